@@ -1,0 +1,84 @@
+"""What the four commands share: reading inputs, writing outputs whole or not at all, errors to exit statuses."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bpfas.diag import BpfasError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+STANDARD_STREAM = "-"
+"""The path that means standard input or standard output."""
+
+
+def read_input(path: str) -> bytes:
+    """The bytes of the file at `path`, or of standard input for `-`. Raises BpfasError when it can't be read."""
+    try:
+        return sys.stdin.buffer.read() if path == STANDARD_STREAM else Path(path).read_bytes()
+    except OSError as error:
+        raise BpfasError.of(f"cannot read {path}: {error.strerror}") from error
+
+
+def write_output(path: str, contents: bytes) -> None:
+    """Write `contents` to `path` (`-`: standard output), so that `path` is never seen half-written.
+
+    The bytes go to a file with another name beside it, which then takes its place. A path that is not a
+    regular file (a device, a pipe) is written in place. Raises BpfasError when it can't be written.
+    """
+    try:
+        if path == STANDARD_STREAM:
+            sys.stdout.buffer.write(contents)
+            sys.stdout.buffer.flush()
+        elif os.path.lexists(path) and not os.path.isfile(path):
+            Path(path).write_bytes(contents)
+        else:
+            _replace_file(os.path.realpath(path), contents)
+    except OSError as error:
+        raise BpfasError.of(f"cannot write {path}: {error.strerror}") from error
+
+
+def _replace_file(path: str, contents: bytes) -> None:
+    try:
+        mode = os.stat(path).st_mode & 0o777
+    except FileNotFoundError:
+        umask = os.umask(0)
+        os.umask(umask)
+        mode = 0o666 & ~umask
+    descriptor, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=f".{os.path.basename(path)}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(contents)
+        os.chmod(temporary, mode)
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+
+
+def run(program: str, command: Callable[[Sequence[str]], int], arguments: Sequence[str] | None = None) -> int:
+    """Run `command` on `arguments` (default: the process's) and give its exit status.
+
+    What the input is to blame for is printed to standard error, and the status is 1. A message without a place
+    carries the program's name, as those of GNU's tools do.
+    """
+    try:
+        return command(sys.argv[1:] if arguments is None else arguments)
+    except BpfasError as error:
+        for diagnostic in error.diagnostics:
+            print(diagnostic.render() if diagnostic.at else f"{program}: {diagnostic.render()}", file=sys.stderr)
+    except BrokenPipeError:
+        # Whoever read our output has gone; point the descriptor elsewhere so that the exit flush stays silent.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except KeyboardInterrupt:
+        return 130
+    except RecursionError:
+        print(f"{program}: error: the input is nested too deeply", file=sys.stderr)
+    return 1

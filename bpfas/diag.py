@@ -1,0 +1,154 @@
+"""Places in sources, messages about them, and the exception that carries all messages of a phase.
+
+A phase (parse, assemble, read, link, …) collects what it finds in a `Diagnostics` and ends with
+`raise_if_errors()`, so that one run reports every error of that phase. Rendering is the form of DESIGN §4:
+`file:line:col: error: message`, the source line, a caret. What a command does with them is `bpfas.cli`'s part.
+"""
+
+from __future__ import annotations
+
+import enum
+from bisect import bisect_right
+from dataclasses import dataclass, field
+from functools import cached_property
+
+
+class Severity(enum.Enum):
+    """How grave a message is; only ERROR keeps a phase from giving a result."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    NOTE = "note"
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A text and the name it goes by in messages (`-` is shown as `<stdin>` by who makes it)."""
+
+    name: str
+    text: str
+
+    @cached_property
+    def _line_starts(self) -> list[int]:
+        starts = [0]
+        find = self.text.find
+        at = find("\n")
+        while at >= 0:
+            starts.append(at + 1)
+            at = find("\n", at + 1)
+        return starts
+
+    def line_and_column(self, offset: int) -> tuple[int, int]:
+        """Line and column, both from 1, of the character at `offset`."""
+        line = bisect_right(self._line_starts, offset)
+        return line, offset - self._line_starts[line - 1] + 1
+
+    def line_text(self, line: int) -> str:
+        """The text of line `line` (from 1), without its end-of-line."""
+        start = self._line_starts[line - 1]
+        end = self.text.find("\n", start)
+        return self.text[start : end if end >= 0 else len(self.text)].removesuffix("\r")
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The characters `start` (included) to `end` (excluded) of a source."""
+
+    source: Source
+    start: int
+    end: int
+
+    @property
+    def place(self) -> str:
+        """`file:line:col`."""
+        line, column = self.source.line_and_column(self.start)
+        return f"{self.source.name}:{line}:{column}"
+
+    def excerpt(self) -> str:
+        """The source line with a caret line below it; a span that goes on is marked to its line's end."""
+        line, column = self.source.line_and_column(self.start)
+        text = self.source.line_text(line)
+        # Tabs are kept in the caret line so that the caret stands below its character in any terminal.
+        lead = "".join("\t" if char == "\t" else " " for char in text[: column - 1])
+        width = max(1, min(self.end - self.start, len(text) - column + 1))
+        return f"{text}\n{lead}^{'~' * (width - 1)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """One message.
+
+    `at` is a Span for a place in a source, or a text such as `a.o:(.text+0x18)` for one in an object.
+    `notes` are further lines, each complete in itself, shown below with the linker's `>>> ` in front.
+    """
+
+    severity: Severity
+    message: str
+    at: Span | str | None = None
+    notes: tuple[str, ...] = ()
+
+    def render(self) -> str:
+        """The message as text of one or more lines, without a final newline."""
+        match self.at:
+            case Span() as span:
+                lines = [f"{span.place}: {self.severity.value}: {self.message}", span.excerpt()]
+            case str(place):
+                lines = [f"{place}: {self.severity.value}: {self.message}"]
+            case None:
+                lines = [f"{self.severity.value}: {self.message}"]
+        lines.extend(f">>> {note}" for note in self.notes)
+        return "\n".join(lines)
+
+
+class BpfasError(Exception):
+    """What a phase raises when its input is at fault: every diagnostic it collected, errors and warnings."""
+
+    def __init__(self, diagnostics: list[Diagnostic]) -> None:
+        self.diagnostics = diagnostics
+        super().__init__("\n".join(diagnostic.render() for diagnostic in diagnostics))
+
+    @classmethod
+    def of(cls, message: str, at: Span | str | None = None, notes: tuple[str, ...] = ()) -> BpfasError:
+        """The exception for a single error."""
+        return cls([Diagnostic(Severity.ERROR, message, at, notes)])
+
+
+@dataclass(slots=True)
+class Diagnostics:
+    """Collects the messages of one phase."""
+
+    items: list[Diagnostic] = field(default_factory=list)
+
+    def error(self, message: str, at: Span | str | None = None, notes: tuple[str, ...] = ()) -> None:
+        """Note an error; the phase goes on to find the next one."""
+        self.items.append(Diagnostic(Severity.ERROR, message, at, notes))
+
+    def warning(self, message: str, at: Span | str | None = None, notes: tuple[str, ...] = ()) -> None:
+        """Note something that does not keep the phase from giving a result."""
+        self.items.append(Diagnostic(Severity.WARNING, message, at, notes))
+
+    @property
+    def has_errors(self) -> bool:
+        """Whether any message is an error."""
+        return any(item.severity is Severity.ERROR for item in self.items)
+
+    def raise_if_errors(self) -> None:
+        """Raise BpfasError with all that was collected, in source order, if any of it is an error."""
+        if self.has_errors:
+            raise BpfasError(self.in_source_order())
+
+    def in_source_order(self) -> list[Diagnostic]:
+        """The messages, those of one source sorted by place; the others stay where they are, behind."""
+
+        def key(item: Diagnostic) -> tuple[int, int]:
+            return (0, item.at.start) if isinstance(item.at, Span) else (1, 0)
+
+        sources: dict[int, int] = {}
+        for item in self.items:
+            if isinstance(item.at, Span):
+                sources.setdefault(id(item.at.source), len(sources))
+
+        def source_rank(item: Diagnostic) -> int:
+            return sources[id(item.at.source)] if isinstance(item.at, Span) else len(sources)
+
+        return sorted(self.items, key=lambda item: (source_rank(item), key(item)))
