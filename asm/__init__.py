@@ -1,0 +1,1 @@
+"""The assembler: text to an object file."""

@@ -56,13 +56,14 @@ class RelocationNumber(enum.IntEnum):
 class RelocationType:
     """A row of the table.
 
-    `unit` is how many bytes one count of the field stands for: 1 for addresses, 8 for instructions. A
+    `field` takes the value; `addend_field` is the part of it that holds A beforehand. `unit` is how many bytes one count of the field stands for: 1 for addresses, 8 for instructions. A
     `pc_relative` field counts from the *next* instruction: (S + A - P) / 8 - 1, where A is what `read_addend`
     gives, so that a plain symbol has A = 0 and -1 in its field.
     """
 
     number: RelocationNumber
     field: Field
+    addend_field: Field
     unit: Literal[1, 8]
     pc_relative: bool
     signed: bool
@@ -86,12 +87,12 @@ _N = RelocationNumber
 RELOCATION_TYPES: dict[int, RelocationType] = {
     row.number: row
     for row in (
-        RelocationType(_N.R_BPF_64_64, Field.IMM64, 1, pc_relative=False, signed=False),
-        RelocationType(_N.R_BPF_64_ABS64, Field.DATA64, 1, pc_relative=False, signed=False),
-        RelocationType(_N.R_BPF_64_ABS32, Field.DATA32, 1, pc_relative=False, signed=False),
-        RelocationType(_N.R_BPF_64_NODYLD32, Field.DATA32, 1, pc_relative=False, signed=False),
-        RelocationType(_N.R_BPF_64_32, Field.IMM32, 8, pc_relative=True, signed=True),
-        RelocationType(_N.R_BPF_GNU_64_16, Field.OFF16, 8, pc_relative=True, signed=True),
+        RelocationType(_N.R_BPF_64_64, Field.IMM64, Field.IMM32, 1, pc_relative=False, signed=False),
+        RelocationType(_N.R_BPF_64_ABS64, Field.DATA64, Field.DATA64, 1, pc_relative=False, signed=False),
+        RelocationType(_N.R_BPF_64_ABS32, Field.DATA32, Field.DATA32, 1, pc_relative=False, signed=False),
+        RelocationType(_N.R_BPF_64_NODYLD32, Field.DATA32, Field.DATA32, 1, pc_relative=False, signed=False),
+        RelocationType(_N.R_BPF_64_32, Field.IMM32, Field.IMM32, 8, pc_relative=True, signed=True),
+        RelocationType(_N.R_BPF_GNU_64_16, Field.OFF16, Field.OFF16, 8, pc_relative=True, signed=True),
     )
 }
 """Every relocation type but R_BPF_NONE, by number."""
@@ -112,15 +113,12 @@ class RelocationRangeError(ValueError):
 def read_addend(row: RelocationType, data: bytes | bytearray, r_offset: int, order: ByteOrder) -> int:
     """The addend A, in bytes, that stands in the field at `r_offset` of `data`.
 
-    For a 64-bit immediate load the high half counts too. The caller has checked that the field lies in `data`.
+    For a 64-bit immediate load only the first slot's imm counts, as a signed number: LLVM, GNU as and libbpf
+    agree on that. The caller has checked that the field lies in `data`.
     """
-    value = shift = 0
-    for offset, width in row.field.pieces:
-        piece = data[r_offset + offset : r_offset + offset + width]
-        value |= int.from_bytes(piece, order.name_for_int) << shift
-        shift += 8 * width
-    if value >> shift - 1:
-        value -= 1 << shift
+    ((offset, width),) = row.addend_field.pieces
+    piece = data[r_offset + offset : r_offset + offset + width]
+    value = int.from_bytes(piece, order.name_for_int, signed=True)
     return (value + 1) * row.unit if row.pc_relative else value
 
 
@@ -134,7 +132,7 @@ def field_value(row: RelocationType, target: int, place: int) -> int:
         distance = target - place
         if distance % row.unit:
             raise RelocationRangeError(
-                f"the target is {distance} bytes away, which is not a whole number of {row.unit}-byte instructions"
+                f"the target is {distance} bytes away, which is not a whole number of instructions"
             )
         value = distance // row.unit - 1
     low, high = row.bounds

@@ -1,0 +1,1 @@
+"""The assembly language as Lark grammars."""

@@ -1,0 +1,1 @@
+"""The static linker: object files to one object file."""

@@ -1,0 +1,1 @@
+"""The disassembler: an object file to text."""
