@@ -1,4 +1,4 @@
-"""What the four commands share: reading inputs, writing outputs whole or not at all, errors to exit statuses."""
+"""What the four commands share: reading inputs, writing outputs whole or not at all, exit statuses."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ STANDARD_STREAM = "-"
 
 
 def read_input(path: str) -> bytes:
-    """The bytes of the file at `path`, or of standard input for `-`. Raises BpfasError when it can't be read."""
+    """The bytes of the file at `path`, or of standard input for `-`; BpfasError when it can't be read."""
     try:
         return sys.stdin.buffer.read() if path == STANDARD_STREAM else Path(path).read_bytes()
     except OSError as error:
@@ -66,8 +66,8 @@ def _replace_file(path: str, contents: bytes) -> None:
 def run(program: str, command: Callable[[Sequence[str]], int], arguments: Sequence[str] | None = None) -> int:
     """Run `command` on `arguments` (default: the process's) and give its exit status.
 
-    What the input is to blame for is printed to standard error, and the status is 1. A message without a place
-    carries the program's name, as those of GNU's tools do.
+    What the input is to blame for is printed to standard error, and the status is 1. A message without a
+    place carries the program's name, as those of GNU's tools do.
     """
     try:
         return command(sys.argv[1:] if arguments is None else arguments)
@@ -77,7 +77,7 @@ def run(program: str, command: Callable[[Sequence[str]], int], arguments: Sequen
                 diagnostic.render() if diagnostic.at else f"{program}: {diagnostic.render()}", file=sys.stderr
             )
     except BrokenPipeError:
-        # Whoever read our output has gone; point the descriptor elsewhere so that the exit flush stays silent.
+        # Whoever read our output has gone; the flush at exit must not say so again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         return 130

@@ -1,8 +1,8 @@
 """Places in sources, messages about them, and the exception that carries all messages of a phase.
 
 A phase (parse, assemble, read, link, …) collects what it finds in a `Diagnostics` and ends with
-`raise_if_errors()`, so that one run reports every error of that phase. Rendering is the form of DESIGN §4:
-`file:line:col: error: message`, the source line, a caret. What a command does with them is `bpfas.cli`'s part.
+`raise_if_errors()`, so that one run reports every error of that phase. Rendered, a message is
+`file:line:col: error: message`, the source line and a caret. What a command does with it is `bpfas.cli`'s part.
 """
 
 from __future__ import annotations

@@ -35,8 +35,8 @@ class SpecialSection(enum.Enum):
 class Section:
     """A section with its contents and the relocations that apply to them.
 
-    `data` is empty for SHT_NOBITS, whose length is `nobits_size`. `sh_type` and `sh_flags` stay plain integers
-    where a file holds numbers that the enumerations do not name.
+    `data` is empty for SHT_NOBITS, whose length is `nobits_size`. `sh_type` and `sh_flags` stay plain
+    integers where a file holds numbers that the enumerations do not name.
     """
 
     name: str
@@ -64,7 +64,10 @@ class Section:
 
 @dataclass(eq=False, slots=True)
 class Symbol:
-    """A symbol. `st_value` is the offset in bytes from the start of `section` (ABS: a value; COMMON: alignment)."""
+    """A symbol.
+
+    `st_value` is the offset in bytes from the start of `section` (for ABS the value, for COMMON the alignment).
+    """
 
     name: str
     section: Section | SpecialSection = SpecialSection.UNDEF

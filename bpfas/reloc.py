@@ -56,9 +56,10 @@ class RelocationNumber(enum.IntEnum):
 class RelocationType:
     """A row of the table.
 
-    `field` takes the value; `addend_field` is the part of it that holds A beforehand. `unit` is how many bytes one count of the field stands for: 1 for addresses, 8 for instructions. A
-    `pc_relative` field counts from the *next* instruction: (S + A - P) / 8 - 1, where A is what `read_addend`
-    gives, so that a plain symbol has A = 0 and -1 in its field.
+    `field` takes the value; `addend_field` is the part of it that holds A beforehand. `unit` is how many bytes
+    one count of the field stands for: 1 for addresses, 8 for instructions. A `pc_relative` field counts from
+    the *next* instruction, (S + A - P) / 8 - 1, where A is what `read_addend` gives, so that a plain symbol
+    has A = 0 and -1 in its field.
     """
 
     number: RelocationNumber

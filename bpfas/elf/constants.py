@@ -1,8 +1,9 @@
-"""Numbers of the ELF specification (gABI, chapters 4 and 5) that BPF objects use, with the standard's names."""
+"""Numbers of the ELF specification (gABI, chapters 4 and 5) that BPF objects use, by their names there."""
 
 from __future__ import annotations
 
 import enum
+from typing import Literal
 
 EM_NONE = 0
 EM_BPF = 247
@@ -99,6 +100,6 @@ class ByteOrder(enum.Enum):
         return 1 if self is ByteOrder.LITTLE else 2
 
     @property
-    def name_for_int(self) -> str:
+    def name_for_int(self) -> Literal["little", "big"]:
         """The word that int.from_bytes and int.to_bytes take."""
         return "little" if self is ByteOrder.LITTLE else "big"
