@@ -73,9 +73,7 @@ def run(program: str, command: Callable[[Sequence[str]], int], arguments: Sequen
         return command(sys.argv[1:] if arguments is None else arguments)
     except BpfasError as error:
         for diagnostic in error.diagnostics:
-            print(
-                diagnostic.render() if diagnostic.at else f"{program}: {diagnostic.render()}", file=sys.stderr
-            )
+            print(diagnostic.render() if diagnostic.at else f"{program}: {diagnostic.render()}", file=sys.stderr)
     except BrokenPipeError:
         # Whoever read our output has gone; the flush at exit must not say so again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

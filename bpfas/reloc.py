@@ -27,17 +27,18 @@ class Field(enum.Enum):
     @property
     def pieces(self) -> tuple[tuple[int, int], ...]:
         """(offset from r_offset, width) of every piece."""
-        return self.value
+        pieces: tuple[tuple[int, int], ...] = self.value
+        return pieces
 
     @property
     def width(self) -> int:
         """Bits in all pieces together."""
-        return 8 * sum(width for _, width in self.value)
+        return 8 * sum(width for _, width in self.pieces)
 
     @property
     def end(self) -> int:
         """Bytes from r_offset to the end of the last piece."""
-        return max(offset + width for offset, width in self.value)
+        return max(offset + width for offset, width in self.pieces)
 
 
 class RelocationNumber(enum.IntEnum):
