@@ -1,0 +1,267 @@
+"""An ObjectFile to the bytes of an ELF64 relocatable file for BPF.
+
+The file holds the sections in their order, each followed by its relocation section, then `.symtab` (locals
+first) and one `.strtab` for the names of sections and symbols. The same object gives the same bytes.
+What the object should hold is its maker's part. Source: gABI chapters 4 and 5.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bpfas.elf.constants import (
+    EHDR_SIZE,
+    EM_BPF,
+    ET_REL,
+    REL_SIZE,
+    RELA_SIZE,
+    SHDR_SIZE,
+    SHN_LORESERVE,
+    SHN_XINDEX,
+    SYM_SIZE,
+    SectionFlag,
+    SectionType,
+    SymbolBinding,
+    SymbolType,
+)
+from bpfas.objfile import SpecialSection
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from bpfas.objfile import ObjectFile, Relocation, Section, Symbol
+
+_NULL_SYMBOL = bytes(SYM_SIZE)
+_TABLE_ALIGNMENT = 8
+
+
+class _StringTable:
+    """A string table under construction: each distinct name stands in it once."""
+
+    def __init__(self) -> None:
+        self._offsets = {"": 0}
+        self._pieces = [b"\0"]
+        self._size = 1
+
+    def offset_of(self, name: str) -> int:
+        """The st_name or sh_name of `name`, which is added when it is new."""
+        offset = self._offsets.get(name)
+        if offset is None:
+            encoded = name.encode("utf-8", "surrogateescape")
+            if 0 in encoded:
+                raise ValueError(f"a name in an ELF file cannot contain a NUL character: {name!r}")
+            offset = self._offsets[name] = self._size
+            self._pieces.append(encoded + b"\0")
+            self._size += len(encoded) + 1
+        return offset
+
+    def contents(self) -> bytes:
+        """The table as it stands in the file."""
+        return b"".join(self._pieces)
+
+
+@dataclass(slots=True)
+class _OutputSection:
+    """A section header before file offsets are known, with the bytes it describes."""
+
+    name: str
+    sh_type: int
+    sh_flags: int
+    data: bytes | bytearray
+    sh_size: int
+    sh_addralign: int
+    sh_entsize: int
+    sh_link: int = 0
+    sh_info: int = 0
+
+
+def write_object(obj: ObjectFile) -> bytes:
+    """The ELF file that holds `obj`.
+
+    Every symbol that a relocation names must be in `obj.symbols`, and every symbol's section in
+    `obj.sections`; no name may contain NUL. Raises ValueError when the maker of `obj` broke that.
+    """
+    prefix = obj.byte_order.value
+    strings = _StringTable()
+    outputs: list[_OutputSection] = []
+    section_indices: dict[Section, int] = {}
+    relocated: list[tuple[Section, int]] = []
+    for section in obj.sections:
+        outputs.append(
+            _OutputSection(
+                section.name,
+                section.sh_type,
+                section.sh_flags,
+                b"" if section.sh_type == SectionType.NOBITS else section.data,
+                section.sh_size,
+                section.sh_addralign,
+                section.sh_entsize,
+            )
+        )
+        section_indices[section] = len(outputs)  # index 0 is the null section
+        for has_addends in sorted({reloc.r_addend is not None for reloc in section.relocations}):
+            relocated.append((section, len(outputs)))
+            outputs.append(_relocation_section(section, has_addends, len(outputs)))
+
+    # From here on the section indices are fixed; the tables of the file's own come last.
+    symbols = [symbol for symbol in obj.symbols if symbol.st_bind is SymbolBinding.LOCAL]
+    first_global = 1 + len(symbols)
+    symbols += [symbol for symbol in obj.symbols if symbol.st_bind is not SymbolBinding.LOCAL]
+    symbol_indices = {symbol: index for index, symbol in enumerate(symbols, 1)}
+    symtab_index = len(outputs) + 1
+    symtab, extended = _symbol_tables(symbols, section_indices, strings, prefix)
+    table = _table(".symtab", SectionType.SYMTAB, symtab, SYM_SIZE)
+    table.sh_info = first_global
+    outputs.append(table)
+    if extended:
+        extension = _table(".symtab_shndx", SectionType.SYMTAB_SHNDX, extended, 4)
+        extension.sh_link = symtab_index
+        outputs.append(extension)
+    strtab_index = len(outputs) + 1
+    table.sh_link = strtab_index
+
+    for section, position in relocated:
+        output = outputs[position]
+        packed = _pack_relocations(section, output.sh_type, symbol_indices, prefix)
+        output.data, output.sh_size = packed, len(packed)
+        output.sh_link = symtab_index
+
+    outputs.append(_table(".strtab", SectionType.STRTAB, b"", 0, alignment=1))
+    names = [strings.offset_of(output.name) for output in outputs]
+    # From here on no names are added.
+    outputs[-1].data = strings.contents()
+    outputs[-1].sh_size = len(outputs[-1].data)
+    return _lay_out(outputs, names, strtab_index, prefix, obj)
+
+
+def _table(
+    name: str, sh_type: int, data: bytes, sh_entsize: int, alignment: int = _TABLE_ALIGNMENT
+) -> _OutputSection:
+    return _OutputSection(name, sh_type, 0, data, len(data), alignment, sh_entsize)
+
+
+def _relocation_section(section: Section, has_addends: bool, target_index: int) -> _OutputSection:
+    """The header for the relocations of `section` of one form; contents follow when symbols have indices."""
+    if has_addends:
+        output = _table(f".rela{section.name}", SectionType.RELA, b"", RELA_SIZE)
+    else:
+        output = _table(f".rel{section.name}", SectionType.REL, b"", REL_SIZE)
+    output.sh_flags = SectionFlag.INFO_LINK
+    output.sh_info = target_index
+    return output
+
+
+def _pack_relocations(section: Section, sh_type: int, symbol_indices: dict[Symbol, int], prefix: str) -> bytes:
+    try:
+        if sh_type == SectionType.REL:
+            pack = struct.Struct(f"{prefix}QQ").pack
+            return b"".join(
+                pack(reloc.r_offset, symbol_indices[reloc.symbol] << 32 | reloc.r_type)
+                for reloc in section.relocations
+                if reloc.r_addend is None
+            )
+        return _pack_rela(section.relocations, symbol_indices, prefix)
+    except KeyError as error:
+        raise ValueError(f"a relocation of {section!r} names {error.args[0]!r}, not in the object") from None
+
+
+def _pack_rela(relocations: Iterable[Relocation], symbol_indices: dict[Symbol, int], prefix: str) -> bytes:
+    pack = struct.Struct(f"{prefix}QQq").pack
+    return b"".join(
+        pack(reloc.r_offset, symbol_indices[reloc.symbol] << 32 | reloc.r_type, reloc.r_addend)
+        for reloc in relocations
+        if reloc.r_addend is not None
+    )
+
+
+def _symbol_tables(
+    symbols: list[Symbol], section_indices: dict[Section, int], strings: _StringTable, prefix: str
+) -> tuple[bytes, bytes]:
+    """The contents of .symtab, and of .symtab_shndx where an index does not fit st_shndx (else empty)."""
+    pack = struct.Struct(f"{prefix}IBBHQQ").pack
+    entries = [_NULL_SYMBOL]
+    extended = [0]
+    for symbol in symbols:
+        home = symbol.section
+        if isinstance(home, SpecialSection):
+            st_shndx = home.value
+            extended.append(0)
+        else:
+            try:
+                index = section_indices[home]
+            except KeyError:
+                raise ValueError(f"the section of {symbol!r} is not in the object") from None
+            st_shndx = index if index < SHN_LORESERVE else SHN_XINDEX
+            extended.append(index if index >= SHN_LORESERVE else 0)
+        entries.append(
+            pack(
+                # A section symbol goes by its section's name, so it has none of its own.
+                0 if symbol.st_type is SymbolType.SECTION else strings.offset_of(symbol.name),
+                symbol.st_bind << 4 | symbol.st_type,
+                symbol.st_visibility,
+                st_shndx,
+                symbol.st_value,
+                symbol.st_size,
+            )
+        )
+    shndx = struct.pack(f"{prefix}{len(extended)}I", *extended) if any(extended) else b""
+    return b"".join(entries), shndx
+
+
+def _lay_out(
+    outputs: list[_OutputSection], names: list[int], strtab_index: int, prefix: str, obj: ObjectFile
+) -> bytes:
+    """Give every section its file offset, and put header, contents and section headers together."""
+    pack_header = struct.Struct(f"{prefix}IIQQQQIIQQ").pack
+    pieces: list[bytes | bytearray] = [b""]  # the ELF header, once e_shoff is known
+    headers: list[bytes] = [b""]  # the null section, once the number of sections is known
+    offset = EHDR_SIZE
+    for output, sh_name in zip(outputs, names, strict=True):
+        padding = -offset % max(1, output.sh_addralign)
+        if output.sh_type == SectionType.NOBITS:
+            padding = 0  # takes no room in the file
+        pieces += (bytes(padding), output.data)
+        offset += padding
+        headers.append(
+            pack_header(
+                sh_name,
+                output.sh_type,
+                output.sh_flags,
+                0,  # sh_addr: a relocatable file has no addresses
+                offset,
+                output.sh_size,
+                output.sh_link,
+                output.sh_info,
+                output.sh_addralign,
+                output.sh_entsize,
+            )
+        )
+        offset += len(output.data)
+    padding = -offset % _TABLE_ALIGNMENT
+    pieces.append(bytes(padding))
+    e_shoff = offset + padding
+
+    # Numbers from 0xff00 on do not fit the ELF header; they stand in the null section's header instead.
+    count = len(headers)
+    headers[0] = pack_header(
+        *(0, 0, 0, 0, 0),
+        count if count >= SHN_LORESERVE else 0,
+        strtab_index if strtab_index >= SHN_LORESERVE else 0,
+        *(0, 0, 0),
+    )
+    e_ident = struct.pack("4sBBB9x", b"\x7fELF", 2, obj.byte_order.ei_data, 1)  # ELFCLASS64, EV_CURRENT
+    pieces[0] = struct.pack(
+        f"{prefix}16sHHIQQQIHHHHHH",
+        e_ident,
+        ET_REL,
+        EM_BPF,
+        1,  # e_version: EV_CURRENT
+        *(0, 0, e_shoff),
+        obj.e_flags,
+        *(EHDR_SIZE, 0, 0, SHDR_SIZE),
+        count if count < SHN_LORESERVE else 0,
+        strtab_index if strtab_index < SHN_LORESERVE else SHN_XINDEX,
+    )
+    return b"".join(pieces) + b"".join(headers)
