@@ -418,27 +418,37 @@ def decode(data: bytes | bytearray, offset: int = 0, order: ByteOrder = ByteOrde
                 raise DecodeError(f"{name} of the second half of a 64-bit immediate load is {value:#x}, not 0")
         imm = next_imm << 32 | imm & 0xFFFFFFFF
     fields = {"dst": dst, "src": src, "off": off, "imm": imm}
-    faults = {row.name: _faults(row, fields) for row in rows}
-    row = min(rows, key=lambda row: len(faults[row.name]))
-    if faults[row.name]:
-        raise DecodeError(f"{row.name}: {', '.join(faults[row.name])}")
+    row = min(rows, key=lambda row: len(_faulty(row, fields)))
+    if faulty := _faulty(row, fields):
+        faults = (f"{name} is {fields[name]}, {_expected(row, name)}" for name in faulty)
+        raise DecodeError(f"{row.name}: {'; '.join(faults)}")
     operands = {name: value for name, value in fields.items() if name not in row.fixed}
     return Instruction(row, **operands)
 
 
-def _faults(row: Opcode, fields: dict[str, int]) -> list[str]:
-    """What keeps the fields from being an instruction of this row."""
-    faults = []
-    for name, value in fields.items():
-        if name in row.fixed:
-            if value != row.fixed[name]:
-                faults.append(f"{name} is {value:#x}, not {row.fixed[name]:#x}")
-        elif not _operand_accepts(row, name, value):
-            if name in ("dst", "src") and name in row.kinds and row.kinds[name].form != "I":
-                faults.append(f"{name} is {value}, but registers end at {_TOP_REGISTER}")
-            else:
-                faults.append(f"{name} is {value:#x}, not 0")
-    return faults
+def _faulty(row: Opcode, fields: dict[str, int]) -> list[str]:
+    """The names of the fields that keep these from being an instruction of this row."""
+    return [
+        name
+        for name, value in fields.items()
+        if (value != row.fixed[name] if name in row.fixed else not _operand_accepts(row, name, value))
+    ]
+
+
+def _expected(row: Opcode, name: str) -> str:
+    """What field `name` may be in an instruction of this row or, where it tells rows apart, of its opcode."""
+    if kind := row.kinds.get(name):
+        if kind.form in ("R", "W"):
+            return f"but registers end at {_TOP_REGISTER}"
+        return f"not in the range {kind.low} to {kind.high}"
+    if name == "imm" and "imm_high" in row.kinds:
+        return "but an address space is not negative"
+    others = (other for other in _BY_CODE[row.code] if not _is_operand(other, name))
+    return f"not {' or '.join(map(str, sorted({other.fixed.get(name, 0) for other in others})))}"
+
+
+def _is_operand(row: Opcode, name: str) -> bool:
+    return any(field_name.startswith(name) for field_name in row.kinds)
 
 
 def format_instruction(instruction: Instruction, dialect: Dialect, texts: dict[str, str] | None = None) -> str:
@@ -450,7 +460,7 @@ def format_instruction(instruction: Instruction, dialect: Dialect, texts: dict[s
 
     def text(match: re.Match[str]) -> str:
         name = match[1]
-        return replaced.get(name) or _format_operand(instruction, name, dialect)
+        return replaced[name] if name in replaced else _format_operand(instruction, name, dialect)
 
     return _PLACEHOLDER.sub(text, instruction.opcode.template(dialect))
 
