@@ -1,0 +1,82 @@
+"""Reading and changing the fields of instructions in place, for code that may hold anything.
+
+Unlike `bpfas.isa.decode` it judges nothing: what the loader does not have to touch is the verifier's to refuse.
+Fields: RFC 9669 §3 and §5.4.
+"""
+
+from __future__ import annotations
+
+import enum
+import struct
+from typing import TYPE_CHECKING
+
+from bpfas.elf.constants import ByteOrder
+from bpfas.isa import BY_NAME
+from bpfas.objfile import INSTRUCTION_SIZE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+LOAD_IMMEDIATE_64 = BY_NAME["lddw"].code
+CALL = BY_NAME["call"].code
+
+
+class LoadSource(enum.IntEnum):
+    """src of a 64-bit immediate load: what its immediate stands for."""
+
+    IMMEDIATE = 0
+    MAP_FD = 1
+    MAP_VALUE = 2
+    FUNCTION = 4
+
+
+class CallSource(enum.IntEnum):
+    """src of a call: whose number its immediate is."""
+
+    HELPER = 0
+    FUNCTION = 1
+    KFUNC = 2
+
+
+class Code:
+    """Instructions that can be changed. An index counts slots of 8 bytes."""
+
+    def __init__(self, data: bytes | bytearray, order: ByteOrder) -> None:
+        self.data = bytearray(data)
+        self.order = order
+        self._imm = struct.Struct(f"{order.value}i")
+        # The register that stands in the high half of its byte depends on the byte order.
+        self._src_shift = 4 if order is ByteOrder.LITTLE else 0
+
+    def __len__(self) -> int:
+        return len(self.data) // INSTRUCTION_SIZE
+
+    def opcode(self, index: int) -> int:
+        """The instruction's first byte."""
+        return self.data[INSTRUCTION_SIZE * index]
+
+    def src(self, index: int) -> int:
+        """src_reg."""
+        return self.data[INSTRUCTION_SIZE * index + 1] >> self._src_shift & 15
+
+    def set_src(self, index: int, value: int) -> None:
+        """Change src_reg."""
+        place = INSTRUCTION_SIZE * index + 1
+        self.data[place] = self.data[place] & ~(15 << self._src_shift) | value << self._src_shift
+
+    def imm(self, index: int) -> int:
+        """The immediate as a signed number."""
+        value: int = self._imm.unpack_from(self.data, INSTRUCTION_SIZE * index + 4)[0]
+        return value
+
+    def set_imm(self, index: int, value: int) -> None:
+        """Change the immediate, a number of 32 bits, signed or not."""
+        self._imm.pack_into(self.data, INSTRUCTION_SIZE * index + 4, (value + (1 << 31)) % (1 << 32) - (1 << 31))
+
+    def starts(self) -> Iterator[int]:
+        """The index of every instruction's first slot."""
+        opcodes = self.data[::INSTRUCTION_SIZE]
+        index = 0
+        while index < len(opcodes):
+            yield index
+            index += 2 if opcodes[index] == LOAD_IMMEDIATE_64 else 1

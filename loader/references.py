@@ -1,0 +1,244 @@
+"""What the functions of an object refer to: maps, data, and one another.
+
+Every relocation of a function is checked (its type against the instruction, the instruction's src_reg against what
+the symbol is) and becomes a reference to a map or to a function; calls that the assembler or linker has
+already resolved become references as well, because programs take the functions they call with them to new
+places. Instructions are not changed here; that is `bpfas.loader.subprograms`. Source: RFC 9669 §5.4 and the
+kernel's llvm_reloc.rst.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from bpfas.elf.constants import SectionType
+from bpfas.loader.instructions import CALL, LOAD_IMMEDIATE_64, CallSource, Code, LoadSource
+from bpfas.loader.places import place, target_text
+from bpfas.loader.spec import MapReference, ReferenceKind
+from bpfas.objfile import INSTRUCTION_SIZE, Section, SpecialSection
+from bpfas.reloc import RELOCATION_TYPES, RelocationNumber, read_addend, relocation_name
+
+if TYPE_CHECKING:
+    from bpfas.diag import Diagnostics
+    from bpfas.loader.functions import Function, FunctionTable
+    from bpfas.loader.mapdefs import MapTable
+    from bpfas.objfile import ObjectFile, Relocation
+
+
+@dataclass(frozen=True, slots=True)
+class CodeReference:
+    """Instruction `instruction` of a function calls `target`, or takes its address.
+
+    `offset` is where in the target, counted in slots: not 0 only inside the function that refers.
+    """
+
+    instruction: int
+    target: Function
+    offset: int = 0
+
+
+@dataclass(slots=True)
+class References:
+    """All that one function refers to, in the order of its instructions."""
+
+    maps: list[MapReference] = field(default_factory=list)
+    code: list[CodeReference] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Requirement:
+    """The instruction that a relocation type applies to."""
+
+    opcode: int
+    words: str
+
+
+_REQUIREMENTS = {
+    RelocationNumber.R_BPF_64_64: _Requirement(LOAD_IMMEDIATE_64, "a 64-bit immediate load"),
+    RelocationNumber.R_BPF_64_32: _Requirement(CALL, "a call"),
+}
+_NOT_BEFORE_LOADING = {
+    RelocationNumber.R_BPF_GNU_64_16: "jumps and offsets cannot lead to another section; call a function instead",
+    RelocationNumber.R_BPF_64_ABS32: "the kernel's addresses have 64 bits; use lddw (r1 = symbol ll)",
+    RelocationNumber.R_BPF_64_NODYLD32: "the kernel's addresses have 64 bits; use lddw (r1 = symbol ll)",
+    RelocationNumber.R_BPF_64_ABS64: "use lddw (r1 = symbol ll) instead of data between instructions",
+}
+_LINK_FIRST = "link it with the object that defines the symbol: bpf-ld -o linked.o ..."
+
+
+def resolve_references(
+    obj: ObjectFile, maps: MapTable, functions: FunctionTable, diagnostics: Diagnostics
+) -> dict[Function, References]:
+    """What each function of `obj` refers to; errors go to `diagnostics`.
+
+    Relocations outside any function (of weak functions that another object replaced) are not looked at.
+    """
+    resolver = _Resolver(obj, maps, functions, diagnostics)
+    by_section: dict[Section, list[Relocation]] = {}
+    for section, _ in functions.by_place:
+        by_section.setdefault(section, sorted(section.relocations, key=_offset))
+    return {
+        function: resolver.references(function, by_section[function.section])
+        for function in functions.by_place.values()
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class _Resolver:
+    obj: ObjectFile
+    maps: MapTable
+    functions: FunctionTable
+    diagnostics: Diagnostics
+
+    def references(self, function: Function, relocations: list[Relocation]) -> References:
+        found = References()
+        code = Code(function.code, self.obj.byte_order)
+        waiting: dict[int, Relocation] = {}
+        first = bisect_left(relocations, function.start, key=_offset)
+        end = bisect_left(relocations, function.end, key=_offset)
+        for relocation in relocations[first:end]:
+            offset = relocation.r_offset - function.start
+            if offset in waiting:
+                self.error("a second relocation for the same instruction", function, offset)
+            waiting[offset] = relocation
+        for index in code.starts():
+            relocated = waiting.pop(index * INSTRUCTION_SIZE, None)
+            if relocated is None:
+                self.resolve_relative(function, code, index, found)
+            elif self.is_applicable(function, code, index, relocated):
+                self.resolve_relocation(function, code, index, relocated, found)
+        for offset, relocation in waiting.items():
+            name = relocation_name(relocation.r_type)
+            notes = self.notes_on(relocation)
+            self.error(f"{name} does not apply to the start of an instruction", function, offset, notes)
+        return found
+
+    def error(self, message: str, function: Function, offset: int, notes: tuple[str, ...] = ()) -> None:
+        self.diagnostics.error(message, place(self.obj, function.section, function.start + offset), notes)
+
+    def notes_on(self, relocation: Relocation) -> tuple[str, ...]:
+        reason = _NOT_BEFORE_LOADING.get(RelocationNumber(relocation.r_type)) if _is_known(relocation) else None
+        return (reason,) if reason else ()
+
+    def is_applicable(self, function: Function, code: Code, index: int, relocation: Relocation) -> bool:
+        """Whether the relocation's type belongs to the instruction and its symbol has a place; else an error."""
+        offset = index * INSTRUCTION_SIZE
+        name = relocation_name(relocation.r_type)
+        requirement = _REQUIREMENTS.get(RelocationNumber(relocation.r_type)) if _is_known(relocation) else None
+        symbol = relocation.symbol
+        if requirement is None:
+            message = f"{name} against '{target_text(symbol, symbol.st_value)}' cannot be applied to a program"
+            self.error(message, function, offset, self.notes_on(relocation))
+        elif code.opcode(index) != requirement.opcode:
+            message = f"{name} applies to {requirement.words}, but the opcode is {code.opcode(index):#04x}"
+            self.error(message, function, offset)
+        elif symbol.section is SpecialSection.UNDEF:
+            self.error(f"undefined symbol: {symbol.name}", function, offset, (_LINK_FIRST,))
+        elif not isinstance(symbol.section, Section):
+            message = f"'{symbol.name}' is {_SPECIAL_WORDS[symbol.section]}, which has no place in a section yet"
+            self.error(message, function, offset, ("link the object first: bpf-ld -o linked.o ...",))
+        else:
+            return True
+        return False
+
+    def resolve_relocation(
+        self, function: Function, code: Code, index: int, relocation: Relocation, found: References
+    ) -> None:
+        """Resolve a relocation that `is_applicable`."""
+        section = relocation.symbol.section
+        assert isinstance(section, Section)
+        addend = relocation.r_addend
+        if addend is None:
+            row = RELOCATION_TYPES[relocation.r_type]
+            addend = read_addend(row, code.data, index * INSTRUCTION_SIZE, self.obj.byte_order)
+        offset = relocation.symbol.st_value + addend
+        target = target_text(relocation.symbol, offset)
+        at = index * INSTRUCTION_SIZE
+        if relocation.r_type == RelocationNumber.R_BPF_64_32:
+            if self.source_is(function, code, index, f"'{target}'", (CallSource.FUNCTION,)):
+                self.add_code_reference(function, index, section, offset, target, found)
+        elif section in self.maps.definitions:
+            spec = self.maps.definitions[section].get(offset)
+            if spec is None:
+                self.error(f"no map definition begins at '{target}'", function, at)
+            elif self.source_is(function, code, index, f"map '{spec.name}'", _MAP_SOURCES):
+                found.maps.append(MapReference(index, spec.name, ReferenceKind.MAP_FD))
+        elif section in self.maps.data:
+            spec = self.maps.data[section]
+            if not 0 <= offset < spec.value_size:
+                message = f"'{target}' is outside section '{section.name}'"
+                note = f"the offset is {offset}, the section has {spec.value_size} bytes"
+                self.error(message, function, at, (note,))
+            elif self.source_is(function, code, index, f"'{target}' in '{section.name}'", _DATA_SOURCES):
+                found.maps.append(MapReference(index, spec.name, ReferenceKind.MAP_VALUE, offset))
+        elif section.is_code:
+            if self.source_is(function, code, index, f"function '{target}'", _FUNCTION_SOURCES):
+                self.add_code_reference(function, index, section, offset, target, found)
+        else:
+            message = f"'{target}' is in section '{section.name}', which is not loaded into the kernel"
+            self.error(message, function, at, (_unloaded_note(section),))
+
+    def resolve_relative(self, function: Function, code: Code, index: int, found: References) -> None:
+        """Note what a call or a function's address, resolved by the assembler already, leads to."""
+        call = code.opcode(index) == CALL and code.src(index) == CallSource.FUNCTION
+        load = code.opcode(index) == LOAD_IMMEDIATE_64 and code.src(index) == LoadSource.FUNCTION
+        if call or load:
+            offset = function.start + (index + code.imm(index) + 1) * INSTRUCTION_SIZE
+            target = f"{function.section.name}{offset:+#x}"
+            self.add_code_reference(function, index, function.section, offset, target, found)
+
+    def add_code_reference(
+        self, function: Function, index: int, section: Section, offset: int, target: str, found: References
+    ) -> None:
+        if called := self.functions.at(section, offset):
+            found.code.append(CodeReference(index, called))
+        elif section is function.section and function.start <= offset < function.end:
+            distance, rest = divmod(offset - function.start, INSTRUCTION_SIZE)
+            if rest:
+                self.error(f"'{target}' is not the start of an instruction", function, index * INSTRUCTION_SIZE)
+            else:
+                found.code.append(CodeReference(index, function, distance))
+        else:
+            self.error(
+                f"no function begins at '{target}'",
+                function,
+                index * INSTRUCTION_SIZE,
+                ("mark the function with .type NAME, @function",),
+            )
+
+    def source_is(self, function: Function, code: Code, index: int, target: str, allowed: tuple[int, ...]) -> bool:
+        """Whether the instruction's src_reg is one that goes with what it refers to; else an error."""
+        source = code.src(index)
+        if source in allowed:
+            return True
+        words = " or ".join(str(int(value)) for value in allowed)
+        notes = ("%map() is for maps; leave it out for data and functions",) if source == LoadSource.MAP_FD else ()
+        self.error(
+            f"the instruction that refers to {target} has src_reg {source}, not {words}",
+            function,
+            index * INSTRUCTION_SIZE,
+            notes,
+        )
+        return False
+
+
+_MAP_SOURCES = (LoadSource.IMMEDIATE, LoadSource.MAP_FD)
+_DATA_SOURCES = (LoadSource.IMMEDIATE, LoadSource.MAP_VALUE)
+_FUNCTION_SOURCES = (LoadSource.IMMEDIATE, LoadSource.FUNCTION)
+_SPECIAL_WORDS = {SpecialSection.ABS: "an absolute symbol", SpecialSection.COMMON: "a common symbol"}
+
+
+def _offset(relocation: Relocation) -> int:
+    return relocation.r_offset
+
+
+def _is_known(relocation: Relocation) -> bool:
+    return relocation.r_type in set(RelocationNumber)
+
+
+def _unloaded_note(section: Section) -> str:
+    if section.sh_type in (SectionType.PROGBITS, SectionType.NOBITS):
+        return "data is loaded from .data, .rodata, .bss and sections named like .data.own, maps from 'maps'"
+    return f"its sh_type is {int(section.sh_type)}"

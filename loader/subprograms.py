@@ -1,0 +1,69 @@
+"""A program in one piece: an entry function followed by every function that it calls, directly or not.
+
+Each program has its own copies. A function is appended where it is first met, and what it calls in turn behind it
+(depth first), which is libbpf's order, so that the kernel computes the same tag for a program whichever of
+the two has loaded it. Instructions come out complete but for map descriptors.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from bpfas.loader.instructions import LOAD_IMMEDIATE_64, Code, LoadSource
+from bpfas.loader.spec import MapReference, ReferenceKind
+from bpfas.objfile import INSTRUCTION_SIZE
+
+if TYPE_CHECKING:
+    from bpfas.elf.constants import ByteOrder
+    from bpfas.loader.functions import Function
+    from bpfas.loader.references import References
+
+_LOAD_SOURCES = {ReferenceKind.MAP_FD: LoadSource.MAP_FD, ReferenceKind.MAP_VALUE: LoadSource.MAP_VALUE}
+
+
+def compose_program(
+    entry: Function, references: dict[Function, References], order: ByteOrder
+) -> tuple[bytes, tuple[MapReference, ...]]:
+    """The instructions of the program that begins with `entry`, and their references to maps.
+
+    `references` has an entry for every function that can be reached.
+    """
+    positions = _place_functions(entry, references)
+    code = Code(b"".join(function.code for function in positions), order)
+    maps: list[MapReference] = []
+    for function, position in positions.items():
+        for reference in references[function].maps:
+            index = position + reference.instruction
+            _write_map_reference(code, index, reference)
+            maps.append(replace(reference, instruction=index))
+        for call in references[function].code:
+            index = position + call.instruction
+            if code.opcode(index) == LOAD_IMMEDIATE_64:
+                code.set_src(index, LoadSource.FUNCTION)
+                code.set_imm(index + 1, 0)
+            code.set_imm(index, positions[call.target] + call.offset - index - 1)
+    return bytes(code.data), tuple(maps)
+
+
+def _place_functions(entry: Function, references: dict[Function, References]) -> dict[Function, int]:
+    """Where each function begins, counted in slots from the program's start, in the order of the places."""
+    positions = {entry: 0}
+    end = len(entry.code) // INSTRUCTION_SIZE
+    # A stack of our own: chains of calls may be longer than Python's.
+    pending = [iter(references[entry].code)]
+    while pending:
+        call = next(pending[-1], None)
+        if call is None:
+            pending.pop()
+        elif call.target not in positions:
+            positions[call.target] = end
+            end += len(call.target.code) // INSTRUCTION_SIZE
+            pending.append(iter(references[call.target].code))
+    return positions
+
+
+def _write_map_reference(code: Code, index: int, reference: MapReference) -> None:
+    code.set_src(index, _LOAD_SOURCES[reference.kind])
+    code.set_imm(index, 0)
+    code.set_imm(index + 1, reference.offset)
