@@ -23,6 +23,8 @@ class Field(enum.Enum):
     OFF16 = ((2, 2),)
     DATA64 = ((0, 8),)
     DATA32 = ((0, 4),)
+    DATA16 = ((0, 2),)
+    DATA8 = ((0, 1),)
 
     @property
     def pieces(self) -> tuple[tuple[int, int], ...]:
@@ -149,3 +151,21 @@ def write_field(row: RelocationType, data: bytearray, r_offset: int, value: int,
         piece = value & (1 << 8 * width) - 1
         data[r_offset + offset : r_offset + offset + width] = piece.to_bytes(width, order.name_for_int)
         value >>= 8 * width
+
+
+def write_addend(row: RelocationType, data: bytearray, r_offset: int, addend: int, order: ByteOrder) -> None:
+    """Put the addend A, in bytes, where `read_addend` finds it; the rest of the field stays as it is.
+
+    Raises RelocationRangeError with the value and the bounds.
+    """
+    ((offset, width),) = row.addend_field.pieces
+    value, remainder = divmod(addend, row.unit)
+    if remainder:
+        raise RelocationRangeError(f"addend {addend} is not a whole number of instructions")
+    if row.pc_relative:
+        value -= 1
+    high = (1 << 8 * width - 1) - 1
+    if not -high - 1 <= value <= high:
+        raise RelocationRangeError(f"{row.name} addend {value} is not in the range {-high - 1} to {high}")
+    piece = value.to_bytes(width, order.name_for_int, signed=True)
+    data[r_offset + offset : r_offset + offset + width] = piece

@@ -1,1 +1,31 @@
-"""The assembly language as Lark grammars."""
+"""The assembly language as a Lark grammar, and the parser that Lark makes of it.
+
+The grammar file is the only definition of the language. What a parse means is `bpfas.asm`'s part.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import resources
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lark import Lark, Token
+    from lark.tree import Tree
+
+
+@cache
+def statement_parser() -> Lark:
+    """Lark's LALR(1) parser for one statement. Lark is imported here, by the first text that needs it."""
+    from lark import Lark
+
+    text = resources.files(__name__).joinpath("bpf.lark").read_text(encoding="utf-8")
+    return Lark(text, start="statement", parser="lalr", lexer="contextual", keep_all_tokens=True)
+
+
+def parse_statement(text: str) -> Tree[Token]:
+    """The parse tree of one statement.
+
+    Raises lark.exceptions.UnexpectedInput where the text is none.
+    """
+    return statement_parser().parse(text)

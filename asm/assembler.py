@@ -1,0 +1,128 @@
+"""The assembler: source texts to an object file.
+
+Statements are read one after the other and change an `Assembly`; errors are collected, and a statement with one
+changes nothing more. Long runs of instructions go through `bpfas.asm.batch`, which does the same faster. The
+object is made at the end by `bpfas.asm.output`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bpfas.asm.assembly import Assembly, StatementError
+from bpfas.asm.data_directives import DATA_DIRECTIVES
+from bpfas.asm.expression import ExpressionError
+from bpfas.asm.instruction import Encoder, OperandError, nearest
+from bpfas.asm.output import make_object
+from bpfas.asm.parser import StatementParser
+from bpfas.asm.section_directives import SECTION_DIRECTIVES
+from bpfas.asm.source import blank_comments, statement_places
+from bpfas.asm.statement import Assignment, Directive, InstructionStatement, Statement
+from bpfas.asm.symbol_directives import SYMBOL_DIRECTIVES
+from bpfas.diag import BpfasError, Source
+from bpfas.elf.constants import ByteOrder
+from bpfas.isa import Dialect, IsaVersion
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bpfas.objfile import ObjectFile
+
+DIRECTIVES = {**DATA_DIRECTIVES, **SECTION_DIRECTIVES, **SYMBOL_DIRECTIVES}
+"""What each directive does, by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line can choose.
+
+    `dialect` restricts instructions to one way to write them, `isa` to those of a version. `plain` has every
+    statement parsed by Lark, which is slower and gives the same object.
+    """
+
+    byte_order: ByteOrder = ByteOrder.LITTLE
+    dialect: Dialect | None = None
+    isa: IsaVersion = IsaVersion.XBPF
+    plain: bool = False
+
+
+class Assembler:
+    """Carries out statements on an assembly."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.assembly = Assembly(options.byte_order)
+        self.parser = StatementParser(plainly=options.plain)
+
+    def read(self, source: Source) -> None:
+        """Carry out all statements of `source`; what is wrong goes to the assembly's diagnostics."""
+        try:
+            text = blank_comments(source)
+        except BpfasError as error:
+            self.assembly.diagnostics.items.extend(error.diagnostics)
+            return
+        blanked = Source(source.name, text)
+        self.read_lines(source, blanked, 0, len(text))
+
+    def read_lines(self, source: Source, blanked: Source, start: int, end: int) -> None:
+        """Carry out the statements at `start` to `end` of `source`, `blanked` being it without comments."""
+        for first, last in statement_places(blanked.text, start, end):
+            try:
+                statement = self.parser.parse(source, first, last)
+            except BpfasError as error:
+                self.assembly.diagnostics.items.extend(error.diagnostics)
+            else:
+                self.carry_out(statement)
+
+    def carry_out(self, statement: Statement) -> None:
+        """Carry out one statement."""
+        diagnostics = self.assembly.diagnostics
+        try:
+            for label in statement.template.labels:
+                self.assembly.define_label(label, statement)
+            match statement.template.body:
+                case InstructionStatement() as body:
+                    self._instruction(body, statement)
+                case Directive() as directive:
+                    self._directive(directive, statement)
+                case Assignment(slot, value) as assignment:
+                    symbol = self.assembly.symbols.named(statement.texts[slot])
+                    bound = self.assembly.binder.bind(value, statement)
+                    self.assembly.set_expression(symbol, bound, statement.span_of(assignment))
+        except StatementError as error:
+            diagnostics.error(str(error), statement.span_of(error.node), error.notes)
+        except (OperandError, ExpressionError) as error:
+            diagnostics.error(str(error), statement.span_of(error.node))
+
+    def _instruction(self, body: InstructionStatement, statement: Statement) -> None:
+        assembly = self.assembly
+        options = self.options
+        encoder = Encoder(assembly.binder, assembly.order, options.dialect, options.isa)
+        data, fixups = encoder.encode(statement, body)
+        assembly.append(data)
+        assembly.section.fixups.extend(fixups)
+
+    def _directive(self, directive: Directive, statement: Statement) -> None:
+        handler = DIRECTIVES.get(directive.name)
+        if handler is None:
+            raise StatementError(f"unknown directive `{directive.name}`{nearest(directive.name, DIRECTIVES)}")
+        handler(self.assembly, directive, statement)
+
+
+def assemble_sources(sources: Sequence[Source], name: str, options: Options) -> ObjectFile:
+    """Assemble sources, one after the other as if they were one text, to the object called `name`.
+
+    Raises BpfasError with all that is wrong with them.
+    """
+    assembler = Assembler(options)
+    for source in sources:
+        assembler.read(source)
+    return make_object(assembler.assembly, name)
+
+
+def assemble(
+    text: str, name: str = "<string>", byte_order: ByteOrder = ByteOrder.LITTLE, *, plain: bool = False
+) -> ObjectFile:
+    """Assemble a text, which messages call `name`, to an object file. Raises BpfasError."""
+    return assemble_sources([Source(name, text)], name, Options(byte_order, plain=plain))

@@ -1,0 +1,207 @@
+"""The state of one assembly: its sections, its symbols, where the next byte goes, and what was found wrong.
+
+Statements change it through the methods here, which check what any statement must not do (define a symbol twice,
+put data into .bss). Which statement does what is said by `bpfas.asm.assembler` and the directive tables.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from bpfas.asm.expression import Binder, Bound, ExpressionError, resolve
+from bpfas.asm.fixup import Fixup, FixupError, FixupKind, check_number
+from bpfas.asm.section import SectionBuilder, default_attributes
+from bpfas.asm.statement import (
+    Expression,
+    Label,
+    SectionName,
+    Statement,
+    String,
+    SymbolName,
+)
+from bpfas.asm.strings import string_bytes, string_text
+from bpfas.asm.symbol import AssemblySymbol, SymbolTable
+from bpfas.diag import Diagnostics, Span
+from bpfas.elf.constants import ByteOrder, SectionType
+
+if TYPE_CHECKING:
+    from bpfas.asm.statement import Argument, Node
+
+SECTION_LIMIT = 1 << 30
+"""Bytes that a section with contents may have; a slip in a repeat count shall not fill the memory."""
+
+DATA_FIXUPS = {1: FixupKind.DATA8, 2: FixupKind.DATA16, 4: FixupKind.DATA32, 8: FixupKind.DATA64}
+"""What a datum of so many bytes waits for when it has a symbol."""
+
+
+class StatementError(ValueError):
+    """What is wrong with a statement; `node` is the part at fault, `notes` are further lines."""
+
+    def __init__(self, message: str, node: Node | Label | None = None, notes: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.node = node
+        self.notes = notes
+
+
+@dataclass(slots=True)
+class Assembly:
+    """What the statements so far have made."""
+
+    order: ByteOrder = ByteOrder.LITTLE
+    diagnostics: Diagnostics = field(default_factory=Diagnostics)
+    symbols: SymbolTable = field(default_factory=SymbolTable)
+    sections: dict[str, SectionBuilder] = field(default_factory=dict)
+    section: SectionBuilder = field(init=False)
+    section_stack: list[tuple[SectionBuilder, SectionBuilder | None]] = field(default_factory=list)
+    previous: SectionBuilder | None = None
+    file_names: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.section = self.section_named(".text")
+
+    @property
+    def binder(self) -> Binder:
+        """Binds expressions that stand at the end of the current section."""
+        return Binder(self.symbols, self.section)
+
+    def section_named(self, name: str) -> SectionBuilder:
+        """The section called `name`, made with its name's attributes if it is new."""
+        section = self.sections.get(name)
+        if section is None:
+            sh_type, sh_flags = default_attributes(name)
+            section = self.sections[name] = SectionBuilder(name, sh_type, sh_flags)
+            if section.is_code:
+                section.sh_addralign = 8
+        return section
+
+    def switch_to(self, section: SectionBuilder) -> None:
+        """Make `section` the current one."""
+        self.previous, self.section = self.section, section
+
+    # Symbols
+
+    def define_label(self, label: Label, statement: Statement) -> None:
+        """Define a label at the end of the current section."""
+        name = statement.texts[label.slot]
+        if label.is_numeric:
+            self.define_at_end(self.symbols.next_numeric(name))
+            return
+        symbol = self.symbols.named(name)
+        self.refuse_redefinition(symbol, label)
+        symbol.defined_at = statement.span_of(label)
+        self.define_at_end(symbol)
+
+    def define_at_end(self, symbol: AssemblySymbol) -> None:
+        """Give `symbol`, which is not defined yet, the place at the end of the current section."""
+        symbol.section, symbol.offset = self.section, self.section.size
+
+    def refuse_redefinition(self, symbol: AssemblySymbol, node: Node | Label | None) -> None:
+        """Raise StatementError, with the first place, if `symbol` has a value already."""
+        if symbol.is_defined:
+            notes = (f"first defined at {symbol.defined_at.place}",) if symbol.defined_at else ()
+            raise StatementError(f"symbol `{symbol.name}` is already defined", node, notes)
+
+    def set_expression(self, symbol: AssemblySymbol, value: Bound, span: Span) -> None:
+        """Let `symbol` stand for `value`; a symbol that is no label may be set again."""
+        if symbol.section is not None or symbol.common_alignment is not None:
+            self.refuse_redefinition(symbol, None)
+        symbol.expression, symbol.defined_at = value, span
+
+    # Contents
+
+    def append(self, data: bytes) -> None:
+        """Put bytes at the end of the current section. Raises StatementError where they cannot be."""
+        section = self.section
+        if section.sh_type == SectionType.NOBITS:
+            if any(data):
+                raise StatementError(f"section `{section.name}` is @nobits, so its bytes can only be zero")
+            section.nobits_size += len(data)
+        else:
+            section.data += data
+
+    def append_fill(self, count: int, unit: bytes, node: Node | None = None) -> None:
+        """Put `unit` `count` times at the end of the current section."""
+        size = count * len(unit)
+        section = self.section
+        if section.sh_type == SectionType.NOBITS and not any(unit):
+            if section.nobits_size + size > 1 << 62:
+                raise StatementError(f"section `{section.name}` would get {size} more bytes", node)
+            section.nobits_size += size
+            return
+        if section.size + size > SECTION_LIMIT:
+            raise StatementError(
+                f"section `{section.name}` would get {size} more bytes; it may have {SECTION_LIMIT}",
+                node,
+            )
+        self.append(unit * count)
+
+    def append_number(self, expression: Expression, width: int, statement: Statement) -> None:
+        """Put the value of `expression` in `width` bytes at the end of the current section."""
+        bound = self.binder.bind(expression, statement)
+        if isinstance(bound, int):
+            try:
+                check_number(bound, 8 * width)
+            except FixupError as error:
+                raise StatementError(str(error), expression) from error
+            self.append((bound & (1 << 8 * width) - 1).to_bytes(width, self.order.name_for_int))
+            return
+        if self.section.sh_type == SectionType.NOBITS:
+            raise StatementError(
+                f"section `{self.section.name}` is @nobits, so it can hold no address", expression
+            )
+        self.section.fixups.append(Fixup(DATA_FIXUPS[width], self.section.size, bound, statement, expression))
+        self.append(bytes(width))
+
+    # Arguments of directives
+
+    def number(self, argument: Argument, statement: Statement, what: str) -> int:
+        """The value of an argument that must be a number known here. Raises StatementError."""
+        if not isinstance(argument, Expression):
+            raise StatementError(f"{what} must be a number", argument)
+        try:
+            value = resolve(self.binder.bind(argument, statement))
+        except ExpressionError as error:
+            raise StatementError(str(error), error.node or argument) from error
+        if value.symbol is not None:
+            raise StatementError(f"{what} must be a number that is known here", argument)
+        return value.constant
+
+    def offset_in_section(self, argument: Argument, statement: Statement) -> int:
+        """The offset that an argument means in the current section: a number, or a place in that section."""
+        if not isinstance(argument, Expression):
+            raise StatementError("an offset must be an expression", argument)
+        try:
+            value = resolve(self.binder.bind(argument, statement))
+        except ExpressionError as error:
+            raise StatementError(str(error), error.node or argument) from error
+        if value.symbol is None:
+            return value.constant
+        if value.symbol.section is not self.section:
+            raise StatementError(f"the offset must lie in section `{self.section.name}`", argument)
+        return value.symbol.offset + value.constant
+
+    def name(self, argument: Argument, statement: Statement) -> str:
+        """The name that an argument spells, as it is or as a string. Raises StatementError."""
+        match argument:
+            case SymbolName(slot):
+                return statement.texts[slot]
+            case String(slot):
+                return string_text(statement.texts[slot])
+            case SectionName(slot):
+                text = statement.texts[slot]
+                return string_text(text) if text.startswith('"') else text
+        raise StatementError("a name is needed here", argument)
+
+    def symbol(self, argument: Argument, statement: Statement) -> AssemblySymbol:
+        """The symbol that an argument names. Raises StatementError."""
+        name = self.name(argument, statement)
+        if name == ".":
+            raise StatementError("`.` is no symbol", argument)
+        return self.symbols.named(name)
+
+    def string(self, argument: Argument, statement: Statement) -> bytes:
+        """The bytes of a string argument. Raises StatementError."""
+        if not isinstance(argument, String):
+            raise StatementError('a string in quotes is needed here, such as "text"', argument)
+        return string_bytes(statement.texts[argument.slot])

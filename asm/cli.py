@@ -1,0 +1,85 @@
+"""The command bpf-as: sources to an object file, with the options of GNU as that matter for BPF."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+from bpfas import __version__
+from bpfas.asm.assembler import Options, assemble_sources
+from bpfas.cli import STANDARD_STREAM, read_input, run, write_output
+from bpfas.diag import Source
+from bpfas.elf.constants import ByteOrder
+from bpfas.elf.writer import write_object
+from bpfas.isa import Dialect, IsaVersion
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+PROGRAM = "bpf-as"
+
+_EXAMPLES = """\
+examples:
+  bpf-as prog.s -o prog.o              assemble one source
+  bpf-as common.s prog.s -o prog.o     assemble sources as if they were one
+  echo 'mov %r0, 2; exit' | bpf-as -o - - | bpf-objdump -d -
+
+Both ways to write an instruction may be mixed: `add %r1, 5` and `r1 += 5`.
+"""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=PROGRAM,
+        description="Assemble BPF: GNU as's dialect and pseudo-C to an ELF object file.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("sources", nargs="*", metavar="FILE", help="sources; `-` or none: standard input")
+    parser.add_argument("-o", dest="output", default="a.out", metavar="OBJECT", help="the object (default: a.out)")
+    order = parser.add_mutually_exclusive_group()
+    order.add_argument(
+        "-EL", "--EL", dest="order", action="store_const", const=ByteOrder.LITTLE, help="little-endian"
+    )
+    order.add_argument("-EB", "--EB", dest="order", action="store_const", const=ByteOrder.BIG, help="big-endian")
+    parser.set_defaults(order=ByteOrder.LITTLE if sys.byteorder == "little" else ByteOrder.BIG)
+    parser.add_argument(
+        "-mdialect",
+        "--mdialect",
+        choices=[dialect.value for dialect in Dialect],
+        help="take only this dialect (default: both)",
+    )
+    parser.add_argument(
+        "-misa-spec",
+        "--misa-spec",
+        choices=[version.spelling for version in IsaVersion],
+        default=IsaVersion.XBPF.spelling,
+        help="refuse instructions that came with a later version (default: xbpf, all)",
+    )
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
+    return parser
+
+
+def _command(arguments: Sequence[str]) -> int:
+    given = _parser().parse_args(arguments)
+    options = Options(
+        given.order,
+        Dialect(given.mdialect) if given.mdialect else None,
+        IsaVersion[given.misa_spec.upper()],
+    )
+    sources = [_read_source(path) for path in given.sources or [STANDARD_STREAM]]
+    write_output(given.output, write_object(assemble_sources(sources, given.output, options)))
+    return 0
+
+
+def _read_source(path: str) -> Source:
+    # Bytes that are no UTF-8 may stand in comments and strings; anywhere else they are an error with a place.
+    text = read_input(path).decode("utf-8", "surrogateescape")
+    return Source("<stdin>" if path == STANDARD_STREAM else path, text)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run bpf-as and give its exit status: 0, or 1 when an input is at fault."""
+    return run(PROGRAM, _command, arguments)

@@ -1,0 +1,230 @@
+"""The values of expressions: bound to symbols where they stand, resolved when all symbols are known.
+
+Binding folds what is known at once; what is left is a tree of operations over symbols. Resolving gives a number,
+or a symbol plus a number for a relocation to express. Arithmetic has 64 bits, as GNU as has it.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bpfas.asm.statement import (
+    Binary,
+    Constant,
+    Expression,
+    LocalReference,
+    Number,
+    Statement,
+    SymbolName,
+    Unary,
+)
+from bpfas.asm.strings import character_value
+from bpfas.asm.symbol import AssemblySymbol, SymbolTable, display_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bpfas.asm.section import SectionBuilder
+
+_MASK = (1 << 64) - 1
+
+
+class ExpressionError(ValueError):
+    """An expression that has no value, with the reason; `node` is the part at fault, if it is known."""
+
+    def __init__(self, message: str, node: Expression | None = None) -> None:
+        super().__init__(message)
+        self.node = node
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """An operator over operands that are not all known yet."""
+
+    operator: str
+    operands: tuple[Bound, ...]
+
+
+Bound = int | AssemblySymbol | Operation
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """`symbol` plus `constant`; a plain number where `symbol` is None."""
+
+    symbol: AssemblySymbol | None
+    constant: int
+
+
+def parse_number(text: str) -> int:
+    """The number that `text` spells: decimal, 0x…, 0b…, octal with a leading 0, or a character.
+
+    Raises ExpressionError with the reason.
+    """
+    if text[0] == "'":
+        return character_value(text)
+    try:
+        if len(text) > 1 and text[0] == "0" and text[1] not in "xXbB":
+            return int(text, 8)
+        return int(text, 0)
+    except ValueError:
+        if re.fullmatch(r"0[0-9]+", text):
+            raise ExpressionError(f"{text} is octal because of its leading 0, but has a digit above 7") from None
+        raise ExpressionError(f"the number has {len(text)} digits; 64 bits hold 20") from None
+
+
+def _truncating_division(left: int, right: int) -> int:
+    if right == 0:
+        raise ExpressionError("division by zero")
+    quotient = abs(left) // abs(right)
+    return quotient if (left < 0) == (right < 0) else -quotient
+
+
+def _shift(left: int, right: int) -> int:
+    if not 0 <= right < 64:
+        raise ExpressionError(f"shift by {right}; 64-bit numbers shift by 0 to 63")
+    return left << right
+
+
+_BINARY: dict[str, Callable[[int, int], int]] = {
+    "+": lambda left, right: left + right,
+    "-": lambda left, right: left - right,
+    "*": lambda left, right: left * right,
+    "/": _truncating_division,
+    "%": lambda left, right: left - right * _truncating_division(left, right),
+    "<<": _shift,
+    ">>": lambda left, right: (left & _MASK) >> right if 0 <= right < 64 else _shift(left, right),
+    "|": lambda left, right: left | right,
+    "&": lambda left, right: left & right,
+    "^": lambda left, right: left ^ right,
+    "!": lambda left, right: left | ~right,
+    "==": lambda left, right: -(left == right),
+    "!=": lambda left, right: -(left != right),
+    "<>": lambda left, right: -(left != right),
+    "<": lambda left, right: -(left < right),
+    ">": lambda left, right: -(left > right),
+    "<=": lambda left, right: -(left <= right),
+    ">=": lambda left, right: -(left >= right),
+    "&&": lambda left, right: int(bool(left) and bool(right)),
+    "||": lambda left, right: int(bool(left) or bool(right)),
+}
+"""Infix operators; a true comparison is -1, as in GNU as."""
+
+_UNARY: dict[str, Callable[[int], int]] = {
+    "-": lambda operand: -operand,
+    "~": lambda operand: ~operand,
+    "!": lambda operand: int(not operand),
+}
+
+
+def _in_range(value: int) -> int:
+    """`value`, unless no 64 bits, signed or unsigned, hold it."""
+    if not -(1 << 63) <= value <= _MASK:
+        raise ExpressionError(f"{value} does not fit in 64 bits")
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Binder:
+    """Binds expressions of statements that stand at the end of `section`."""
+
+    symbols: SymbolTable
+    section: SectionBuilder
+
+    def bind(self, expression: Expression, statement: Statement) -> Bound:
+        """The expression with its numbers and symbols in place. Raises ExpressionError."""
+        match expression:
+            case Number(slot):
+                try:
+                    return _in_range(parse_number(statement.texts[slot]))
+                except ExpressionError as error:
+                    raise ExpressionError(str(error), expression) from None
+            case Constant(value):
+                return value
+            case SymbolName(slot):
+                return self._symbol(statement.texts[slot], expression, statement)
+            case LocalReference(slot, is_forward):
+                number = statement.texts[slot]
+                symbol = self.symbols.numeric(number, is_forward=is_forward)
+                if symbol is None:
+                    raise ExpressionError(f"there is no label `{number}:` before this", expression)
+                if symbol.named_at is None:
+                    symbol.named_at = statement.span_of(expression)
+                return symbol
+            case Unary(operator, operand):
+                return self._operation(operator, (self.bind(operand, statement),), expression)
+            case Binary(operator, left, right):
+                operands = (self.bind(left, statement), self.bind(right, statement))
+                return self._operation(operator, operands, expression)
+
+    def _symbol(self, name: str, node: Expression, statement: Statement) -> Bound:
+        if name == ".":
+            return AssemblySymbol("\1.", self.section, self.section.size)
+        symbol = self.symbols.named(name)
+        if symbol.named_at is None:
+            symbol.named_at = statement.span_of(node)
+        # A symbol that is a number now may be set to another one later; this use means the present one.
+        return symbol.expression if isinstance(symbol.expression, int) else symbol
+
+    def _operation(self, operator: str, operands: tuple[Bound, ...], node: Expression) -> Bound:
+        try:
+            return _fold(operator, operands)
+        except ExpressionError as error:
+            raise ExpressionError(str(error), error.node or node) from None
+
+
+def _fold(operator: str, operands: tuple[Bound, ...]) -> Bound:
+    match operands:
+        case (int(operand),):
+            return _in_range(_UNARY[operator](operand))
+        case (int(left), int(right)):
+            return _in_range(_BINARY[operator](left, right))
+    return Operation(operator, operands)
+
+
+def resolve(bound: Bound, _depth: int = 0) -> Value:
+    """The value of a bound expression with what is known of its symbols now.
+
+    A defined symbol that the expression ends up with is given as itself; its place is for the caller to use.
+    Raises ExpressionError where the value is neither a number nor a symbol plus a number.
+    """
+    if _depth > _DEEPEST:
+        raise ExpressionError("the expression is nested too deeply, or a symbol is defined by itself")
+    match bound:
+        case int():
+            return Value(None, bound)
+        case AssemblySymbol():
+            if bound.expression is not None:
+                return resolve(bound.expression, _depth + 1)
+            return Value(bound, 0)
+        case Operation(operator, operands):
+            return _apply(operator, [resolve(operand, _depth + 1) for operand in operands])
+
+
+_DEEPEST = 200
+
+
+def _apply(operator: str, values: list[Value]) -> Value:
+    match values:
+        case [Value(None, operand)]:
+            return Value(None, _in_range(_UNARY[operator](operand)))
+        case [Value(None, left), Value(None, right)]:
+            return Value(None, _in_range(_BINARY[operator](left, right)))
+        case [Value(AssemblySymbol() as symbol, left), Value(None, right)] if operator in "+-":
+            return Value(symbol, _in_range(_BINARY[operator](left, right)))
+        case [Value(None, left), Value(AssemblySymbol() as symbol, right)] if operator == "+":
+            return Value(symbol, _in_range(left + right))
+        case [Value(AssemblySymbol() as first, left), Value(AssemblySymbol() as second, right)]:
+            if first.section is not None and first.section is second.section and operator in _DISTANCE_OPERATORS:
+                return Value(None, _BINARY[operator](first.offset + left, second.offset + right))
+            names = f"`{display_name(first)}` and `{display_name(second)}`"
+            raise ExpressionError(
+                f"`{operator}` of {names}, which are not both defined in one section, has no value before linking"
+            )
+    name = next(f"`{display_name(value.symbol)}`" for value in values if value.symbol)
+    raise ExpressionError(f"`{operator}` needs numbers, but the address of {name} is not known before linking")
+
+
+_DISTANCE_OPERATORS = ("-", "==", "!=", "<>", "<", ">", "<=", ">=")

@@ -1,0 +1,248 @@
+"""Fields whose value was not known when their statement was read: filled in at the end, or made relocations.
+
+One table says for each kind of field where it lies, how far it reaches and which relocation stands for it; the
+choice between filling in and relocating follows GNU as and LLVM (a symbol that another object may define or
+replace is relocated). Facts: the relocation table in bpfas.reloc.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from bpfas.asm.expression import Bound, ExpressionError, Value, resolve
+from bpfas.asm.symbol import AssemblySymbol, display_name
+from bpfas.elf.constants import ByteOrder, SectionFlag, SymbolBinding
+from bpfas.helpers import HELPERS
+from bpfas.reloc import (
+    RELOCATION_TYPES,
+    Field,
+    RelocationNumber,
+    RelocationRangeError,
+    RelocationType,
+    field_value,
+    write_field,
+)
+
+if TYPE_CHECKING:
+    from bpfas.asm.section import SectionBuilder
+    from bpfas.asm.statement import Node
+    from bpfas.diag import Diagnostics, Span
+
+_N = RelocationNumber
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """How a field is filled. `relocation` is None where no relocation can stand for it.
+
+    `value_field` is where a plain number goes; `relocation_offset` is what r_offset is more than the offset of
+    the instruction or datum. An `interposable` target is relocated though it is defined in the same section.
+    """
+
+    what: str
+    value_field: Field | None
+    relocation: RelocationNumber | None
+    relocation_offset: int = 0
+    interposable: tuple[SymbolBinding, ...] = (SymbolBinding.WEAK,)
+
+
+class FixupKind(enum.Enum):
+    """What kind of field waits."""
+
+    JUMP16 = _Kind("jump", Field.OFF16, _N.R_BPF_GNU_64_16)
+    JUMP32 = _Kind("jump", Field.IMM32, _N.R_BPF_64_32)
+    CALL = _Kind(
+        "call",
+        Field.IMM32,
+        _N.R_BPF_64_32,
+        interposable=(SymbolBinding.WEAK, SymbolBinding.GLOBAL),
+    )
+    LOAD64 = _Kind("64-bit immediate", Field.IMM64, _N.R_BPF_64_64)
+    MAP = _Kind("map", None, _N.R_BPF_64_64)
+    IMM32 = _Kind("immediate", Field.IMM32, _N.R_BPF_64_ABS32, relocation_offset=4)
+    OFF16 = _Kind("offset", Field.OFF16, _N.R_BPF_GNU_64_16)
+    DATA64 = _Kind("value", Field.DATA64, _N.R_BPF_64_ABS64)
+    DATA32 = _Kind("value", Field.DATA32, _N.R_BPF_64_ABS32)
+    DATA16 = _Kind("value", Field.DATA16, None)
+    DATA8 = _Kind("value", Field.DATA8, None)
+
+
+class Origin(Protocol):
+    """What can say where in the source a node of its statement stands."""
+
+    def span_of(self, node: Node | None) -> Span:
+        """The place of `node`, or of the whole statement."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Fixup:
+    """A field at `offset` (bytes; of the instruction or datum) that will hold `value`."""
+
+    kind: FixupKind
+    offset: int
+    value: Bound
+    origin: Origin
+    node: Node | None
+
+
+@dataclass(frozen=True, slots=True)
+class PendingRelocation:
+    """A relocation against a symbol by name, or against a section with the offset already in the field."""
+
+    r_offset: int
+    r_type: RelocationNumber
+    target: AssemblySymbol | SectionBuilder
+
+
+class FixupError(ValueError):
+    """A fixup that can be neither filled in nor relocated, with the reason."""
+
+
+def settle_fixups(section: SectionBuilder, order: ByteOrder, diagnostics: Diagnostics) -> list[PendingRelocation]:
+    """Fill in the section's fixups; give the relocations for those that only a linker or loader can.
+
+    Errors go to `diagnostics`, each with the place of its operand.
+    """
+    relocations: list[PendingRelocation] = []
+    for fixup in section.fixups:
+        try:
+            relocation = _settle(fixup, section, order)
+        except (ExpressionError, FixupError, RelocationRangeError) as error:
+            diagnostics.error(str(error), fixup.origin.span_of(fixup.node))
+        else:
+            if relocation is not None:
+                relocations.append(relocation)
+    return relocations
+
+
+def _settle(fixup: Fixup, section: SectionBuilder, order: ByteOrder) -> PendingRelocation | None:
+    value = resolve(fixup.value)
+    symbol = value.symbol
+    if symbol is None:
+        _fill_number(fixup, section, value.constant, order)
+        return None
+    if not symbol.is_defined:
+        if symbol.is_temporary:
+            raise FixupError(f"label `{display_name(symbol)}` is not defined")
+        if fixup.kind is FixupKind.CALL and not symbol.is_declared and (helper := HELPERS.get(symbol.name)):
+            _call_by_number(section, fixup.offset, helper.number, order)
+            return None
+    if (
+        symbol.section is section
+        and fixup.kind in _PC_RELATIVE
+        and symbol.binding not in fixup.kind.value.interposable
+    ):
+        row = _relocation_row(fixup.kind)
+        number = _distance(row, symbol.offset + value.constant, fixup.offset, fixup.kind)
+        write_field(row, section.data, fixup.offset, number, order)
+        return None
+    return _relocate(fixup, section, symbol, value, order)
+
+
+_PC_RELATIVE = (FixupKind.JUMP16, FixupKind.JUMP32, FixupKind.CALL)
+
+
+def _relocation_row(kind: FixupKind) -> RelocationType:
+    number = kind.value.relocation
+    assert number is not None
+    return RELOCATION_TYPES[number]
+
+
+def _distance(row: RelocationType, target: int, place: int, kind: FixupKind) -> int:
+    try:
+        return field_value(row, target, place)
+    except RelocationRangeError as error:
+        bytes_away = target - place - 8
+        if bytes_away % 8:
+            raise FixupError(
+                f"the {kind.value.what} target is {bytes_away} bytes from the next instruction, "
+                "which is not a whole number of 8-byte instructions"
+            ) from error
+        low, high = row.bounds
+        advice = "; `gotol` (`jal`) reaches further" if kind is FixupKind.JUMP16 else ""
+        raise FixupError(
+            f"the {kind.value.what} target is {bytes_away // 8} instructions away, "
+            f"out of the range {low} to {high}{advice}"
+        ) from error
+
+
+def _fill_number(fixup: Fixup, section: SectionBuilder, number: int, order: ByteOrder) -> None:
+    field = fixup.kind.value.value_field
+    if field is None:
+        raise FixupError("a map is named by a symbol, not by a number")
+    if fixup.kind is FixupKind.CALL:
+        _call_by_number(section, fixup.offset, number, order)
+        return
+    check_number(number, field.width)
+    _write_number(section, field, fixup.offset, number, order)
+
+
+def check_number(number: int, bits: int) -> None:
+    """Raise FixupError unless `number`, signed or unsigned, fits in `bits`."""
+    low, high = -(1 << bits - 1), (1 << bits) - 1
+    if not low <= number <= high:
+        raise FixupError(f"{number} does not fit in {bits} bits ({low} to {high})")
+
+
+def _call_by_number(section: SectionBuilder, offset: int, number: int, order: ByteOrder) -> None:
+    check_number(number, 32)
+    section.data[offset + 1] = 0  # not a call of a function of the program
+    _write_number(section, Field.IMM32, offset, number, order)
+
+
+def _write_number(section: SectionBuilder, field: Field, offset: int, number: int, order: ByteOrder) -> None:
+    for at, width in field.pieces:
+        piece = number & (1 << 8 * width) - 1
+        section.data[offset + at : offset + at + width] = piece.to_bytes(width, order.name_for_int)
+        number >>= 8 * width
+
+
+def _relocate(
+    fixup: Fixup, section: SectionBuilder, symbol: AssemblySymbol, value: Value, order: ByteOrder
+) -> PendingRelocation:
+    kind = fixup.kind.value
+    if kind.relocation is None:
+        raise FixupError(
+            f"no BPF relocation can put the address of `{display_name(symbol)}` here; use .long or .quad"
+        )
+    by_name = symbol.is_shown_by_name or symbol.common_alignment is not None or fixup.kind is FixupKind.MAP
+    addend = value.constant if by_name else symbol.offset + value.constant
+    if fixup.kind is FixupKind.OFF16 and symbol.is_defined:
+        raise FixupError(f"`{display_name(symbol)}` is an address, not an offset")
+    _write_addend(fixup, section, addend, order)
+    number = kind.relocation
+    if fixup.kind is FixupKind.DATA32 and _is_kept_from_the_loader(symbol):
+        number = RelocationNumber.R_BPF_64_NODYLD32
+    target: AssemblySymbol | SectionBuilder = symbol
+    if not by_name:
+        assert symbol.section is not None
+        target = symbol.section
+    return PendingRelocation(fixup.offset + kind.relocation_offset, number, target)
+
+
+def _write_addend(fixup: Fixup, section: SectionBuilder, addend: int, order: ByteOrder) -> None:
+    row = _relocation_row(fixup.kind)
+    if fixup.kind in _PC_RELATIVE:
+        if addend % 8:
+            raise FixupError(f"{addend} bytes from the symbol is not a whole number of 8-byte instructions")
+        write_field(row, section.data, fixup.offset, _distance(row, addend, 0, fixup.kind), order)
+        return
+    ((_, width),) = row.addend_field.pieces
+    low, high = -(1 << 8 * width - 1), (1 << 8 * width - 1) - 1
+    if not low <= addend <= high:
+        raise FixupError(f"the offset {addend} from the symbol does not fit in {8 * width} bits ({low} to {high})")
+    _write_number(section, row.addend_field, fixup.offset + fixup.kind.value.relocation_offset, addend, order)
+
+
+def _is_kept_from_the_loader(symbol: AssemblySymbol) -> bool:
+    """Whether a 32-bit datum that names `symbol` gets R_BPF_64_NODYLD32, as LLVM chooses.
+
+    It means an offset in its section, which .BTF and .BTF.ext need, rather than an address.
+    """
+    if symbol.section is None:
+        return False
+    wanted = SectionFlag.EXECINSTR if symbol.is_temporary else SectionFlag.WRITE
+    return bool(symbol.section.sh_flags & SectionFlag.ALLOC and symbol.section.sh_flags & wanted)

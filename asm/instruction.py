@@ -1,0 +1,282 @@
+"""Instruction statements to bytes: which row of the table a form is, and where its operands go.
+
+Operands that are numbers are checked and encoded at once; an operand with a symbol leaves a fixup. The rows and
+their forms are bpfas.isa's.
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bpfas.asm.expression import Binder, Bound, ExpressionError, parse_number
+from bpfas.asm.fixup import Fixup, FixupKind
+from bpfas.asm.shape import RESERVED_WORDS
+from bpfas.asm.statement import (
+    Constant,
+    InstructionStatement,
+    MapReference,
+    Node,
+    Number,
+    Register,
+    Statement,
+)
+from bpfas.isa import (
+    BY_NAME,
+    OPCODES,
+    OPERAND_KINDS,
+    Dialect,
+    FormOperand,
+    Instruction,
+    IsaVersion,
+    Opcode,
+    encode,
+    template_form,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from bpfas.elf.constants import ByteOrder
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A row whose text has a certain form, with what its operands are, in the order of the text."""
+
+    row: Opcode
+    operands: tuple[FormOperand, ...]
+    dialects: frozenset[Dialect]
+
+
+def _candidates_by_form() -> dict[str, tuple[Candidate, ...]]:
+    candidates: dict[str, list[Candidate]] = {}
+    for row in OPCODES:
+        texts: dict[tuple[str, tuple[FormOperand, ...]], set[Dialect]] = {}
+        for dialect in Dialect:
+            if template := row.template(dialect):
+                texts.setdefault(template_form(template), set()).add(dialect)
+        for (form, operands), dialects in texts.items():
+            candidates.setdefault(form, []).append(Candidate(row, operands, frozenset(dialects)))
+    return {form: tuple(rows) for form, rows in candidates.items()}
+
+
+CANDIDATES: dict[str, tuple[Candidate, ...]] = _candidates_by_form()
+"""The rows by form. Rows of one form differ in literal operands: `endle %r1, 16`, `endle %r1, 32`."""
+
+_SYMBOL_FIXUPS: dict[str, FixupKind] = {
+    "disp16": FixupKind.JUMP16,
+    "disp32": FixupKind.JUMP32,
+    "imm": FixupKind.IMM32,
+    "immoff": FixupKind.IMM32,
+    "imm64": FixupKind.LOAD64,
+    "map": FixupKind.MAP,
+    "off": FixupKind.OFF16,
+}
+"""What an operand that has a symbol waits for; the operands that are not here must be numbers."""
+
+
+class OperandError(ValueError):
+    """An operand that its instruction cannot have; `node` is the operand."""
+
+    def __init__(self, message: str, node: Node | None = None) -> None:
+        super().__init__(message)
+        self.node = node
+
+
+@dataclass(frozen=True, slots=True)
+class Encoder:
+    """Encodes instruction statements of one assembly."""
+
+    binder: Binder
+    order: ByteOrder
+    dialect: Dialect | None = None
+    isa: IsaVersion = IsaVersion.XBPF
+
+    def encode(self, statement: Statement, body: InstructionStatement) -> tuple[bytes, list[Fixup]]:
+        """The bytes of the instruction, and the fixups for the end of the binder's section.
+
+        Raises OperandError or ExpressionError, whose node tells the operand at fault.
+        """
+        candidate = self.choose(statement, body)
+        row = candidate.row
+        values: dict[str, int] = {}
+        written: dict[str, Node] = {}
+        fixups: list[Fixup] = []
+        for node, operand in zip(body.operands, candidate.operands, strict=True):
+            if operand.name is None:
+                continue
+            bound = self._bind(node, statement)
+            kind = OPERAND_KINDS[operand.name]
+            if isinstance(bound, int):
+                value = self._checked(bound, operand.name, row, node)
+            else:
+                row, fixup_kind = _symbolic(row, operand.name, node)
+                fixups.append(Fixup(fixup_kind, self.binder.section.size, bound, statement, node))
+                value = 0
+            if values.setdefault(kind.field, value) != value:
+                raise OperandError(
+                    f"{_register_text(written[kind.field], statement)} and {_register_text(node, statement)} "
+                    "must be the same register: this instruction has only one for both",
+                    node,
+                )
+            written[kind.field] = node
+        high = values.pop("imm_high", 0)
+        values["imm"] = values.get("imm", 0) | high << 16 | values.pop("imm_low", 0)
+        return encode(Instruction(row, **values), self.order), fixups
+
+    def choose(self, statement: Statement, body: InstructionStatement) -> Candidate:
+        """The row that the statement is, by its form and its literal operands. Raises OperandError."""
+        rows = CANDIDATES.get(body.form)
+        if rows is None:
+            raise OperandError(_why_no_row(body), _first_odd_operand(body))
+        for candidate in rows:
+            if all(
+                operand.literal is None or operand.literal == _literal(node, statement)
+                for node, operand in zip(body.operands, candidate.operands, strict=True)
+            ):
+                self._check_allowed(candidate)
+                return candidate
+        raise OperandError(*_why_no_literal(rows, body, statement))
+
+    def _check_allowed(self, candidate: Candidate) -> None:
+        if self.dialect is not None and self.dialect not in candidate.dialects:
+            raise OperandError(f"-mdialect={self.dialect.value} excludes this way to write the instruction")
+        if candidate.row.isa > self.isa:
+            raise OperandError(
+                f"`{candidate.row.name}` came with ISA {candidate.row.isa.spelling}; "
+                f"-misa-spec={self.isa.spelling} excludes it"
+            )
+
+    def _bind(self, node: Node, statement: Statement) -> Bound:
+        match node:
+            case Register(None, number):
+                return number
+            case Register(int(slot)):
+                return int(statement.texts[slot])
+            case MapReference(slot):
+                symbol = self.binder.symbols.named(statement.texts[slot])
+                if symbol.named_at is None:
+                    symbol.named_at = statement.span_of(node)
+                return symbol
+        return self.binder.bind(node, statement)  # type: ignore[arg-type]
+
+    def _checked(self, value: int, name: str, row: Opcode, node: Node) -> int:
+        kind = OPERAND_KINDS[name]
+        if kind.accepts(value):
+            return kind.wrap(value)
+        if kind.form in "RW":
+            letter = kind.form.lower()
+            raise OperandError(f"there is no register {letter}{value}; they are {letter}0 to {letter}10", node)
+        high = max(kind.high, kind.unsigned_high)
+        advice = ""
+        if name == "imm" and row.name in ("mov_imm",):
+            advice = "; `lddw` (`ldimm64`, `rN = … ll`) loads 64 bits"
+        elif name == "disp16" and row.name == "ja":
+            advice = "; `jal` (`gotol`) has 32 bits"
+        raise OperandError(f"{_WORDS.get(name, name)} {value} is out of range {kind.low} to {high}{advice}", node)
+
+
+_WORDS = {
+    "imm": "immediate",
+    "imm64": "immediate",
+    "off": "offset",
+    "immoff": "offset",
+    "disp16": "jump offset",
+    "disp32": "jump offset",
+    "pcrel": "call offset",
+    "pseudo": "kind of the pseudo load",
+    "index": "descriptor index",
+    "dst_as": "address space",
+    "src_as": "address space",
+}
+
+
+def _symbolic(row: Opcode, name: str, node: Node) -> tuple[Opcode, FixupKind]:
+    """The row and the fixup of an instruction whose operand `name` has a symbol."""
+    if row.name == "call":
+        return BY_NAME["call_pseudo"], FixupKind.CALL
+    kind = _SYMBOL_FIXUPS.get(name)
+    if kind is None:
+        raise OperandError(f"the {_WORDS.get(name, name)} must be a number that is known here", node)
+    return row, kind
+
+
+def _literal(node: Node, statement: Statement) -> int | None:
+    """The number that an operand shows, for comparison with a row's literal; None if it is none."""
+    match node:
+        case Register(None, number):
+            return number
+        case Register(int(slot)):
+            return int(statement.texts[slot])
+        case Constant(value):
+            return value
+        case Number(slot):
+            try:
+                return parse_number(statement.texts[slot])
+            except ExpressionError:
+                return None
+    return None
+
+
+def _register_text(node: Node, statement: Statement) -> str:
+    if isinstance(node, Register):
+        return f"`r{node.number if node.slot is None else statement.texts[node.slot]}`"
+    return "another one"
+
+
+MNEMONICS: dict[str, list[Opcode]] = {}
+"""The rows by the first word of their normal text."""
+for _row in OPCODES:
+    if _row.normal:
+        MNEMONICS.setdefault(_row.normal.split()[0], []).append(_row)
+
+
+def nearest(word: str, words: Iterable[str]) -> str:
+    """`; did you mean …?` with the word most like `word`, or nothing."""
+    close = difflib.get_close_matches(word, list(words), n=1, cutoff=0.7)
+    return f"; did you mean `{close[0]}`?" if close else ""
+
+
+def _why_no_row(body: InstructionStatement) -> str:
+    if any(isinstance(operand, MapReference) for operand in body.operands):
+        return (
+            "%map(…) needs a 64-bit immediate load, whose immediate the kernel replaces by the map's address: "
+            "write `ldimm64 %rN, %map(name)` or `rN = %map(name) ll`"
+        )
+    if body.mnemonic in MNEMONICS:
+        forms = dict.fromkeys(_shown(row.normal) for row in MNEMONICS[body.mnemonic])
+        return f"`{body.mnemonic}` does not take these operands; it is written {' or '.join(forms)}"
+    if body.mnemonic in RESERVED_WORDS or not body.mnemonic[0].islower() or not body.mnemonic.isidentifier():
+        return "no instruction has this form"
+    return f"unknown instruction `{body.mnemonic}`{nearest(body.mnemonic, MNEMONICS)}"
+
+
+def _shown(template: str) -> str:
+    """A template as documentation shows it: `add dst, src`."""
+    text = (
+        template.replace("{dst}{off}", "dst+off").replace("{src}{off}", "src+off").replace("{map}", "%map(name)")
+    )
+    return f"`{text.replace('{', '').replace('}', '')}`"
+
+
+def _first_odd_operand(body: InstructionStatement) -> Node | None:
+    return next((operand for operand in body.operands if isinstance(operand, MapReference)), None)
+
+
+def _why_no_literal(
+    rows: tuple[Candidate, ...], body: InstructionStatement, statement: Statement
+) -> tuple[str, Node | None]:
+    """What the literal operands of a form may be, and the first operand that is none of it."""
+    for position, node in enumerate(body.operands):
+        allowed = sorted({row.operands[position].literal for row in rows} - {None}, key=str)
+        if allowed and _literal(node, statement) not in allowed:
+            letter = {"R": "r", "W": "w"}.get(_form_letter(body, position), "")
+            numbers = " or ".join(f"{letter}{number}" for number in allowed)
+            return f"this operand must be {numbers}", node
+    return "no instruction has these operands", None
+
+
+def _form_letter(body: InstructionStatement, position: int) -> str:
+    return [char for char in body.form if char.isupper()][position]

@@ -1,0 +1,100 @@
+"""From a finished assembly to an object file: fixups settled, symbols chosen, relocations attached.
+
+Shown are all symbols that have a name of their own (not `.L…`), and the section symbols that relocations need.
+Order: the file names, then section symbols and local symbols, then the others (the writer puts locals first).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bpfas.asm.expression import ExpressionError, resolve
+from bpfas.asm.fixup import settle_fixups
+from bpfas.asm.symbol import AssemblySymbol, display_name
+from bpfas.elf.constants import SectionType, SymbolBinding, SymbolType
+from bpfas.objfile import ObjectFile, Relocation, Section, SpecialSection, Symbol
+
+if TYPE_CHECKING:
+    from bpfas.asm.assembly import Assembly
+    from bpfas.asm.section import SectionBuilder
+
+
+def make_object(assembly: Assembly, name: str) -> ObjectFile:
+    """The object file of a finished assembly. Raises BpfasError with all that was found wrong."""
+    diagnostics = assembly.diagnostics
+    pending = {
+        section: settle_fixups(section, assembly.order, diagnostics) for section in assembly.sections.values()
+    }
+    sections = {
+        builder: _section(builder) for builder in assembly.sections.values() if builder.size or pending[builder]
+    }
+    for symbol in assembly.symbols.symbols.values():
+        if symbol.section is not None and not symbol.is_temporary:
+            sections.setdefault(symbol.section, _section(symbol.section))
+    targets = {relocation.target for relocations in pending.values() for relocation in relocations}
+    symbols: dict[AssemblySymbol | SectionBuilder, Symbol] = {}
+    for builder, section in sections.items():
+        if builder in targets:
+            symbols[builder] = Symbol("", section, st_type=SymbolType.SECTION)
+    for symbol in assembly.symbols.symbols.values():
+        if symbol in targets or (not symbol.is_temporary and (symbol.is_defined or symbol.is_declared)):
+            try:
+                symbols[symbol] = _symbol(symbol, sections)
+            except ExpressionError as error:
+                diagnostics.error(f"{display_name(symbol)}: {error}", symbol.defined_at or symbol.named_at)
+    diagnostics.raise_if_errors()
+    for builder, relocations in pending.items():
+        sections_relocations = [
+            Relocation(relocation.r_offset, relocation.r_type, symbols[relocation.target])
+            for relocation in relocations
+        ]
+        if sections_relocations:
+            sections[builder].relocations = sections_relocations
+    files = [Symbol(file_name, SpecialSection.ABS, st_type=SymbolType.FILE) for file_name in assembly.file_names]
+    return ObjectFile(name, assembly.order, list(sections.values()), [*files, *symbols.values()])
+
+
+def _section(builder: SectionBuilder) -> Section:
+    return Section(
+        builder.name,
+        builder.sh_type,
+        int(builder.sh_flags),
+        builder.sh_addralign,
+        builder.sh_entsize,
+        bytes(builder.data),
+        builder.nobits_size if builder.sh_type == SectionType.NOBITS else 0,
+    )
+
+
+def _symbol(symbol: AssemblySymbol, sections: dict[SectionBuilder, Section]) -> Symbol:
+    shown = Symbol(
+        symbol.name,
+        st_bind=symbol.binding or (SymbolBinding.LOCAL if symbol.is_defined else SymbolBinding.GLOBAL),
+        st_type=symbol.st_type,
+        st_visibility=symbol.visibility,
+        st_size=_size(symbol),
+    )
+    if symbol.common_alignment is not None:
+        shown.section, shown.st_value = SpecialSection.COMMON, symbol.common_alignment
+        return shown
+    if symbol.expression is not None:
+        value = resolve(symbol.expression)
+        if value.symbol is None:
+            shown.section, shown.st_value = SpecialSection.ABS, value.constant & (1 << 64) - 1
+            return shown
+        place, offset = value.symbol.section, value.symbol.offset + value.constant
+        if place is None:
+            raise ExpressionError(f"is set to `{display_name(value.symbol)}`, which is not defined here")
+        shown.st_type = shown.st_type or value.symbol.st_type
+    else:
+        place, offset = symbol.section, symbol.offset
+    if place is not None:
+        shown.section, shown.st_value = sections[place], offset
+    return shown
+
+
+def _size(symbol: AssemblySymbol) -> int:
+    value = resolve(symbol.size)
+    if value.symbol is not None:
+        raise ExpressionError(f"its size is not a number but the address of `{display_name(value.symbol)}`")
+    return value.constant

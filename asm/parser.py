@@ -1,0 +1,244 @@
+"""Statement text to template: by Lark, and for texts of a known shape without it.
+
+`parse_plain` is the reference: Lark parses the text, and the tree becomes a template. `StatementParser` keeps the
+templates by shape, so that Lark sees every shape once; a statement whose slots Lark sees otherwise than
+`bpfas.asm.shape` does (a symbol called `exit`, say) is parsed plainly every time. What statements mean is
+`bpfas.asm.assembler`'s part.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bpfas.asm.shape import split_shape
+from bpfas.asm.statement import (
+    Argument,
+    Assignment,
+    Binary,
+    Constant,
+    Directive,
+    Expression,
+    InstructionStatement,
+    Label,
+    LocalReference,
+    MapReference,
+    Number,
+    Operand,
+    Register,
+    SectionName,
+    Statement,
+    String,
+    SymbolName,
+    Template,
+    TypeName,
+    Unary,
+)
+from bpfas.diag import BpfasError, Source, Span
+from bpfas.grammar import parse_statement
+
+if TYPE_CHECKING:
+    from lark import Token
+    from lark.exceptions import UnexpectedInput
+    from lark.tree import Tree
+
+    Branch = Token | Tree[Token]
+
+_FRAME_POINTER = 10
+_FORM_LETTERS = {"displacement": "O", "no_displacement": "O", "map_reference": "M"}
+
+
+class _TemplateBuilder:
+    """Turns one parse tree into a template, numbering the slots in the order of the text."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        self.positions: list[tuple[int, int]] = []
+
+    def template(self, tree: Tree[Token]) -> Template:
+        labels: list[Label] = []
+        body: Assignment | Directive | InstructionStatement | None = None
+        for child in tree.children:
+            if isinstance(child, str):
+                if child.type != "COLON":
+                    labels.append(Label(self._slot(child), child.type == "LOCAL_LABEL"))
+            elif child.data == "assignment":
+                name, _, value = child.children
+                body = Assignment(self._slot(name), self._expression(value))
+            elif child.data == "directive":
+                body = self._directive(child.children)
+            else:
+                body = self._instruction(child.children)
+        return Template(tuple(labels), body)
+
+    def _slot(self, token: Branch, start: int = 0, end: int | None = None) -> int:
+        assert isinstance(token, str)
+        assert token.start_pos is not None
+        text = token[start:end]
+        self.texts.append(str(text))
+        first = token.start_pos + start
+        self.positions.append((first, first + len(text)))
+        return len(self.texts) - 1
+
+    def _directive(self, children: list[Branch]) -> Directive:
+        name = str(children[0]).lower()
+        return Directive(name, tuple(self._argument(child) for child in children[1:] if not _is_comma(child)))
+
+    def _argument(self, branch: Branch) -> Argument:
+        if isinstance(branch, str):
+            return SectionName(self._slot(branch))
+        if branch.data == "string":
+            return String(self._slot(branch.children[0]))
+        if branch.data == "type_name":
+            return TypeName(str(branch.children[0])[1:].lower())
+        return self._expression(branch)
+
+    def _instruction(self, children: list[Branch]) -> InstructionStatement:
+        form: list[str] = []
+        operands: list[Operand] = []
+        for child in children:
+            if isinstance(child, str):
+                form.append("".join(child.lower().split()))
+                continue
+            operand = self._operand(child)
+            operands.append(operand)
+            if child.data == "register":
+                form.append("W" if "w" in str(child.children[0]).lower() else "R")
+            else:
+                form.append(_FORM_LETTERS.get(str(child.data), "I"))
+        text = "".join(form).replace("pcO", "pcP")
+        return InstructionStatement(text, form[0], tuple(operands))
+
+    def _operand(self, tree: Tree[Token]) -> Operand:
+        if tree.data == "register":
+            token = tree.children[0]
+            digits = str(token).lower().lstrip("%rw")
+            return (
+                Register(self._slot(token, -len(digits))) if digits.isdigit() else Register(None, _FRAME_POINTER)
+            )
+        if tree.data == "map_reference":
+            return MapReference(self._slot(tree.children[2]))
+        return self._expression(tree)
+
+    def _expression(self, branch: Branch) -> Expression:
+        assert not isinstance(branch, str)
+        children = branch.children
+        match str(branch.data), children:
+            case "number", [token]:
+                return Number(self._slot(token))
+            case "symbol", [token]:
+                if isinstance(token, str) and token.type == "LOCAL_REFERENCE":
+                    return LocalReference(self._slot(token, 0, -1), token[-1] in "fF")
+                return SymbolName(self._slot(token))
+            case "parenthesised", [_, inner, _]:
+                return self._expression(inner)
+            case "no_displacement", []:
+                return Constant(0)
+            case "unary" | "displacement", [operator, operand]:
+                return _signed(str(operator), self._expression(operand))
+            case _, [left, operator, right]:
+                first = self._expression(left)
+                return Binary(str(operator), first, self._expression(right))
+        raise AssertionError(f"the grammar has an expression that the parser does not know: {branch.data}")
+
+
+def _signed(operator: str, operand: Expression) -> Expression:
+    return operand if operator == "+" else Unary(operator, operand)
+
+
+def _is_comma(branch: Branch) -> bool:
+    return isinstance(branch, str) and branch.type == "COMMA"
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedText:
+    """What a plain parse of a statement's text gives: the template, its slots' texts, and their places."""
+
+    template: Template
+    texts: list[str]
+    positions: tuple[tuple[int, int], ...]
+
+
+def parse_plain(text: str) -> ParsedText:
+    """Parse one statement with Lark.
+
+    Raises lark.exceptions.UnexpectedInput where the text is no statement.
+    """
+    builder = _TemplateBuilder()
+    template = builder.template(parse_statement(text))
+    return ParsedText(template, builder.texts, tuple(builder.positions))
+
+
+class StatementParser:
+    """Parses statements, each shape once. `plainly` switches the knowledge of shapes off."""
+
+    def __init__(self, *, plainly: bool = False) -> None:
+        self._templates: dict[str, Template] = {}
+        self._plainly = plainly
+
+    def parse(self, source: Source, start: int, end: int) -> Statement:
+        """The statement at `start` to `end` of `source`. Raises BpfasError where there is none."""
+        text = source.text[start:end]
+        if not self._plainly:
+            shape, texts = split_shape(text)
+            template = self._templates.get(shape)
+            if template is not None:
+                return Statement(template, texts, source, start, end)
+        parsed = self._parse_new(text, source, start)
+        if not self._plainly and parsed.texts == texts:
+            self._templates[shape] = parsed.template
+        return Statement(parsed.template, parsed.texts, source, start, end, parsed.positions)
+
+    def _parse_new(self, text: str, source: Source, start: int) -> ParsedText:
+        from lark.exceptions import UnexpectedInput
+
+        try:
+            return parse_plain(text)
+        except UnexpectedInput as error:
+            message, at, length = _explain(error, text)
+            raise BpfasError.of(message, Span(source, start + at, start + at + length)) from error
+
+
+_EXPECTATIONS = {
+    "NAME": "a name",
+    "NUMBER": "a number",
+    "REGISTER": "a register",
+    "STRING": "a string",
+    "COMMA": "`,`",
+    "EQUAL": "`=`",
+    "RPAR": "`)`",
+    "LPAR": "`(`",
+    "RSQB": "`]`",
+    "LSQB": "`[`",
+    "GOTO": "`goto`",
+    "LL": "`ll`",
+    "COMPARISON": "a comparison",
+    "ALU_ASSIGN": "an assignment such as `+=`",
+    "$END": "the end of the statement",
+}
+
+
+def _explain(error: UnexpectedInput, text: str) -> tuple[str, int, int]:
+    """What is wrong with a statement, in words, and the place and length of what is."""
+    from lark.exceptions import UnexpectedCharacters, UnexpectedToken
+
+    position, length, found = error.pos_in_stream or 0, 1, "end of the statement"
+    accepted: set[str] = set()
+    if isinstance(error, UnexpectedToken):
+        accepted = error.accepts or error.expected
+        if error.token.type != "$END":
+            length, found = len(error.token), f"`{error.token}`"
+        else:
+            position = len(text.rstrip())
+    elif isinstance(error, UnexpectedCharacters):
+        accepted = error.allowed or set()
+        found = f"`{text[position]}`" if text[position].isprintable() else f"character {text[position]!a}"
+        if text[position] == '"':
+            return "the string has no closing quote", position, len(text) - position
+    expected = [words for name, words in _EXPECTATIONS.items() if name in accepted]
+    message = f"unexpected {found}"
+    if expected:
+        message += (
+            f"; expected {' or '.join([', '.join(expected[:-1]), expected[-1]] if expected[1:] else expected)}"
+        )
+    return message, position or 0, length

@@ -1,0 +1,129 @@
+"""Directives that choose the section."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from bpfas.asm.assembly import Assembly, StatementError
+from bpfas.asm.section import FLAG_LETTERS, TYPE_NAMES, SectionBuilder
+from bpfas.asm.statement import Directive, Statement, String, SymbolName, TypeName
+from bpfas.elf.constants import SectionFlag
+
+if TYPE_CHECKING:
+    from bpfas.asm.data_directives import Handler
+    from bpfas.asm.statement import Argument
+
+
+def _named(name: str, assembly: Assembly, directive: Directive, statement: Statement) -> None:
+    if directive.arguments:
+        raise StatementError(f"{directive.name} takes no arguments", directive.arguments[0])
+    assembly.switch_to(assembly.section_named(name))
+    if assembly.section.opened_at is None:
+        assembly.section.opened_at = statement.span
+
+
+def _section(assembly: Assembly, directive: Directive, statement: Statement) -> None:
+    if not directive.arguments:
+        raise StatementError(f"{directive.name} needs the section's name")
+    name_argument, *rest = directive.arguments
+    name = assembly.name(name_argument, statement)
+    is_new = name not in assembly.sections
+    section = assembly.section_named(name)
+    if rest:
+        _set_attributes(section, rest, assembly, statement, is_new=is_new or section.opened_at is None)
+    elif section.opened_at is None:
+        section.opened_at = statement.span
+    assembly.switch_to(section)
+
+
+def _set_attributes(
+    section: SectionBuilder, arguments: list[Argument], assembly: Assembly, statement: Statement, *, is_new: bool
+) -> None:
+    flags_argument, *rest = arguments
+    sh_flags = _flags(flags_argument, assembly, statement)
+    sh_type = section.sh_type
+    if rest:
+        sh_type = _type(rest.pop(0), assembly, statement)
+    sh_entsize = section.sh_entsize
+    if sh_flags & SectionFlag.MERGE:
+        if not rest:
+            raise StatementError("a mergeable section (flag M) needs the size of its entries", flags_argument)
+        sh_entsize = assembly.number(rest.pop(0), statement, "the entry size")
+    if rest:
+        raise StatementError("this argument of .section is one too many", rest[0])
+    found = (section.sh_type, section.sh_flags, section.sh_entsize)
+    if is_new and not section.size:
+        section.sh_type, section.sh_flags, section.sh_entsize = sh_type, sh_flags, sh_entsize
+        section.opened_at = statement.span
+        if section.is_code:
+            section.sh_addralign = max(section.sh_addralign, 8)
+    elif found != (sh_type, sh_flags, sh_entsize):
+        notes = (f"first opened at {section.opened_at.place}",) if section.opened_at else ()
+        raise StatementError(
+            f"section `{section.name}` has type {_type_text(found[0])}, flags {_flag_text(found[1])}, entry size "
+            f"{found[2]}; here they are {_type_text(sh_type)}, {_flag_text(sh_flags)}, {sh_entsize}",
+            flags_argument,
+            notes,
+        )
+
+
+def _flags(argument: Argument, assembly: Assembly, statement: Statement) -> SectionFlag:
+    if not isinstance(argument, String):
+        raise StatementError('the flags are a string, such as "aw"', argument)
+    flags = SectionFlag(0)
+    for letter in assembly.name(argument, statement):
+        if letter not in FLAG_LETTERS:
+            raise StatementError(
+                f"section flag `{letter}` is unknown; there are {''.join(FLAG_LETTERS)}", argument
+            )
+        flags |= FLAG_LETTERS[letter]
+    return flags
+
+
+def _type(argument: Argument, assembly: Assembly, statement: Statement) -> int:
+    match argument:
+        case TypeName(text):
+            name = text
+        case String() | SymbolName():
+            name = assembly.name(argument, statement)
+        case _:
+            return assembly.number(argument, statement, "the section type")
+    if name not in TYPE_NAMES:
+        raise StatementError(f"section type `{name}` is unknown; there are @{', @'.join(TYPE_NAMES)}", argument)
+    return TYPE_NAMES[name]
+
+
+def _type_text(sh_type: int) -> str:
+    return next((f"@{name}" for name, number in TYPE_NAMES.items() if number == sh_type), f"{sh_type:#x}")
+
+
+def _flag_text(sh_flags: int) -> str:
+    return f'"{"".join(letter for letter, flag in FLAG_LETTERS.items() if letter != "E" and sh_flags & flag)}"'
+
+
+def _push(assembly: Assembly, directive: Directive, statement: Statement) -> None:
+    saved = (assembly.section, assembly.previous)
+    _section(assembly, directive, statement)
+    assembly.section_stack.append(saved)
+
+
+def _pop(assembly: Assembly, directive: Directive, statement: Statement) -> None:  # noqa: ARG001
+    if not assembly.section_stack:
+        raise StatementError(f"{directive.name} has no .pushsection to go back from")
+    assembly.section, assembly.previous = assembly.section_stack.pop()
+
+
+def _previous(assembly: Assembly, directive: Directive, statement: Statement) -> None:  # noqa: ARG001
+    if assembly.previous is None:
+        raise StatementError(f"{directive.name}: there was no section before this one")
+    assembly.switch_to(assembly.previous)
+
+
+SECTION_DIRECTIVES: dict[str, Handler] = {
+    **{name: partial(_named, name) for name in (".text", ".data", ".bss", ".rodata")},
+    ".section": _section,
+    ".pushsection": _push,
+    ".popsection": _pop,
+    ".previous": _previous,
+}

@@ -1,0 +1,49 @@
+"""Cuts a source text into statements: comments away, then at newlines, `;` and backticks, but not in strings.
+
+Comments are replaced by as many blanks, so that every statement keeps its place in the text. Comments begin with
+`#` or `//` and end with the line, or stand between `/*` and `*/`; GNU as and LLVM agree on these for BPF.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from bpfas.diag import BpfasError, Source, Span
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_STRING = r'"(?:\\.|[^"\\\n])*"'
+_CHARACTER = r"'(?:\\.|[^\\\n])"
+_COMMENT = re.compile(
+    rf"{_STRING}|{_CHARACTER}|(?P<line>(?:\#|//)[^\n]*)|(?P<block>/\*.*?\*/)|(?P<open>/\*)", re.DOTALL
+)
+_NOT_NEWLINE = re.compile(r"[^\n]")
+_STATEMENT = re.compile(rf"(?:{_STRING}|{_CHARACTER}|[^;`\n\"']|[\"'])+")
+
+
+def blank_comments(source: Source) -> str:
+    """The text with blanks in place of comments; newlines stay. Raises BpfasError for a comment without end."""
+
+    def blank(match: re.Match[str]) -> str:
+        if match["open"]:
+            raise BpfasError.of("the comment has no end `*/`", Span(source, match.start(), match.end()))
+        if match["line"]:
+            return " " * len(match["line"])
+        return _NOT_NEWLINE.sub(" ", match["block"]) if match["block"] else match[0]
+
+    text = source.text
+    if "#" in text or "//" in text or "/*" in text:
+        return _COMMENT.sub(blank, text)
+    return text
+
+
+def statement_places(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """Start and end of every statement that is not blank in `text[start:end]`, a text without comments."""
+    for match in _STATEMENT.finditer(text, start, end):
+        statement = match[0]
+        stripped = statement.strip()
+        if stripped:
+            first = match.start() + len(statement) - len(statement.lstrip())
+            yield first, first + len(stripped)

@@ -1,0 +1,193 @@
+"""What a parsed statement is: a template, which many statements share, and the texts that fill its slots.
+
+A slot is a number, a register's number, a name, a string or a character in the text. Statements that differ only
+in their slots have the same template; `bpfas.asm.shape` finds the slots, `bpfas.asm.parser` makes the
+templates. Nodes refer to slots by index; their values are `bpfas.asm.expression`'s part.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from bpfas.asm.shape import slot_positions
+from bpfas.diag import Source, Span
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A number or a character constant."""
+
+    slot: int
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """A number that the text does not show, such as the offset of `[%r1]`."""
+
+    value: int
+
+
+@dataclass(frozen=True, slots=True)
+class SymbolName:
+    """A symbol, or `.` for the place of the statement."""
+
+    slot: int
+
+
+@dataclass(frozen=True, slots=True)
+class LocalReference:
+    """A numeric label, `1b` or `1f`: its number, and whether it is looked for forwards."""
+
+    slot: int
+    is_forward: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Unary:
+    """A prefix operator."""
+
+    operator: str
+    operand: Expression
+
+
+@dataclass(frozen=True, slots=True)
+class Binary:
+    """An infix operator."""
+
+    operator: str
+    left: Expression
+    right: Expression
+
+
+Expression = Number | Constant | SymbolName | LocalReference | Unary | Binary
+
+
+@dataclass(frozen=True, slots=True)
+class Register:
+    """A register by the slot of its number; `fp` has a number without a slot."""
+
+    slot: int | None
+    number: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class MapReference:
+    """`%map(name)`."""
+
+    slot: int
+
+
+@dataclass(frozen=True, slots=True)
+class String:
+    """A string, quotes and escapes as written."""
+
+    slot: int
+
+
+@dataclass(frozen=True, slots=True)
+class TypeName:
+    """`@function`, `%progbits`; the text is without the sign."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class SectionName:
+    """The section's name after `.section`, quoted or not."""
+
+    slot: int
+
+
+Operand = Register | Expression | MapReference
+Argument = Expression | String | TypeName | SectionName
+Node = Operand | Argument
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """A label; a numeric one may be defined many times."""
+
+    slot: int
+    is_numeric: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """`name = expression`."""
+
+    slot: int
+    value: Expression
+
+
+@dataclass(frozen=True, slots=True)
+class Directive:
+    """A directive by its name, in lower case, and its arguments."""
+
+    name: str
+    arguments: tuple[Argument, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class InstructionStatement:
+    """An instruction by the form of its text (see bpfas.isa) and its operands in the text's order."""
+
+    form: str
+    mnemonic: str
+    operands: tuple[Operand, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A statement without the texts of its slots."""
+
+    labels: tuple[Label, ...]
+    body: Assignment | Directive | InstructionStatement | None
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A template, the texts of its slots, and where in the source the statement stands.
+
+    `positions` are the slots' places in the statement's text where a plain parse has found them; the others are
+    found anew when an error asks for them.
+    """
+
+    template: Template
+    texts: list[str]
+    source: Source
+    start: int
+    end: int
+    positions: tuple[tuple[int, int], ...] | None = field(default=None)
+
+    @property
+    def span(self) -> Span:
+        """The whole statement."""
+        return Span(self.source, self.start, self.end)
+
+    def span_of(self, node: Node | Label | Assignment | None) -> Span:
+        """The part of the text that `node` stands for; the whole statement where it has no slot."""
+        slots = sorted(_slots(node))
+        if not slots:
+            return self.span
+        text = self.source.text[self.start : self.end]
+        positions = slot_positions(text) if self.positions is None else self.positions
+        start, end = positions[slots[0]][0], positions[slots[-1]][1]
+        # A register's slot is its number; a sign before a number belongs to it.
+        while start > 0 and text[start - 1] in "rRwW%-+":
+            start -= 1
+        return Span(self.source, self.start + start, self.start + end)
+
+
+def _slots(node: Node | Label | Assignment | None) -> list[int]:
+    match node:
+        case Unary(_, operand):
+            return _slots(operand)
+        case Binary(_, left, right):
+            return _slots(left) + _slots(right)
+        case None | Constant() | TypeName() | Register(slot=None):
+            return []
+        case Register(int(slot)) | Assignment(slot=slot):
+            return [slot]
+        case Label() | Number() | SymbolName() | LocalReference() | MapReference() | String() | SectionName():
+            return [node.slot]
+    raise TypeError(node)

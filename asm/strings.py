@@ -1,0 +1,48 @@
+"""Strings and characters of a source: quotes taken away and escapes replaced (GNU as manual, "Strings")."""
+
+from __future__ import annotations
+
+import re
+
+_ESCAPE = re.compile(r"\\(?:x([0-9a-fA-F]+)|([0-7]{1,3})|(.))", re.DOTALL)
+_LETTERS = {"b": 8, "f": 12, "n": 10, "r": 13, "t": 9, "a": 7, "v": 11}
+
+
+def string_bytes(text: str) -> bytes:
+    """The bytes of a string in quotes, UTF-8 where it is not ASCII.
+
+    `\\n` and the like, `\\101` (octal), `\\x41` (hexadecimal, the last two digits count); any other escaped
+    character stands for itself.
+    """
+    pieces: list[bytes] = []
+    at = 1
+    for match in _ESCAPE.finditer(text, 1, len(text) - 1):
+        pieces.append(_encode(text[at : match.start()]))
+        pieces.append(_escaped(match))
+        at = match.end()
+    pieces.append(_encode(text[at:-1]))
+    return b"".join(pieces)
+
+
+def string_text(text: str) -> str:
+    """The same as text, for names."""
+    return string_bytes(text).decode("utf-8", "surrogateescape")
+
+
+def _encode(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _escaped(match: re.Match[str]) -> bytes:
+    hexadecimal, octal, other = match.groups()
+    if hexadecimal:
+        return bytes((int(hexadecimal[-2:], 16),))
+    if octal:
+        return bytes((int(octal, 8) & 0xFF,))
+    return bytes((_LETTERS[other],)) if other in _LETTERS else _encode(other)
+
+
+def character_value(text: str) -> int:
+    """The number that `'a`, `'a'` or `'\\n'` stands for."""
+    inner = text[1:-1] if len(text) > 2 and text[-1] == "'" else text[1:]
+    return string_bytes(f'"{inner}"')[0] if inner.startswith("\\") else ord(inner)

@@ -1,0 +1,88 @@
+"""The symbols of an assembly: where they are defined, what directives said of them, and numeric labels.
+
+Symbols come into being when they are first named. Which of them an object shows, and how, is decided in
+`bpfas.asm.output`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from bpfas.elf.constants import SymbolBinding, SymbolType, SymbolVisibility
+
+if TYPE_CHECKING:
+    from bpfas.asm.expression import Bound
+    from bpfas.asm.section import SectionBuilder
+    from bpfas.diag import Span
+
+LOCAL_PREFIX = ".L"
+"""What the names of labels begin with that are no symbols of the object."""
+
+
+@dataclass(eq=False, slots=True)
+class AssemblySymbol:
+    """A name. It is defined by a place (`section`, `offset` in bytes), by an expression, or by `.comm`."""
+
+    name: str
+    section: SectionBuilder | None = None
+    offset: int = 0
+    expression: Bound | None = None
+    common_alignment: int | None = None
+    binding: SymbolBinding | None = None
+    visibility: SymbolVisibility = SymbolVisibility.DEFAULT
+    st_type: SymbolType = SymbolType.NOTYPE
+    size: Bound = 0
+    is_declared: bool = False
+    defined_at: Span | None = None
+    named_at: Span | None = None
+
+    @property
+    def is_defined(self) -> bool:
+        """Whether this assembly gives it a value."""
+        return self.section is not None or self.expression is not None or self.common_alignment is not None
+
+    @property
+    def is_temporary(self) -> bool:
+        """Whether it is a label for the assembler only (`.L…`, a numeric label, `.`)."""
+        return self.name.startswith((LOCAL_PREFIX, "\1"))
+
+    @property
+    def is_shown_by_name(self) -> bool:
+        """Whether relocations name it rather than its section."""
+        return not self.is_defined or self.binding in (SymbolBinding.GLOBAL, SymbolBinding.WEAK)
+
+
+@dataclass(slots=True)
+class SymbolTable:
+    """All symbols by name, in the order in which they were first named."""
+
+    symbols: dict[str, AssemblySymbol] = field(default_factory=dict)
+    _numeric_counts: dict[str, int] = field(default_factory=dict)
+
+    def named(self, name: str) -> AssemblySymbol:
+        """The symbol called `name`, made if it is new."""
+        symbol = self.symbols.get(name)
+        if symbol is None:
+            symbol = self.symbols[name] = AssemblySymbol(name)
+        return symbol
+
+    def next_numeric(self, number: str) -> AssemblySymbol:
+        """A new symbol for the numeric label `number:`."""
+        count = self._numeric_counts[number] = self._numeric_counts.get(number, 0) + 1
+        return self.named(_numeric_name(number, count))
+
+    def numeric(self, number: str, *, is_forward: bool) -> AssemblySymbol | None:
+        """The symbol that `1f` or `1b` means here; None for `1b` where no `1:` came before."""
+        count = self._numeric_counts.get(number, 0) + is_forward
+        return self.named(_numeric_name(number, count)) if count else None
+
+
+def _numeric_name(number: str, count: int) -> str:
+    # No source can spell this name; messages show the part before the second control character.
+    return f"\1{number}\2{count}"
+
+
+def display_name(symbol: AssemblySymbol) -> str:
+    """The symbol's name for a message."""
+    return symbol.name.lstrip("\1").partition("\2")[0]

@@ -1,0 +1,107 @@
+"""The directives of a disassembly: sections, symbols and data, so that it assembles to what it was made from."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from bpfas.elf.constants import SectionFlag, SectionType, SymbolBinding, SymbolType, SymbolVisibility
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from bpfas.objfile import Section, Symbol
+
+FLAG_LETTERS: dict[SectionFlag, str] = {
+    SectionFlag.ALLOC: "a",
+    SectionFlag.WRITE: "w",
+    SectionFlag.EXECINSTR: "x",
+    SectionFlag.MERGE: "M",
+    SectionFlag.STRINGS: "S",
+    SectionFlag.TLS: "T",
+    SectionFlag.GNU_RETAIN: "R",
+    SectionFlag.EXCLUDE: "e",
+}
+"""The letters of `.section name,"flags"` (GNU as manual, .section for ELF)."""
+
+TYPE_NAMES: dict[int, str] = {
+    SectionType.PROGBITS: "progbits",
+    SectionType.NOBITS: "nobits",
+    SectionType.NOTE: "note",
+    SectionType.INIT_ARRAY: "init_array",
+    SectionType.FINI_ARRAY: "fini_array",
+    SectionType.PREINIT_ARRAY: "preinit_array",
+    SectionType.LLVM_ADDRSIG: "llvm_addrsig",
+}
+"""The names of `.section name,"flags",@type`; a type without a name is written as its number."""
+
+_SYMBOL_TYPES = {
+    SymbolType.FUNC: "@function",
+    SymbolType.OBJECT: "@object",
+    SymbolType.TLS: "@tls_object",
+}
+_VISIBILITIES = {
+    SymbolVisibility.HIDDEN: ".hidden",
+    SymbolVisibility.INTERNAL: ".internal",
+    SymbolVisibility.PROTECTED: ".protected",
+}
+_BINDINGS = {SymbolBinding.GLOBAL: ".globl", SymbolBinding.WEAK: ".weak"}
+
+_BYTES_PER_LINE = 8
+_SHORTEST_STRING = 4
+_SHORTEST_ZEROS = 16
+_RUN = re.compile(
+    rb"(?P<zeros>\x00{%d,})|(?P<string>[\t\n\r -~]{%d,}\x00)" % (_SHORTEST_ZEROS, _SHORTEST_STRING)
+)
+
+
+def quoted(text: str) -> str:
+    """The text as a string literal; what is not printable ASCII as octal escapes of its bytes."""
+    escapes = {0x22: '\\"', 0x5C: "\\\\", 0x0A: "\\n", 0x09: "\\t", 0x0D: "\\r"}
+    data = text.encode("utf-8", "surrogateescape")
+    return '"' + "".join(escapes.get(b) or (chr(b) if 0x20 <= b < 0x7F else f"\\{b:03o}") for b in data) + '"'
+
+
+def flag_letters(sh_flags: int) -> str:
+    """The flags that a source can give a section, as letters."""
+    return "".join(letter for flag, letter in FLAG_LETTERS.items() if sh_flags & flag)
+
+
+def section_directives(section: Section) -> Iterator[str]:
+    """The line that makes the section the current one, and its alignment."""
+    name = section.name if re.fullmatch(r"[\w.$-][\w.$/-]*", section.name) else quoted(section.name)
+    kind = TYPE_NAMES.get(section.sh_type, f"{section.sh_type:#x}")
+    entry_size = f",{section.sh_entsize}" if section.sh_flags & SectionFlag.MERGE else ""
+    yield f'.section {name},"{flag_letters(section.sh_flags)}",@{kind}{entry_size}'
+    if section.sh_addralign > 1:
+        yield f".p2align {section.sh_addralign.bit_length() - 1}"
+
+
+def symbol_directives(symbol: Symbol, name: str) -> Iterator[str]:
+    """What is said of a symbol besides its place."""
+    if symbol.st_bind in _BINDINGS:
+        yield f"{_BINDINGS[symbol.st_bind]} {name}"
+    if symbol.st_visibility in _VISIBILITIES:
+        yield f"{_VISIBILITIES[symbol.st_visibility]} {name}"
+    if symbol.st_type in _SYMBOL_TYPES:
+        yield f".type {name}, {_SYMBOL_TYPES[symbol.st_type]}"
+    if symbol.st_size:
+        yield f".size {name}, {symbol.st_size}"
+
+
+def data_directives(data: bytes) -> Iterator[tuple[int, str]]:
+    """Directives for the bytes, each with its offset: strings and runs of zeros as such, the others by number."""
+    done = 0
+    for run in _RUN.finditer(data):
+        yield from _numbers(data, done, run.start())
+        if run["zeros"]:
+            yield run.start(), f".zero {len(run[0])}"
+        else:
+            yield run.start(), f".asciz {quoted(run[0][:-1].decode('ascii'))}"
+        done = run.end()
+    yield from _numbers(data, done, len(data))
+
+
+def _numbers(data: bytes, start: int, end: int) -> Iterator[tuple[int, str]]:
+    for at in range(start, end, _BYTES_PER_LINE):
+        yield at, ".byte " + ", ".join(f"{byte:#04x}" for byte in data[at : min(at + _BYTES_PER_LINE, end)])
