@@ -144,14 +144,12 @@ class Binder:
             case Constant(value):
                 return value
             case SymbolName(slot):
-                return self._symbol(statement.texts[slot], expression, statement)
+                return self._symbol(statement.texts[slot])
             case LocalReference(slot, is_forward):
                 number = statement.texts[slot]
                 symbol = self.symbols.numeric(number, is_forward=is_forward)
                 if symbol is None:
                     raise ExpressionError(f"there is no label `{number}:` before this", expression)
-                if symbol.named_at is None:
-                    symbol.named_at = statement.span_of(expression)
                 return symbol
             case Unary(operator, operand):
                 return self._operation(operator, (self.bind(operand, statement),), expression)
@@ -159,12 +157,10 @@ class Binder:
                 operands = (self.bind(left, statement), self.bind(right, statement))
                 return self._operation(operator, operands, expression)
 
-    def _symbol(self, name: str, node: Expression, statement: Statement) -> Bound:
+    def _symbol(self, name: str) -> Bound:
         if name == ".":
             return AssemblySymbol("\1.", self.section, self.section.size)
         symbol = self.symbols.named(name)
-        if symbol.named_at is None:
-            symbol.named_at = statement.span_of(node)
         # A symbol that is a number now may be set to another one later; this use means the present one.
         return symbol.expression if isinstance(symbol.expression, int) else symbol
 

@@ -156,10 +156,7 @@ class Encoder:
             case Register(int(slot)):
                 return int(statement.texts[slot])
             case MapReference(slot):
-                symbol = self.binder.symbols.named(statement.texts[slot])
-                if symbol.named_at is None:
-                    symbol.named_at = statement.span_of(node)
-                return symbol
+                return self.binder.symbols.named(statement.texts[slot])
         return self.binder.bind(node, statement)  # type: ignore[arg-type]
 
     def _checked(self, value: int, name: str, row: Opcode, node: Node) -> int:

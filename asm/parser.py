@@ -74,10 +74,9 @@ class _TemplateBuilder:
     def _slot(self, token: Branch, start: int = 0, end: int | None = None) -> int:
         assert isinstance(token, str)
         assert token.start_pos is not None
-        text = token[start:end]
-        self.texts.append(str(text))
-        first = token.start_pos + start
-        self.positions.append((first, first + len(text)))
+        first, last, _ = slice(start, end).indices(len(token))
+        self.texts.append(str(token[first:last]))
+        self.positions.append((token.start_pos + first, token.start_pos + last))
         return len(self.texts) - 1
 
     def _directive(self, children: list[Branch]) -> Directive:

@@ -8,9 +8,13 @@ templates. Nodes refer to slots by index; their values are `bpfas.asm.expression
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from bpfas.asm.shape import slot_positions
 from bpfas.diag import Source, Span
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,16 +165,28 @@ class Statement:
 
     @property
     def span(self) -> Span:
-        """The whole statement."""
-        return Span(self.source, self.start, self.end)
+        """The statement without its labels."""
+        start = self.start
+        if self.template.labels and self.template.body is not None:
+            text = self._text()
+            end_of_label = self._positions(text)[self.template.labels[-1].slot][1]
+            after_colon = text.index(":", end_of_label) + 1
+            start += after_colon + len(text[after_colon:]) - len(text[after_colon:].lstrip())
+        return Span(self.source, start, self.end)
+
+    def _text(self) -> str:
+        return self.source.text[self.start : self.end]
+
+    def _positions(self, text: str) -> Sequence[tuple[int, int]]:
+        return slot_positions(text) if self.positions is None else self.positions
 
     def span_of(self, node: Node | Label | Assignment | None) -> Span:
         """The part of the text that `node` stands for; the whole statement where it has no slot."""
         slots = sorted(_slots(node))
         if not slots:
             return self.span
-        text = self.source.text[self.start : self.end]
-        positions = slot_positions(text) if self.positions is None else self.positions
+        text = self._text()
+        positions = self._positions(text)
         start, end = positions[slots[0]][0], positions[slots[-1]][1]
         # A register's slot is its number; a sign before a number belongs to it.
         while start > 0 and text[start - 1] in "rRwW%-+":

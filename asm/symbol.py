@@ -35,7 +35,6 @@ class AssemblySymbol:
     size: Bound = 0
     is_declared: bool = False
     defined_at: Span | None = None
-    named_at: Span | None = None
 
     @property
     def is_defined(self) -> bool:

@@ -71,9 +71,7 @@ def describe_maps(obj: ObjectFile, object_name: str, diagnostics: Diagnostics) -
     for section in obj.sections:
         kind = _data_section_kind(section)
         if kind is not None and section.sh_size > _LARGEST_VALUE:
-            message = (
-                f"section '{section.name}' has {section.sh_size} bytes; a map's value has {_LARGEST_VALUE} at most"
-            )
+            message = f"section '{section.name}' has {section.sh_size} bytes, more than {_LARGEST_VALUE}"
             diagnostics.error(message, place(obj, section, 0))
         elif kind is not None and section.sh_size:
             table.data[section] = _data_map(section, kind, object_name)

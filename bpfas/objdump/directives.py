@@ -50,9 +50,7 @@ _BINDINGS = {SymbolBinding.GLOBAL: ".globl", SymbolBinding.WEAK: ".weak"}
 _BYTES_PER_LINE = 8
 _SHORTEST_STRING = 4
 _SHORTEST_ZEROS = 16
-_RUN = re.compile(
-    rb"(?P<zeros>\x00{%d,})|(?P<string>[\t\n\r -~]{%d,}\x00)" % (_SHORTEST_ZEROS, _SHORTEST_STRING)
-)
+_RUN = re.compile(rb"(?P<zeros>\x00{%d,})|(?P<string>[\t\n\r -~]{%d,}\x00)" % (_SHORTEST_ZEROS, _SHORTEST_STRING))
 
 
 def quoted(text: str) -> str:

@@ -79,7 +79,7 @@ class Labels:
         return self._generated.get(section, {})
 
     def local(self, section: Section, offset: int) -> str:
-        """A label at the offset that other objects cannot see, so that it stands for a place and not for a name."""
+        """A label at the offset that other objects cannot see: it stands for a place and not for a name."""
         for symbol in self._local_symbols.get((section, offset), ()):
             return self._names[symbol]
         return self._generate(section, offset)
