@@ -1,0 +1,151 @@
+"""Where the contents of the inputs come to lie: sections of one name joined into one, in input order.
+
+What cannot be joined is reported here. The contents are copied as they stand; adjusting what they say about
+places is `bpfas.link.relocate`. Source: gABI chapter 4; what libbpf's linker does with `license`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+from bpfas.elf.constants import SectionFlag, SectionType
+from bpfas.objfile import INSTRUCTION_SIZE, ObjectFile, Section
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bpfas.diag import Diagnostics
+
+BTF_SECTIONS = frozenset({".BTF", ".BTF.ext"})
+"""The sections that hold types; their contents speak of the whole object, so joining needs more than a copy."""
+
+_KEPT_ONCE = frozenset({"license", "version"})
+_SHF_COMPRESSED = 0x800
+_FLAG_LETTERS = {
+    SectionFlag.WRITE: "w",
+    SectionFlag.ALLOC: "a",
+    SectionFlag.EXECINSTR: "x",
+    SectionFlag.MERGE: "M",
+    SectionFlag.STRINGS: "S",
+    SectionFlag.EXCLUDE: "e",
+}
+
+
+class Placement(NamedTuple):
+    """Where an input section's start lies. `is_copy`: the same bytes were already there, nothing was added."""
+
+    section: Section
+    offset: int
+    is_copy: bool
+
+
+@dataclass(slots=True)
+class Layout:
+    """The output's sections, and where in them each section of the inputs lies unless it was dropped."""
+
+    sections: list[Section] = field(default_factory=list)
+    placements: dict[Section, Placement] = field(default_factory=dict)
+
+
+def is_kept_once(section: Section) -> bool:
+    """Whether the output holds one copy of the section, which must be the same in all objects."""
+    return section.name in _KEPT_ONCE
+
+
+def is_dropped(section: Section, joining: bool) -> bool:
+    """Whether the output is to do without the section; `joining`: it is made of more than one object."""
+    if section.sh_type == SectionType.LLVM_ADDRSIG:
+        return True  # lists symbols by their numbers in the input
+    return joining and section.name in BTF_SECTIONS
+
+
+def lay_out(objects: Sequence[ObjectFile], joining: bool, diagnostics: Diagnostics) -> Layout:
+    """Join the sections of `objects`; what can't be joined is an error, and gets a place all the same.
+
+    A section begins at the next multiple of its alignment after what its name has gathered so far; the gap is
+    filled with zeros. The output's alignment is the greatest of its parts.
+    """
+    layout = Layout()
+    joined: dict[str, tuple[ObjectFile, Section]] = {}
+    for obj in objects:
+        for section in obj.sections:
+            if is_dropped(section, joining):
+                continue
+            _check_code(obj, section, diagnostics)
+            if section.name in joined:
+                first_obj, output = joined[section.name]
+                layout.placements[section] = _join(output, first_obj, section, obj, diagnostics)
+            else:
+                output = _copy_of(section)
+                layout.sections.append(output)
+                joined[section.name] = obj, output
+                layout.placements[section] = Placement(output, 0, is_copy=False)
+    return layout
+
+
+def _check_code(obj: ObjectFile, section: Section, diagnostics: Diagnostics) -> None:
+    if section.is_code and section.sh_size % INSTRUCTION_SIZE:
+        diagnostics.error(
+            f"code of {section.sh_size} bytes is not a whole number of {INSTRUCTION_SIZE}-byte instructions",
+            f"{obj.name}:({section.name})",
+        )
+
+
+def _copy_of(section: Section) -> Section:
+    return Section(
+        section.name,
+        section.sh_type,
+        section.sh_flags,
+        section.sh_addralign,
+        section.sh_entsize,
+        bytearray(section.data),
+        section.nobits_size,
+    )
+
+
+def _join(
+    output: Section, first_obj: ObjectFile, section: Section, obj: ObjectFile, diagnostics: Diagnostics
+) -> Placement:
+    """Add `section` to `output`, which the section of that name in `first_obj` began."""
+    where = f"{obj.name}:({section.name})"
+    if is_kept_once(section):
+        if section.data != output.data:
+            diagnostics.error(
+                f"section {section.name} must be the same in all objects: {_text(section.data)} here, "
+                f"{_text(output.data)} in {first_obj.name}",
+                where,
+            )
+        return Placement(output, 0, is_copy=True)
+    here, there = _kind(section), _kind(output)
+    if here != there:
+        diagnostics.error(f"section {section.name} is {here} here, {there} in {first_obj.name}", where)
+    if (section.sh_flags | output.sh_flags) & _SHF_COMPRESSED:
+        diagnostics.error("compressed sections cannot be joined; compile without -gz", where)
+    offset = output.sh_size + -output.sh_size % max(1, section.sh_addralign)
+    output.sh_addralign = max(output.sh_addralign, section.sh_addralign)
+    if output.sh_type == SectionType.NOBITS:
+        output.nobits_size = offset + section.sh_size
+    else:
+        assert isinstance(output.data, bytearray)  # _copy_of made it
+        output.data.extend(bytes(offset - len(output.data)))
+        output.data.extend(section.data)
+    return Placement(output, offset, is_copy=False)
+
+
+def _kind(section: Section) -> str:
+    """What sections to be joined must have in common, in words: type, flags, size of entries."""
+    try:
+        words = f"@{SectionType(section.sh_type).name.lower()}"
+    except ValueError:
+        words = f"of type {section.sh_type:#x}"
+    flags = "".join(letter for flag, letter in _FLAG_LETTERS.items() if section.sh_flags & flag)
+    other = section.sh_flags & ~sum(_FLAG_LETTERS)
+    words = f'"{flags}"{f"+{other:#x}" if other else ""},{words}'
+    return f"{words},{section.sh_entsize}" if section.sh_entsize else words
+
+
+def _text(data: bytes | bytearray) -> str:
+    """Contents of a license or version section for a message."""
+    shown = bytes(data[:32]).rstrip(b"\0")
+    return f'"{shown.decode()}"' if shown.isascii() and shown.decode().isprintable() else data[:32].hex(" ")

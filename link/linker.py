@@ -1,0 +1,153 @@
+"""Object files to one object file: the passes of a link, in order.
+
+The result is relocatable, as all BPF objects are: what the loader must resolve (maps, data, functions of
+other sections, the kernel's symbols) keeps its relocations. Reading, writing and the command line are others'.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bpfas.diag import BpfasError, Diagnostics
+from bpfas.elf.constants import SymbolBinding, SymbolType
+from bpfas.link.layout import BTF_SECTIONS, lay_out
+from bpfas.link.relocate import relocate
+from bpfas.link.symtab import allocate_commons, resolve
+from bpfas.link.undefined import report_undefined
+from bpfas.objfile import ObjectFile, Section, Symbol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bpfas.link.layout import Layout
+    from bpfas.link.symtab import SymbolTable
+
+
+@dataclass(frozen=True, slots=True)
+class LinkOptions:
+    """What a link lets pass: strong names that nobody defines; several strong definitions (the first wins)."""
+
+    allow_undefined: bool = False
+    allow_multiple_definition: bool = False
+
+
+def link(
+    objects: Sequence[ObjectFile],
+    name: str = "a.out",
+    options: LinkOptions = LinkOptions(),
+    diagnostics: Diagnostics | None = None,
+) -> ObjectFile:
+    """The object called `name` that joins `objects`, in their order, which are left as they are.
+
+    Warnings are added to `diagnostics`. Raises BpfasError with every error of the link.
+    """
+    diagnostics = Diagnostics() if diagnostics is None else diagnostics
+    joining = len(objects) > 1
+
+    # Only objects of one byte order can be joined.
+    _check_byte_order(objects)
+
+    # Types of several objects need merging, which a plain copy is not.
+    if joining:
+        _warn_of_dropped_types(objects, diagnostics)
+
+    # Let every global and weak name have one winner.
+    table = resolve(objects)
+
+    # Two strong definitions of a name are a mistake, and so is the lack of any.
+    if not options.allow_multiple_definition:
+        table.report_duplicates(diagnostics)
+    if not options.allow_undefined:
+        report_undefined(objects, table, diagnostics)
+
+    # Common symbols get room in .bss. From here on every definition lies in a section or is a number.
+    commons = allocate_commons(table, objects[0].byte_order)
+    inputs = [*objects, commons] if commons else list(objects)
+
+    # Join the sections of each name. From here on every offset is final, and no more contents are added.
+    layout = lay_out(inputs, joining, diagnostics)
+
+    # Make the output's symbols. From here on the inputs' symbols are only keys to them.
+    symbols, mapping = _make_symbols(inputs, table, layout)
+
+    # Bring addends up to date, and settle the calls whose way is known.
+    relocate(inputs, layout, mapping, diagnostics)
+
+    diagnostics.raise_if_errors()
+    return ObjectFile(
+        name,
+        objects[0].byte_order,
+        layout.sections,
+        symbols,
+        max(obj.e_flags for obj in objects),  # GNU as puts the ISA version there: the highest is needed
+    )
+
+
+def _check_byte_order(objects: Sequence[ObjectFile]) -> None:
+    if not objects:
+        raise BpfasError.of("no input files")
+    first = objects[0]
+    diagnostics = Diagnostics()
+    for obj in objects[1:]:
+        if obj.byte_order is not first.byte_order:
+            diagnostics.error(
+                f"is {obj.byte_order.name_for_int}-endian, but {first.name} is "
+                f"{first.byte_order.name_for_int}-endian; compile both for the same target",
+                obj.name,
+            )
+    diagnostics.raise_if_errors()
+
+
+def _warn_of_dropped_types(objects: Sequence[ObjectFile], diagnostics: Diagnostics) -> None:
+    typed = [obj for obj in objects if any(section.name in BTF_SECTIONS for section in obj.sections)]
+    if typed:
+        diagnostics.warning(
+            "types (.BTF, .BTF.ext) of several objects are not merged yet: the output has none",
+            notes=tuple(f"dropped from {obj.name}" for obj in typed),
+        )
+    for obj in typed:
+        if obj.section(".maps"):
+            diagnostics.warning(
+                "maps in section .maps are described by types only: no loader will know them", obj.name
+            )
+
+
+def _make_symbols(
+    inputs: Sequence[ObjectFile], table: SymbolTable, layout: Layout
+) -> tuple[list[Symbol], dict[Symbol, Symbol]]:
+    """The output's symbols, and the one that each symbol of the inputs leads to.
+
+    Of section symbols there is one for each output section. Symbols in sections that were dropped lead
+    nowhere, and neither do references to them.
+    """
+    outputs: dict[Symbol | Section | str, Symbol] = {}
+    mapping: dict[Symbol, Symbol] = {}
+    for obj in inputs:
+        for symbol in obj.symbols:
+            found = None if symbol.st_bind is SymbolBinding.LOCAL else table.resolutions[symbol.name]
+            origin = found.symbol if found else symbol
+            merged = found or symbol
+            section, st_value = origin.section, origin.st_value
+            key: Symbol | Section | str = symbol.name if found else symbol
+            if isinstance(section, Section):
+                placement = layout.placements.get(section)
+                if placement is None:
+                    continue
+                section = placement.section
+                if origin.st_type is SymbolType.SECTION:
+                    key = section
+                else:
+                    st_value += placement.offset
+            if key not in outputs:
+                outputs[key] = Symbol(
+                    origin.name,
+                    section,
+                    st_value,
+                    origin.st_size,
+                    merged.st_bind,
+                    origin.st_type,
+                    merged.st_visibility,
+                )
+            mapping[symbol] = outputs[key]
+    return list(outputs.values()), mapping

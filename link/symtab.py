@@ -1,0 +1,161 @@
+"""What each global name of the link stands for: one winner among all its definitions and references.
+
+Local symbols take no part: their names may repeat. Which names may stay undefined is `bpfas.link.undefined`,
+where the winners come to lie is `bpfas.link.layout`. Source: gABI chapter 4, symbol binding and visibility.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from bpfas.elf.constants import SectionFlag, SectionType, SymbolBinding, SymbolType, SymbolVisibility
+from bpfas.link.layout import is_kept_once
+from bpfas.link.places import place_of_symbol
+from bpfas.objfile import ObjectFile, Section, SpecialSection, Symbol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bpfas.diag import Diagnostics
+    from bpfas.elf.constants import ByteOrder
+
+_COMMONS_NAME = "common symbols"
+
+
+class Strength(enum.IntEnum):
+    """How a symbol fares against others of its name: the greater wins, and of two equals the first."""
+
+    UNDEFINED = 0
+    WEAK = 1
+    COMMON = 2
+    STRONG = 3
+
+    @classmethod
+    def of(cls, symbol: Symbol) -> Strength:
+        """The strength of `symbol`."""
+        if symbol.section is SpecialSection.UNDEF:
+            return cls.UNDEFINED
+        if symbol.section is SpecialSection.COMMON:
+            return cls.COMMON
+        return cls.WEAK if symbol.st_bind is SymbolBinding.WEAK else cls.STRONG
+
+
+# gABI: of several visibilities the most constraining one holds.
+_CONSTRAINT = (
+    SymbolVisibility.DEFAULT,
+    SymbolVisibility.PROTECTED,
+    SymbolVisibility.HIDDEN,
+    SymbolVisibility.INTERNAL,
+)
+
+
+@dataclass(eq=False, slots=True)
+class Resolution:
+    """What a name stands for.
+
+    `symbol` of `obj` gives section, value, size and type. The binding is the winner's, or for a name that
+    nobody defines, GLOBAL if any reference is. The visibility is the most constraining one of all.
+    """
+
+    obj: ObjectFile
+    symbol: Symbol
+    st_bind: SymbolBinding
+    st_visibility: SymbolVisibility
+
+    @property
+    def is_defined(self) -> bool:
+        """Whether any object defines the name."""
+        return self.symbol.is_defined
+
+
+@dataclass(slots=True)
+class SymbolTable:
+    """Every global and weak name of the link, in order of first appearance, and what it stands for."""
+
+    resolutions: dict[str, Resolution] = field(default_factory=dict)
+    duplicates: dict[str, list[tuple[ObjectFile, Symbol]]] = field(default_factory=dict)
+
+    def add(self, obj: ObjectFile, symbol: Symbol) -> None:
+        """Let `symbol` of `obj` compete for its name."""
+        found = self.resolutions.get(symbol.name)
+        if found is None:
+            self.resolutions[symbol.name] = Resolution(obj, symbol, symbol.st_bind, symbol.st_visibility)
+            return
+        found.st_visibility = max(found.st_visibility, symbol.st_visibility, key=_CONSTRAINT.index)
+        old, new = Strength.of(found.symbol), Strength.of(symbol)
+        if new > old:
+            found.obj, found.symbol, found.st_bind = obj, symbol, symbol.st_bind
+        elif new == old:
+            self._add_equal(found, obj, symbol, new)
+
+    def _add_equal(self, found: Resolution, obj: ObjectFile, symbol: Symbol, strength: Strength) -> None:
+        match strength:
+            case Strength.UNDEFINED:
+                if symbol.st_bind is SymbolBinding.GLOBAL:
+                    found.st_bind = SymbolBinding.GLOBAL
+            case Strength.COMMON:
+                larger, other = found.symbol, symbol
+                if symbol.st_size > larger.st_size:
+                    larger, other = other, larger
+                    found.obj = obj
+                found.symbol = Symbol(
+                    larger.name,
+                    SpecialSection.COMMON,
+                    max(larger.st_value, other.st_value),  # the alignment
+                    larger.st_size,
+                    found.st_bind,
+                    larger.st_type,
+                )
+            case Strength.STRONG if not _are_one_definition(found.symbol, symbol):
+                places = self.duplicates.setdefault(symbol.name, [(found.obj, found.symbol)])
+                places.append((obj, symbol))
+
+    def report_duplicates(self, diagnostics: Diagnostics) -> None:
+        """An error for each name with more than one strong definition, with the place of each."""
+        for name, places in self.duplicates.items():
+            notes = tuple(f"defined in {place_of_symbol(obj, symbol)}" for obj, symbol in places)
+            diagnostics.error(f"duplicate symbol: {name}", notes=notes)
+
+
+def _are_one_definition(first: Symbol, second: Symbol) -> bool:
+    """Whether both lie at the same place of a section of which the output keeps one copy."""
+    return (
+        isinstance(first.section, Section)
+        and isinstance(second.section, Section)
+        and first.section.name == second.section.name
+        and is_kept_once(first.section)
+        and first.st_value == second.st_value
+    )
+
+
+def resolve(objects: Sequence[ObjectFile]) -> SymbolTable:
+    """The symbol table of `objects`; the order of the objects decides between equals."""
+    table = SymbolTable()
+    for obj in objects:
+        for symbol in obj.symbols:
+            if symbol.st_bind is not SymbolBinding.LOCAL:
+                table.add(obj, symbol)
+    return table
+
+
+def allocate_commons(table: SymbolTable, order: ByteOrder) -> ObjectFile | None:
+    """An object whose .bss gives room to every common symbol that won its name, or None if there is none.
+
+    The table's resolutions then lead to that object's symbols.
+    """
+    winners = [found for found in table.resolutions.values() if Strength.of(found.symbol) is Strength.COMMON]
+    if not winners:
+        return None
+    bss = Section(".bss", SectionType.NOBITS, SectionFlag.ALLOC | SectionFlag.WRITE)
+    commons = ObjectFile(_COMMONS_NAME, order, [bss])
+    for found in winners:
+        alignment = max(1, found.symbol.st_value)
+        st_value = bss.nobits_size + -bss.nobits_size % alignment
+        bss.nobits_size = st_value + found.symbol.st_size
+        bss.sh_addralign = max(bss.sh_addralign, alignment)
+        symbol = Symbol(found.symbol.name, bss, st_value, found.symbol.st_size, found.st_bind, SymbolType.OBJECT)
+        found.obj, found.symbol = commons, symbol
+        commons.symbols.append(symbol)
+    return commons

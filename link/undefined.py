@@ -1,0 +1,66 @@
+"""Names that are used and that nobody defines: each an error with all the places that use it.
+
+A weak name may stay undefined, and so may one that the loader will resolve (`bpfas.link.externs`).
+"""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING
+
+from bpfas.elf.constants import SectionFlag, SymbolBinding
+from bpfas.link.externs import loader_externs
+from bpfas.link.places import place_in_source
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from bpfas.diag import Diagnostics
+    from bpfas.link.symtab import SymbolTable
+    from bpfas.objfile import ObjectFile
+
+_MAX_PLACES = 3
+_MAX_HINTS = 10  # looking for a near name among many takes time
+
+
+def report_undefined(objects: Sequence[ObjectFile], table: SymbolTable, diagnostics: Diagnostics) -> None:
+    """An error for each strong name that a loadable section of `objects` uses and that `table` lacks."""
+    missing: dict[str, list[str]] = {
+        name: []
+        for name, found in table.resolutions.items()
+        if not found.is_defined and found.st_bind is not SymbolBinding.WEAK
+    }
+    if missing:
+        for obj in objects:
+            for name in loader_externs(obj):
+                missing.pop(name, None)
+    if not missing:
+        return
+    counts = dict.fromkeys(missing, 0)
+    for obj in objects:
+        for section in obj.sections:
+            if not section.sh_flags & SectionFlag.ALLOC:
+                continue  # types and debug information only mention names
+            for reloc in section.relocations:
+                name = reloc.symbol.name
+                if name not in missing or reloc.symbol.st_bind is SymbolBinding.LOCAL:
+                    continue
+                counts[name] += 1
+                if len(missing[name]) < _MAX_PLACES:
+                    missing[name].append(f"referenced by {place_in_source(obj, section, reloc.r_offset)}")
+    defined = [name for name, found in table.resolutions.items() if found.is_defined]
+    for number, (name, notes) in enumerate(missing.items()):
+        if not notes:
+            continue  # declared, but not used
+        if counts[name] > len(notes):
+            notes.append(f"referenced {counts[name] - len(notes)} more times")
+        near = _nearest(name, defined) if number < _MAX_HINTS else None
+        if near:
+            notes.append(f"did you mean: {near} (of {table.resolutions[near].obj.name})")
+        diagnostics.error(f"undefined symbol: {name}", notes=tuple(notes))
+
+
+def _nearest(name: str, defined: Iterable[str]) -> str | None:
+    """The defined name that is most like `name`, if any is much like it."""
+    candidates = [other for other in defined if abs(len(other) - len(name)) <= 2]
+    return next(iter(difflib.get_close_matches(name, candidates, n=1, cutoff=0.75)), None)
