@@ -53,6 +53,11 @@ _SHORTEST_ZEROS = 16
 _RUN = re.compile(rb"(?P<zeros>\x00{%d,})|(?P<string>[\t\n\r -~]{%d,}\x00)" % (_SHORTEST_ZEROS, _SHORTEST_STRING))
 
 
+def printable(text: str) -> str:
+    """The text with what is not printable escaped, so that it disturbs neither a terminal nor a comment."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
 def quoted(text: str) -> str:
     """The text as a string literal; what is not printable ASCII as octal escapes of its bytes."""
     escapes = {0x22: '\\"', 0x5C: "\\\\", 0x0A: "\\n", 0x09: "\\t", 0x0D: "\\r"}

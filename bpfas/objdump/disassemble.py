@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from bpfas.elf.constants import ByteOrder, SectionFlag, SectionType, SymbolType
 from bpfas.helpers import HELPERS
 from bpfas.isa import Dialect
-from bpfas.objdump.directives import data_directives, quoted, section_directives, symbol_directives
+from bpfas.objdump.directives import data_directives, printable, quoted, section_directives, symbol_directives
 from bpfas.objdump.labels import Labels, is_named
 from bpfas.objdump.operands import plain_text, relocated_text, symbolic_operand
 from bpfas.objdump.pieces import Piece, code_pieces, data_width, inside_fields, label_places
@@ -62,12 +62,16 @@ class _Disassembly:
     def lines(self) -> Iterator[str]:
         """The whole text."""
         order, flag = ("little", "-EL") if self.obj.byte_order is ByteOrder.LITTLE else ("big", "-EB")
-        yield f"# {self.obj.name}: BPF object, {order}-endian (to assemble again: {flag})"
+        yield f"# {printable(self.obj.name)}: BPF object, {order}-endian (to assemble again: {flag})"
         # Every text is made before any is printed: only then all labels are known.
         code = {s: list(self._code(s)) for s in self.sections if s.is_code}
         fields = {s: dict(self._fields(s, s.relocations, s.sh_size)) for s in self.sections if not s.is_code}
         for symbol in self.labels.renamed:
-            yield f"# {self.labels.name_of(symbol)} is {quoted(symbol.name)}, a name that cannot be written here"
+            name = self.labels.name_of(symbol)
+            yield f"# {name} is {printable(symbol.name)!r}, a name that cannot be written here"
+        for symbol in self.obj.symbols:
+            if symbol.st_type is SymbolType.FILE:
+                yield _indented(f".file {quoted(symbol.name)}")
         for section in self.sections:
             yield ""
             yield from (_indented(line) for line in section_directives(section))
@@ -211,7 +215,7 @@ def _wants_temporary(relocation: Relocation) -> bool | None:
 def _shown(symbol: Symbol) -> str:
     home = symbol.section
     name = home.name if symbol.st_type is SymbolType.SECTION and isinstance(home, Section) else symbol.name
-    return name if name.isprintable() else quoted(name)
+    return printable(name)
 
 
 def _indented(text: str, comment: str = "") -> str:
