@@ -1,0 +1,171 @@
+"""The command `bpf-load`: load an object and report, or run one of its programs on a packet.
+
+`bpf-load OBJ` is `bpf-load load OBJ`: whatever comes first and is not a command's name is taken for its arguments
+(an object that is called like a command is named `./run`). What is printed is `bpfas.loader.report`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from typing import TYPE_CHECKING
+
+from bpfas import __version__
+from bpfas.cli import STANDARD_STREAM, read_input, run, write_output
+from bpfas.diag import BpfasError
+from bpfas.elf.reader import read_object
+from bpfas.loader import report
+from bpfas.loader.collection import load_image
+from bpfas.loader.image import build_image
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from bpfas.loader.collection import Collection
+    from bpfas.loader.programs import Program
+
+_PROGRAM = "bpf-load"
+_HEX_PREFIX = "hex:"
+_DESCRIPTION = """\
+Load BPF objects into the running kernel.
+
+  bpf-load [load] OBJ           load, report programs and maps, unload
+  bpf-load run OBJ [PROGRAM]    load, run a program on a packet, unload
+
+An OBJ of - is standard input. Exit status: 0 done, 1 refused, 2 usage.
+"""
+_EXAMPLES = """\
+examples:
+  bpf-load app.o
+  bpf-load --json app.o
+  bpf-load run app.o --data-in packet.bin --data-out out.bin
+  bpf-load run app.o xdp_prog --data-in hex:ffffffffffff0000000000000800 --dump-maps
+  bpf-load run app.o xdp_prog --data-in packet.bin --repeat 1000000
+
+'bpf-load COMMAND --help' lists a command's options.
+"""
+_RUN_DESCRIPTION = """\
+Load OBJ, run PROGRAM (needed if there are several) through BPF_PROG_TEST_RUN, report, unload.
+FILE may be - for standard input or output; hex:BYTES stands for the bytes themselves.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command on `argv` (default: the process's arguments) and give its exit status."""
+    return run(_PROGRAM, _command, argv)
+
+
+def _command(arguments: Sequence[str]) -> int:
+    parser = _parser()
+    is_explicit = bool(arguments) and arguments[0] in (*_COMMANDS, "-h", "--help", "--version")
+    options = parser.parse_args(arguments if is_explicit else ["load", *arguments])
+    command: Callable[[argparse.Namespace], None] = _COMMANDS[options.command]
+    command(options)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=_PROGRAM,
+        usage="bpf-load [COMMAND] OBJ [OPTION...]",
+        description=_DESCRIPTION,
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"bpf-load (bpf-as) {__version__}")
+    commands = parser.add_subparsers(
+        dest="command", prog=_PROGRAM, required=True, metavar="COMMAND", help=argparse.SUPPRESS
+    )
+    load = commands.add_parser("load", description="Load OBJ, report its programs and maps, unload.")
+    run_ = commands.add_parser(
+        "run", description=_RUN_DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    for command in (load, run_):
+        command.add_argument("object", metavar="OBJ", help="the object file")
+        command.add_argument("--json", action="store_true", help="report as JSON")
+    run_.add_argument("program", metavar="PROGRAM", nargs="?", help="the program's name")
+    run_.add_argument("--data-in", metavar="FILE", help="the packet")
+    run_.add_argument("--data-out", metavar="FILE", help="where to write the packet that comes out")
+    run_.add_argument("--ctx-in", metavar="FILE", help="the context")
+    run_.add_argument("--repeat", metavar="N", type=_positive, default=1, help="run it N times (default: 1)")
+    run_.add_argument("--dump-maps", action="store_true", help="print what the maps hold afterwards")
+    return parser
+
+
+def _positive(text: str) -> int:
+    number = int(text, 0)
+    if not 1 <= number < 1 << 31:
+        raise argparse.ArgumentTypeError(f"{text} is not in the range 1 to {(1 << 31) - 1}")
+    return number
+
+
+def _load_object(path: str) -> Collection:
+    name = "<stdin>" if path == STANDARD_STREAM else path
+    return load_image(build_image(read_object(read_input(path), name)))
+
+
+def _load(options: argparse.Namespace) -> None:
+    with _load_object(options.object) as collection:
+        if options.json:
+            _print_json(report.collection_json(collection))
+        else:
+            print(report.collection_text(collection))
+
+
+def _run(options: argparse.Namespace) -> None:
+    # Inputs are read before anything is loaded, so that a name mistyped costs nothing.
+    data_in, context = _read_bytes(options.data_in), _read_bytes(options.ctx_in)
+    with _load_object(options.object) as collection:
+        program = _choose(collection, options.program)
+        result = program.test_run(data_in, options.repeat, context)
+        if options.data_out:
+            write_output(options.data_out, result.data)
+        # Where the packet goes to standard output, nothing else may.
+        out = sys.stderr if options.data_out == STANDARD_STREAM else sys.stdout
+        if options.json:
+            outcome = {"program": program.name, **report.run_json(result)}
+            if options.dump_maps:
+                outcome["maps"] = [report.contents_json(map_) for map_ in collection.maps.values()]
+            print(json.dumps(outcome, indent=2), file=out)
+            return
+        print(report.run_text(program, result, options.repeat), file=out)
+        if options.dump_maps:
+            for map_ in collection.maps.values():
+                print(report.contents_text(map_), file=out)
+
+
+def _choose(collection: Collection, name: str | None) -> Program:
+    """The program called `name`, or the only one."""
+    programs = collection.programs
+    listed = ", ".join(programs) or "none"
+    if name is None:
+        if len(programs) != 1:
+            raise BpfasError.of(f"which program to run? The object has: {listed}")
+        (name,) = programs
+    if name not in programs:
+        raise BpfasError.of(f"there is no program '{name}'; the object has: {listed}")
+    return programs[name]
+
+
+def _read_bytes(source: str | None) -> bytes:
+    """The bytes that an option names: `hex:…`, a file, standard input; none for None."""
+    if source is None:
+        return b""
+    if not source.startswith(_HEX_PREFIX):
+        return read_input(source)
+    try:
+        return bytes.fromhex(source.removeprefix(_HEX_PREFIX))
+    except ValueError as error:
+        raise BpfasError.of(f"'{source}' is not hexadecimal: {error}") from error
+
+
+def _print_json(value: object) -> None:
+    print(json.dumps(value, indent=2))
+
+
+_COMMANDS: dict[str, Callable[[argparse.Namespace], None]] = {"load": _load, "run": _run}
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,207 @@
+"""An Image into the kernel: maps created and filled, programs loaded, and the Collection that owns them.
+
+The passes are `load_image`'s lines. Whatever fails, nothing is left behind: every descriptor that was opened
+is closed before the exception leaves. What an object means is `bpfas.loader.image`'s part.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import sys
+from typing import TYPE_CHECKING, Self
+
+from bpfas.diag import Diagnostics
+from bpfas.elf.constants import ByteOrder
+from bpfas.loader import syscall
+from bpfas.loader.errors import LoadError, Step, VerifierError, explain
+from bpfas.loader.instructions import Code
+from bpfas.loader.kinds import ProgramType
+from bpfas.loader.maps import Map
+from bpfas.loader.programs import Program
+from bpfas.loader.sections import SectionFlag, similar_sections
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from bpfas.loader.spec import Image, MapSpec, ProgramSpec
+
+LOAD_ATTEMPTS = 5
+"""How often a program is loaded in all while the kernel says EAGAIN."""
+FIRST_LOG_SIZE = 1 << 20
+LARGEST_LOG_SIZE = 1 << 29
+"""Bytes of the verifier's log: the first buffer, and the largest power of two that the kernel takes."""
+
+_FIRST_KEY = bytes(4)
+_HOST_ORDER = ByteOrder.LITTLE if sys.byteorder == "little" else ByteOrder.BIG
+_ORDER_WORDS = {ByteOrder.LITTLE: "little-endian", ByteOrder.BIG: "big-endian"}
+
+
+class Collection:
+    """Loaded maps and programs by name, and their descriptors.
+
+    A context manager; leaving it, or `close()`, closes all descriptors, in the order opposite to loading.
+    """
+
+    def __init__(
+        self, name: str, maps: dict[str, Map], programs: dict[str, Program], owner: contextlib.ExitStack
+    ) -> None:
+        self.name = name
+        self.maps: Mapping[str, Map] = maps
+        self.programs: Mapping[str, Program] = programs
+        self._owner = owner
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close all descriptors. A second time it does nothing."""
+        self._owner.close()
+
+
+def load_image(image: Image) -> Collection:
+    """Create the maps of `image` and load its programs.
+
+    Programs of sections marked with `?` are left out. Raises BpfasError for an image that no kernel of this
+    machine could take, before anything is done; VerifierError for a program that the verifier refuses; LoadError
+    for everything else that the kernel refuses.
+    """
+    # Nothing is created for an image that cannot be loaded whole.
+    check_image(image)
+    with contextlib.ExitStack() as stack:
+        # Maps first: the programs hold their descriptors.
+        maps = {name: _create_map(spec, image, stack) for name, spec in image.maps.items()}
+        for name, spec in image.maps.items():
+            _fill_map(maps[name], spec)
+        # From here on the maps have their contents, and read-only ones can be relied on by the verifier.
+        descriptors = {name: map_.fd for name, map_ in maps.items()}
+        programs = {
+            name: _load_program(program, image.byte_order, descriptors, stack)
+            for name, program in image.programs.items()
+            if program.autoload
+        }
+        return Collection(image.name, maps, programs, stack.pop_all())
+
+
+def check_image(image: Image) -> None:
+    """Raise BpfasError with all the reasons why `image` cannot be loaded on any kernel of this machine."""
+    diagnostics = Diagnostics()
+    if image.byte_order is not _HOST_ORDER:
+        given, host = _ORDER_WORDS[image.byte_order], _ORDER_WORDS[_HOST_ORDER]
+        diagnostics.error(
+            f"the object is {given}, but this machine is {host}",
+            image.name,
+            (f"assemble or compile it for {host}, or load it on a {given} machine",),
+        )
+    for program in image.programs.values():
+        if program.autoload:
+            _check_program(program, image, diagnostics)
+    diagnostics.raise_if_errors()
+
+
+def _check_program(program: ProgramSpec, image: Image, diagnostics: Diagnostics) -> None:
+    at = f"{image.name}:({program.section})"
+    if program.program_type is ProgramType.UNSPEC:
+        similar = similar_sections(program.section)
+        hint = f"did you mean {' or '.join(similar)}?" if similar else "name the section xdp, tc, kprobe/..., ..."
+        diagnostics.error(
+            f"section '{program.section}' of program '{program.name}' stands for no program type", at, (hint,)
+        )
+    elif SectionFlag.ATTACH_BTF in program.kind.flags:
+        diagnostics.error(
+            f"program '{program.name}' needs an attach target in the kernel's BTF, which is not supported",
+            at,
+            ("kprobe/FUNCTION and raw_tp/NAME do without",),
+        )
+    elif program.program_type is ProgramType.STRUCT_OPS:
+        diagnostics.error(f"program '{program.name}' belongs to struct_ops, which this loader does not create", at)
+
+
+def _create_map(spec: MapSpec, image: Image, stack: contextlib.ExitStack) -> Map:
+    try:
+        fd = syscall.map_create(
+            spec.kernel_name, spec.map_type, spec.key_size, spec.value_size, spec.max_entries, spec.map_flags
+        )
+    except OSError as error:
+        # Whoever lacks a capability for the map is told at once of those that the programs will need.
+        types = [program.program_type for program in image.programs.values()]
+        raise _map_error(Step.CREATE_MAP, spec, error, types) from error
+    created = Map(spec, fd)
+    stack.callback(created.close)
+    return created
+
+
+def _fill_map(map_: Map, spec: MapSpec) -> None:
+    step = Step.FILL_MAP
+    try:
+        if spec.contents is not None:
+            syscall.map_update_elem(map_.fd, _FIRST_KEY, spec.contents)
+        if spec.frozen:
+            step = Step.FREEZE_MAP
+            syscall.map_freeze(map_.fd)
+    except OSError as error:
+        raise _map_error(step, spec, error) from error
+
+
+def _map_error(step: Step, spec: MapSpec, error: OSError, program_types: Sequence[ProgramType] = ()) -> LoadError:
+    number = error.errno or 0
+    return LoadError(step, f"map {spec.name}", number, explain(step, number, program_types))
+
+
+def _load_program(
+    program: ProgramSpec, order: ByteOrder, descriptors: Mapping[str, int], stack: contextlib.ExitStack
+) -> Program:
+    code = Code(program.instructions, order)
+    for reference in program.references:
+        code.set_imm(reference.instruction, descriptors[reference.map_name])
+    loaded = Program(program, _verify_and_load(program, bytes(code.data)))
+    stack.callback(loaded.close)
+    return loaded
+
+
+def _verify_and_load(program: ProgramSpec, instructions: bytes) -> int:
+    """The descriptor of the loaded program. The log is asked for only once it is needed: it costs time."""
+    try:
+        return _attempt(program, instructions, None)
+    except OSError as error:
+        first = error
+    log = syscall.LogBuffer(FIRST_LOG_SIZE)
+    while True:
+        try:
+            return _attempt(program, instructions, log)
+        except OSError as error:
+            if error.errno == errno.ENOSPC and log.size < LARGEST_LOG_SIZE:
+                log = syscall.LogBuffer(2 * log.size)
+                continue
+            failure = error
+        break
+    subject = f"program {program.name}"
+    if log.text.strip():
+        raise VerifierError(subject, failure.errno or 0, log.text) from failure
+    number = first.errno or 0
+    raise LoadError(
+        Step.LOAD_PROGRAM, subject, number, explain(Step.LOAD_PROGRAM, number, (program.program_type,))
+    ) from first
+
+
+def _attempt(program: ProgramSpec, instructions: bytes, log: syscall.LogBuffer | None) -> int:
+    attempts_left = LOAD_ATTEMPTS
+    while True:
+        attempts_left -= 1
+        try:
+            return syscall.prog_load(
+                program.kernel_name,
+                program.program_type,
+                instructions,
+                program.license,
+                expected_attach_type=program.expected_attach_type,
+                flags=program.flags,
+                kernel_version=program.kernel_version,
+                log=log,
+            )
+        except OSError as error:
+            if error.errno != errno.EAGAIN or not attempts_left:
+                raise

@@ -1,0 +1,142 @@
+"""The exceptions of talking to the kernel: which step failed for what, errno by name, cause, remedy, log.
+
+Causes are what bpf(2) documents for an errno and step; EPERM is explained by `bpfas.loader.privilege`.
+"""
+
+from __future__ import annotations
+
+import enum
+import errno
+import os
+from typing import TYPE_CHECKING
+
+from bpfas.diag import BpfasError, Diagnostic, Severity
+from bpfas.loader.privilege import Explanation, explain_eperm, read_situation
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from bpfas.loader.kinds import ProgramType
+
+ENOTSUPP = 524
+"""The kernel's own errno for what it does not support; errno(3) has no name for it."""
+
+
+class Step(enum.Enum):
+    """What was being done."""
+
+    CREATE_MAP = "creating the map"
+    FILL_MAP = "writing the map's initial contents"
+    FREEZE_MAP = "freezing the map"
+    LOAD_PROGRAM = "loading the program"
+    GET_INFO = "asking for information"
+    RUN_PROGRAM = "running the program"
+    LOOK_UP = "looking up a key"
+    UPDATE = "updating a key"
+    DELETE = "deleting a key"
+    NEXT_KEY = "listing the keys"
+
+
+_NO_BPF = Explanation(
+    "this kernel has no bpf(2): it is built without CONFIG_BPF_SYSCALL, or a seccomp filter hides it",
+    "use a kernel with CONFIG_BPF_SYSCALL=y, outside of sandboxes that hide the call",
+)
+_CAUSES: dict[tuple[Step, int], Explanation] = {
+    (Step.CREATE_MAP, errno.EINVAL): Explanation(
+        "the kernel does not know the map type, or does not take these sizes, entries and flags with it",
+        "see the map type's page in the kernel's BPF documents for the sizes it wants",
+    ),
+    (Step.CREATE_MAP, errno.E2BIG): Explanation("the map is too large for the kernel", "ask for fewer entries"),
+    (Step.CREATE_MAP, errno.ENOMEM): Explanation("there is not enough memory", "ask for fewer entries"),
+    (Step.LOAD_PROGRAM, errno.EINVAL): Explanation(
+        "the kernel does not take this combination of program type, attach type and flags",
+        "check the section's name, and that the kernel is new enough for it",
+    ),
+    (Step.LOAD_PROGRAM, errno.E2BIG): Explanation(
+        "the program is too large for the kernel: 1,000,000 instructions, or 4,096 without CAP_BPF",
+        "make it smaller, or split it with tail calls",
+    ),
+    (Step.LOAD_PROGRAM, errno.EAGAIN): Explanation(
+        "the verifier was interrupted by a signal each time", "try again"
+    ),
+    (Step.RUN_PROGRAM, ENOTSUPP): Explanation("the kernel cannot test-run programs of this type"),
+    (Step.RUN_PROGRAM, errno.EOPNOTSUPP): Explanation("the kernel cannot test-run programs of this type"),
+    (Step.UPDATE, errno.E2BIG): Explanation("the map is full, or the index is beyond its end"),
+    (Step.UPDATE, errno.EEXIST): Explanation("the key is already there"),
+    (Step.UPDATE, errno.ENOENT): Explanation("there is no such key"),
+    (Step.UPDATE, errno.EPERM): Explanation("the map is frozen, or closed to writes from user space"),
+    (Step.DELETE, errno.EPERM): Explanation("the map is frozen, or closed to writes from user space"),
+    (Step.DELETE, errno.EINVAL): Explanation("elements of this type of map are not deleted"),
+    (Step.LOOK_UP, errno.EPERM): Explanation("the map is closed to reads from user space"),
+    (Step.LOOK_UP, errno.ENOENT): Explanation("there is no such key"),
+}
+_GENERAL_CAUSES: dict[int, Explanation] = {
+    errno.ENOSYS: _NO_BPF,
+    errno.EMFILE: Explanation("the process has too many open files", "raise ulimit -n"),
+    errno.ENOMEM: Explanation("there is not enough memory"),
+    ENOTSUPP: Explanation("the kernel does not support it for this type"),
+    errno.EOPNOTSUPP: Explanation("the kernel does not support it for this type"),
+    errno.EBADF: Explanation("it is closed"),
+}
+
+
+def errno_name(number: int) -> str:
+    """`EPERM`; the number itself where it has no name."""
+    return "ENOTSUPP" if number == ENOTSUPP else errno.errorcode.get(number, str(number))
+
+
+class KernelError(BpfasError):
+    """The kernel refused a step.
+
+    `step` is what was being done, `subject` what it was done for (`program xdp_prog`), `errno` the kernel's
+    number and `errno_name` its name, `cause` and `remedy` sentences (the remedy may be empty), `summary` one
+    line. As text: all of it.
+    """
+
+    def __init__(self, step: Step, subject: str, number: int, explanation: Explanation, log: str = "") -> None:
+        self.step = step
+        self.subject = subject
+        self.errno = number
+        self.errno_name = errno_name(number)
+        self.cause = explanation.cause
+        self.remedy = explanation.remedy
+        headline = f"{subject}: {step.value} failed with {self.errno_name}"
+        self.summary = f"{headline}: {self.cause}" if self.cause else headline
+        notes = [f"remedy: {self.remedy}"] if self.remedy else []
+        if log:
+            notes.append(f"the verifier's log:\n{log}")
+        super().__init__([Diagnostic(Severity.ERROR, self.summary, None, tuple(notes))])
+
+
+class LoadError(KernelError):
+    """A map could not be created, filled or frozen, or a program not loaded."""
+
+
+class VerifierError(LoadError):
+    """The verifier refused a program. `log` is all that it said, as it said it."""
+
+    def __init__(self, subject: str, number: int, log: str) -> None:
+        self.log = log
+        explanation = Explanation(
+            _verdict(log), "the log tells the path to the instruction at fault and the registers' contents there"
+        )
+        super().__init__(Step.LOAD_PROGRAM, subject, number, explanation, log.rstrip("\n"))
+
+
+def _verdict(log: str) -> str:
+    """The verifier's last words, without its statistics."""
+    lines = [line.strip() for line in log.splitlines()]
+    said = [line for line in lines if line and not line.startswith(_STATISTICS)]
+    return f"the verifier says: {said[-1]}" if said else "the verifier refused it"
+
+
+_STATISTICS = ("processed ", "verification time ", "stack depth ")
+
+
+def explain(step: Step, number: int, program_types: Collection[ProgramType] = ()) -> Explanation:
+    """What `errno` says after `step`; `program_types` are those of all programs at hand."""
+    if (step, number) in _CAUSES:
+        return _CAUSES[step, number]
+    if number == errno.EPERM:
+        return explain_eperm(read_situation(), program_types)
+    return _GENERAL_CAUSES.get(number, Explanation(os.strerror(number)))

@@ -1,0 +1,155 @@
+"""What `bpf-load` prints of a loaded collection and of a test run: for people, and as JSON values."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bpfas.loader.errors import KernelError
+from bpfas.loader.kinds import ProgramType, map_flag_names, map_type_name, program_type_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from bpfas.loader.collection import Collection
+    from bpfas.loader.maps import Map
+    from bpfas.loader.programs import Program, TestRunResult
+
+_XDP_ACTIONS = ("XDP_ABORTED", "XDP_DROP", "XDP_PASS", "XDP_TX", "XDP_REDIRECT")
+_HEX_BYTES_A_LINE = 32
+
+
+def collection_json(collection: Collection) -> dict[str, object]:
+    """All programs and maps. Sizes are in bytes, `instructions` in slots of 8 bytes."""
+    return {
+        "name": collection.name,
+        "programs": [_program_json(program) for program in collection.programs.values()],
+        "maps": [_map_json(map_) for map_ in collection.maps.values()],
+    }
+
+
+def _program_json(program: Program) -> dict[str, object]:
+    info = program.info()
+    return {
+        "name": program.name,
+        "type": program_type_name(program.type),
+        "section": program.section,
+        "id": info.id,
+        "tag": info.tag,
+        "instructions": program.instruction_count,
+        "xlated_size": info.xlated_size,
+        "jited_size": info.jited_size,
+        "verified_instructions": info.verified_instructions,
+    }
+
+
+def _map_json(map_: Map) -> dict[str, object]:
+    return {
+        "name": map_.name,
+        "kernel_name": map_.kernel_name,
+        "type": map_type_name(map_.type),
+        "id": map_.id,
+        "key_size": map_.key_size,
+        "value_size": map_.value_size,
+        "max_entries": map_.max_entries,
+        "flags": map_flag_names(map_.flags),
+    }
+
+
+def run_json(result: TestRunResult) -> dict[str, object]:
+    """A test run; data and context in hexadecimal."""
+    return {
+        "retval": result.retval,
+        "duration_ns": result.duration_ns,
+        "data": result.data.hex(),
+        "context": result.context.hex(),
+    }
+
+
+def contents_json(map_: Map) -> dict[str, object]:
+    """A map's elements in hexadecimal, or why they cannot be listed."""
+    try:
+        return {
+            "name": map_.name,
+            "elements": [{"key": key.hex(), "value": value.hex()} for key, value in map_.items()],
+        }
+    except KernelError as error:
+        return {"name": map_.name, "error": error.summary}
+
+
+_PROGRAM_COLUMNS = {
+    "name": "PROGRAM",
+    "type": "TYPE",
+    "section": "SECTION",
+    "tag": "TAG",
+    "instructions": "INSTRUCTIONS",
+    "verified_instructions": "VERIFIED",
+    "xlated_size": "XLATED",
+    "jited_size": "JITED",
+}
+_MAP_COLUMNS = {
+    "name": "MAP",
+    "type": "TYPE",
+    "key_size": "KEY",
+    "value_size": "VALUE",
+    "max_entries": "ENTRIES",
+    "flags": "FLAGS",
+}
+
+
+def collection_text(collection: Collection) -> str:
+    """Programs and maps as tables; sizes are in bytes, instructions in slots of 8 bytes."""
+    programs = [_program_json(program) for program in collection.programs.values()]
+    maps = [
+        {**_map_json(map_), "flags": ",".join(map_flag_names(map_.flags)) or "-"}
+        for map_ in collection.maps.values()
+    ]
+    tables = [
+        _table(columns, rows) for columns, rows in ((_PROGRAM_COLUMNS, programs), (_MAP_COLUMNS, maps)) if rows
+    ]
+    return "\n\n".join(tables)
+
+
+def _table(columns: dict[str, str], rows: Iterable[dict[str, object]]) -> str:
+    """Rows below headings; numbers to the right."""
+    values = [[row[key] for key in columns] for row in rows]
+    lines: list[list[str]] = [list(columns.values()), *([str(value) for value in row] for row in values)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    is_number = [isinstance(value, int) for value in values[0]]
+    return "\n".join(_line(line, widths, is_number) for line in lines)
+
+
+def _line(cells: Sequence[str], widths: Sequence[int], is_number: Sequence[bool]) -> str:
+    padded = (
+        cell.rjust(width) if right else cell.ljust(width)
+        for cell, width, right in zip(cells, widths, is_number, strict=True)
+    )
+    return "  ".join(padded).rstrip()
+
+
+def run_text(program: Program, result: TestRunResult, repeat: int) -> str:
+    """The return value (an XDP action by its name), the time a run took, and the packet that came out."""
+    action = ""
+    if program.type is ProgramType.XDP and result.retval < len(_XDP_ACTIONS):
+        action = f" ({_XDP_ACTIONS[result.retval]})"
+    lines = [f"{program.name} returned {result.retval}{action}"]
+    if result.duration_ns:
+        lines.append(f"{result.duration_ns} ns" + (f", the mean of {repeat} runs" if repeat > 1 else ""))
+    if result.data:
+        lines += [f"packet of {len(result.data)} bytes:", *_hex_lines(result.data)]
+    return "\n".join(lines)
+
+
+def contents_text(map_: Map) -> str:
+    """A map's elements, one a line, in hexadecimal."""
+    heading = f"{map_.name} ({map_type_name(map_.type)}, key {map_.key_size}, value {map_.value_size}):"
+    try:
+        lines = [f"  {key.hex(' ')}: {value.hex(' ')}" for key, value in map_.items()]
+    except KernelError as error:
+        lines = [f"  {error.cause}"]
+    return "\n".join([heading, *(lines or ["  empty"])])
+
+
+def _hex_lines(data: bytes) -> list[str]:
+    return [
+        f"  {data[start : start + _HEX_BYTES_A_LINE].hex(' ')}" for start in range(0, len(data), _HEX_BYTES_A_LINE)
+    ]
