@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 from hypothesis import strategies as st
 
 from bpfas.elf.constants import ByteOrder
-from bpfas.isa import OPCODES, OPERAND_KINDS, Dialect, Instruction, Opcode
+from bpfas.isa import OPCODES, OPERAND_KINDS, Dialect, Instruction, Opcode, OperandKind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 byte_orders = st.sampled_from(ByteOrder)
 dialects = st.sampled_from(Dialect)
@@ -54,3 +55,13 @@ def programs(
 ) -> st.SearchStrategy[list[Instruction]]:
     """Instructions one after the other; where their jumps lead is left to chance."""
     return st.lists(instructions(accept), min_size=1, max_size=max_size)
+
+
+def extremes(row: Opcode) -> Iterator[Instruction]:
+    """Instructions of `row` with each operand at its bounds and at zero, in every combination."""
+    kinds = {kind.field: kind for kind in row.kinds.values()}
+    if "imm_high" in kinds:  # two address spaces are one number in an Instruction
+        del kinds["imm_high"], kinds["imm_low"]
+        kinds["imm"] = OperandKind("I", "imm", 0, 0x7FFFFFFF)
+    for values in itertools.product(*({kind.low, max(kind.low, 0), kind.high} for kind in kinds.values())):
+        yield Instruction(row, **dict(zip(kinds, values, strict=True)))

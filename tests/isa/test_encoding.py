@@ -19,12 +19,11 @@ from bpfas.isa import (
     Dialect,
     Instruction,
     Opcode,
-    OperandKind,
     decode,
     encode,
     format_instruction,
 )
-from tests.strategies import byte_orders, dialects, instructions, instructions_of, rows
+from tests.strategies import byte_orders, dialects, extremes, instructions, instructions_of, rows
 
 REGISTERS = (0, 1, 10, 11, 12, 15)
 OFFSETS = (0, 1, 2, 8, 16, 32, 64, 0x7FFF, -0x8000, -1)
@@ -70,24 +69,11 @@ def test_encoding_gives_the_decoded_bytes(instruction: Instruction, order: ByteO
 
 @pytest.mark.parametrize("row", OPCODES, ids=lambda row: row.name)
 def test_every_row_survives_with_extreme_operands(row: Opcode) -> None:
-    bounds = [
-        sorted({kind.low, 0 if kind.low < 0 else kind.low, kind.high}) for kind in kinds_by_field(row).values()
-    ]
-    for values in itertools.product(*bounds):
-        instruction = Instruction(row, **dict(zip(kinds_by_field(row), values, strict=True)))
+    for instruction in extremes(row):
         for order in ByteOrder:
             decoded = decode(encode(instruction, order), 0, order)
             expected = replace(instruction, opcode=decoded.opcode, **row.fixed) if row.is_alias else instruction
             assert decoded == expected
-
-
-def kinds_by_field(row: Opcode) -> dict[str, OperandKind]:
-    """The row's operands by field of Instruction; two address spaces are one number there."""
-    kinds = {kind.field: kind for kind in row.kinds.values()}
-    if "imm_high" in kinds:
-        del kinds["imm_high"], kinds["imm_low"]
-        kinds["imm"] = OperandKind("I", "imm", 0, 0x7FFFFFFF)
-    return kinds
 
 
 @pytest.mark.parametrize("order", ByteOrder)
