@@ -1,0 +1,182 @@
+"""How sections of one name become one, and what is reported when they cannot."""
+
+from __future__ import annotations
+
+import pytest
+
+from bpfas.diag import Diagnostics
+from bpfas.elf.constants import ByteOrder, SectionFlag, SectionType
+from bpfas.link.linker import link
+from bpfas.objfile import ObjectFile, Section, Symbol
+from tests.link.builders import (
+    ABS32,
+    CODE,
+    EXIT,
+    code,
+    data,
+    glob,
+    license_section,
+    link_errors,
+    obj,
+    relocated,
+    section_of,
+    section_symbol,
+    symbol_of,
+)
+
+
+def nobits(size: int, alignment: int) -> Section:
+    return Section(".bss", SectionType.NOBITS, SectionFlag.ALLOC | SectionFlag.WRITE, alignment, nobits_size=size)
+
+
+def test_contents_follow_one_another_with_zeros_up_to_the_alignment() -> None:
+    linked = link([obj("a.o", data(contents=b"abc", alignment=1)), obj("b.o", data(contents=b"def", alignment=8))])
+    assert section_of(linked, ".data").data == b"abc\0\0\0\0\0def"
+    assert section_of(linked, ".data").sh_addralign == 8
+
+
+def test_symbols_move_with_their_section() -> None:
+    second = data(contents=b"defg", alignment=8)
+    linked = link([obj("a.o", data(contents=b"abc", alignment=1)), obj("b.o", second, glob("g", second, 2))])
+    assert symbol_of(linked, "g").st_value == 10
+
+
+def test_nobits_sections_add_up_without_contents() -> None:
+    linked = link([obj("a.o", nobits(3, 1)), obj("b.o", nobits(1 << 40, 8))])
+    bss = section_of(linked, ".bss")
+    assert (bss.sh_size, bss.data) == (8 + (1 << 40), b"")
+
+
+def test_sections_stand_in_order_of_first_appearance() -> None:
+    linked = link([obj("a.o", code("xdp"), data()), obj("b.o", code("tc"), code("xdp"))])
+    assert [section.name for section in linked.sections] == ["xdp", ".data", "tc"]
+
+
+def test_sections_of_one_name_in_one_object_are_joined() -> None:
+    linked = link([obj("a.o", data(contents=b"1111"), data(contents=b"2222"))])
+    assert section_of(linked, ".data").data == b"11112222"
+
+
+def test_nothing_is_left_of_addrsig() -> None:
+    addrsig = Section(".llvm_addrsig", SectionType.LLVM_ADDRSIG, SectionFlag.EXCLUDE, data=b"\1\2")
+    assert [section.name for section in link([obj("a.o", code(), addrsig)]).sections] == [".text"]
+
+
+def test_a_difference_of_type_is_an_error() -> None:
+    report = link_errors(obj("a.o", nobits(8, 8)), obj("b.o", data(".bss")))
+    assert report == 'b.o:(.bss): error: section .bss is "wa",@progbits here, "wa",@nobits in a.o'
+
+
+def test_a_difference_of_flags_is_an_error() -> None:
+    report = link_errors(obj("a.o", data("maps")), obj("b.o", code("maps")))
+    assert report == 'b.o:(maps): error: section maps is "ax",@progbits here, "wa",@progbits in a.o'
+
+
+def test_a_difference_of_entry_size_is_an_error() -> None:
+    strings, words = data("s"), data("s")
+    strings.sh_entsize, words.sh_entsize = 1, 4
+    assert '"wa",@progbits,4 here, "wa",@progbits,1 in a.o' in link_errors(obj("a.o", strings), obj("b.o", words))
+
+
+def test_flags_and_types_without_a_name_are_shown_as_numbers() -> None:
+    odd = Section("odd", 0x70000001, 0x102)
+    assert '"a"+0x100,of type 0x70000001 here' in link_errors(obj("a.o", data("odd")), obj("b.o", odd))
+
+
+def test_the_license_is_kept_once() -> None:
+    linked = link([obj("a.o", license_section()), obj("b.o", license_section())])
+    assert section_of(linked, "license").data == b"GPL\0"
+
+
+def test_another_license_is_an_error() -> None:
+    report = link_errors(obj("a.o", license_section(b"GPL\0")), obj("b.o", license_section(b"MIT\0")))
+    assert report == (
+        'b.o:(license): error: section license must be the same in all objects: "MIT" here, "GPL" in a.o'
+    )
+
+
+def test_another_version_is_shown_in_numbers() -> None:
+    first, second = data("version", b"\1\x0a\6\0"), data("version", b"\0\x0a\6\0")
+    assert "00 0a 06 00 here, 01 0a 06 00 in a.o" in link_errors(obj("a.o", first), obj("b.o", second))
+
+
+def test_code_that_is_not_whole_instructions_is_an_error() -> None:
+    ragged = Section("xdp", SectionType.PROGBITS, CODE, 8, 0, bytes(12))
+    report = link_errors(obj("a.o", ragged))
+    assert report == "a.o:(xdp): error: code of 12 bytes is not a whole number of 8-byte instructions"
+
+
+def test_compressed_sections_cannot_be_joined() -> None:
+    parts = [obj(f"{name}.o", Section(".debug_info", sh_flags=0x800, data=b"x")) for name in "ab"]
+    assert "b.o:(.debug_info): error: compressed sections cannot be joined" in link_errors(*parts)
+
+
+def test_objects_of_two_byte_orders_are_an_error() -> None:
+    report = link_errors(obj("a.o", code()), obj("b.o", code(), order=ByteOrder.BIG))
+    assert report == ("b.o: error: is big-endian, but a.o is little-endian; compile both for the same target")
+
+
+def test_the_highest_isa_version_is_kept() -> None:
+    assert link([obj("a.o", code(), e_flags=4), obj("b.o", code(), e_flags=1)]).e_flags == 4
+
+
+def test_every_error_is_reported_in_one_run() -> None:
+    text = code()
+    report = link_errors(
+        obj("a.o", data("maps"), license_section(b"GPL\0"), text, glob("f", text)),
+        obj("b.o", code("maps"), license_section(b"MIT\0"), other := code(), glob("f", other)),
+    )
+    assert report.count("error:") == 3
+
+
+def typed(name: str) -> ObjectFile:
+    text = code()
+    symbol = section_symbol(text)
+    return obj(
+        name,
+        text,
+        Section(".BTF", data=b"types"),
+        relocated(Section(".BTF.ext", data=bytes(8)), (0, ABS32, symbol)),
+    )
+
+
+def test_types_of_a_single_object_are_kept_with_their_relocations() -> None:
+    diagnostics = Diagnostics()
+    linked = link([typed("a.o")], diagnostics=diagnostics)
+    assert section_of(linked, ".BTF").data == b"types"
+    assert [reloc.symbol.section for reloc in section_of(linked, ".BTF.ext").relocations] == [
+        section_of(linked, ".text")
+    ]
+    assert diagnostics.items == []
+
+
+def test_types_of_several_objects_are_dropped_with_a_warning() -> None:
+    diagnostics = Diagnostics()
+    linked = link([typed("a.o"), obj("b.o", code(), data(".maps")), typed("c.o")], diagnostics=diagnostics)
+    assert [section.name for section in linked.sections] == [".text", ".maps"]
+    (warning,) = diagnostics.items
+    assert warning.render() == (
+        "warning: types (.BTF, .BTF.ext) of several objects are not merged yet: the output has none\n"
+        ">>> dropped from a.o\n>>> dropped from c.o"
+    )
+
+
+def test_maps_that_lose_their_types_are_named() -> None:
+    diagnostics = Diagnostics()
+    maps = obj("m.o", data(".maps"), Section(".BTF", data=b"types"))
+    link([maps, obj("b.o", code())], diagnostics=diagnostics)
+    assert diagnostics.items[1].render().startswith("m.o: warning: maps in section .maps")
+
+
+@pytest.mark.parametrize("local", [True, False])
+def test_symbols_in_dropped_sections_go_with_them(local: bool) -> None:
+    types = Section(".BTF", data=b"types")
+    inside = Symbol("inside", types) if local else glob("inside", types)
+    assert link([obj("a.o", types, inside, code()), obj("b.o", code())]).symbols == []
+
+
+def test_contents_of_the_inputs_are_left_alone() -> None:
+    first, second = code(".text", EXIT), code(".text", EXIT)
+    objects = [obj("a.o", first), obj("b.o", second)]
+    link(objects)
+    assert (first.data, second.data) == (EXIT, EXIT)
