@@ -1,5 +1,5 @@
 """The assembler: text to an object file."""
 
-from bpfas.asm.assembler import Options, assemble, assemble_sources
+from bpfas.asm.assembler import Options, Reading, assemble, assemble_sources
 
-__all__ = ["Options", "assemble", "assemble_sources"]
+__all__ = ["Options", "Reading", "assemble", "assemble_sources"]

@@ -7,6 +7,7 @@ object is made at the end by `bpfas.asm.output`.
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,19 @@ if TYPE_CHECKING:
 
     from bpfas.objfile import ObjectFile
 
+BATCH_THRESHOLD = 1 << 18
+"""Characters of a source from which on it is read in batches."""
+
+
+class Reading(enum.Enum):
+    """How sources are read. All ways give the same object and the same errors."""
+
+    PLAIN = "every statement is parsed by Lark: the reference for the others"
+    SHAPES = "Lark parses every shape of statement once"
+    BATCHES = "long runs of instructions are encoded together"
+    BEST = "by shapes or in batches, by the size of the source"
+
+
 DIRECTIVES = {**DATA_DIRECTIVES, **SECTION_DIRECTIVES, **SYMBOL_DIRECTIVES}
 """What each directive does, by name."""
 
@@ -37,14 +51,13 @@ DIRECTIVES = {**DATA_DIRECTIVES, **SECTION_DIRECTIVES, **SYMBOL_DIRECTIVES}
 class Options:
     """What the command line can choose.
 
-    `dialect` restricts instructions to one way to write them, `isa` to those of a version. `plain` has every
-    statement parsed by Lark, which is slower and gives the same object.
+    `dialect` restricts instructions to one way to write them, `isa` to those of a version.
     """
 
     byte_order: ByteOrder = ByteOrder.LITTLE
     dialect: Dialect | None = None
     isa: IsaVersion = IsaVersion.XBPF
-    plain: bool = False
+    reading: Reading = Reading.BEST
 
 
 class Assembler:
@@ -53,7 +66,7 @@ class Assembler:
     def __init__(self, options: Options) -> None:
         self.options = options
         self.assembly = Assembly(options.byte_order)
-        self.parser = StatementParser(plainly=options.plain)
+        self.parser = StatementParser(plainly=options.reading is Reading.PLAIN)
 
     def read(self, source: Source) -> None:
         """Carry out all statements of `source`; what is wrong goes to the assembly's diagnostics."""
@@ -62,14 +75,27 @@ class Assembler:
         except BpfasError as error:
             self.assembly.diagnostics.items.extend(error.diagnostics)
             return
-        blanked = Source(source.name, text)
-        self.read_lines(source, blanked, 0, len(text))
+        if self._is_read_in_batches(text):
+            # numpy takes a tenth of a second to import, which only a large source is worth.
+            from bpfas.asm.batch import BatchReader
 
-    def read_lines(self, source: Source, blanked: Source, start: int, end: int) -> None:
-        """Carry out the statements at `start` to `end` of `source`, `blanked` being it without comments."""
-        for first, last in statement_places(blanked.text, start, end):
+            BatchReader(self, source, text).read()
+        else:
+            self.read_lines(source, text, 0, len(text))
+
+    def _is_read_in_batches(self, text: str) -> bool:
+        match self.options.reading:
+            case Reading.BATCHES:
+                return text.isascii()
+            case Reading.BEST:
+                return len(text) > BATCH_THRESHOLD and text.isascii()
+        return False
+
+    def read_lines(self, source: Source, blanked: str, start: int, end: int) -> None:
+        """Carry out the statements at `start` to `end` of `source`; `blanked` is its text without comments."""
+        for first, last in statement_places(blanked, start, end):
             try:
-                statement = self.parser.parse(source, first, last)
+                statement = self.parser.parse(blanked[first:last], source, first)
             except BpfasError as error:
                 self.assembly.diagnostics.items.extend(error.diagnostics)
             else:
@@ -95,11 +121,15 @@ class Assembler:
         except (OperandError, ExpressionError) as error:
             diagnostics.error(str(error), statement.span_of(error.node))
 
+    @property
+    def encoder(self) -> Encoder:
+        """Encodes instructions for the end of the current section."""
+        options = self.options
+        return Encoder(self.assembly.binder, self.assembly.order, options.dialect, options.isa)
+
     def _instruction(self, body: InstructionStatement, statement: Statement) -> None:
         assembly = self.assembly
-        options = self.options
-        encoder = Encoder(assembly.binder, assembly.order, options.dialect, options.isa)
-        data, fixups = encoder.encode(statement, body)
+        data, fixups = self.encoder.encode(statement, body)
         assembly.append(data)
         assembly.section.fixups.extend(fixups)
 
@@ -122,7 +152,11 @@ def assemble_sources(sources: Sequence[Source], name: str, options: Options) -> 
 
 
 def assemble(
-    text: str, name: str = "<string>", byte_order: ByteOrder = ByteOrder.LITTLE, *, plain: bool = False
+    text: str,
+    name: str = "<string>",
+    byte_order: ByteOrder = ByteOrder.LITTLE,
+    *,
+    reading: Reading = Reading.BEST,
 ) -> ObjectFile:
     """Assemble a text, which messages call `name`, to an object file. Raises BpfasError."""
-    return assemble_sources([Source(name, text)], name, Options(byte_order, plain=plain))
+    return assemble_sources([Source(name, text)], name, Options(byte_order, reading=reading))

@@ -112,7 +112,7 @@ class Encoder:
             if isinstance(bound, int):
                 value = self._checked(bound, operand.name, row, node)
             else:
-                row, fixup_kind = _symbolic(row, operand.name, node)
+                row, fixup_kind = symbolic_row(row, operand.name, node)
                 fixups.append(Fixup(fixup_kind, self.binder.section.size, bound, statement, node))
                 value = 0
             if values.setdefault(kind.field, value) != value:
@@ -190,7 +190,7 @@ _WORDS = {
 }
 
 
-def _symbolic(row: Opcode, name: str, node: Node) -> tuple[Opcode, FixupKind]:
+def symbolic_row(row: Opcode, name: str, node: Node) -> tuple[Opcode, FixupKind]:
     """The row and the fixup of an instruction whose operand `name` has a symbol."""
     if row.name == "call":
         return BY_NAME["call_pseudo"], FixupKind.CALL

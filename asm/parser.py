@@ -175,18 +175,20 @@ class StatementParser:
         self._templates: dict[str, Template] = {}
         self._plainly = plainly
 
-    def parse(self, source: Source, start: int, end: int) -> Statement:
-        """The statement at `start` to `end` of `source`. Raises BpfasError where there is none."""
-        text = source.text[start:end]
+    def parse(self, text: str, source: Source, start: int) -> Statement:
+        """The statement `text`, which stands, but for its comments, at `start` of `source`.
+
+        Raises BpfasError where it is none.
+        """
         if not self._plainly:
             shape, texts = split_shape(text)
             template = self._templates.get(shape)
             if template is not None:
-                return Statement(template, texts, source, start, end)
+                return Statement(template, texts, source, start, text)
         parsed = self._parse_new(text, source, start)
         if not self._plainly and parsed.texts == texts:
             self._templates[shape] = parsed.template
-        return Statement(parsed.template, parsed.texts, source, start, end, parsed.positions)
+        return Statement(parsed.template, parsed.texts, source, start, text, parsed.positions)
 
     def _parse_new(self, text: str, source: Source, start: int) -> ParsedText:
         from lark.exceptions import UnexpectedInput

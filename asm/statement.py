@@ -152,15 +152,15 @@ class Template:
 class Statement:
     """A template, the texts of its slots, and where in the source the statement stands.
 
-    `positions` are the slots' places in the statement's text where a plain parse has found them; the others are
-    found anew when an error asks for them.
+    `text` is the statement's text with blanks in place of comments. `positions` are the slots' places in it where
+    a plain parse has found them; the others are found anew when an error asks for them.
     """
 
     template: Template
     texts: list[str]
     source: Source
     start: int
-    end: int
+    text: str
     positions: tuple[tuple[int, int], ...] | None = field(default=None)
 
     @property
@@ -168,25 +168,21 @@ class Statement:
         """The statement without its labels."""
         start = self.start
         if self.template.labels and self.template.body is not None:
-            text = self._text()
-            end_of_label = self._positions(text)[self.template.labels[-1].slot][1]
+            text = self.text
+            end_of_label = self._positions()[self.template.labels[-1].slot][1]
             after_colon = text.index(":", end_of_label) + 1
             start += after_colon + len(text[after_colon:]) - len(text[after_colon:].lstrip())
-        return Span(self.source, start, self.end)
+        return Span(self.source, start, self.start + len(self.text))
 
-    def _text(self) -> str:
-        return self.source.text[self.start : self.end]
-
-    def _positions(self, text: str) -> Sequence[tuple[int, int]]:
-        return slot_positions(text) if self.positions is None else self.positions
+    def _positions(self) -> Sequence[tuple[int, int]]:
+        return slot_positions(self.text) if self.positions is None else self.positions
 
     def span_of(self, node: Node | Label | Assignment | None) -> Span:
         """The part of the text that `node` stands for; the whole statement where it has no slot."""
         slots = sorted(_slots(node))
         if not slots:
             return self.span
-        text = self._text()
-        positions = self._positions(text)
+        text, positions = self.text, self._positions()
         start, end = positions[slots[0]][0], positions[slots[-1]][1]
         # A register's slot is its number; a sign before a number belongs to it.
         while start > 0 and text[start - 1] in "rRwW%-+":
