@@ -10,6 +10,7 @@ without st_size ends where the next one begins.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from bpfas.elf.constants import SymbolBinding, SymbolType
@@ -117,7 +118,7 @@ def _add_functions(
 ) -> None:
     """Enter the functions that `symbols` of `section` name, one for each address, the first name counting."""
     starts = sorted({symbol.st_value for symbol in symbols})
-    next_start = dict(zip(starts, [*starts[1:], section.sh_size], strict=True))
+    next_start = dict(pairwise([*starts, section.sh_size]))
     code = Code(section.data, obj.byte_order)
     for symbol in symbols:
         if table.at(section, symbol.st_value):

@@ -1,0 +1,79 @@
+"""What the loader's tests share: the check that the kernel lets them use bpf(2), and C made into objects."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from bpfas.loader import syscall
+from bpfas.loader.errors import errno_name
+from bpfas.loader.kinds import MapType, ProgramType
+from bpfas.loader.privilege import missing_capabilities, read_situation
+from tests.peers import Peer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+C_PRELUDE = """\
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+struct map_definition { unsigned type, key_size, value_size, max_entries, map_flags; };
+char license_text[] SEC("license") = "GPL";
+"""
+
+
+def why_no_bpf() -> str:
+    """Why this process may not use bpf(2); empty if it may."""
+    missing = missing_capabilities(read_situation(), [ProgramType.XDP, ProgramType.KPROBE])
+    if missing:
+        return f"lacks {', '.join(missing)}"
+    try:
+        os.close(syscall.map_create("probe", MapType.ARRAY, 4, 4, 1))
+    except OSError as error:
+        return f"bpf(2) gives {errno_name(error.errno or 0)}"
+    return ""
+
+
+WHY_NO_BPF = why_no_bpf()
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip tests marked `kernel` where bpf(2) is not permitted, naming the reason."""
+    if item.get_closest_marker("kernel") and WHY_NO_BPF:
+        pytest.skip(WHY_NO_BPF)
+
+
+@pytest.fixture
+def compile_c(tmp_path: Path) -> Callable[..., str]:
+    """A function that compiles C (behind C_PRELUDE) for BPF and gives the object's path."""
+
+    def compile_source(source: str, *flags: str, name: str = "app") -> str:
+        source_path, object_path = tmp_path / f"{name}.c", tmp_path / f"{name}.o"
+        source_path.write_text(C_PRELUDE + source)
+        include = "-I/usr/include/x86_64-linux-gnu"
+        Peer.CLANG.run("--target=bpf", "-O2", include, *flags, "-fno-ident", "-c", source_path, "-o", object_path)
+        return str(object_path)
+
+    return compile_source
+
+
+def open_descriptors() -> list[str]:
+    """What this process's descriptors lead to, sockets and files by their names."""
+    found = []
+    for number in os.listdir("/proc/self/fd"):
+        try:
+            found.append(f"{number} {os.readlink(f'/proc/self/fd/{number}')}")
+        except FileNotFoundError:
+            continue  # the descriptor of the listing itself
+    return sorted(found)
+
+
+@pytest.fixture
+def no_leaks() -> Iterator[None]:
+    """Fail a test that leaves descriptors open."""
+    before = open_descriptors()
+    yield
+    assert open_descriptors() == before

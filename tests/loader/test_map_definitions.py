@@ -1,0 +1,152 @@
+"""Maps of an object: `maps` sections and data sections."""
+
+from __future__ import annotations
+
+import pytest
+
+from bpfas.elf.constants import ByteOrder
+from bpfas.loader.image import build_image
+from bpfas.loader.kinds import MapFlag, MapType
+from bpfas.loader.mapdefs import data_map_kernel_name
+from bpfas.loader.spec import MapSpec
+
+from .builders import bss, data, image_errors, label, obj, relocate, variable, words
+
+
+def test_four_words_define_a_map() -> None:
+    maps = data("maps", words(1, 4, 8, 16))
+    image = build_image(obj(maps, variable("counts", maps)))
+    assert image.maps == {"counts": MapSpec("counts", "counts", MapType.HASH, 4, 8, 16)}
+
+
+def test_five_words_define_a_map_with_flags() -> None:
+    maps = data("maps", words(1, 4, 8, 16, 1))
+    image = build_image(obj(maps, label("counts", maps, is_local=True)))
+    assert image.maps["counts"].map_flags == MapFlag.NO_PREALLOC
+
+
+def test_the_length_is_found_from_the_symbols() -> None:
+    maps = data("maps", words(*range(1, 5), *range(1, 5), 1, 1, 1, 1, *range(1, 5), 2, 2, 2, 2))
+    image = build_image(obj(maps, *(variable(f"m{index}", maps, 16 * index) for index in range(5))))
+    assert [image.maps[f"m{index}"].max_entries for index in range(5)] == [4, 4, 1, 4, 2]
+
+
+def test_maps_come_in_the_order_of_the_section() -> None:
+    maps = data("maps", words(1, 4, 4, 1) * 3)
+    symbols = [variable(name, maps, offset) for name, offset in (("c", 32), ("a", 0), ("b", 16))]
+    assert list(build_image(obj(maps, *symbols)).maps) == ["a", "b", "c"]
+
+
+def test_of_two_symbols_the_global_one_names_the_map() -> None:
+    maps = data("maps", words(1, 4, 4, 1))
+    image = build_image(obj(maps, label("here", maps, is_local=True), variable("counts", maps)))
+    assert list(image.maps) == ["counts"]
+
+
+def test_a_label_at_the_end_is_no_map() -> None:
+    maps = data("maps", words(1, 4, 4, 1))
+    assert list(build_image(obj(maps, variable("m", maps), label("end", maps, 16))).maps) == ["m"]
+
+
+def test_further_words_may_be_zero() -> None:
+    maps = data("maps", words(1, 4, 8, 16, 0, 0, 0))
+    assert build_image(obj(maps, variable("m", maps))).maps["m"].max_entries == 16
+
+
+def test_a_type_that_is_not_in_the_table_stays_a_number() -> None:
+    maps = data("maps", words(999, 4, 8, 16))
+    assert build_image(obj(maps, variable("m", maps))).maps["m"].map_type == 999
+
+
+def test_the_words_are_in_the_objects_byte_order() -> None:
+    maps = data("maps", words(1, 4, 8, 16, order=ByteOrder.BIG))
+    image = build_image(obj(maps, variable("m", maps), order=ByteOrder.BIG))
+    assert (image.byte_order, image.maps["m"].value_size) == (ByteOrder.BIG, 8)
+
+
+def test_further_words_that_are_not_zero_are_an_error() -> None:
+    maps = data("maps", words(1, 4, 8, 16, 0, 0, 2))
+    errors = image_errors(maps, variable("m", maps))
+    assert errors.startswith("app.o:(maps+0x14): error: map definition 'm' has 7 words")
+
+
+@pytest.mark.parametrize(
+    ("count", "offsets"), [(3, (0,)), (8, (0, 12)), (9, (0, 16)), (8, (4, 16)), (12, (0, 16, 36))]
+)
+def test_definitions_of_other_lengths_are_an_error(count: int, offsets: tuple[int, ...]) -> None:
+    maps = data("maps", words(*[1] * count))
+    errors = image_errors(maps, *(variable(f"m{offset}", maps, offset) for offset in offsets))
+    assert f"{4 * count} bytes of section 'maps' are no {len(offsets)} map definitions (m" in errors
+    assert "four or five 32-bit words" in errors
+
+
+def test_definitions_without_a_symbol_are_an_error() -> None:
+    assert "no symbol names a map in it" in image_errors(data("maps", words(1, 4, 8, 16)))
+
+
+def test_definitions_without_contents_are_an_error() -> None:
+    maps = bss("maps", 16)
+    assert "(NOBITS)" in image_errors(maps, variable("m", maps))
+
+
+def test_two_maps_of_a_name_are_an_error() -> None:
+    maps = data("maps", words(1, 4, 8, 16) * 2)
+    errors = image_errors(maps, variable("m", maps), variable("m", maps, 16))
+    assert "app.o:(maps+0x10): error: a second map is called 'm'" in errors
+
+
+def test_data_sections_become_array_maps() -> None:
+    image = build_image(obj(data(".data", b"abcdef"), data(".rodata", b"1234"), bss(".bss", 24)))
+    assert list(image.maps.values()) == [
+        MapSpec(".data", "app.data", MapType.ARRAY, 4, 6, 1, 0, b"abcdef"),
+        MapSpec(".rodata", "app.rodata", MapType.ARRAY, 4, 4, 1, MapFlag.RDONLY_PROG, b"1234", frozen=True),
+        MapSpec(".bss", "app.bss", MapType.ARRAY, 4, 24, 1),
+    ]
+
+
+def test_data_sections_of_any_name_become_maps() -> None:
+    image = build_image(obj(data(".data.own", b"a"), data(".rodata.str1.1", b"b"), bss(".bss.x", 8)))
+    assert list(image.maps) == [".data.own", ".rodata.str1.1", ".bss.x"]
+    assert image.maps[".rodata.str1.1"].frozen
+
+
+def test_empty_and_other_sections_become_no_maps() -> None:
+    parts = (data(".data", b""), bss(".bss", 0), data(".database", b"x"), data(".data.own", b"x"))
+    assert list(build_image(obj(*parts)).maps) == [".data.own"]
+
+
+@pytest.mark.parametrize(
+    ("section", "object_name", "expected"),
+    [
+        (".data", "app", "app.data"),
+        (".rodata", "a_long_object", "a_long_o.rodata"),
+        (".bss", "a_long_object", "a_long_o.bss"),
+        (".data.very_long_name", "app", ".data.very_long"),
+        (".data", "my-app", "my_app.data"),
+    ],
+)
+def test_kernel_names_of_data_maps(section: str, object_name: str, expected: str) -> None:
+    assert data_map_kernel_name(section, object_name) == expected
+
+
+def test_kernel_names_are_cut_and_cleaned() -> None:
+    maps = data("maps", words(1, 4, 4, 1))
+    image = build_image(obj(maps, variable("a$very_long_name_of_a_map", maps)))
+    (spec,) = image.maps.values()
+    assert spec.kernel_name == "a_very_long_nam"
+
+
+def test_an_address_in_data_is_an_error() -> None:
+    section = data(".data", bytes(8))
+    relocate(section, 0, 2, variable("x", section))
+    assert "app.o:(.data+0x0): error: section '.data' holds the address of 'x'" in image_errors(section)
+
+
+def test_a_value_too_large_for_a_map_is_an_error() -> None:
+    assert "more than 4294967295" in image_errors(bss(".bss", 1 << 32))
+
+
+def test_btf_maps_are_refused_by_name() -> None:
+    errors = image_errors(data(".maps", bytes(32)))
+    assert "section '.maps' is not supported: it holds BTF-defined maps" in errors
+    assert "define the map in section 'maps'" in errors
