@@ -29,8 +29,8 @@ def make_object(assembly: Assembly, name: str) -> ObjectFile:
         builder: _section(builder) for builder in assembly.sections.values() if builder.size or pending[builder]
     }
     for symbol in assembly.symbols.symbols.values():
-        if symbol.section is not None and not symbol.is_temporary:
-            sections.setdefault(symbol.section, _section(symbol.section))
+        if symbol.section is not None and symbol.section not in sections and not symbol.is_temporary:
+            sections[symbol.section] = _section(symbol.section)
     targets = {relocation.target for relocations in pending.values() for relocation in relocations}
     symbols: dict[AssemblySymbol | SectionBuilder, Symbol] = {}
     for builder, section in sections.items():

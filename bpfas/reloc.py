@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class RelocationNumber(enum.IntEnum):
     R_BPF_GNU_64_16 = 256
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RelocationType:
     """A row of the table.
 
@@ -77,7 +78,7 @@ class RelocationType:
         """`R_BPF_…`."""
         return self.number.name
 
-    @property
+    @cached_property
     def bounds(self) -> tuple[int, int]:
         """The least and the greatest number that the field can hold.
 
