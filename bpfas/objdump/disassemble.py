@@ -177,9 +177,14 @@ class _Disassembly:
     def _symbols_elsewhere(self) -> Iterator[str]:
         """Symbols that are in no section: undefined, absolute, common."""
         referred = {relocation.symbol for section in self.sections for relocation in section.relocations}
-        for symbol in filter(is_named, self.obj.symbols):
-            if isinstance(symbol.section, Section) or not (self.everything or symbol in referred):
-                continue
+        elsewhere = [
+            symbol
+            for symbol in filter(is_named, self.obj.symbols)
+            if not isinstance(symbol.section, Section) and (self.everything or symbol in referred)
+        ]
+        if elsewhere:
+            yield ""
+        for symbol in elsewhere:
             name = self.labels.name_of(symbol)
             yield from (_indented(line) for line in symbol_directives(symbol, name))
             match symbol.section:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from bpfas.isa import SLOT_SIZE, DecodeError, Instruction, decode
 from bpfas.objdump.operands import symbolic_operand
-from bpfas.reloc import RELOCATION_TYPES, Field, relocation_name
+from bpfas.reloc import RELOCATION_TYPES, Field
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +24,10 @@ _DATA_FIELDS = (Field.DATA32, Field.DATA64)
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Bytes `offset` to `offset + size` of a code section; data where there is no instruction, with the reason."""
+    """Bytes `offset` to `offset + size` of a code section; data where there is no instruction.
+
+    `reason` says what keeps bytes that look like code from being an instruction.
+    """
 
     offset: int
     size: int
@@ -58,12 +61,13 @@ def _piece(section: Section, offset: int, by_slot: dict[int, list[Relocation]], 
     try:
         instruction = decode(section.data, offset, order)
     except DecodeError as error:
-        return Piece(offset, size, None, relocations, str(error))
+        reason = "" if any(map(data_width, relocations)) else str(error)
+        return Piece(offset, size, None, relocations, reason)
     if instruction.opcode.is_wide:
         relocations += tuple(by_slot.get(slot + 1, ()))
     for relocation in relocations:
         if data_width(relocation) and not symbolic_operand(instruction, offset, relocation):
-            return Piece(offset, size, None, tuple(by_slot.get(slot, ())), relocation_name(relocation.r_type))
+            return Piece(offset, size, None, tuple(by_slot.get(slot, ())))
     return Piece(offset, instruction.opcode.size, instruction, relocations)
 
 
