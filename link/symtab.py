@@ -96,17 +96,13 @@ class SymbolTable:
                 if symbol.st_bind is SymbolBinding.GLOBAL:
                     found.st_bind = SymbolBinding.GLOBAL
             case Strength.COMMON:
-                larger, other = found.symbol, symbol
-                if symbol.st_size > larger.st_size:
-                    larger, other = other, larger
-                    found.obj = obj
                 found.symbol = Symbol(
-                    larger.name,
+                    symbol.name,
                     SpecialSection.COMMON,
-                    max(larger.st_value, other.st_value),  # the alignment
-                    larger.st_size,
-                    found.st_bind,
-                    larger.st_type,
+                    max(found.symbol.st_value, symbol.st_value),  # the alignment
+                    max(found.symbol.st_size, symbol.st_size),
+                    SymbolBinding.GLOBAL,
+                    SymbolType.OBJECT,
                 )
             case Strength.STRONG if not _are_one_definition(found.symbol, symbol):
                 places = self.duplicates.setdefault(symbol.name, [(found.obj, found.symbol)])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 
-from bpfas.elf.constants import SHN_LORESERVE, SectionType, SymbolBinding
+from bpfas.elf.constants import SHN_LORESERVE, SectionFlag, SectionType, SymbolBinding, SymbolType
 from bpfas.elf.reader import read_object
 from bpfas.elf.writer import write_object
 from bpfas.objfile import ObjectFile, Relocation, Section, Symbol
@@ -34,7 +34,7 @@ def test_locals_come_first_and_sh_info_counts_them() -> None:
 
 
 def test_nobits_takes_no_room_in_the_file() -> None:
-    obj = ObjectFile("a.o", sections=[Section(".bss", SectionType.NOBITS, nobits_size=1 << 40)])
+    obj = ObjectFile("a.o", sections=[Section(".bss", SectionType.NOBITS, 3, 4096, nobits_size=1 << 40)])
     data = write_object(obj)
     assert len(data) < 1000
     assert read_object(data, "a.o").sections[0].sh_size == 1 << 40
@@ -49,6 +49,19 @@ def test_a_name_used_twice_stands_in_the_file_once() -> None:
     section = Section("both", data=b"x")
     obj = ObjectFile("a.o", sections=[section], symbols=[Symbol("both", section)])
     assert write_object(obj).count(b"both\0") == 1
+
+
+def test_a_section_symbol_has_no_name_of_its_own() -> None:
+    text = Section(".text")
+    obj = ObjectFile("a.o", sections=[text], symbols=[Symbol("named", text, st_type=SymbolType.SECTION)])
+    assert read_object(write_object(obj), "a.o").symbols[0].name == ""
+    assert b"named" not in write_object(obj)
+
+
+def test_flags_that_speak_of_lost_links_are_not_kept() -> None:
+    flags = SectionFlag.ALLOC | SectionFlag.LINK_ORDER | SectionFlag.INFO_LINK
+    written = write_object(ObjectFile("a.o", sections=[Section(".order", sh_flags=flags)]))
+    assert read_object(written, "a.o").sections[0].sh_flags == SectionFlag.ALLOC
 
 
 def test_more_sections_than_a_16_bit_index_counts() -> None:

@@ -157,6 +157,29 @@ def test_an_undefined_name_is_reported_with_its_source_line(
         )
 
 
+def test_the_end_of_one_section_is_not_the_start_of_the_next(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = (
+        "extern int bad(void);\n"
+        '__attribute__((section("tc"))) int b(void) { return bad() + 1; }\n'
+        "int a(void) { return 1; }\n"
+    )
+    path = compiled(tmp_path / "prog.o", source, "-g")
+    assert main([str(path)]) == 1
+    assert f">>> referenced by <stdin>:2 ({path}:(tc+0x0))" in capsys.readouterr().err
+
+
+def test_code_behind_the_last_line_has_no_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first = compiled(tmp_path / "1.o", "int a(void) { return 1; }", "-g")
+    second = assembled(tmp_path / "2.o", ".text\ncall bad\nexit\n")
+    both = tmp_path / "both.o"
+    assert main(["-r", str(first), str(second), "-o", str(both)]) == 0
+    capsys.readouterr()
+    assert main([str(both)]) == 1
+    assert f">>> referenced by {both}:(.text+0x10)\n" in capsys.readouterr().err
+
+
 def test_a_kernel_function_may_stay_undefined(tmp_path: Path) -> None:
     source = 'extern int kfunc(int) __attribute__((section(".ksyms")));\nint f(void) { return kfunc(1); }\n'
     output = tmp_path / "out.o"

@@ -117,7 +117,7 @@ def test_objects_of_two_byte_orders_are_an_error() -> None:
 
 
 def test_the_highest_isa_version_is_kept() -> None:
-    assert link([obj("a.o", code(), e_flags=4), obj("b.o", code(), e_flags=1)]).e_flags == 4
+    assert link([obj("a.o", code(), e_flags=1), obj("b.o", code(), e_flags=4)]).e_flags == 4
 
 
 def test_every_error_is_reported_in_one_run() -> None:

@@ -150,6 +150,11 @@ def test_the_symbol_of_a_license_may_be_in_every_object() -> None:
     assert symbol_of(linked, "_license").section is section_of(linked, "license")
 
 
+def test_a_name_at_two_places_of_the_license_is_a_duplicate() -> None:
+    objects = [obj(f"{value}.o", text := license_section(), glob("end", text, value, 1)) for value in (0, 3)]
+    assert "duplicate symbol: end" in link_errors(*objects)
+
+
 def test_two_names_of_the_license_both_stay() -> None:
     objects = [obj(f"{name}.o", text := license_section(), glob(name, text, 0, 4)) for name in "ab"]
     assert [symbol.st_value for symbol in link(objects).symbols] == [0, 0]

@@ -8,7 +8,7 @@ import pytest
 
 from bpfas.elf.constants import SymbolBinding
 from bpfas.link.linker import LinkOptions, link
-from bpfas.objfile import ObjectFile, Section, SpecialSection
+from bpfas.objfile import ObjectFile, Section, SpecialSection, Symbol
 from tests.link.builders import (
     ABS32,
     CALL,
@@ -83,6 +83,12 @@ def test_a_declaration_that_nobody_uses_is_no_error() -> None:
 def test_a_mention_in_debug_information_is_no_use() -> None:
     info = relocated(Section(".debug_info", data=bytes(4)), (0, ABS32, extern("elsewhere")))
     link([obj("a.o", code(), info)])
+
+
+def test_a_local_symbol_of_the_same_name_is_no_use() -> None:
+    text = code("tc", call(), EXIT)
+    relocated(text, (0, CALL, Symbol("foo", text)))
+    assert link_errors(obj("b.o", text), user("foo")).count("referenced by") == 1
 
 
 def test_names_may_stay_undefined_when_asked_for() -> None:
