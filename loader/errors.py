@@ -61,6 +61,9 @@ _CAUSES: dict[tuple[Step, int], Explanation] = {
     ),
     (Step.RUN_PROGRAM, ENOTSUPP): Explanation("the kernel cannot test-run programs of this type"),
     (Step.RUN_PROGRAM, errno.EOPNOTSUPP): Explanation("the kernel cannot test-run programs of this type"),
+    (Step.RUN_PROGRAM, errno.ENOMEM): Explanation(
+        "the packet is longer than the kernel's buffers, or there is not enough memory", "give a shorter packet"
+    ),
     (Step.UPDATE, errno.E2BIG): Explanation("the map is full, or the index is beyond its end"),
     (Step.UPDATE, errno.EEXIST): Explanation("the key is already there"),
     (Step.UPDATE, errno.ENOENT): Explanation("there is no such key"),

@@ -169,6 +169,6 @@ def _invalid_input(program_type: ProgramType, takes: _Input, data_in: bytes, con
     if takes is _Input.PACKET:
         return Explanation(
             f"the kernel does not take this packet of {len(data_in)} bytes for a program of type {kind}",
-            "a packet must fit in a page, with headroom, unless the program handles fragments (xdp.frags)",
+            "before Linux 5.18 a packet must fit in a page, with headroom",
         )
     return Explanation(f"the kernel cannot run programs of type {kind} on this input")

@@ -55,11 +55,11 @@ class _Requirement:
     words: str
 
 
-_REQUIREMENTS = {
+_REQUIREMENTS: dict[int, _Requirement] = {
     RelocationNumber.R_BPF_64_64: _Requirement(LOAD_IMMEDIATE_64, "a 64-bit immediate load"),
     RelocationNumber.R_BPF_64_32: _Requirement(CALL, "a call"),
 }
-_NOT_BEFORE_LOADING = {
+_NOT_BEFORE_LOADING: dict[int, str] = {
     RelocationNumber.R_BPF_GNU_64_16: "jumps and offsets cannot lead to another section; call a function instead",
     RelocationNumber.R_BPF_64_ABS32: "the kernel's addresses have 64 bits; use lddw (r1 = symbol ll)",
     RelocationNumber.R_BPF_64_NODYLD32: "the kernel's addresses have 64 bits; use lddw (r1 = symbol ll)",
@@ -76,9 +76,8 @@ def resolve_references(
     Relocations outside any function (of weak functions that another object replaced) are not looked at.
     """
     resolver = _Resolver(obj, maps, functions, diagnostics)
-    by_section: dict[Section, list[Relocation]] = {}
-    for section, _ in functions.by_place:
-        by_section.setdefault(section, sorted(section.relocations, key=_offset))
+    sections = dict.fromkeys(section for section, _ in functions.by_place)
+    by_section = {section: sorted(section.relocations, key=_offset) for section in sections}
     return {
         function: resolver.references(function, by_section[function.section])
         for function in functions.by_place.values()
@@ -119,14 +118,14 @@ class _Resolver:
         self.diagnostics.error(message, place(self.obj, function.section, function.start + offset), notes)
 
     def notes_on(self, relocation: Relocation) -> tuple[str, ...]:
-        reason = _NOT_BEFORE_LOADING.get(RelocationNumber(relocation.r_type)) if _is_known(relocation) else None
+        reason = _NOT_BEFORE_LOADING.get(relocation.r_type)
         return (reason,) if reason else ()
 
     def is_applicable(self, function: Function, code: Code, index: int, relocation: Relocation) -> bool:
         """Whether the relocation's type belongs to the instruction and its symbol has a place; else an error."""
         offset = index * INSTRUCTION_SIZE
         name = relocation_name(relocation.r_type)
-        requirement = _REQUIREMENTS.get(RelocationNumber(relocation.r_type)) if _is_known(relocation) else None
+        requirement = _REQUIREMENTS.get(relocation.r_type)
         symbol = relocation.symbol
         if requirement is None:
             message = f"{name} against '{target_text(symbol, symbol.st_value)}' cannot be applied to a program"
@@ -232,10 +231,6 @@ _SPECIAL_WORDS = {SpecialSection.ABS: "an absolute symbol", SpecialSection.COMMO
 
 def _offset(relocation: Relocation) -> int:
     return relocation.r_offset
-
-
-def _is_known(relocation: Relocation) -> bool:
-    return relocation.r_type in set(RelocationNumber)
 
 
 def _unloaded_note(section: Section) -> str:

@@ -1,0 +1,72 @@
+"""What the exceptions of the load phase say."""
+
+from __future__ import annotations
+
+import errno
+
+import pytest
+
+from bpfas.loader.errors import ENOTSUPP, KernelError, LoadError, Step, VerifierError, errno_name, explain
+
+LOG = """\
+0: R1=ctx() R10=fp0
+0: (61) r0 = *(u32 *)(r2 +0)
+R2 !read_ok
+processed 1 insns (limit 1000000) max_states_per_insn 0 total_states 0 peak_states 0 mark_read 0
+"""
+
+
+def test_errno_has_its_name() -> None:
+    assert [errno_name(number) for number in (errno.EPERM, ENOTSUPP, 9999)] == ["EPERM", "ENOTSUPP", "9999"]
+
+
+def test_a_verifier_error_keeps_the_log() -> None:
+    error = VerifierError("program prog", errno.EACCES, LOG)
+    assert error.log == LOG
+    assert (error.errno_name, error.step, error.subject) == ("EACCES", Step.LOAD_PROGRAM, "program prog")
+
+
+def test_a_verifier_error_is_summed_up_by_the_verifiers_last_words() -> None:
+    error = VerifierError("program prog", errno.EACCES, LOG)
+    assert error.summary == (
+        "program prog: loading the program failed with EACCES: the verifier says: R2 !read_ok"
+    )
+
+
+def test_a_verifier_error_shows_everything_as_text() -> None:
+    text = str(VerifierError("program prog", errno.EACCES, LOG))
+    assert text.startswith("error: program prog: loading the program failed with EACCES: ")
+    assert ">>> remedy: " in text
+    assert text.endswith(f">>> the verifier's log:\n{LOG.rstrip()}")
+
+
+def test_a_log_of_statistics_alone() -> None:
+    error = VerifierError("program prog", errno.EINVAL, "processed 0 insns\n")
+    assert error.cause == "the verifier refused it"
+
+
+def test_an_error_without_a_remedy_shows_none() -> None:
+    error = KernelError(Step.UPDATE, "map m", errno.E2BIG, explain(Step.UPDATE, errno.E2BIG))
+    assert str(error) == (
+        "error: map m: updating a key failed with E2BIG: the map is full, or the index is beyond its end"
+    )
+
+
+@pytest.mark.parametrize(
+    ("step", "number", "cause"),
+    [
+        (Step.CREATE_MAP, errno.ENOSYS, "built without CONFIG_BPF_SYSCALL, or a seccomp filter"),
+        (Step.CREATE_MAP, errno.EINVAL, "does not know the map type"),
+        (Step.LOAD_PROGRAM, errno.E2BIG, "too large for the kernel"),
+        (Step.LOAD_PROGRAM, errno.EMFILE, "too many open files"),
+        (Step.LOAD_PROGRAM, errno.EXDEV, "Invalid cross-device link"),
+        (Step.UPDATE, errno.EPERM, "frozen"),
+    ],
+)
+def test_causes(step: Step, number: int, cause: str) -> None:
+    assert cause in explain(step, number).cause
+
+
+def test_load_errors_are_kernel_errors() -> None:
+    assert issubclass(VerifierError, LoadError)
+    assert issubclass(LoadError, KernelError)
