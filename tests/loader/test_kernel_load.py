@@ -20,7 +20,6 @@ pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("no_leaks")]
 
 PACKET = bytes(64)
 ZERO_KEY = bytes(4)
-CONTEXT_SIZE = 24
 
 MAIN = """\
 struct map_definition SEC("maps") counts = {
@@ -78,9 +77,7 @@ def test_what_the_kernel_says_of_a_program(compile_c: Callable[..., str]) -> Non
 @pytest.mark.peer
 def test_read_only_data_is_frozen(compile_c: Callable[..., str]) -> None:
     with load(compile_c(MAIN)) as app:
-        with pytest.raises(
-            KernelError, match=r"map \.rodata: updating a key failed with EPERM: the map is frozen"
-        ):
+        with pytest.raises(KernelError, match=r"map \.rodata: updating .* EPERM: the map is frozen"):
             app.maps[".rodata"][ZERO_KEY] = bytes(4)
         app.maps[".data"][ZERO_KEY] = struct.pack("=i", 1000)
         assert app.programs["first"].test_run(PACKET).retval == (1001 + 7) * 2 + 100
@@ -92,9 +89,8 @@ def test_many_programs(compile_c: Callable[..., str]) -> None:
     programs = "".join(f'SEC("xdp") int p{n}(struct xdp_md *c) {{ return helper({n}) + x; }}\n' for n in numbers)
     source = f"int x = 1000;\n__attribute__((noinline)) int helper(int n) {{ return n * x; }}\n{programs}"
     with load(compile_c(source)) as app:
-        assert [app.programs[f"p{n}"].test_run(PACKET).retval for n in numbers] == [
-            n * 1000 + 1000 for n in numbers
-        ]
+        results = [app.programs[f"p{n}"].test_run(PACKET).retval for n in numbers]
+    assert results == [n * 1000 + 1000 for n in numbers]
 
 
 @pytest.mark.peer
@@ -147,7 +143,7 @@ def test_a_packet_that_is_too_short_is_explained(compile_c: Callable[..., str]) 
 
 @pytest.mark.peer
 def test_a_packet_that_is_too_long_is_explained(compile_c: Callable[..., str]) -> None:
-    with load(compile_c(MAIN)) as app, pytest.raises(KernelError, match="must fit in a page"):
+    with load(compile_c(MAIN)) as app, pytest.raises(KernelError, match="the packet is longer"):
         app.programs["first"].test_run(bytes(100_000))
 
 
