@@ -16,6 +16,7 @@ from bpfas.elf.constants import SectionType, SymbolBinding, SymbolType
 from bpfas.loader.kinds import NO_MAP_FLAGS, MapFlag, MapType
 from bpfas.loader.places import place
 from bpfas.loader.spec import KERNEL_NAME_LENGTH, MapSpec, kernel_name
+from bpfas.reloc import RelocationNumber
 
 if TYPE_CHECKING:
     from bpfas.diag import Diagnostics
@@ -182,6 +183,8 @@ def data_map_kernel_name(section: str, object_name: str) -> str:
 
 def _refuse_relocations(obj: ObjectFile, section: Section, diagnostics: Diagnostics) -> None:
     for relocation in section.relocations:
+        if relocation.r_type == RelocationNumber.R_BPF_NONE:
+            continue
         name = relocation.symbol.name or relocation.symbol.section.name
         diagnostics.error(
             f"section '{section.name}' holds the address of '{name}', which data in a map cannot hold",

@@ -98,6 +98,8 @@ class _Resolver:
         first = bisect_left(relocations, function.start, key=_offset)
         end = bisect_left(relocations, function.end, key=_offset)
         for relocation in relocations[first:end]:
+            if relocation.r_type == RelocationNumber.R_BPF_NONE:
+                continue
             offset = relocation.r_offset - function.start
             if offset in waiting:
                 self.error("a second relocation for the same instruction", function, offset)

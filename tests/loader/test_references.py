@@ -130,6 +130,14 @@ def test_relocations_outside_functions_are_not_looked_at() -> None:
     assert built(xdp, function("prog", xdp, 0, 16)).instructions == PASS
 
 
+def test_relocations_of_type_none_do_nothing() -> None:
+    section = data(".data", bytes(8))
+    none = undefined("nothing")
+    relocate(section, 0, RelocationNumber.R_BPF_NONE, none)
+    parts = program_with(insn("mov_imm", dst=1), RelocationNumber.R_BPF_NONE, none)
+    assert built(section, *parts).instructions == insn("mov_imm", dst=1) + PASS
+
+
 def test_an_undefined_symbol_is_an_error_that_says_to_link() -> None:
     for instruction, r_type in ((CALL_SYMBOL, CALL), (LDDW, LOAD)):
         errors = image_errors(*program_with(instruction, r_type, undefined("helper")))
