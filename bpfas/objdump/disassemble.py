@@ -2,8 +2,9 @@
 
 The text assembles to sections with the same bytes, relocations and symbols. Code comes with the data sections that
 it refers to, so that it is complete; `everything` adds the others. Exceptions, all of them rare, are in
-`bpfas.objdump.operands`; where a relocation cannot be written, a comment beside the bare bits says which. Tables
-for reading are `bpfas.objdump.report`'s part.
+`bpfas.objdump.operands`; besides, a 32-bit datum that names a *global* symbol gets the type that the assembler
+chooses, and a section may gain a local symbol so that it chooses rightly. Where a relocation cannot be written, a
+comment beside the bare bits says which. Tables for reading are `bpfas.objdump.report`'s part.
 """
 
 from __future__ import annotations
@@ -75,9 +76,12 @@ class _Disassembly:
         for section in self.sections:
             yield ""
             yield from (_indented(line) for line in section_directives(section))
+            if section in self.labels.anchors:
+                yield f"{self.labels.anchors[section]}:"
             if section.is_code:
                 body: Iterable[_Line] = code[section]
             else:
+                yield from (f"# {remark}" for remark in _not_written(section.relocations, fields[section]))
                 body = self._data(section, 0, section.sh_size, self._label_offsets(section), fields[section])
             yield from self._with_labels(section, body)
         yield from self._symbols_elsewhere()
@@ -114,8 +118,8 @@ class _Disassembly:
                 fields = dict(self._fields(section, piece.relocations, piece.offset + piece.size))
                 lines = self._data(section, piece.offset, piece.offset + piece.size, set(), fields)
                 for number, (offset, text, comment) in enumerate(lines):
-                    reasons = (f"{offset:x}:", "" if number else piece.reason, comment)
-                    yield offset, text, " ".join(filter(None, reasons))
+                    reasons = [piece.reason, *_not_written(piece.relocations, fields)] if number == 0 else []
+                    yield offset, text, " ".join(filter(None, (f"{offset:x}:", *reasons, comment)))
             else:
                 text, remark = self._instruction(section, piece)
                 data = section.data[piece.offset : piece.offset + piece.size].hex(" ")
@@ -204,6 +208,16 @@ def _code_and_what_it_refers_to(obj: ObjectFile) -> list[Section]:
                 wanted.add(section)
                 waiting.append(section)
     return [section for section in obj.sections if section in wanted]
+
+
+def _not_written(relocations: Iterable[Relocation], fields: dict[int, tuple[str, str]]) -> Iterator[str]:
+    """What to say of relocations of data for which there is no directive among `fields`."""
+    written: set[int] = set()
+    for relocation in relocations:
+        if relocation.r_offset not in fields or relocation.r_offset in written:
+            name = relocation_name(relocation.r_type)
+            yield f"not written: {name} at {relocation.r_offset:x} {_shown(relocation.symbol)}"
+        written.add(relocation.r_offset)
 
 
 def _wants_temporary(relocation: Relocation) -> bool | None:

@@ -35,12 +35,14 @@ def is_named(symbol: Symbol) -> bool:
 class Labels:
     """The names of an object's symbols, and labels for its other places, made as they are asked for.
 
-    `can_label` says whether a label can stand at an offset (bytes) of a section.
+    `can_label` says whether a label can stand at an offset (bytes) of a section. `renamed` lists the symbols
+    that could not keep their names, `anchors` the symbols that the text adds at a section's start.
     """
 
     def __init__(self, obj: ObjectFile, can_label: Callable[[Section, int], bool]) -> None:
         self.can_label = can_label
         self.renamed: list[Symbol] = []
+        self.anchors: dict[Section, str] = {}
         self._section_numbers = {section: number for number, section in enumerate(obj.sections, 1)}
         self._taken = {symbol.name for symbol in obj.symbols}
         self._names: dict[Symbol, str] = {}
@@ -90,19 +92,25 @@ class Labels:
             labels[offset] = self._fresh(f"{_LOCAL_PREFIX}{self._section_numbers[section]}_{offset:x}")
         return labels[offset]
 
+    def _anchor(self, section: Section) -> str:
+        if section not in self.anchors:
+            self.anchors[section] = self._fresh(f"section_{self._section_numbers[section]}")
+        return self.anchors[section]
+
     def expression(self, symbol: Symbol, addend: int, *, temporary: bool | None = None) -> str:
         """The operand for a symbol plus `addend` bytes.
 
         A section's symbol is written as a local label in the section. `temporary` asks for one that is no symbol
-        of the object (True), or for one that is, if there is any (False).
+        of the object (True), or for one that is (False); if the section has none, the text adds one at its start.
         """
         if symbol.st_type is not SymbolType.SECTION:
             return self._names[symbol] + (f"{addend:+d}" if addend else "")
         section = symbol.section
         assert isinstance(section, Section)
-        if temporary is False and section in self._named_in:
-            named = self._named_in[section]
-            return self.expression(named, addend - named.st_value)
+        if temporary is False:
+            if named := self._named_in.get(section):
+                return self.expression(named, addend - named.st_value)
+            return self._anchor(section) + (f"{addend:+d}" if addend else "")
         place = self._generate if temporary else self.local
         if self.can_label(section, addend):
             return place(section, addend)

@@ -126,6 +126,7 @@ def test_two_relocations_of_one_place() -> None:
     for at, symbol in zip((0, 4), symbols, strict=True):
         section.relocations.append(Relocation(at, RelocationNumber.R_BPF_64_ABS64, symbol))
     text = text_of(ObjectFile("x.o", sections=[section], symbols=symbols))
+    assert "# not written: R_BPF_64_ABS64 at 4 b\n" in text
     again = assemble(text).section(".data")
     assert again
     assert bytes(again.data) == bytes(12)
@@ -139,3 +140,16 @@ def test_a_map_known_by_its_section_is_a_pseudo_load() -> None:
     obj = ObjectFile("x.o", sections=[section, maps], symbols=[symbol])
     assert "ld_pseudo %r1, 1, .L2_14 " in text_of(obj)
     assert_same_code(obj)
+
+
+@pytest.mark.parametrize("r_type", [RelocationNumber.R_BPF_64_ABS32, RelocationNumber.R_BPF_64_NODYLD32])
+@pytest.mark.parametrize("flags", [CODE, SectionFlag.ALLOC | SectionFlag.WRITE])
+def test_a_32_bit_datum_keeps_its_relocation_type(r_type: RelocationNumber, flags: SectionFlag) -> None:
+    home = Section("home", sh_flags=flags, sh_addralign=8, data=encode(EXIT) * 2)
+    values = Section(".values", data=bytes.fromhex("08000000"))
+    symbol = Symbol("", home, st_type=SymbolType.SECTION)
+    values.relocations.append(Relocation(0, r_type, symbol))
+    again = assemble(text_of(ObjectFile("x.o", sections=[home, values], symbols=[symbol]))).section(".values")
+    assert again
+    assert bytes(again.data) == values.data
+    assert [relocation.r_type for relocation in again.relocations] == [r_type]

@@ -88,7 +88,9 @@ def round_trip(obj: ObjectFile, dialect: Dialect, *, everything: bool = True) ->
 
 @st.composite
 def code_sections(draw: st.DrawFn, name: str, order: ByteOrder) -> Section:
-    data = b"".join(encode(instruction, order) for instruction in draw(programs(lambda row: not row.is_alias)))
+    data = b"".join(
+        encode(instruction, order) for instruction in draw(programs(lambda row: not row.is_alias, max_size=8))
+    )
     if draw(st.booleans()):  # something that is no instruction
         junk = draw(st.binary(min_size=SLOT_SIZE, max_size=SLOT_SIZE))
         at = SLOT_SIZE * draw(st.integers(0, len(data) // SLOT_SIZE))
@@ -203,6 +205,8 @@ def test_every_kind_of_relocation(data: st.DataObject, order: ByteOrder, dialect
     of_sections = [Symbol("", section, st_type=SymbolType.SECTION) for section in (rodata, text)]
     for name, contents, number in data.draw(st.lists(st.sampled_from(RELOCATED))):
         choice = [*undefined, *defined, *of_sections]
+        if number is RelocationNumber.R_BPF_64_ABS32 and name == ".values":
+            choice.pop()  # it takes a symbol more: see test_names
         symbol = data.draw(st.sampled_from(choice))
         addend = data.draw(st.sampled_from([0, 8, 64]))
         append_relocated(changing[name], contents, number, symbol, addend, order)
