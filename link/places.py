@@ -5,14 +5,11 @@ from __future__ import annotations
 import io
 from bisect import bisect_right
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import Any
 
 from bpfas.elf.writer import write_object
-from bpfas.objfile import INSTRUCTION_SIZE, ObjectFile, Section, SpecialSection, Symbol
+from bpfas.objfile import INSTRUCTION_SIZE, ObjectFile, Section, Symbol
 from bpfas.reloc import RELOCATION_TYPES, read_addend, write_field
-
-if TYPE_CHECKING:
-    from elftools.dwarf.lineprogram import LineProgram
 
 
 def place(obj: ObjectFile, section: Section, offset: int) -> str:
@@ -21,14 +18,10 @@ def place(obj: ObjectFile, section: Section, offset: int) -> str:
 
 
 def place_of_symbol(obj: ObjectFile, symbol: Symbol) -> str:
-    """Where `obj` defines `symbol`."""
-    match symbol.section:
-        case Section() as section:
-            return place(obj, section, symbol.st_value)
-        case SpecialSection.ABS:
-            return f"{obj.name}:(absolute {symbol.st_value:#x})"
-        case _:
-            return obj.name
+    """Where `obj` defines `symbol`: in a section, or as a number."""
+    if isinstance(symbol.section, Section):
+        return place(obj, symbol.section, symbol.st_value)
+    return f"{obj.name}:(absolute {symbol.st_value:#x})"
 
 
 def place_in_source(obj: ObjectFile, section: Section, offset: int) -> str:
@@ -45,8 +38,6 @@ def _lines(obj: ObjectFile) -> dict[Section, list[tuple[int, str]]]:
     if obj.section(".debug_line") is None:
         return {}
     # Only a link that fails comes here, so only then is reading DWARF paid for.
-    from elftools.common.exceptions import DWARFError, ELFError
-    from elftools.construct import ConstructError
     from elftools.elf.elffile import ELFFile
 
     spread, bases = _with_addresses(obj)
@@ -54,18 +45,16 @@ def _lines(obj: ObjectFile) -> dict[Section, list[tuple[int, str]]]:
     starts = list(bases.items())
     try:
         dwarf = ELFFile(io.BytesIO(write_object(spread))).get_dwarf_info(follow_links=False)
-        for unit in dwarf.iter_CUs():
-            program = dwarf.line_program_for_CU(unit)
-            if program is None:
-                continue
+        for program in filter(None, map(dwarf.line_program_for_CU, dwarf.iter_CUs())):
             for entry in program.get_entries():
                 if entry.state is None:
                     continue
                 section, base = starts[bisect_right(starts, entry.state.address, key=lambda start: start[1]) - 1]
-                line = f"{_file_name(program, entry.state.file)}:{entry.state.line}"
+                line = f"{_file_name(program.header, entry.state.file)}:{entry.state.line}"
                 rows[section].append((entry.state.address - base, "" if entry.state.end_sequence else line))
-    except (ELFError, DWARFError, ConstructError, LookupError, ValueError, TypeError, AttributeError):
-        # The line is a courtesy: debug information that pyelftools cannot make out costs only that.
+    except Exception:
+        # The line is a courtesy, so debug information that cannot be made out costs only that. What pyelftools
+        # raises on such, failed assertions included, is not documented.
         return {}
     for table in rows.values():
         table.sort(key=lambda row: row[0])
@@ -98,9 +87,8 @@ def _with_addresses(obj: ObjectFile) -> tuple[ObjectFile, dict[Section, int]]:
     return ObjectFile(obj.name, obj.byte_order, relocated), bases
 
 
-def _file_name(program: LineProgram, number: int) -> str:
+def _file_name(header: Any, number: int) -> str:
     """The name of a line table's file, with its directory unless that is where the compiler ran."""
-    header = program.header
     first = 0 if header.version >= 5 else 1  # DWARF 5 counts from 0 (section 6.2.4)
     entry = header.file_entry[number - first]
     name: str = entry.name.decode(errors="replace")

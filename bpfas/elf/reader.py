@@ -15,7 +15,6 @@ import io
 import struct
 from typing import TYPE_CHECKING, NamedTuple
 
-from elftools.common.exceptions import ELFError
 from elftools.common.utils import struct_parse
 from elftools.elf.descriptions import describe_e_machine, describe_e_type
 from elftools.elf.structs import ELFStructs
@@ -129,10 +128,7 @@ def _read_header(data: bytes, name: str) -> _Header:
     structs = ELFStructs(little_endian=ei_data == 1, elfclass=64)
     structs.create_basic_structs()
     structs.create_advanced_structs()
-    try:
-        ehdr = struct_parse(structs.Elf_Ehdr, io.BytesIO(data), 0)
-    except ELFError as error:
-        raise BpfasError.of(f"has an ELF header that cannot be read: {error}", name) from error
+    ehdr = struct_parse(structs.Elf_Ehdr, io.BytesIO(data), 0)  # cannot fail: the header is there whole
     diagnostics = Diagnostics()
     if ehdr.e_machine not in ("EM_BPF", "EM_NONE"):
         machine = describe_e_machine(ehdr.e_machine).strip("<>")

@@ -191,6 +191,20 @@ def test_a_name_that_runs_out_of_its_string_table() -> None:
     assert "does not end inside the table" in messages(bytes(image.data))
 
 
+def test_an_empty_string_table_holds_the_empty_name() -> None:
+    obj = ObjectFile("a.o", sections=[Section("none", SectionType.STRTAB)], symbols=[Symbol("")])
+    image = Image.of(obj).set_header(2, link=1)
+    assert [symbol.name for symbol in read_object(bytes(image.data), "a.o").symbols] == [""]
+    image.set_symbol(1, "I", 0, 1)
+    assert "the name of symbol 1 is at 0x1 of a string table of 0x0 bytes" in messages(bytes(image.data))
+
+
+def test_an_object_without_symbol_table_has_no_symbols() -> None:
+    image = Image.of(ObjectFile("a.o", sections=[Section(".text")], symbols=[Symbol("gone")]))
+    image.set_header(2, type=SectionType.NOTE)
+    assert read_object(bytes(image.data), "a.o").symbols == []
+
+
 def test_sections_that_share_their_bytes_are_refused_before_they_are_copied() -> None:
     image = Image.of(ObjectFile("a.o", sections=[Section("s", data=b"x") for _ in range(100)]))
     for index in range(1, 101):

@@ -8,7 +8,7 @@ import pytest
 
 from bpfas.elf.constants import SymbolBinding
 from bpfas.link.linker import LinkOptions, link
-from bpfas.objfile import ObjectFile, Section, SpecialSection, Symbol
+from bpfas.objfile import ObjectFile, Relocation, Section, SpecialSection, Symbol
 from tests.link.builders import (
     ABS32,
     CALL,
@@ -20,6 +20,7 @@ from tests.link.builders import (
     link_errors,
     obj,
     relocated,
+    section_symbol,
     symbol_of,
     weak,
 )
@@ -51,6 +52,18 @@ def test_all_undefined_names_are_reported_in_one_run() -> None:
     report = link_errors(user("foo"), user("bar"))
     assert "undefined symbol: foo" in report
     assert "undefined symbol: bar" in report
+
+
+def test_debug_information_that_makes_no_sense_costs_only_the_line() -> None:
+    program = user("foo")
+    info = Section(".debug_info", data=b"\x30\0\0\0\x05\0\1\x08" + bytes(range(44)))
+    info.relocations = [
+        Relocation(8, ABS32, section_symbol(program.sections[0]), r_addend=3),
+        Relocation(12, 77, section_symbol(program.sections[0])),
+    ]
+    program.sections += [info, Section(".debug_line", data=b"x" * 60), Section(".debug_abbrev", data=b"\1")]
+    report = link_errors(program).splitlines()
+    assert report[:2] == ["error: undefined symbol: foo", ">>> referenced by a.o:(xdp+0x0)"]
 
 
 def test_a_name_much_like_it_is_suggested() -> None:
