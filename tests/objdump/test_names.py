@@ -153,3 +153,15 @@ def test_a_32_bit_datum_keeps_its_relocation_type(r_type: RelocationNumber, flag
     assert again
     assert bytes(again.data) == values.data
     assert [relocation.r_type for relocation in again.relocations] == [r_type]
+
+
+@pytest.mark.parametrize("addend", [-8, 4, 800])
+def test_a_place_that_can_have_no_label_is_counted_from_the_sections_start(addend: int) -> None:
+    """Before the section, inside an instruction, and beyond the end."""
+    other = Section("other", sh_flags=CODE, sh_addralign=8, data=encode(EXIT) * 2)
+    section = code(Instruction(BY_NAME["lddw"], dst=1, imm=addend & 0xFFFFFFFF))
+    symbol = Symbol("", other, st_type=SymbolType.SECTION)
+    section.relocations.append(Relocation(0, RelocationNumber.R_BPF_64_64, symbol))
+    obj = ObjectFile("x.o", sections=[section, other], symbols=[symbol])
+    assert f"lddw %r1, .L2_0{addend:+d} " in text_of(obj)
+    assert_same_code(obj)
