@@ -1,6 +1,7 @@
 """The assembly language as a Lark grammar, and the parser that Lark makes of it.
 
-The grammar file is the only definition of the language. What a parse means is `bpfas.asm`'s part.
+The grammar file is the only definition of the language. What a parse means is `bpfas.asm`'s part; keeping Lark's
+finished tables from one run to the next is `bpfas.grammar.cache`'s.
 """
 
 from __future__ import annotations
@@ -14,13 +15,24 @@ if TYPE_CHECKING:
     from lark.tree import Tree
 
 
-@cache
-def statement_parser() -> Lark:
-    """Lark's LALR(1) parser for one statement. Lark is imported here, by the first text that needs it."""
+def grammar_text() -> str:
+    """The grammar, as it stands in the file."""
+    return resources.files(__name__).joinpath("bpf.lark").read_text(encoding="utf-8")
+
+
+def build_parser(text: str) -> Lark:
+    """Lark's LALR(1) parser for a grammar whose start rule is `statement`."""
     from lark import Lark
 
-    text = resources.files(__name__).joinpath("bpf.lark").read_text(encoding="utf-8")
     return Lark(text, start="statement", parser="lalr", lexer="contextual", keep_all_tokens=True)
+
+
+@cache
+def statement_parser() -> Lark:
+    """The parser for one statement. Lark is imported here, by the first text that needs it."""
+    from bpfas.grammar.cache import cached_parser
+
+    return cached_parser(grammar_text(), build_parser)
 
 
 def parse_statement(text: str) -> Tree[Token]:

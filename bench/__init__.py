@@ -1,0 +1,1 @@
+"""Benchmarks: whole processes of ours beside those of peers, in one run, as ratios."""

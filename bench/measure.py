@@ -1,0 +1,55 @@
+"""Runs commands in turn and compares them: A B A B …, so that a drift of the machine's speed hits both."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of a command: wall-clock seconds, and the most memory it had, in bytes."""
+
+    seconds: float
+    peak: int
+
+
+def run_once(command: Sequence[str]) -> Run:
+    """Run a command to its end. Raises RuntimeError if it fails."""
+    started = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise RuntimeError(f"{' '.join(command)} ended with exit status {process.returncode}")
+    return Run(time.perf_counter() - started, usage.ru_maxrss * 1024)
+
+
+def compare(commands: Mapping[str, Sequence[str]], rounds: int) -> dict[str, list[Run]]:
+    """Run the commands in turn, `rounds` times each, after one round that does not count."""
+    runs: dict[str, list[Run]] = {name: [] for name in commands}
+    for number in range(rounds + 1):
+        for name, command in commands.items():
+            run = run_once(command)
+            if number:
+                runs[name].append(run)
+    return runs
+
+
+def report(runs: dict[str, list[Run]], ours: str, lines: int) -> None:
+    """Print for each command its median time, its rate, its memory, and how its time compares with ours."""
+    for name, found in runs.items():
+        seconds = statistics.median(run.seconds for run in found)
+        peak = max(run.peak for run in found) / (1 << 20)
+        text = f"  {name:12} {seconds:7.2f} s {lines / seconds:12,.0f} lines/s {peak:7.0f} MiB"
+        if name != ours:
+            ratios = sorted(own.seconds / other.seconds for own, other in zip(runs[ours], found, strict=True))
+            text += f"   {ours} takes {statistics.median(ratios):.2f} x ({ratios[0]:.2f} to {ratios[-1]:.2f})"
+        print(text)
