@@ -161,14 +161,17 @@ def _invalid_input(program_type: ProgramType, takes: _Input, data_in: bytes, con
             f"(an Ethernet header); this one has {len(data_in)}",
             "give a packet (bpf-load run: --data-in)",
         )
+    if takes is not _Input.PACKET:
+        return Explanation(
+            f"the kernel does not run a program of type {kind} with a context of {len(context)} bytes",
+            "give a context (bpf-load run: --ctx-in) as long as what the program reads of it",
+        )
     if context:
         return Explanation(
             f"the kernel does not take this context of {len(context)} bytes with a packet of {len(data_in)}",
             "leave out the context, or set only the fields that may be set",
         )
-    if takes is _Input.PACKET:
-        return Explanation(
-            f"the kernel does not take this packet of {len(data_in)} bytes for a program of type {kind}",
-            "before Linux 5.18 a packet must fit in a page, with headroom",
-        )
-    return Explanation(f"the kernel cannot run programs of type {kind} on this input")
+    return Explanation(
+        f"the kernel does not take this packet of {len(data_in)} bytes for a program of type {kind}",
+        "before Linux 5.18 a packet must fit in a page, with headroom",
+    )

@@ -109,6 +109,19 @@ def test_run_dumps_maps(app: str, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @kernel
+def test_maps_that_cannot_be_listed_say_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    xdp, maps = code("xdp", PASS), data("maps", words(22, 0, 8, 16))
+    path = tmp_path / "queue.o"
+    path.write_bytes(write_object(obj(xdp, maps, function("prog", xdp), variable("queue", maps))))
+    arguments = ["run", str(path), "--data-in", f"hex:{PACKET}", "--dump-maps"]
+    assert main(arguments) == 0
+    assert "queue (queue, key 0, value 8):\n  " in capsys.readouterr().out
+    assert main([*arguments, "--json"]) == 0
+    (queue,) = json.loads(capsys.readouterr().out)["maps"]
+    assert queue["error"].startswith("map queue: listing the keys failed with ")
+
+
+@kernel
 def test_run_as_json(app: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", app, "--json", "--data-in", f"hex:{PACKET}", "--dump-maps"]) == 0
     outcome = json.loads(capsys.readouterr().out)

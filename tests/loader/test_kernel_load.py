@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from bpfas.diag import BpfasError
 from bpfas.loader import KernelError, LoadError, VerifierError, load, syscall
 from bpfas.loader.kinds import UpdateFlag
 
@@ -145,6 +146,28 @@ def test_a_packet_that_is_too_short_is_explained(compile_c: Callable[..., str]) 
 def test_a_packet_that_is_too_long_is_explained(compile_c: Callable[..., str]) -> None:
     with load(compile_c(MAIN)) as app, pytest.raises(KernelError, match="the packet is longer"):
         app.programs["first"].test_run(bytes(100_000))
+
+
+@pytest.mark.peer
+def test_a_context_that_the_kernel_refuses_is_explained(compile_c: Callable[..., str]) -> None:
+    source = MAIN + 'SEC("raw_tp/x") int raw(struct bpf_raw_tracepoint_args *c) { return c->args[1]; }'
+    with load(compile_c(source)) as app:
+        with pytest.raises(KernelError, match="does not take this context of 5 bytes with a packet of 64"):
+            app.programs["first"].test_run(PACKET, ctx=b"12345")
+        with pytest.raises(KernelError, match="a program of type raw_tracepoint with a context of 8 bytes"):
+            app.programs["raw"].test_run(ctx=bytes(8))
+
+
+def test_a_file_that_cannot_be_read_is_refused() -> None:
+    with pytest.raises(BpfasError, match="cannot read /nonexistent: No such file"):
+        load("/nonexistent")
+
+
+def test_maps_and_programs_say_what_they_are() -> None:
+    xdp, rodata = code("xdp", PASS), data(".rodata", b"1234")
+    with load(obj(xdp, rodata, function("prog", xdp))) as app:
+        assert repr(app.maps[".rodata"]).startswith("<Map '.rodata': array, 1 entries, fd ")
+        assert repr(app.programs["prog"]).startswith("<Program 'prog': xdp, fd ")
 
 
 def test_a_repeat_count_out_of_range_is_refused() -> None:

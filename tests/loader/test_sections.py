@@ -6,7 +6,14 @@ import ctypes
 
 import pytest
 
-from bpfas.loader.kinds import AttachType, ProgramFlag, ProgramType
+from bpfas.loader.kinds import (
+    AttachType,
+    ProgramFlag,
+    ProgramType,
+    map_flag_names,
+    map_type_name,
+    program_type_name,
+)
 from bpfas.loader.sections import (
     SECTION_KINDS,
     UNKNOWN_SECTION,
@@ -39,6 +46,12 @@ def test_a_section_stands_for_a_type(section: str, program_type: ProgramType, at
 @pytest.mark.parametrize("section", ["xdp/foo", "kprobes", "kprobe.", "", ".text", "XDP"])
 def test_other_names_stand_for_nothing(section: str) -> None:
     assert section_kind(section) is UNKNOWN_SECTION
+
+
+def test_numbers_that_the_tables_lack_are_shown() -> None:
+    assert (program_type_name(6), program_type_name(999)) == ("xdp", "type 999")
+    assert (map_type_name(1), map_type_name(999)) == ("hash", "type 999")
+    assert map_flag_names(1 | 1 << 7 | 1 << 30) == ["no_prealloc", "rdonly_prog", "0x40000000"]
 
 
 def test_no_row_hides_another() -> None:
