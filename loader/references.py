@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from bpfas.elf.constants import SectionType
+from bpfas.helpers import HELPERS
 from bpfas.loader.instructions import CALL, LOAD_IMMEDIATE_64, CallSource, Code, LoadSource
 from bpfas.loader.places import place, target_text
 from bpfas.loader.spec import MapReference, ReferenceKind
@@ -136,7 +137,11 @@ class _Resolver:
             message = f"{name} applies to {requirement.words}, but the opcode is {code.opcode(index):#04x}"
             self.error(message, function, offset)
         elif symbol.section is SpecialSection.UNDEF:
-            self.error(f"undefined symbol: {symbol.name}", function, offset, (_LINK_FIRST,))
+            helper = HELPERS.get(symbol.name)
+            note = (
+                f"it is a helper, which is called by its number: call {helper.number}" if helper else _LINK_FIRST
+            )
+            self.error(f"undefined symbol: {symbol.name}", function, offset, (note,))
         elif not isinstance(symbol.section, Section):
             message = f"'{symbol.name}' is {_SPECIAL_WORDS[symbol.section]}, which has no place in a section yet"
             self.error(message, function, offset, ("link the object first: bpf-ld -o linked.o ...",))

@@ -144,6 +144,14 @@ def test_an_undefined_symbol_is_an_error_that_says_to_link() -> None:
         assert errors.startswith("app.o:(xdp+0x0): error: undefined symbol: helper\n>>> link it")
 
 
+def test_an_undefined_helper_is_an_error_that_says_its_number() -> None:
+    errors = image_errors(*program_with(CALL_SYMBOL, CALL, undefined("bpf_map_lookup_elem")))
+    assert (
+        "undefined symbol: bpf_map_lookup_elem\n>>> it is a helper, which is called by its number: call 1"
+        in errors
+    )
+
+
 @pytest.mark.parametrize(
     ("instruction", "r_type", "words_"),
     [
