@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from bpfas.elf.constants import SectionFlag, SectionType
+from bpfas.elf.constants import SECTION_FLAG_LETTERS, SECTION_TYPE_NAMES, SectionFlag, SectionType
 
 if TYPE_CHECKING:
     from bpfas.asm.fixup import Fixup
@@ -63,26 +63,11 @@ def default_attributes(name: str) -> tuple[SectionType, SectionFlag]:
     return SectionType.PROGBITS, SectionFlag(0)
 
 
-FLAG_LETTERS: dict[str, SectionFlag] = {
-    "a": _F.ALLOC,
-    "w": _F.WRITE,
-    "x": _F.EXECINSTR,
-    "M": _F.MERGE,
-    "S": _F.STRINGS,
-    "T": _F.TLS,
-    "e": _F.EXCLUDE,
-    "E": _F.EXCLUDE,
-    "R": _F.GNU_RETAIN,
+FLAGS_BY_LETTER: dict[str, SectionFlag] = {
+    **{letter: flag for flag, letter in SECTION_FLAG_LETTERS.items()},
+    "E": SectionFlag.EXCLUDE,  # LLVM's letter
 }
-"""The letters of `.section name,"flags"` (GNU as manual, .section for ELF)."""
+"""The letters of `.section name,"flags"`."""
 
-TYPE_NAMES: dict[str, SectionType] = {
-    "progbits": SectionType.PROGBITS,
-    "nobits": SectionType.NOBITS,
-    "note": SectionType.NOTE,
-    "init_array": SectionType.INIT_ARRAY,
-    "fini_array": SectionType.FINI_ARRAY,
-    "preinit_array": SectionType.PREINIT_ARRAY,
-    "llvm_addrsig": SectionType.LLVM_ADDRSIG,
-}
+TYPES_BY_NAME: dict[str, int] = {name: sh_type for sh_type, name in SECTION_TYPE_NAMES.items()}
 """The names of `.section name,"flags",@type`."""

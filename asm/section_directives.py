@@ -6,9 +6,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from bpfas.asm.assembly import Assembly, StatementError
-from bpfas.asm.section import FLAG_LETTERS, TYPE_NAMES, SectionBuilder
+from bpfas.asm.section import FLAGS_BY_LETTER, TYPES_BY_NAME, SectionBuilder
 from bpfas.asm.statement import Directive, Statement, String, SymbolName, TypeName
-from bpfas.elf.constants import SectionFlag
+from bpfas.elf.constants import SECTION_FLAG_LETTERS, SECTION_TYPE_NAMES, SectionFlag
 
 if TYPE_CHECKING:
     from bpfas.asm.data_directives import Handler
@@ -73,11 +73,11 @@ def _flags(argument: Argument, assembly: Assembly, statement: Statement) -> Sect
         raise StatementError('the flags are a string, such as "aw"', argument)
     flags = SectionFlag(0)
     for letter in assembly.name(argument, statement):
-        if letter not in FLAG_LETTERS:
+        if letter not in FLAGS_BY_LETTER:
             raise StatementError(
-                f"section flag `{letter}` is unknown; there are {''.join(FLAG_LETTERS)}", argument
+                f"section flag `{letter}` is unknown; there are {''.join(FLAGS_BY_LETTER)}", argument
             )
-        flags |= FLAG_LETTERS[letter]
+        flags |= FLAGS_BY_LETTER[letter]
     return flags
 
 
@@ -89,17 +89,18 @@ def _type(argument: Argument, assembly: Assembly, statement: Statement) -> int:
             name = assembly.name(argument, statement)
         case _:
             return assembly.number(argument, statement, "the section type")
-    if name not in TYPE_NAMES:
-        raise StatementError(f"section type `{name}` is unknown; there are @{', @'.join(TYPE_NAMES)}", argument)
-    return TYPE_NAMES[name]
+    if name not in TYPES_BY_NAME:
+        raise StatementError(f"section type `{name}` is unknown; there are @{', @'.join(TYPES_BY_NAME)}", argument)
+    return TYPES_BY_NAME[name]
 
 
 def _type_text(sh_type: int) -> str:
-    return next((f"@{name}" for name, number in TYPE_NAMES.items() if number == sh_type), f"{sh_type:#x}")
+    name = SECTION_TYPE_NAMES.get(sh_type)
+    return f"@{name}" if name else f"{sh_type:#x}"
 
 
 def _flag_text(sh_flags: int) -> str:
-    return f'"{"".join(letter for letter, flag in FLAG_LETTERS.items() if letter != "E" and sh_flags & flag)}"'
+    return f'"{"".join(letter for flag, letter in SECTION_FLAG_LETTERS.items() if sh_flags & flag)}"'
 
 
 def _push(assembly: Assembly, directive: Directive, statement: Statement) -> None:

@@ -59,6 +59,30 @@ class SectionFlag(enum.IntFlag):
     EXCLUDE = 0x80000000
 
 
+SECTION_FLAG_LETTERS: dict[SectionFlag, str] = {
+    SectionFlag.ALLOC: "a",
+    SectionFlag.WRITE: "w",
+    SectionFlag.EXECINSTR: "x",
+    SectionFlag.MERGE: "M",
+    SectionFlag.STRINGS: "S",
+    SectionFlag.TLS: "T",
+    SectionFlag.GNU_RETAIN: "R",
+    SectionFlag.EXCLUDE: "e",
+}
+"""The letters of `.section name,"flags"` (GNU as manual, .section for ELF)."""
+
+SECTION_TYPE_NAMES: dict[int, str] = {
+    SectionType.PROGBITS: "progbits",
+    SectionType.NOBITS: "nobits",
+    SectionType.NOTE: "note",
+    SectionType.INIT_ARRAY: "init_array",
+    SectionType.FINI_ARRAY: "fini_array",
+    SectionType.PREINIT_ARRAY: "preinit_array",
+    SectionType.LLVM_ADDRSIG: "llvm_addrsig",
+}
+"""The names of `.section name,"flags",@type`."""
+
+
 class SymbolBinding(enum.IntEnum):
     """st_bind: the high four bits of st_info."""
 

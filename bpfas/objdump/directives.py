@@ -5,35 +5,19 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from bpfas.elf.constants import SectionFlag, SectionType, SymbolBinding, SymbolType, SymbolVisibility
+from bpfas.elf.constants import (
+    SECTION_FLAG_LETTERS,
+    SECTION_TYPE_NAMES,
+    SectionFlag,
+    SymbolBinding,
+    SymbolType,
+    SymbolVisibility,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from bpfas.objfile import Section, Symbol
-
-FLAG_LETTERS: dict[SectionFlag, str] = {
-    SectionFlag.ALLOC: "a",
-    SectionFlag.WRITE: "w",
-    SectionFlag.EXECINSTR: "x",
-    SectionFlag.MERGE: "M",
-    SectionFlag.STRINGS: "S",
-    SectionFlag.TLS: "T",
-    SectionFlag.GNU_RETAIN: "R",
-    SectionFlag.EXCLUDE: "e",
-}
-"""The letters of `.section name,"flags"` (GNU as manual, .section for ELF)."""
-
-TYPE_NAMES: dict[int, str] = {
-    SectionType.PROGBITS: "progbits",
-    SectionType.NOBITS: "nobits",
-    SectionType.NOTE: "note",
-    SectionType.INIT_ARRAY: "init_array",
-    SectionType.FINI_ARRAY: "fini_array",
-    SectionType.PREINIT_ARRAY: "preinit_array",
-    SectionType.LLVM_ADDRSIG: "llvm_addrsig",
-}
-"""The names of `.section name,"flags",@type`; a type without a name is written as its number."""
 
 _SYMBOL_TYPES = {
     SymbolType.FUNC: "@function",
@@ -67,13 +51,13 @@ def quoted(text: str) -> str:
 
 def flag_letters(sh_flags: int) -> str:
     """The flags that a source can give a section, as letters."""
-    return "".join(letter for flag, letter in FLAG_LETTERS.items() if sh_flags & flag)
+    return "".join(letter for flag, letter in SECTION_FLAG_LETTERS.items() if sh_flags & flag)
 
 
 def section_directives(section: Section) -> Iterator[str]:
     """The line that makes the section the current one, and its alignment."""
     name = section.name if re.fullmatch(r"[\w.$-][\w.$/-]*", section.name) else quoted(section.name)
-    kind = TYPE_NAMES.get(section.sh_type, f"{section.sh_type:#x}")
+    kind = SECTION_TYPE_NAMES.get(section.sh_type, f"{section.sh_type:#x}")
     entry_size = f",{section.sh_entsize}" if section.sh_flags & SectionFlag.MERGE else ""
     yield f'.section {name},"{flag_letters(section.sh_flags)}",@{kind}{entry_size}'
     if section.sh_addralign > 1:

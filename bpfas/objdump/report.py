@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bpfas.elf.constants import SectionType, SymbolType
-from bpfas.objdump.directives import TYPE_NAMES, flag_letters, printable
+from bpfas.elf.constants import SECTION_TYPE_NAMES, SectionType, SymbolType
+from bpfas.objdump.directives import flag_letters, printable
 from bpfas.objfile import ObjectFile, Section, SpecialSection, Symbol
 from bpfas.reloc import RELOCATION_TYPES, read_addend, relocation_name
 
@@ -27,7 +27,7 @@ def section_rows(obj: ObjectFile) -> list[Row]:
         {
             "index": index,
             "name": section.name,
-            "type": TYPE_NAMES.get(section.sh_type, f"{section.sh_type:#x}"),
+            "type": SECTION_TYPE_NAMES.get(section.sh_type, f"{section.sh_type:#x}"),
             "flags": flag_letters(section.sh_flags),
             "size": section.sh_size,
             "align": section.sh_addralign,

@@ -1,0 +1,66 @@
+"""Writes docs/instructions.md from the instruction table: `python docs/generate.py`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from bpfas.isa import OPCODES, IsaVersion, Opcode
+
+PAGE = Path(__file__).parent / "instructions.md"
+
+_HEAD = """\
+# Instructions
+
+Every instruction in both ways to write it, with its encoding. This page is made from the table that the
+assembler, the disassembler and the tests use (`bpfas/isa.py`); `python docs/generate.py` writes it anew.
+
+`dst` and `src` are registers r0 to r10: `%r1` or `r1`, and `%fp` for r10. In pseudo-C, `wD` and `wS` are the same
+registers' lower halves, `w0` to `w10`. `imm` is a 32-bit number, `imm64` a 64-bit one, `off` a 16-bit offset in
+bytes. `disp16` and `disp32` are labels, or numbers of instructions from the next one. Numbers may be written
+signed or unsigned. Where a number may stand, a symbol may, if a relocation can express it.
+
+The encoding gives the opcode's byte, and src, off and imm where the instruction fixes them. All other fields that
+are no operand are zero.
+"""
+
+_GROUPS: tuple[tuple[str, set[int]], ...] = (
+    ("64-bit arithmetic", {7}),
+    ("32-bit arithmetic and byte order", {4}),
+    ("Loads of constants and of packets", {0}),
+    ("Loads", {1}),
+    ("Stores and atomic operations", {2, 3}),
+    ("Jumps, calls, exit", {5}),
+    ("32-bit jumps", {6}),
+)
+
+
+def _text(template: str) -> str:
+    text = template.replace("{off}", " + {off}").replace("{immoff}", " + {imm}").replace("{pcrel}", " + {disp32}")
+    text = text.replace("{wdst}", "w{dst}").replace("{wsrc}", "w{src}").replace("{map}", "%map({name})")
+    text = text.replace("w{dst}", "wD").replace("w{src}", "wS")
+    return f"`{text.replace('{', '').replace('}', '')}`" if text else ""
+
+
+def _encoding(row: Opcode) -> str:
+    fixed = "".join(f", {name} {value:#x}" for name, value in row.fixed.items())
+    return f"{row.code:02x}{fixed}{', two slots' if row.is_wide else ''}"
+
+
+def page() -> str:
+    """The page's text."""
+    parts = [_HEAD]
+    for title, classes in _GROUPS:
+        parts.append(f"\n## {title}\n\n| GNU's dialect | pseudo-C | encoding | since |\n|---|---|---|---|\n")
+        for row in OPCODES:
+            if row.code & 7 in classes:
+                since = "after v4" if row.isa is IsaVersion.LATEST else row.isa.spelling
+                note = " (another spelling)" if row.is_alias else ""
+                cells = (_text(row.normal), _text(row.pseudoc), _encoding(row) + note, since)
+                parts.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |\n")
+    return "".join(parts)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
+    sys.exit(0)
