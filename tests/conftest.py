@@ -5,10 +5,16 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from bpfas.loader import syscall
+from bpfas.loader.errors import errno_name
+from bpfas.loader.kinds import MapType, ProgramType
+from bpfas.loader.privilege import missing_capabilities, read_situation
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,6 +25,27 @@ settings.register_profile(
     "thorough", max_examples=5000, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("ci")
+
+
+def why_no_bpf() -> str:
+    """Why this process may not use bpf(2); empty if it may."""
+    missing = missing_capabilities(read_situation(), [ProgramType.XDP, ProgramType.KPROBE])
+    if missing:
+        return f"lacks {', '.join(missing)}"
+    try:
+        os.close(syscall.map_create("probe", MapType.ARRAY, 4, 4, 1))
+    except OSError as error:
+        return f"bpf(2) gives {errno_name(error.errno or 0)}"
+    return ""
+
+
+WHY_NO_BPF = why_no_bpf()
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip tests marked `kernel` where bpf(2) is not permitted, naming the reason."""
+    if item.get_closest_marker("kernel") and WHY_NO_BPF:
+        pytest.skip(WHY_NO_BPF)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -1,4 +1,4 @@
-"""What the loader's tests share: the check that the kernel lets them use bpf(2), and C made into objects."""
+"""What the loader's tests share: C made into objects."""
 
 from __future__ import annotations
 
@@ -7,10 +7,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bpfas.loader import syscall
-from bpfas.loader.errors import errno_name
-from bpfas.loader.kinds import MapType, ProgramType
-from bpfas.loader.privilege import missing_capabilities, read_situation
 from tests.peers import Peer
 
 if TYPE_CHECKING:
@@ -23,27 +19,6 @@ C_PRELUDE = """\
 struct map_definition { unsigned type, key_size, value_size, max_entries, map_flags; };
 char license_text[] SEC("license") = "GPL";
 """
-
-
-def why_no_bpf() -> str:
-    """Why this process may not use bpf(2); empty if it may."""
-    missing = missing_capabilities(read_situation(), [ProgramType.XDP, ProgramType.KPROBE])
-    if missing:
-        return f"lacks {', '.join(missing)}"
-    try:
-        os.close(syscall.map_create("probe", MapType.ARRAY, 4, 4, 1))
-    except OSError as error:
-        return f"bpf(2) gives {errno_name(error.errno or 0)}"
-    return ""
-
-
-WHY_NO_BPF = why_no_bpf()
-
-
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip tests marked `kernel` where bpf(2) is not permitted, naming the reason."""
-    if item.get_closest_marker("kernel") and WHY_NO_BPF:
-        pytest.skip(WHY_NO_BPF)
 
 
 @pytest.fixture
