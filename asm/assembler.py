@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bpfas.asm.assembly import Assembly, StatementError
-from bpfas.asm.data_directives import DATA_DIRECTIVES
+from bpfas.asm.data_directives import ALIGNMENT_DIRECTIVES, DATA_DIRECTIVES, STRING_DIRECTIVES
 from bpfas.asm.expression import ExpressionError
 from bpfas.asm.instruction import Encoder, OperandError, nearest
 from bpfas.asm.output import make_object
 from bpfas.asm.parser import StatementParser
 from bpfas.asm.section_directives import SECTION_DIRECTIVES
 from bpfas.asm.source import blank_comments, statement_places
-from bpfas.asm.statement import Assignment, Directive, InstructionStatement, Statement
+from bpfas.asm.statement import Assignment, Directive, InstructionStatement, Omitted, Statement
 from bpfas.asm.symbol_directives import SYMBOL_DIRECTIVES
 from bpfas.diag import BpfasError, Source
 from bpfas.elf.constants import ByteOrder
@@ -42,6 +42,12 @@ class Reading(enum.Enum):
     BATCHES = "long runs of instructions are encoded together"
     BEST = "by shapes or in batches, by the size of the source"
 
+
+MAY_OMIT_ARGUMENTS = frozenset(ALIGNMENT_DIRECTIVES)
+"""Directives with arguments that may be left out between two commas."""
+
+MAY_OMIT_COMMAS = frozenset((*STRING_DIRECTIVES, ".type", ".file", ".ident"))
+"""Directives with arguments that need no comma between them."""
 
 DIRECTIVES = {**DATA_DIRECTIVES, **SECTION_DIRECTIVES, **SYMBOL_DIRECTIVES}
 """What each directive does, by name."""
@@ -112,6 +118,8 @@ class Assembler:
                     self._instruction(body, statement)
                 case Directive() as directive:
                     self._directive(directive, statement)
+                case Assignment(slot, value) if statement.texts[slot] == ".":
+                    self._directive(Directive(".org", (value,)), statement)
                 case Assignment(slot, value) as assignment:
                     symbol = self.assembly.symbols.named(statement.texts[slot])
                     bound = self.assembly.binder.bind(value, statement)
@@ -137,6 +145,11 @@ class Assembler:
         handler = DIRECTIVES.get(directive.name)
         if handler is None:
             raise StatementError(f"unknown directive `{directive.name}`{nearest(directive.name, DIRECTIVES)}")
+        for position, argument in enumerate(directive.arguments):
+            if isinstance(argument, Omitted) and directive.name not in MAY_OMIT_ARGUMENTS:
+                raise StatementError(f"argument {position + 1} of {directive.name} is missing")
+            if position in directive.adjacent and directive.name not in MAY_OMIT_COMMAS:
+                raise StatementError("a comma is missing before this argument", argument)
         handler(self.assembly, directive, statement)
 
 

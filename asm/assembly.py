@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 SECTION_LIMIT = 1 << 30
 """Bytes that a section with contents may have; a slip in a repeat count shall not fill the memory."""
 
+NOBITS_LIMIT = 1 << 62
+"""Bytes that a section without contents may have."""
+
 DATA_FIXUPS = {1: FixupKind.DATA8, 2: FixupKind.DATA16, 4: FixupKind.DATA32, 8: FixupKind.DATA64}
 """What a datum of so many bytes waits for when it has a symbol."""
 
@@ -84,6 +87,8 @@ class Assembly:
     def define_label(self, label: Label, statement: Statement) -> None:
         """Define a label at the end of the current section."""
         name = statement.texts[label.slot]
+        if name == ".":
+            raise StatementError("`.` is no symbol", label)
         if label.is_numeric:
             self.define_at_end(self.symbols.next_numeric(name))
             return
@@ -125,7 +130,7 @@ class Assembly:
         size = count * len(unit)
         section = self.section
         if section.sh_type == SectionType.NOBITS and not any(unit):
-            if section.nobits_size + size > 1 << 62:
+            if section.nobits_size + size > NOBITS_LIMIT:
                 raise StatementError(f"section `{section.name}` would get {size} more bytes", node)
             section.nobits_size += size
             return
@@ -184,14 +189,14 @@ class Assembly:
     def name(self, argument: Argument, statement: Statement) -> str:
         """The name that an argument spells, as it is or as a string. Raises StatementError."""
         match argument:
-            case SymbolName(slot):
-                return statement.texts[slot]
-            case String(slot):
-                return string_text(statement.texts[slot])
-            case SectionName(slot):
+            case SymbolName(slot) | String(slot) | SectionName(slot):
                 text = statement.texts[slot]
-                return string_text(text) if text.startswith('"') else text
-        raise StatementError("a name is needed here", argument)
+            case _:
+                raise StatementError("a name is needed here", argument)
+        name = string_text(text) if text.startswith('"') else text
+        if not name or any(character < " " for character in name):
+            raise StatementError("a name cannot be empty or have control characters", argument)
+        return name
 
     def symbol(self, argument: Argument, statement: Statement) -> AssemblySymbol:
         """The symbol that an argument names. Raises StatementError."""

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from bpfas.asm.assembly import Assembly, StatementError
-from bpfas.asm.statement import Directive, Expression, Statement
+from bpfas.asm.statement import Directive, Expression, Omitted, Statement
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,8 +25,10 @@ def _numbers(width: int, assembly: Assembly, directive: Directive, statement: St
 
 
 def _strings(end: bytes, assembly: Assembly, directive: Directive, statement: Statement) -> None:
-    for argument in directive.arguments:
-        assembly.append(assembly.string(argument, statement) + end)
+    # Strings with no comma between them are one string, which ends once.
+    for position, argument in enumerate(directive.arguments):
+        is_last = position + 1 not in directive.adjacent
+        assembly.append(assembly.string(argument, statement) + (end if is_last else b""))
 
 
 def _space(assembly: Assembly, directive: Directive, statement: Statement) -> None:
@@ -74,7 +76,7 @@ def _align(is_power: bool, width: int, assembly: Assembly, directive: Directive,
     gap = -section.size % alignment
     if rest[1:] and gap > assembly.number(rest[1], statement, "the greatest gap"):
         return
-    if rest:
+    if rest and not isinstance(rest[0], Omitted):
         unit = (assembly.number(rest[0], statement, "the fill value") & (1 << 8 * width) - 1).to_bytes(
             width, assembly.order.name_for_int
         )
@@ -110,16 +112,13 @@ _WIDTHS = {
 }  # fmt: skip
 """Bytes of a datum; .half, .word and .dword are as wide as GNU as has them for BPF."""
 
-DATA_DIRECTIVES: dict[str, Handler] = {
-    **{name: partial(_numbers, width) for name, width in _WIDTHS.items()},
+STRING_DIRECTIVES: dict[str, Handler] = {
     ".ascii": partial(_strings, b""),
     ".asciz": partial(_strings, b"\0"),
     ".string": partial(_strings, b"\0"),
-    ".zero": _space,
-    ".skip": _space,
-    ".space": _space,
-    ".fill": _fill,
-    ".org": _org,
+}
+
+ALIGNMENT_DIRECTIVES: dict[str, Handler] = {
     ".align": partial(_align, True, 1),
     ".p2align": partial(_align, True, 1),
     ".p2alignw": partial(_align, True, 2),
@@ -127,4 +126,15 @@ DATA_DIRECTIVES: dict[str, Handler] = {
     ".balign": partial(_align, False, 1),
     ".balignw": partial(_align, False, 2),
     ".balignl": partial(_align, False, 4),
+}
+
+DATA_DIRECTIVES: dict[str, Handler] = {
+    **{name: partial(_numbers, width) for name, width in _WIDTHS.items()},
+    **STRING_DIRECTIVES,
+    ".zero": _space,
+    ".skip": _space,
+    ".space": _space,
+    ".fill": _fill,
+    ".org": _org,
+    **ALIGNMENT_DIRECTIVES,
 }

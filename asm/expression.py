@@ -6,7 +6,6 @@ or a symbol plus a number for a relocation to express. Arithmetic has 64 bits, a
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -58,6 +57,10 @@ class Value:
     constant: int
 
 
+_LONGEST_NUMBER = 1000
+"""Characters of a number; Python converts no more than 4,300 digits, and 64 bits hold 66 characters (0b…)."""
+
+
 def parse_number(text: str) -> int:
     """The number that `text` spells: decimal, 0x…, 0b…, octal with a leading 0, or a character.
 
@@ -65,17 +68,23 @@ def parse_number(text: str) -> int:
     """
     if text[0] == "'":
         return character_value(text)
+    if len(text) > _LONGEST_NUMBER:
+        raise ExpressionError(f"a number with {len(text)} digits does not fit in 64 bits")
     try:
         if len(text) > 1 and text[0] == "0" and text[1] not in "xXbB":
             return int(text, 8)
         return int(text, 0)
     except ValueError:
-        if re.fullmatch(r"0[0-9]+", text):
-            raise ExpressionError(f"{text} is octal because of its leading 0, but has a digit above 7") from None
-        raise ExpressionError(f"the number has {len(text)} digits; 64 bits hold 20") from None
+        raise ExpressionError(f"{text} is octal because of its leading 0, but has a digit above 7") from None
+
+
+def _signed(value: int) -> int:
+    """The low 64 bits of `value` as a signed number."""
+    return (value + (1 << 63) & _MASK) - (1 << 63)
 
 
 def _truncating_division(left: int, right: int) -> int:
+    left, right = _signed(left), _signed(right)
     if right == 0:
         raise ExpressionError("division by zero")
     quotient = abs(left) // abs(right)
@@ -85,7 +94,7 @@ def _truncating_division(left: int, right: int) -> int:
 def _shift(left: int, right: int) -> int:
     if not 0 <= right < 64:
         raise ExpressionError(f"shift by {right}; 64-bit numbers shift by 0 to 63")
-    return left << right
+    return _signed(left << right)
 
 
 _BINARY: dict[str, Callable[[int, int], int]] = {
@@ -93,20 +102,20 @@ _BINARY: dict[str, Callable[[int, int], int]] = {
     "-": lambda left, right: left - right,
     "*": lambda left, right: left * right,
     "/": _truncating_division,
-    "%": lambda left, right: left - right * _truncating_division(left, right),
+    "%": lambda left, right: _signed(left) - _signed(right) * _truncating_division(left, right),
     "<<": _shift,
     ">>": lambda left, right: (left & _MASK) >> right if 0 <= right < 64 else _shift(left, right),
     "|": lambda left, right: left | right,
     "&": lambda left, right: left & right,
     "^": lambda left, right: left ^ right,
     "!": lambda left, right: left | ~right,
-    "==": lambda left, right: -(left == right),
-    "!=": lambda left, right: -(left != right),
-    "<>": lambda left, right: -(left != right),
-    "<": lambda left, right: -(left < right),
-    ">": lambda left, right: -(left > right),
-    "<=": lambda left, right: -(left <= right),
-    ">=": lambda left, right: -(left >= right),
+    "==": lambda left, right: -(_signed(left) == _signed(right)),
+    "!=": lambda left, right: -(_signed(left) != _signed(right)),
+    "<>": lambda left, right: -(_signed(left) != _signed(right)),
+    "<": lambda left, right: -(_signed(left) < _signed(right)),
+    ">": lambda left, right: -(_signed(left) > _signed(right)),
+    "<=": lambda left, right: -(_signed(left) <= _signed(right)),
+    ">=": lambda left, right: -(_signed(left) >= _signed(right)),
     "&&": lambda left, right: int(bool(left) and bool(right)),
     "||": lambda left, right: int(bool(left) or bool(right)),
 }
@@ -180,26 +189,39 @@ def _fold(operator: str, operands: tuple[Bound, ...]) -> Bound:
     return Operation(operator, operands)
 
 
-def resolve(bound: Bound, _depth: int = 0) -> Value:
+def resolve(bound: Bound) -> Value:
     """The value of a bound expression with what is known of its symbols now.
 
     A defined symbol that the expression ends up with is given as itself; its place is for the caller to use.
     Raises ExpressionError where the value is neither a number nor a symbol plus a number.
     """
-    if _depth > _DEEPEST:
-        raise ExpressionError("the expression is nested too deeply, or a symbol is defined by itself")
+    return bound_value(bound, {}, 0)
+
+
+_DEEPEST = 250
+"""Levels of operators and of symbols set to others that `resolve` goes down."""
+
+
+def bound_value(bound: Bound, known: dict[AssemblySymbol, Value | None], depth: int) -> Value:
+    """`resolve`, with the values of symbols that are known already; None for those on the way down to here."""
+    if depth > _DEEPEST:
+        raise ExpressionError(f"the expression is nested more than {_DEEPEST} levels deep")
     match bound:
         case int():
             return Value(None, bound)
         case AssemblySymbol():
-            if bound.expression is not None:
-                return resolve(bound.expression, _depth + 1)
-            return Value(bound, 0)
+            if bound.expression is None:
+                return Value(bound, 0)
+            if bound in known:
+                value = known[bound]
+                if value is None:
+                    raise ExpressionError(f"symbol `{display_name(bound)}` is defined by itself")
+                return value
+            known[bound] = None
+            value = known[bound] = bound_value(bound.expression, known, depth + 1)
+            return value
         case Operation(operator, operands):
-            return _apply(operator, [resolve(operand, _depth + 1) for operand in operands])
-
-
-_DEEPEST = 200
+            return _apply(operator, [bound_value(operand, known, depth + 1) for operand in operands])
 
 
 def _apply(operator: str, values: list[Value]) -> Value:

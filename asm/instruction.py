@@ -151,10 +151,8 @@ class Encoder:
 
     def _bind(self, node: Node, statement: Statement) -> Bound:
         match node:
-            case Register(None, number):
-                return number
-            case Register(int(slot)):
-                return int(statement.texts[slot])
+            case Register():
+                return _register_number(node, statement)
             case MapReference(slot):
                 return self.binder.symbols.named(statement.texts[slot])
         return self.binder.bind(node, statement)  # type: ignore[arg-type]
@@ -200,13 +198,24 @@ def symbolic_row(row: Opcode, name: str, node: Node) -> tuple[Opcode, FixupKind]
     return row, kind
 
 
+_LONGEST_REGISTER_NUMBER = 20
+
+
+def _register_number(node: Register, statement: Statement) -> int:
+    """The register's number. Raises OperandError for one with so many digits that it cannot be meant."""
+    if node.slot is None:
+        return node.number
+    text = statement.texts[node.slot]
+    if len(text) > _LONGEST_REGISTER_NUMBER:
+        raise OperandError(f"there is no register with a number of {len(text)} digits", node)
+    return int(text)
+
+
 def _literal(node: Node, statement: Statement) -> int | None:
     """The number that an operand shows, for comparison with a row's literal; None if it is none."""
     match node:
-        case Register(None, number):
-            return number
-        case Register(int(slot)):
-            return int(statement.texts[slot])
+        case Register():
+            return _register_number(node, statement)
         case Constant(value):
             return value
         case Number(slot):

@@ -78,7 +78,7 @@ def _symbol(symbol: AssemblySymbol, sections: dict[SectionBuilder, Section]) -> 
         shown.section, shown.st_value = SpecialSection.COMMON, symbol.common_alignment
         return shown
     if symbol.expression is not None:
-        value = resolve(symbol.expression)
+        value = resolve(symbol)
         if value.symbol is None:
             shown.section, shown.st_value = SpecialSection.ABS, value.constant & (1 << 64) - 1
             return shown
@@ -97,4 +97,6 @@ def _size(symbol: AssemblySymbol) -> int:
     value = resolve(symbol.size)
     if value.symbol is not None:
         raise ExpressionError(f"its size is not a number but the address of `{display_name(value.symbol)}`")
+    if value.constant < 0:
+        raise ExpressionError(f"its size is {value.constant}, which is negative")
     return value.constant

@@ -8,10 +8,11 @@ templates by shape, so that Lark sees every shape once; a statement whose slots 
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bpfas.asm.shape import split_shape
+from bpfas.asm.shape import SLOT_MARK, split_shape
 from bpfas.asm.statement import (
     Argument,
     Assignment,
@@ -24,6 +25,7 @@ from bpfas.asm.statement import (
     LocalReference,
     MapReference,
     Number,
+    Omitted,
     Operand,
     Register,
     SectionName,
@@ -43,6 +45,9 @@ if TYPE_CHECKING:
     from lark.tree import Tree
 
     Branch = Token | Tree[Token]
+
+DEEPEST_NESTING = 200
+"""Levels of operators and parentheses that an expression may have; what walks over it recurses."""
 
 _FRAME_POINTER = 10
 _FORM_LETTERS = {"displacement": "O", "no_displacement": "O", "map_reference": "M"}
@@ -80,14 +85,22 @@ class _TemplateBuilder:
         return len(self.texts) - 1
 
     def _directive(self, children: list[Branch]) -> Directive:
-        name = str(children[0]).lower()
-        return Directive(name, tuple(self._argument(child) for child in children[1:] if not _is_comma(child)))
+        arguments: list[Argument] = []
+        adjacent: list[int] = []
+        for before, child in itertools.pairwise(children):
+            if not _is_comma(child):
+                if arguments and not _is_comma(before):
+                    adjacent.append(len(arguments))
+                arguments.append(self._argument(child))
+        return Directive(str(children[0]).lower(), tuple(arguments), tuple(adjacent))
 
     def _argument(self, branch: Branch) -> Argument:
         if isinstance(branch, str):
             return SectionName(self._slot(branch))
         if branch.data == "string":
             return String(self._slot(branch.children[0]))
+        if branch.data == "omitted":
+            return Omitted()
         if branch.data == "type_name":
             return TypeName(str(branch.children[0])[1:].lower())
         return self._expression(branch)
@@ -119,9 +132,12 @@ class _TemplateBuilder:
             return MapReference(self._slot(tree.children[2]))
         return self._expression(tree)
 
-    def _expression(self, branch: Branch) -> Expression:
+    def _expression(self, branch: Branch, depth: int = 0) -> Expression:
+        if depth > DEEPEST_NESTING:
+            raise _NestingError
         assert not isinstance(branch, str)
         children = branch.children
+        depth += 1
         match str(branch.data), children:
             case "number", [token]:
                 return Number(self._slot(token))
@@ -130,15 +146,19 @@ class _TemplateBuilder:
                     return LocalReference(self._slot(token, 0, -1), token[-1] in "fF")
                 return SymbolName(self._slot(token))
             case "parenthesised", [_, inner, _]:
-                return self._expression(inner)
+                return self._expression(inner, depth)
             case "no_displacement", []:
                 return Constant(0)
             case "unary" | "displacement", [operator, operand]:
-                return _signed(str(operator), self._expression(operand))
+                return _signed(str(operator), self._expression(operand, depth))
             case _, [left, operator, right]:
-                first = self._expression(left)
-                return Binary(str(operator), first, self._expression(right))
+                first = self._expression(left, depth)
+                return Binary(str(operator), first, self._expression(right, depth))
         raise AssertionError(f"the grammar has an expression that the parser does not know: {branch.data}")
+
+
+class _NestingError(Exception):
+    """An expression is nested deeper than DEEPEST_NESTING."""
 
 
 def _signed(operator: str, operand: Expression) -> Expression:
@@ -180,13 +200,14 @@ class StatementParser:
 
         Raises BpfasError where it is none.
         """
-        if not self._plainly:
+        has_shape = not self._plainly and SLOT_MARK not in text
+        if has_shape:
             shape, texts = split_shape(text)
             template = self._templates.get(shape)
             if template is not None:
                 return Statement(template, texts, source, start, text)
         parsed = self._parse_new(text, source, start)
-        if not self._plainly and parsed.texts == texts:
+        if has_shape and parsed.texts == texts:
             self._templates[shape] = parsed.template
         return Statement(parsed.template, parsed.texts, source, start, text, parsed.positions)
 
@@ -198,6 +219,16 @@ class StatementParser:
         except UnexpectedInput as error:
             message, at, length = _explain(error, text)
             raise BpfasError.of(message, Span(source, start + at, start + at + length)) from error
+        except _NestingError:
+            raise BpfasError.of(
+                f"the expression is nested more than {DEEPEST_NESTING} levels deep",
+                Span(source, start, start + len(text)),
+            ) from None
+
+
+def _printable(text: str) -> str:
+    """`text` for a message: a terminal shows every character, and none of them commands it."""
+    return text if text.isprintable() else ascii(text)[1:-1]
 
 
 _EXPECTATIONS = {
@@ -228,12 +259,12 @@ def _explain(error: UnexpectedInput, text: str) -> tuple[str, int, int]:
     if isinstance(error, UnexpectedToken):
         accepted = error.accepts or error.expected
         if error.token.type != "$END":
-            length, found = len(error.token), f"`{error.token}`"
+            length, found = len(error.token), f"`{_printable(error.token)}`"
         else:
             position = len(text.rstrip())
     elif isinstance(error, UnexpectedCharacters):
         accepted = error.allowed or set()
-        found = f"`{text[position]}`" if text[position].isprintable() else f"character {text[position]!a}"
+        found = f"`{_printable(text[position])}`"
         if text[position] == '"':
             return "the string has no closing quote", position, len(text) - position
     expected = [words for name, words in _EXPECTATIONS.items() if name in accepted]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from bpfas.asm.assembly import Assembly, StatementError
 from bpfas.asm.section import FLAGS_BY_LETTER, TYPES_BY_NAME, SectionBuilder
 from bpfas.asm.statement import Directive, Statement, String, SymbolName, TypeName
-from bpfas.elf.constants import SECTION_FLAG_LETTERS, SECTION_TYPE_NAMES, SectionFlag
+from bpfas.elf.constants import SECTION_FLAG_LETTERS, SECTION_TYPE_NAMES, SectionFlag, SectionType
 
 if TYPE_CHECKING:
     from bpfas.asm.data_directives import Handler
@@ -49,7 +49,10 @@ def _set_attributes(
     if sh_flags & SectionFlag.MERGE:
         if not rest:
             raise StatementError("a mergeable section (flag M) needs the size of its entries", flags_argument)
-        sh_entsize = assembly.number(rest.pop(0), statement, "the entry size")
+        sh_entsize = assembly.number(rest[0], statement, "the entry size")
+        if not 0 < sh_entsize < 1 << 32:
+            raise StatementError(f"the entry size {sh_entsize} is not possible", rest[0])
+        del rest[0]
     if rest:
         raise StatementError("this argument of .section is one too many", rest[0])
     found = (section.sh_type, section.sh_flags, section.sh_entsize)
@@ -72,7 +75,7 @@ def _flags(argument: Argument, assembly: Assembly, statement: Statement) -> Sect
     if not isinstance(argument, String):
         raise StatementError('the flags are a string, such as "aw"', argument)
     flags = SectionFlag(0)
-    for letter in assembly.name(argument, statement):
+    for letter in assembly.string(argument, statement).decode("latin-1"):
         if letter not in FLAGS_BY_LETTER:
             raise StatementError(
                 f"section flag `{letter}` is unknown; there are {''.join(FLAGS_BY_LETTER)}", argument
@@ -88,10 +91,22 @@ def _type(argument: Argument, assembly: Assembly, statement: Statement) -> int:
         case String() | SymbolName():
             name = assembly.name(argument, statement)
         case _:
-            return assembly.number(argument, statement, "the section type")
+            number = assembly.number(argument, statement, "the section type")
+            if not 0 < number < 1 << 32 or number in _TYPES_OF_THE_WRITER:
+                raise StatementError(f"a section cannot be given the type {number:#x}", argument)
+            return number
     if name not in TYPES_BY_NAME:
         raise StatementError(f"section type `{name}` is unknown; there are @{', @'.join(TYPES_BY_NAME)}", argument)
     return TYPES_BY_NAME[name]
+
+
+_TYPES_OF_THE_WRITER = (
+    SectionType.SYMTAB,
+    SectionType.STRTAB,
+    SectionType.RELA,
+    SectionType.REL,
+)
+"""Types whose contents only the writer of the object can make."""
 
 
 def _type_text(sh_type: int) -> str:

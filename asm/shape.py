@@ -34,40 +34,56 @@ RESERVED_WORDS: frozenset[str] = _LANGUAGE_WORDS | {
 }
 """The words that make forms: mnemonics, functions, types. They are part of a shape."""
 
+SLOT_MARK = "\1"
+"""What stands in a shape before the letter of a slot."""
+
 _SLOT_LETTERS = {'"': '"', "'": "'", **dict.fromkeys("0123456789", "0")}
 
 
-def _is_word_of_the_shape(word: str, following: str, *, is_first: bool) -> bool:
-    """Whether `word` is one that the language knows: reserved, or a directive at the statement's start."""
+_DEFINITION = re.compile(r"\s*[:=]")
+
+
+def _is_word_of_the_shape(preceding: str, word: str, text: str, end: int, *, is_first: bool) -> bool:
+    """Whether `word`, which ends at `end` of `text`, is one that the language knows: reserved, or a directive.
+
+    A directive is at the statement's start or behind a label; `preceding` is the text before it, from the end of
+    the slot or word before.
+    """
     if word.lower() in RESERVED_WORDS:
         return True
-    return is_first and word[0] == "." and len(word) > 1 and following.lstrip()[:1] not in (":", "=")
+    if word[0] != "." or len(word) == 1 or _DEFINITION.match(text, end):
+        return False
+    return preceding.rstrip()[-1:] == ":" or (is_first and not preceding.strip())
 
 
 def split_shape(text: str) -> tuple[str, list[str]]:
-    """The shape of a statement, for use as a key, and the texts of its slots in order."""
+    """The shape of a statement, for use as a key, and the texts of its slots in order.
+
+    The statement must not have a SLOT_MARK.
+    """
     parts = _SLOT.split(text)
     texts: list[str] = []
     for index in range(1, len(parts), 2):
         part = parts[index]
         letter = _SLOT_LETTERS.get(part[0])
         if letter is None:
-            if _is_word_of_the_shape(part, parts[index + 1], is_first=not texts):
+            if _is_word_of_the_shape(parts[index - 1], part, parts[index + 1], 0, is_first=index == 1):
                 continue
             letter = "S"
         texts.append(part)
-        # No statement has this character, so nothing else in a shape can pass for a slot.
-        parts[index] = f"\1{letter}"
+        parts[index] = SLOT_MARK + letter
     return "".join(parts), texts
 
 
 def slot_positions(text: str) -> list[tuple[int, int]]:
     """Start and end in `text` of the slots that `split_shape` finds, in the same order."""
     positions: list[tuple[int, int]] = []
+    end_of_last = 0
     for match in _SLOT.finditer(text):
         part = match[0]
+        preceding, end_of_last = text[end_of_last : match.start()], match.end()
         if part[0] not in _SLOT_LETTERS and _is_word_of_the_shape(
-            part, text[match.end() :], is_first=not positions
+            preceding, part, text, match.end(), is_first=match.start() == len(preceding)
         ):
             continue
         positions.append(match.span())

@@ -102,8 +102,13 @@ class SectionName:
     slot: int
 
 
+@dataclass(frozen=True, slots=True)
+class Omitted:
+    """Nothing between two commas: an argument left out, as in `.p2align 3,,7`."""
+
+
 Operand = Register | Expression | MapReference
-Argument = Expression | String | TypeName | SectionName
+Argument = Expression | String | TypeName | SectionName | Omitted
 Node = Operand | Argument
 
 
@@ -125,10 +130,14 @@ class Assignment:
 
 @dataclass(frozen=True, slots=True)
 class Directive:
-    """A directive by its name, in lower case, and its arguments."""
+    """A directive by its name, in lower case, and its arguments.
+
+    `adjacent` are the positions of arguments with no comma before them, as in `.ascii "a" "b"`.
+    """
 
     name: str
     arguments: tuple[Argument, ...]
+    adjacent: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +205,7 @@ def _slots(node: Node | Label | Assignment | None) -> list[int]:
             return _slots(operand)
         case Binary(_, left, right):
             return _slots(left) + _slots(right)
-        case None | Constant() | TypeName() | Register(slot=None):
+        case None | Constant() | TypeName() | Omitted() | Register(slot=None):
             return []
         case Register(int(slot)) | Assignment(slot=slot):
             return [slot]

@@ -5,10 +5,9 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from bpfas.asm.assembly import Assembly, StatementError
+from bpfas.asm.assembly import NOBITS_LIMIT, Assembly, StatementError
 from bpfas.asm.instruction import nearest
 from bpfas.asm.statement import Directive, Expression, Statement, String, SymbolName, TypeName
-from bpfas.asm.strings import string_text
 from bpfas.elf.constants import SymbolBinding, SymbolType, SymbolVisibility
 
 if TYPE_CHECKING:
@@ -120,17 +119,19 @@ def _common(is_local: bool, assembly: Assembly, directive: Directive, statement:
 def _allocate(symbol: AssemblySymbol, size: int, alignment: int, assembly: Assembly) -> None:
     """Give a local common symbol its place in .bss."""
     bss = assembly.section_named(".bss")
-    bss.nobits_size += -bss.nobits_size % alignment
+    offset = bss.nobits_size + -bss.nobits_size % alignment
+    if offset + size > NOBITS_LIMIT:
+        raise StatementError(f"section `.bss` would get {size} more bytes")
     bss.sh_addralign = max(bss.sh_addralign, alignment)
-    symbol.section, symbol.offset = bss, bss.nobits_size
-    bss.nobits_size += size
+    symbol.section, symbol.offset = bss, offset
+    bss.nobits_size = offset + size
 
 
 def _file(assembly: Assembly, directive: Directive, statement: Statement) -> None:
     # `.file "name"` makes a symbol; `.file 1 "name"` numbers a file for line numbers, which are not made here.
     match directive.arguments:
-        case [String(slot)]:
-            assembly.file_names.append(string_text(statement.texts[slot]))
+        case [String() as argument]:
+            assembly.file_names.append(assembly.name(argument, statement))
         case []:
             raise StatementError(".file needs the file's name in quotes")
 
