@@ -157,7 +157,8 @@ class _Tables:
         pair = equal[numbers]
         used = np.flatnonzero(pair[:, 0] >= 0)
         at = lines.first_run[used]
-        is_plain[used] |= lines.values[at + pair[used, 0]] != lines.values[at + pair[used, 1]]
+        one, other = at + pair[used, 0], at + pair[used, 1]
+        is_plain[used] |= (lines.values[one] != lines.values[other]) | lines.is_unusual[other]
         return (words, second), is_plain
 
 
