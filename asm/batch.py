@@ -432,6 +432,8 @@ class _Walk:
         name = self._name(label, index)
         symbols = self.assembly.symbols
         if template.label_is_numeric:
+            if not name.isdigit():  # 0x1f: is none, though it has the outline of 1:
+                return False
             symbol = symbols.next_numeric(name)
         else:
             symbol = symbols.named(name)

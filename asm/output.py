@@ -25,13 +25,13 @@ def make_object(assembly: Assembly, name: str) -> ObjectFile:
     pending = {
         section: settle_fixups(section, assembly.order, diagnostics) for section in assembly.sections.values()
     }
-    sections = {
-        builder: _section(builder) for builder in assembly.sections.values() if builder.size or pending[builder]
-    }
-    for symbol in assembly.symbols.symbols.values():
-        if symbol.section is not None and symbol.section not in sections and not symbol.is_temporary:
-            sections[symbol.section] = _section(symbol.section)
     targets = {relocation.target for relocations in pending.values() for relocation in relocations}
+    homes = {_home(symbol) for symbol in assembly.symbols.symbols.values() if not symbol.is_temporary}
+    sections = {
+        builder: _section(builder)
+        for builder in assembly.sections.values()
+        if builder.size or pending[builder] or builder in targets or builder in homes
+    }
     symbols: dict[AssemblySymbol | SectionBuilder, Symbol] = {}
     for builder, section in sections.items():
         if builder in targets:
@@ -64,6 +64,17 @@ def _section(builder: SectionBuilder) -> Section:
         bytes(builder.data),
         builder.nobits_size if builder.sh_type == SectionType.NOBITS else 0,
     )
+
+
+def _home(symbol: AssemblySymbol) -> SectionBuilder | None:
+    """The section that `symbol` lies in, itself or as another name for a place there."""
+    if symbol.expression is None:
+        return symbol.section
+    try:
+        other = resolve(symbol).symbol
+    except ExpressionError:
+        return None  # reported where the symbol is made
+    return other.section if other else None
 
 
 def _symbol(symbol: AssemblySymbol, sections: dict[SectionBuilder, Section]) -> Symbol:

@@ -39,6 +39,9 @@ SLOT_MARK = "\1"
 
 _SLOT_LETTERS = {'"': '"', "'": "'", **dict.fromkeys("0123456789", "0")}
 
+_PREFIX_LETTERS = dict.fromkeys(("0x", "0X", "0b", "0B"), "x")
+"""Numbers with a prefix are no numeric labels, so they make another shape."""
+
 
 _DEFINITION = re.compile(r"\s*[:=]")
 
@@ -65,7 +68,7 @@ def split_shape(text: str) -> tuple[str, list[str]]:
     texts: list[str] = []
     for index in range(1, len(parts), 2):
         part = parts[index]
-        letter = _SLOT_LETTERS.get(part[0])
+        letter = _PREFIX_LETTERS.get(part[:2]) or _SLOT_LETTERS.get(part[0])
         if letter is None:
             if _is_word_of_the_shape(parts[index - 1], part, parts[index + 1], 0, is_first=index == 1):
                 continue
