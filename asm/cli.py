@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from bpfas import __version__
 from bpfas.asm.assembler import Options, assemble_sources
 from bpfas.cli import STANDARD_STREAM, read_input, run, write_output
-from bpfas.diag import Source
+from bpfas.diag import BpfasError, Diagnostics, Source
 from bpfas.elf.constants import ByteOrder
 from bpfas.elf.writer import write_object
 from bpfas.isa import Dialect, IsaVersion
@@ -69,17 +69,34 @@ def _command(arguments: Sequence[str]) -> int:
         Dialect(given.mdialect) if given.mdialect else None,
         IsaVersion[given.misa_spec.upper()],
     )
-    sources = [_read_source(path) for path in given.sources or [STANDARD_STREAM]]
+    sources = _read_sources(given.sources or [STANDARD_STREAM])
     write_output(given.output, write_object(assemble_sources(sources, given.output, options)))
     return 0
 
 
+def _read_sources(paths: Sequence[str]) -> list[Source]:
+    """All sources. Raises BpfasError that names every one that cannot be read."""
+    sources: list[Source] = []
+    diagnostics = Diagnostics()
+    for path in paths:
+        try:
+            sources.append(_read_source(path))
+        except BpfasError as error:
+            diagnostics.items.extend(error.diagnostics)
+    diagnostics.raise_if_errors()
+    return sources
+
+
 def _read_source(path: str) -> Source:
     # Bytes that are no UTF-8 may stand in comments and strings; anywhere else they are an error with a place.
-    text = read_input(path).decode("utf-8", "surrogateescape")
+    text = read_input(path).decode("utf-8-sig", "surrogateescape")
     return Source("<stdin>" if path == STANDARD_STREAM else path, text)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run bpf-as and give its exit status: 0, or 1 when an input is at fault."""
     return run(PROGRAM, _command, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -228,7 +228,7 @@ class StatementParser:
 
 def _printable(text: str) -> str:
     """`text` for a message: a terminal shows every character, and none of them commands it."""
-    return text if text.isprintable() else ascii(text)[1:-1]
+    return text if text.isprintable() else ascii(str(text))[1:-1]
 
 
 _EXPECTATIONS = {

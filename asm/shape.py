@@ -13,7 +13,7 @@ from bpfas.isa import OPCODES, Dialect
 
 _SLOT = re.compile(
     r"""(
-      "(?:\\.|[^"\\\n])*"
+      "(?:\\.|[^"\\\n])*+"
     | '(?:\\.|[^\\\n])'?
     | 0[xX][0-9a-fA-F]+
     | 0[bB][01]+(?![\w.$])
@@ -21,7 +21,7 @@ _SLOT = re.compile(
     | (?<![\w.$])[0-9]+
     | (?<![\w.$@])(?![rRwW][0-9]+(?![\w.$])) [^\W\d][\w.$]*
     | (?<![\w.$])[.$][\w.$]*
-    )""",
+    ) | "(?:\\.|[^"\\\n])*+\\?$""",
     re.VERBOSE,
 )
 
@@ -68,6 +68,9 @@ def split_shape(text: str) -> tuple[str, list[str]]:
     texts: list[str] = []
     for index in range(1, len(parts), 2):
         part = parts[index]
+        if part is None:  # a string that is not closed, for which there is no template
+            parts[index] = SLOT_MARK
+            break
         letter = _PREFIX_LETTERS.get(part[:2]) or _SLOT_LETTERS.get(part[0])
         if letter is None:
             if _is_word_of_the_shape(parts[index - 1], part, parts[index + 1], 0, is_first=index == 1):
@@ -83,7 +86,9 @@ def slot_positions(text: str) -> list[tuple[int, int]]:
     positions: list[tuple[int, int]] = []
     end_of_last = 0
     for match in _SLOT.finditer(text):
-        part = match[0]
+        part = match[1]
+        if part is None:
+            break
         preceding, end_of_last = text[end_of_last : match.start()], match.end()
         if part[0] not in _SLOT_LETTERS and _is_word_of_the_shape(
             preceding, part, text, match.end(), is_first=match.start() == len(preceding)

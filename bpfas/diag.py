@@ -12,6 +12,11 @@ from bisect import bisect_right
 from dataclasses import dataclass, field
 from functools import cached_property
 
+_LONGEST_EXCERPT = 240
+"""Characters of a source line that are shown with a message."""
+
+_LONGEST_MESSAGE = 1000
+
 
 class Severity(enum.Enum):
     """How grave a message is; only ERROR keeps a phase from giving a result."""
@@ -65,9 +70,18 @@ class Span:
         return f"{self.source.name}:{line}:{column}"
 
     def excerpt(self) -> str:
-        """The source line with a caret line below it; a span that goes on is marked to its line's end."""
+        """The source line with a caret line below it; a span that goes on is marked to its line's end.
+
+        Of a very long line it is the part about the span. Characters that a terminal does not show are replaced.
+        """
         line, column = self.source.line_and_column(self.start)
         text = self.source.line_text(line)
+        if len(text) > _LONGEST_EXCERPT:
+            first = max(0, column - 1 - _LONGEST_EXCERPT // 2)
+            text, column = text[first : first + _LONGEST_EXCERPT], column - first
+        text = "".join(
+            char if char.isprintable() or char == "\t" else "\N{REPLACEMENT CHARACTER}" for char in text
+        )
         # Tabs are kept in the caret line so that the caret stands below its character in any terminal.
         lead = "".join("\t" if char == "\t" else " " for char in text[: column - 1])
         width = max(1, min(self.end - self.start, len(text) - column + 1))
@@ -89,13 +103,17 @@ class Diagnostic:
 
     def render(self) -> str:
         """The message as text of one or more lines, without a final newline."""
+        message = self.message
+        if len(message) > _LONGEST_MESSAGE:  # it quotes something endless
+            half = _LONGEST_MESSAGE // 2
+            message = f"{message[:half]} … {message[-half:]}"
         match self.at:
             case Span() as span:
-                lines = [f"{span.place}: {self.severity.value}: {self.message}", span.excerpt()]
+                lines = [f"{span.place}: {self.severity.value}: {message}", span.excerpt()]
             case str(place):
-                lines = [f"{place}: {self.severity.value}: {self.message}"]
+                lines = [f"{place}: {self.severity.value}: {message}"]
             case None:
-                lines = [f"{self.severity.value}: {self.message}"]
+                lines = [f"{self.severity.value}: {message}"]
         lines.extend(f">>> {note}" for note in self.notes)
         return "\n".join(lines)
 
