@@ -83,6 +83,11 @@ def _signed(value: int) -> int:
     return (value + (1 << 63) & _MASK) - (1 << 63)
 
 
+def _bits(value: int) -> int:
+    """`value`, or where 64 bits do not hold it, its low ones: operations on bits have no overflow."""
+    return value if -(1 << 63) <= value <= _MASK else _signed(value)
+
+
 def _truncating_division(left: int, right: int) -> int:
     left, right = _signed(left), _signed(right)
     if right == 0:
@@ -105,10 +110,10 @@ _BINARY: dict[str, Callable[[int, int], int]] = {
     "%": lambda left, right: _signed(left) - _signed(right) * _truncating_division(left, right),
     "<<": _shift,
     ">>": lambda left, right: (left & _MASK) >> right if 0 <= right < 64 else _shift(left, right),
-    "|": lambda left, right: left | right,
+    "|": lambda left, right: _bits(left | right),
     "&": lambda left, right: left & right,
-    "^": lambda left, right: left ^ right,
-    "!": lambda left, right: left | ~right,
+    "^": lambda left, right: _bits(left ^ right),
+    "!": lambda left, right: _bits(left | ~right),
     "==": lambda left, right: -(_signed(left) == _signed(right)),
     "!=": lambda left, right: -(_signed(left) != _signed(right)),
     "<>": lambda left, right: -(_signed(left) != _signed(right)),
@@ -123,7 +128,7 @@ _BINARY: dict[str, Callable[[int, int], int]] = {
 
 _UNARY: dict[str, Callable[[int], int]] = {
     "-": lambda operand: -operand,
-    "~": lambda operand: ~operand,
+    "~": lambda operand: _bits(~operand),
     "!": lambda operand: int(not operand),
 }
 

@@ -105,7 +105,16 @@ _TEMPLATES = (
         "EXIT",
         "neg {d}",
     ),
-    *(".byte {i}", ".long {n}", ".quad {n}-{n}", ".quad {i}, {i}", ".zero {i}", ".short {i}", ".long 1b, 1f"),
+    *(
+        ".byte {i}",
+        ".4byte {i}",
+        ".long {n}",
+        ".quad {n}-{n}",
+        ".quad {i}, {i}",
+        ".zero {i}",
+        ".short {i}",
+        ".long 1b, 1f",
+    ),
     *(
         '.ascii "a;b#c"',
         '.asciz "x" "y"',

@@ -1,0 +1,294 @@
+"""Every directive, used rightly and wrongly."""
+
+from __future__ import annotations
+
+import pytest
+
+from bpfas.asm import assemble
+from bpfas.asm.assembler import DIRECTIVES
+from bpfas.diag import BpfasError
+from bpfas.elf.constants import (
+    ByteOrder,
+    SectionFlag,
+    SectionType,
+    SymbolBinding,
+    SymbolType,
+    SymbolVisibility,
+)
+from bpfas.objfile import SpecialSection, Symbol
+
+
+def data_of(statements: str, order: ByteOrder = ByteOrder.LITTLE) -> str:
+    section = assemble(f".data\n{statements}\n", byte_order=order).section(".data")
+    return bytes(section.data).hex() if section else ""
+
+
+def symbol_of(statements: str, name: str = "x") -> Symbol:
+    symbol = assemble(f"{statements}\n").symbol(name)
+    assert symbol
+    return symbol
+
+
+def error(statements: str) -> str:
+    with pytest.raises(BpfasError) as raised:
+        assemble(f"{statements}\n")
+    return str(raised.value)
+
+
+CONTENTS = [
+    (".byte 1, -1, 255, -128", "01ffff80"),
+    (".2byte 0x1234", "3412"),
+    (".short -2, 65535", "feffffff"),
+    (".half 1", "0100"),
+    (".hword 1", "0100"),
+    (".4byte 1", "01000000"),
+    (".long 0x12345678, -1", "78563412ffffffff"),
+    (".int 1", "01000000"),
+    (".word 1", "01000000"),
+    (".8byte 1", "0100000000000000"),
+    (".quad 0x123456789abcdef0", "f0debc9a78563412"),
+    (".dword -1", "ffffffffffffffff"),
+    (".xword 1", "0100000000000000"),
+    (".byte", ""),
+    ('.ascii "ab", "c"', "616263"),
+    ('.ascii "a" "b"', "6162"),
+    ('.asciz "ab", "c"', "6162006300"),
+    ('.asciz "a" "b", "c"', "6162006300"),
+    ('.string "a"', "6100"),
+    (r'.ascii "\b\f\n\r\t\"\\\101\x41\0"', "080c0a0d09225c414100"),
+    ('.ascii "\xe9"', "c3a9"),
+    (".zero 3", "000000"),
+    (".skip 2, 7", "0707"),
+    (".space 2, 0x1ff", "ffff"),
+    (".fill 2, 2, 0x102", "02010201"),
+    (".fill 3", "000000"),
+    (".fill 1, 8, 0x1122334455", "5544332200000000"),
+    (".fill 1, 20, 1", "0100000000000000"),
+    (".byte 1; .org 3; .byte 2", "01000002"),
+    (".org 2, 0xff", "ffff"),
+    (".byte 1; . = 4", "01000000"),
+    (".byte 1; . = . + 2", "010000"),
+    (".byte 1; .align 2; .byte 2", "0100000002"),
+    (".byte 1; .p2align 1; .byte 2", "010002"),
+    (".byte 1; .p2align 2, 9", "01090909"),
+    (".byte 1; .p2align 3,,6; .byte 2", "0102"),
+    (".byte 1; .p2align 2,,6; .byte 2", "0100000002"),
+    (".byte 1, 2; .p2alignw 2, 0x102", "01020201"),
+    (".p2alignl 2, 1; .byte 1", "01"),
+    (".byte 1; .balign 4; .byte 2", "0100000002"),
+    (".byte 1, 1; .balignw 4, 0x304", "01010403"),
+    (".long 1; .balignl 8, 0x01020304", "0100000004030201"),
+    (".balign 0; .byte 1", "01"),
+    ("BYTE: .BYTE 1", "01"),
+    (".set v, 5; .byte v; .set v, v + 1; .byte v", "0506"),
+    (".equ v, 5; .byte v", "05"),
+    (".equiv v, 5; .byte v", "05"),
+    ("v = 5; .byte v", "05"),
+    (".byte v; v = 5", "05"),
+    (".byte 'a, 'b', '\\n', ';', '#'", "61620a3b23"),
+]
+
+
+@pytest.mark.parametrize(("statements", "expected"), CONTENTS, ids=[statements for statements, _ in CONTENTS])
+def test_contents(statements: str, expected: str) -> None:
+    assert data_of(statements) == expected
+
+
+@pytest.mark.parametrize(
+    ("statement", "expected"),
+    [
+        (".short 1", "0001"),
+        (".long 1", "00000001"),
+        (".quad 1", "0000000000000001"),
+        (".fill 1, 4, 1", "00000001"),
+        (".byte 1, 2; .p2alignw 2, 0x102", "01020102"),
+    ],
+)
+def test_big_endian_contents(statement: str, expected: str) -> None:
+    assert data_of(statement, ByteOrder.BIG) == expected
+
+
+def test_code_is_padded_with_instructions_that_do_nothing() -> None:
+    section = assemble("exit\n.p2align 4\nexit\n").section(".text")
+    assert section
+    assert bytes(section.data).hex() == "9500000000000000" + "0500000000000000" + "9500000000000000"
+    assert section.sh_addralign == 16
+
+
+@pytest.mark.parametrize(
+    ("statement", "name", "sh_type", "flags"),
+    [
+        (".text", ".text", SectionType.PROGBITS, "ax"),
+        (".data", ".data", SectionType.PROGBITS, "aw"),
+        (".rodata", ".rodata", SectionType.PROGBITS, "a"),
+        (".bss", ".bss", SectionType.NOBITS, "aw"),
+        (".section .text.x", ".text.x", SectionType.PROGBITS, "ax"),
+        (".section .rodata.str1.1", ".rodata.str1.1", SectionType.PROGBITS, "a"),
+        (".section .bss.x", ".bss.x", SectionType.NOBITS, "aw"),
+        (".section maps", "maps", SectionType.PROGBITS, ""),
+        ('.section maps,"aw",@progbits', "maps", SectionType.PROGBITS, "aw"),
+        ('.section "a b","ax",%progbits', "a b", SectionType.PROGBITS, "ax"),
+        ('.section x,"aw",@nobits', "x", SectionType.NOBITS, "aw"),
+        ('.section x,"a",@note', "x", SectionType.NOTE, "a"),
+        ('.section x,"aR"', "x", SectionType.PROGBITS, "aR"),
+        ('.pushsection x,"ax"', "x", SectionType.PROGBITS, "ax"),
+    ],
+)
+def test_section(statement: str, name: str, sh_type: SectionType, flags: str) -> None:
+    letters = {
+        "a": SectionFlag.ALLOC,
+        "w": SectionFlag.WRITE,
+        "x": SectionFlag.EXECINSTR,
+        "R": SectionFlag.GNU_RETAIN,
+    }
+    section = assemble(f"{statement}\n.zero 8\n").section(name)
+    assert section
+    assert section.sh_type == sh_type
+    assert section.sh_flags == sum(letters[letter] for letter in flags)
+    assert section.sh_addralign == (8 if "x" in flags else 1)
+
+
+def test_a_mergeable_section_has_an_entry_size() -> None:
+    section = assemble('.section s,"aMS",@progbits,2\n.byte 1\n').section("s")
+    assert section
+    assert section.sh_entsize == 2
+    assert section.sh_flags == SectionFlag.ALLOC | SectionFlag.MERGE | SectionFlag.STRINGS
+
+
+def test_sections_can_be_pushed_popped_and_gone_back_to() -> None:
+    obj = assemble(
+        ".data\n.byte 1\n.pushsection a\n.byte 2\n.popsection\n.byte 3\n.section b\n.previous\n.byte 4\n"
+    )
+    assert {s.name: bytes(s.data).hex() for s in obj.sections} == {".data": "010304", "a": "02"}
+
+
+SYMBOLS = [
+    (".globl x; x: exit", {"st_bind": SymbolBinding.GLOBAL}),
+    ("x: exit; .global x", {"st_bind": SymbolBinding.GLOBAL}),
+    (".globl x", {"st_bind": SymbolBinding.GLOBAL, "section": SpecialSection.UNDEF}),
+    (".weak x; x: exit", {"st_bind": SymbolBinding.WEAK}),
+    (".globl x; .weak x; x: exit", {"st_bind": SymbolBinding.WEAK}),
+    (".weak x; .globl x; x: exit", {"st_bind": SymbolBinding.WEAK}),
+    (".local x; x: exit", {"st_bind": SymbolBinding.LOCAL}),
+    ("x: exit", {"st_bind": SymbolBinding.LOCAL, "st_type": SymbolType.NOTYPE}),
+    (".extern x", {"st_bind": SymbolBinding.GLOBAL, "section": SpecialSection.UNDEF}),
+    (".hidden x; x: exit", {"st_visibility": SymbolVisibility.HIDDEN}),
+    (".internal x; x: exit", {"st_visibility": SymbolVisibility.INTERNAL}),
+    (".protected x; x: exit", {"st_visibility": SymbolVisibility.PROTECTED}),
+    (".type x, @function; x: exit", {"st_type": SymbolType.FUNC}),
+    (".type x, %object; x: exit", {"st_type": SymbolType.OBJECT}),
+    (".type x @function; x: exit", {"st_type": SymbolType.FUNC}),
+    ('.type x, "notype"; x: exit', {"st_type": SymbolType.NOTYPE}),
+    (".type x, STT_FUNC; x: exit", {"st_type": SymbolType.FUNC}),
+    ("x: exit; exit; .size x, . - x", {"st_size": 16}),
+    (".size x, y - x; x: exit; y:", {"st_size": 8}),
+    ("exit; x: exit", {"st_value": 8}),
+    (".set x, 7", {"st_value": 7, "section": SpecialSection.ABS}),
+    (".set x, -1", {"st_value": (1 << 64) - 1, "section": SpecialSection.ABS}),
+    ("exit; y: exit; .set x, y + 8", {"st_value": 16}),
+    (".comm x, 12, 4", {"st_size": 12, "st_value": 4, "section": SpecialSection.COMMON}),
+    (".comm x, 12", {"st_value": 1, "st_bind": SymbolBinding.GLOBAL, "st_type": SymbolType.OBJECT}),
+    (".lcomm y, 1; .lcomm x, 12, 8", {"st_size": 12, "st_value": 8, "st_bind": SymbolBinding.LOCAL}),
+    (".local x; .comm x, 12, 4", {"st_value": 0, "st_bind": SymbolBinding.LOCAL}),
+    ('.file "x"', {"st_type": SymbolType.FILE, "section": SpecialSection.ABS}),
+]
+
+
+@pytest.mark.parametrize(("statements", "expected"), SYMBOLS, ids=[statements for statements, _ in SYMBOLS])
+def test_symbol(statements: str, expected: dict[str, object]) -> None:
+    symbol = symbol_of(statements)
+    assert {name: getattr(symbol, name) for name in expected} == expected
+
+
+@pytest.mark.parametrize("statement", ['.ident "x"', ".addrsig", ".addrsig_sym x", '.file 1 "a" "b"'])
+def test_directives_that_leave_nothing(statement: str) -> None:
+    obj = assemble(f"{statement}\n")
+    assert (obj.sections, obj.symbols) == ([], [])
+
+
+@pytest.mark.parametrize("name", [".L1", ".Ltmp"])
+def test_temporary_labels_are_not_shown(name: str) -> None:
+    assert assemble(f"{name}: exit\n.quad {name}\n").symbol(name) is None
+
+
+WRONG = [
+    (".bogus 1", "unknown directive `.bogus`"),
+    (".gl0bl x", "unknown directive `.gl0bl`; did you mean `.globl`?"),
+    (".byte 256", "256 does not fit in 8 bits (-128 to 255)"),
+    (".byte -129", "-129 does not fit in 8 bits"),
+    (".short 65536", "65536 does not fit in 16 bits"),
+    (".long 0x100000000", "4294967296 does not fit in 32 bits"),
+    (".quad 0x10000000000000000", "18446744073709551616 does not fit in 64 bits"),
+    ('.byte "a"', ".byte takes numbers; for text there is .ascii or .asciz"),
+    (".byte 1 2", "a comma is missing before this argument"),
+    (".long 12abc", "a comma is missing before this argument"),
+    (".byte 0b12", "a comma is missing before this argument"),
+    (".byte 1,,2", "argument 2 of .byte is missing"),
+    (".quad 09", "09 is octal because of its leading 0, but has a digit above 7"),
+    (".quad 1/0", "division by zero"),
+    (".quad 1 << 64", "shift by 64; 64-bit numbers shift by 0 to 63"),
+    (".ascii 5", "a string in quotes is needed here"),
+    (".zero", ".zero takes 1 to 2 arguments, not 0"),
+    (".zero -1", "the count -1 is negative"),
+    (".zero x", "the count must be a number that is known here"),
+    ('.zero "a"', "the count must be a number"),
+    (".fill 1, -1", "the size -1 is negative"),
+    (".fill 1, 2, 3, 4", ".fill takes 1 to 3 arguments, not 4"),
+    ("exit; .org 4", ".org 4 would go back from 8"),
+    (".data; y: .text; .org y", "the offset must lie in section `.text`"),
+    (".p2align 32", "alignment 2^32 is out of range; the exponent may be 0 to 31"),
+    (".align -1", "alignment 2^-1 is out of range"),
+    (".balign 3", "alignment 3 is not a power of two up to 2^31"),
+    (".p2align 1, 2, 3, 4", ".p2align takes 1 to 3 arguments, not 4"),
+    (".globl", ".globl takes at least 1 arguments, not 0"),
+    (".globl 5", "a name is needed here"),
+    (".globl x; .local x", "symbol `x` is global already, not local"),
+    (".local x; .weak x", "symbol `x` is local already, not weak"),
+    (".type x", ".type takes 2 arguments, not 1"),
+    (".type x, @fnction", "symbol type `fnction` is unknown; did you mean `function`?"),
+    (".type x, 5", "a symbol's type is written @function or @object"),
+    (".size x", ".size takes 2 arguments, not 1"),
+    ("x: .size x, y", "x: its size is not a number but the address of `y`"),
+    (".set x", ".set takes 2 arguments, not 1"),
+    (".set ., 5", "`.` is no symbol"),
+    ("x: exit; x = 5", "symbol `x` is already defined"),
+    ("x = 5; x: exit", "symbol `x` is already defined"),
+    (".equiv x, 1; .equiv x, 2", "symbol `x` is already defined"),
+    (".set x, y", "x: is set to `y`, which is not defined here"),
+    (".comm x", ".comm takes 2 to 3 arguments, not 1"),
+    (".comm x, 1, 3", "size 1 with alignment 3 is not possible"),
+    (".comm x, -1", "size -1 with alignment 1 is not possible"),
+    (".comm x, 1; x: exit", "symbol `x` is already defined"),
+    (".file", ".file needs the file's name in quotes"),
+    (".section", ".section needs the section's name"),
+    (".section x, 5", 'the flags are a string, such as "aw"'),
+    ('.section x,"aq"', "section flag `q` is unknown"),
+    ('.section x,"a",@bogus', "section type `bogus` is unknown; there are @progbits"),
+    ('.section x,"aM",@progbits', "a mergeable section (flag M) needs the size of its entries"),
+    ('.section x,"a",@progbits,1', "this argument of .section is one too many"),
+    ('.section x,"a"; .byte 1; .section x,"aw"', "section `x` has type @progbits, flags"),
+    (".text 1", ".text takes no arguments"),
+    (".popsection", ".popsection has no .pushsection to go back from"),
+    (".previous", ".previous: there was no section before this one"),
+    (".bss; .byte 1", "section `.bss` is @nobits, so its bytes can only be zero"),
+    (".bss; .long x", "section `.bss` is @nobits, so it can hold no address"),
+    (".bss; exit", "section `.bss` is @nobits, so its bytes can only be zero"),
+]
+
+
+@pytest.mark.parametrize(("statements", "message"), WRONG, ids=[statements for statements, _ in WRONG])
+def test_wrong_use(statements: str, message: str) -> None:
+    assert f"error: {message}" in error(statements)
+
+
+def test_a_second_definition_names_the_first() -> None:
+    assert error("x: exit\nx: exit") == (
+        "<string>:2:1: error: symbol `x` is already defined\nx: exit\n^\n>>> first defined at <string>:1:1"
+    )
+
+
+@pytest.mark.parametrize("name", sorted(DIRECTIVES))
+def test_every_directive_is_tested(name: str) -> None:
+    used = [statements for statements, *_ in (*CONTENTS, *SYMBOLS, *WRONG)]
+    elsewhere = (".rodata", ".pushsection", ".ident", ".addrsig", ".addrsig_sym")
+    assert name in elsewhere or any(name in statements for statements in used)
