@@ -262,7 +262,10 @@ def _why_no_row(body: InstructionStatement) -> str:
 def _shown(template: str) -> str:
     """A template as documentation shows it: `add dst, src`."""
     text = (
-        template.replace("{dst}{off}", "dst+off").replace("{src}{off}", "src+off").replace("{map}", "%map(name)")
+        template.replace("{dst}{off}", "dst+off")
+        .replace("{src}{off}", "src+off")
+        .replace("{map}", "%map(name)")
+        .replace("{pcrel}", "+offset")
     )
     return f"`{text.replace('{', '').replace('}', '')}`"
 
@@ -276,7 +279,7 @@ def _why_no_literal(
 ) -> tuple[str, Node | None]:
     """What the literal operands of a form may be, and the first operand that is none of it."""
     for position, node in enumerate(body.operands):
-        allowed = sorted({row.operands[position].literal for row in rows} - {None}, key=str)
+        allowed = sorted({literal for row in rows if (literal := row.operands[position].literal) is not None})
         if allowed and _literal(node, statement) not in allowed:
             letter = {"R": "r", "W": "w"}.get(_form_letter(body, position), "")
             numbers = " or ".join(f"{letter}{number}" for number in allowed)
