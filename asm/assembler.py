@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from bpfas.asm.assembly import Assembly, StatementError
 from bpfas.asm.data_directives import ALIGNMENT_DIRECTIVES, DATA_DIRECTIVES, STRING_DIRECTIVES
+from bpfas.asm.debug_directives import DEBUG_DIRECTIVES
 from bpfas.asm.expression import ExpressionError
 from bpfas.asm.instruction import Encoder, OperandError, nearest
 from bpfas.asm.output import make_object
@@ -46,10 +47,10 @@ class Reading(enum.Enum):
 MAY_OMIT_ARGUMENTS = frozenset(ALIGNMENT_DIRECTIVES)
 """Directives with arguments that may be left out between two commas."""
 
-MAY_OMIT_COMMAS = frozenset((*STRING_DIRECTIVES, ".type", ".file", ".ident"))
+MAY_OMIT_COMMAS = frozenset((*STRING_DIRECTIVES, ".type", ".file", ".ident", ".loc"))
 """Directives with arguments that need no comma between them."""
 
-DIRECTIVES = {**DATA_DIRECTIVES, **SECTION_DIRECTIVES, **SYMBOL_DIRECTIVES}
+DIRECTIVES = {**DATA_DIRECTIVES, **DEBUG_DIRECTIVES, **SECTION_DIRECTIVES, **SYMBOL_DIRECTIVES}
 """What each directive does, by name."""
 
 
@@ -138,7 +139,7 @@ class Assembler:
     def _instruction(self, body: InstructionStatement, statement: Statement) -> None:
         assembly = self.assembly
         data, fixups = self.encoder.encode(statement, body)
-        assembly.append(data)
+        assembly.append_code(data)
         assembly.section.fixups.extend(fixups)
 
     def _directive(self, directive: Directive, statement: Statement) -> None:

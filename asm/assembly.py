@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from bpfas.asm.debug import DebugInformation
 from bpfas.asm.expression import Binder, Bound, ExpressionError, resolve
 from bpfas.asm.fixup import Fixup, FixupError, FixupKind, check_number
 from bpfas.asm.section import SectionBuilder, default_attributes
@@ -59,6 +60,7 @@ class Assembly:
     section_stack: list[tuple[SectionBuilder, SectionBuilder | None]] = field(default_factory=list)
     previous: SectionBuilder | None = None
     file_names: list[str] = field(default_factory=list)
+    debug: DebugInformation = field(default_factory=DebugInformation)
 
     def __post_init__(self) -> None:
         self.section = self.section_named(".text")
@@ -124,6 +126,14 @@ class Assembly:
             section.nobits_size += len(data)
         else:
             section.data += data
+
+    def append_code(self, data: bytes) -> None:
+        """Put instructions at the end of the current section; the first has the source location that waits."""
+        debug = self.debug
+        if debug.location is not None:
+            debug.lines.rows.setdefault(self.section, []).append((self.section.size, debug.location))
+            debug.location = None
+        self.append(data)
 
     def append_fill(self, count: int, unit: bytes, node: Node | None = None) -> None:
         """Put `unit` `count` times at the end of the current section."""

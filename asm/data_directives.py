@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from bpfas.asm.assembly import Assembly, StatementError
+from bpfas.asm.leb128 import signed_leb128, unsigned_leb128
 from bpfas.asm.statement import Directive, Expression, Omitted, Statement
 
 if TYPE_CHECKING:
@@ -22,6 +23,16 @@ def _numbers(width: int, assembly: Assembly, directive: Directive, statement: St
         if not isinstance(argument, Expression):
             raise StatementError(f"{directive.name} takes numbers; for text there is .ascii or .asciz", argument)
         assembly.append_number(argument, width, statement)
+
+
+def _leb128(
+    encode: Callable[[int], bytes], assembly: Assembly, directive: Directive, statement: Statement
+) -> None:
+    for argument in directive.arguments:
+        number = assembly.number(argument, statement, "the value")
+        if number < 0 and encode is unsigned_leb128:
+            raise StatementError(f"{number} is negative; .sleb128 takes it", argument)
+        assembly.append(encode(number))
 
 
 def _strings(end: bytes, assembly: Assembly, directive: Directive, statement: Statement) -> None:
@@ -113,6 +124,8 @@ _WIDTHS = {
 """Bytes of a datum; .half, .word and .dword are as wide as GNU as has them for BPF."""
 
 STRING_DIRECTIVES: dict[str, Handler] = {
+    ".uleb128": partial(_leb128, unsigned_leb128),
+    ".sleb128": partial(_leb128, signed_leb128),
     ".ascii": partial(_strings, b""),
     ".asciz": partial(_strings, b"\0"),
     ".string": partial(_strings, b"\0"),

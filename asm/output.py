@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from bpfas.asm.debug_sections import add_debug_sections
 from bpfas.asm.expression import ExpressionError, resolve
 from bpfas.asm.fixup import settle_fixups
 from bpfas.asm.symbol import AssemblySymbol, display_name
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 def make_object(assembly: Assembly, name: str) -> ObjectFile:
     """The object file of a finished assembly. Raises BpfasError with all that was found wrong."""
     diagnostics = assembly.diagnostics
+    add_debug_sections(assembly)
+    _let_names_mean_sections(assembly)
     pending = {
         section: settle_fixups(section, assembly.order, diagnostics) for section in assembly.sections.values()
     }
@@ -52,6 +55,14 @@ def make_object(assembly: Assembly, name: str) -> ObjectFile:
             sections[builder].relocations = sections_relocations
     files = [Symbol(file_name, SpecialSection.ABS, st_type=SymbolType.FILE) for file_name in assembly.file_names]
     return ObjectFile(name, assembly.order, list(sections.values()), [*files, *symbols.values()])
+
+
+def _let_names_mean_sections(assembly: Assembly) -> None:
+    """Let names that nothing else defines mean sections, as in `.long .debug_abbrev`."""
+    for name, section in assembly.sections.items():
+        symbol = assembly.symbols.symbols.get(name)
+        if symbol is not None and not symbol.is_defined and not symbol.is_declared:
+            symbol.section, symbol.is_section = section, True
 
 
 def _section(builder: SectionBuilder) -> Section:

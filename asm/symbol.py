@@ -34,6 +34,7 @@ class AssemblySymbol:
     st_type: SymbolType = SymbolType.NOTYPE
     size: Bound = 0
     is_declared: bool = False
+    is_section: bool = False
     defined_at: Span | None = None
 
     @property
@@ -43,8 +44,8 @@ class AssemblySymbol:
 
     @property
     def is_temporary(self) -> bool:
-        """Whether it is a label for the assembler only (`.L…`, a numeric label, `.`)."""
-        return self.name.startswith((LOCAL_PREFIX, "\1"))
+        """Whether it is for the assembler only: `.L…`, a numeric label, `.`, or the name of a section."""
+        return self.is_section or self.name.startswith((LOCAL_PREFIX, "\1"))
 
     @property
     def is_shown_by_name(self) -> bool:

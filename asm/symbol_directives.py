@@ -127,15 +127,6 @@ def _allocate(symbol: AssemblySymbol, size: int, alignment: int, assembly: Assem
     bss.nobits_size = offset + size
 
 
-def _file(assembly: Assembly, directive: Directive, statement: Statement) -> None:
-    # `.file "name"` makes a symbol; `.file 1 "name"` numbers a file for line numbers, which are not made here.
-    match directive.arguments:
-        case [String() as argument]:
-            assembly.file_names.append(assembly.name(argument, statement))
-        case []:
-            raise StatementError(".file needs the file's name in quotes")
-
-
 def _nothing(assembly: Assembly, directive: Directive, statement: Statement) -> None:
     """For directives whose information an object for BPF does not carry."""
 
@@ -170,7 +161,6 @@ SYMBOL_DIRECTIVES: dict[str, Handler] = {
     ".equiv": _equiv,
     ".comm": partial(_common, False),
     ".lcomm": partial(_common, True),
-    ".file": _file,
     ".ident": _nothing,
     ".addrsig": _nothing,
     ".addrsig_sym": _nothing,

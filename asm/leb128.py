@@ -1,0 +1,25 @@
+"""LEB128, the numbers of variable length in DWARF (DWARF 5 §7.6)."""
+
+from __future__ import annotations
+
+
+def unsigned_leb128(number: int) -> bytes:
+    """The bytes of a number that is not negative."""
+    encoded = bytearray()
+    while True:
+        group, number = number & 0x7F, number >> 7
+        if not number:
+            encoded.append(group)
+            return bytes(encoded)
+        encoded.append(group | 0x80)
+
+
+def signed_leb128(number: int) -> bytes:
+    """The bytes of any number."""
+    encoded = bytearray()
+    while True:
+        group, number = number & 0x7F, number >> 7
+        if number == (-1 if group & 0x40 else 0):
+            encoded.append(group)
+            return bytes(encoded)
+        encoded.append(group | 0x80)
