@@ -7,6 +7,7 @@ object is made at the end by `bpfas.asm.output`.
 
 from __future__ import annotations
 
+import dataclasses
 import enum
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,9 +16,11 @@ from bpfas.asm.assembly import Assembly, StatementError
 from bpfas.asm.data_directives import ALIGNMENT_DIRECTIVES, DATA_DIRECTIVES, STRING_DIRECTIVES
 from bpfas.asm.debug_directives import DEBUG_DIRECTIVES
 from bpfas.asm.expression import ExpressionError
+from bpfas.asm.fixup import FixupKind
 from bpfas.asm.instruction import Encoder, OperandError, nearest
 from bpfas.asm.output import make_object
 from bpfas.asm.parser import StatementParser
+from bpfas.asm.relax import jumps_too_far, lengthen
 from bpfas.asm.section_directives import SECTION_DIRECTIVES
 from bpfas.asm.source import blank_comments, statement_places
 from bpfas.asm.statement import Assignment, Directive, InstructionStatement, Omitted, Statement
@@ -58,21 +61,25 @@ DIRECTIVES = {**DATA_DIRECTIVES, **DEBUG_DIRECTIVES, **SECTION_DIRECTIVES, **SYM
 class Options:
     """What the command line can choose.
 
-    `dialect` restricts instructions to one way to write them, `isa` to those of a version.
+    `dialect` restricts instructions to one way to write them, `isa` to those of a version. `relax` says whether
+    jumps that do not reach are lengthened, which takes instructions of v4.
     """
 
     byte_order: ByteOrder = ByteOrder.LITTLE
     dialect: Dialect | None = None
     isa: IsaVersion = IsaVersion.XBPF
     reading: Reading = Reading.BEST
+    relax: bool = True
 
 
 class Assembler:
     """Carries out statements on an assembly."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, long_jumps: frozenset[int] = frozenset()) -> None:
+        """`long_jumps` are the numbers of the jumps to be lengthened, if `options` let any be."""
         self.options = options
-        self.assembly = Assembly(options.byte_order)
+        may_lengthen = options.relax and options.isa >= IsaVersion.V4
+        self.assembly = Assembly(options.byte_order, long_jumps=long_jumps if may_lengthen else None)
         self.parser = StatementParser(plainly=options.reading is Reading.PLAIN)
 
     def read(self, source: Source) -> None:
@@ -139,6 +146,13 @@ class Assembler:
     def _instruction(self, body: InstructionStatement, statement: Statement) -> None:
         assembly = self.assembly
         data, fixups = self.encoder.encode(statement, body)
+        if fixups and fixups[0].kind is FixupKind.JUMP16 and assembly.long_jumps is not None:
+            number = assembly.jump_count
+            assembly.jump_count += 1
+            if number in assembly.long_jumps:
+                data, fixups[0] = lengthen(data, fixups[0], assembly.order)
+            else:
+                fixups[0] = dataclasses.replace(fixups[0], jump=number)
         assembly.append_code(data)
         assembly.section.fixups.extend(fixups)
 
@@ -159,10 +173,15 @@ def assemble_sources(sources: Sequence[Source], name: str, options: Options) -> 
 
     Raises BpfasError with all that is wrong with them.
     """
-    assembler = Assembler(options)
-    for source in sources:
-        assembler.read(source)
-    return make_object(assembler.assembly, name)
+    long_jumps: frozenset[int] = frozenset()
+    while True:
+        assembler = Assembler(options, long_jumps)
+        for source in sources:
+            assembler.read(source)
+        too_far = jumps_too_far(assembler.assembly)
+        if not too_far:
+            return make_object(assembler.assembly, name)
+        long_jumps |= too_far
 
 
 def assemble(

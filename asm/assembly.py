@@ -50,7 +50,11 @@ class StatementError(ValueError):
 
 @dataclass(slots=True)
 class Assembly:
-    """What the statements so far have made."""
+    """What the statements so far have made.
+
+    `long_jumps` are the numbers of the jumps to be lengthened, in the order of the statements; None where no jump
+    may be.
+    """
 
     order: ByteOrder = ByteOrder.LITTLE
     diagnostics: Diagnostics = field(default_factory=Diagnostics)
@@ -60,6 +64,8 @@ class Assembly:
     section_stack: list[tuple[SectionBuilder, SectionBuilder | None]] = field(default_factory=list)
     previous: SectionBuilder | None = None
     file_names: list[str] = field(default_factory=list)
+    long_jumps: frozenset[int] | None = frozenset()
+    jump_count: int = 0
     debug: DebugInformation = field(default_factory=DebugInformation)
 
     def __post_init__(self) -> None:

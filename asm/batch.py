@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bpfas.asm.batch_shape import GUARD_BITS, BatchTemplate, NameText, learn
-from bpfas.asm.fixup import Fixup
+from bpfas.asm.fixup import Fixup, FixupKind
 from bpfas.asm.statement import Node, Statement
 from bpfas.diag import Source, Span
 from bpfas.elf.constants import ByteOrder, SectionType
@@ -456,9 +456,15 @@ class _Walk:
             symbol = self.assembly.symbols.numeric(name, is_forward=use.local.is_forward)
         if symbol is None or symbol.expression is not None:
             return False
+        jump = None
+        if use.kind is FixupKind.JUMP16 and self.assembly.long_jumps is not None:
+            jump = self.assembly.jump_count
+            if jump in self.assembly.long_jumps:
+                return False
+            self.assembly.jump_count += 1
         origin = LineOrigin(
             self.reader, self.offset + self.starts[index], self.offset + self.ends[index], template
         )
-        fixup = Fixup(use.kind, self.places[index] + self.shift, symbol, origin, use.node)
+        fixup = Fixup(use.kind, self.places[index] + self.shift, symbol, origin, use.node, jump)
         self.assembly.section.fixups.append(fixup)
         return True

@@ -58,6 +58,13 @@ def _parser() -> argparse.ArgumentParser:
         default=IsaVersion.XBPF.spelling,
         help="refuse instructions that came with a later version (default: xbpf, all)",
     )
+    parser.add_argument(
+        "-mno-relax",
+        "--mno-relax",
+        dest="relax",
+        action="store_false",
+        help="do not lengthen jumps that do not reach",
+    )
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     return parser
 
@@ -68,6 +75,7 @@ def _command(arguments: Sequence[str]) -> int:
         given.order,
         Dialect(given.mdialect) if given.mdialect else None,
         IsaVersion[given.misa_spec.upper()],
+        relax=given.relax,
     )
     sources = _read_sources(given.sources or [STANDARD_STREAM])
     write_output(given.output, write_object(assemble_sources(sources, given.output, options)))

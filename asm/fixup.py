@@ -79,13 +79,17 @@ class Origin(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Fixup:
-    """A field at `offset` (bytes; of the instruction or datum) that will hold `value`."""
+    """A field at `offset` (bytes; of the instruction or datum) that will hold `value`.
+
+    `jump` is the number of a jump that `bpfas.asm.relax` may lengthen.
+    """
 
     kind: FixupKind
     offset: int
     value: Bound
     origin: Origin
     node: Node | None
+    jump: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
