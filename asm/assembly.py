@@ -135,11 +135,15 @@ class Assembly:
 
     def append_code(self, data: bytes) -> None:
         """Put instructions at the end of the current section; the first has the source location that waits."""
+        self.place_location()
+        self.append(data)
+
+    def place_location(self) -> None:
+        """Let the source location that waits, if one does, be that of the end of the current section."""
         debug = self.debug
         if debug.location is not None:
             debug.lines.rows.setdefault(self.section, []).append((self.section.size, debug.location))
             debug.location = None
-        self.append(data)
 
     def append_fill(self, count: int, unit: bytes, node: Node | None = None) -> None:
         """Put `unit` `count` times at the end of the current section."""

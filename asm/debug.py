@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class DebugInformation:
     """Line table and procedures so far.
 
-    `location` is what the last `.loc` said, until an instruction takes it; `flags` are those that go on to the
+    `location` is what the last `.loc` said, until an instruction or the next `.loc` comes; `flags` are those that go on to the
     next `.loc`. `open_procedure` is the section and the offset of a `.cfi_startproc` that waits for its end.
     """
 

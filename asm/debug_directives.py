@@ -111,6 +111,7 @@ def _loc(assembly: Assembly, directive: Directive, statement: Statement) -> None
         else:
             known = ", ".join([*_FLAGS, *_NUMBERED])
             raise StatementError(f".loc does not know `{name}`; it knows {known}", word)
+    assembly.place_location()
     debug.location, debug.flags = location, location.flags & LineFlag.IS_STMT
     debug.first_statement = debug.first_statement or statement
 

@@ -45,12 +45,12 @@ def sections(obj: ObjectFile) -> dict[str, object]:
 
 @pytest.mark.peer
 @pytest.mark.parametrize("order", ByteOrder)
-@pytest.mark.parametrize("level", ["-O0", "-O2"])
+@pytest.mark.parametrize("level", ["-O0", "-O2", "-O2 -g"])
 @pytest.mark.parametrize(("program", "version"), CASES, ids=[f"{path.stem}-{version}" for path, version in CASES])
 def test_clang(program: Path, version: str, level: str, order: ByteOrder, tmp_path: Path) -> None:
     target = f"--target=bpf{'el' if order is ByteOrder.LITTLE else 'eb'}"
     source, expected = tmp_path / "prog.s", tmp_path / "prog.o"
-    Peer.CLANG.run(target, f"-mcpu={version}", level, "-w", "-S", program, "-o", source)
+    Peer.CLANG.run(target, f"-mcpu={version}", *level.split(), "-w", "-S", program, "-o", source)
     found = ours(source.read_text(), order)
     # clang prints the move that zero-extends with the wide register's name, and cannot read that itself.
     source.write_text(re.sub(r"^(\t+)r(\d+ = w\d+)$", r"\1w\2", source.read_text(), flags=re.MULTILINE))

@@ -80,6 +80,8 @@ CONTENTS = [
     (".long 1; .balignl 8, 0x01020304", "0100000004030201"),
     (".balign 0; .byte 1", "01"),
     ("BYTE: .BYTE 1", "01"),
+    (".uleb128 0, 127, 128, 300", "007f8001ac02"),
+    (".sleb128 0, -1, 63, 64, -64, -65, -300", "007f3fc00040bf7fd47d"),
     (".set v, 5; .byte v; .set v, v + 1; .byte v", "0506"),
     (".equ v, 5; .byte v", "05"),
     (".equiv v, 5; .byte v", "05"),
@@ -200,7 +202,7 @@ def test_symbol(statements: str, expected: dict[str, object]) -> None:
     assert {name: getattr(symbol, name) for name in expected} == expected
 
 
-@pytest.mark.parametrize("statement", ['.ident "x"', ".addrsig", ".addrsig_sym x", '.file 1 "a" "b"'])
+@pytest.mark.parametrize("statement", ['.ident "x"', ".addrsig", ".addrsig_sym x"])
 def test_directives_that_leave_nothing(statement: str) -> None:
     obj = assemble(f"{statement}\n")
     assert (obj.sections, obj.symbols) == ([], [])
@@ -259,7 +261,19 @@ WRONG = [
     (".comm x, 1, 3", "size 1 with alignment 3 is not possible"),
     (".comm x, -1", "size -1 with alignment 1 is not possible"),
     (".comm x, 1; x: exit", "symbol `x` is already defined"),
-    (".file", ".file needs the file's name in quotes"),
+    (".file", '.file is written .file "name" or .file number ["directory"] "name" [md5 0x…]'),
+    ('.file 1 "a"; .file 1 "b"', "file 1 is `a` already"),
+    ('.file 1 "a" sha 5', "after the file's name there can only be `md5 0x…`"),
+    (".loc 1 2", "there is no .file 1 before this"),
+    ('.file 1 "a"; .loc 1', ".loc needs a file's number and a line"),
+    ('.file 1 "a"; .loc 1 2 3 bogus', ".loc does not know `bogus`; it knows basic_block"),
+    ('.file 1 "a"; .loc 1 2 3 is_stmt', "`is_stmt` needs a number"),
+    (".cfi_sections .bogus", "`.bogus` is neither .debug_frame nor .eh_frame"),
+    (".cfi_endproc", ".cfi_endproc without a .cfi_startproc"),
+    (".cfi_startproc; .cfi_startproc", ".cfi_startproc before the .cfi_endproc of the last one"),
+    (".cfi_startproc; .data; .cfi_endproc", ".cfi_startproc was in section `.text`, not in `.data`"),
+    (".uleb128 -1", "-1 is negative; .sleb128 takes it"),
+    (".uleb128 x", "the value must be a number that is known here"),
     (".section", ".section needs the section's name"),
     (".section x, 5", 'the flags are a string, such as "aw"'),
     ('.section x,"aq"', "section flag `q` is unknown"),
