@@ -87,6 +87,7 @@ CONTENTS = [
     (".equiv v, 5; .byte v", "05"),
     ("v = 5; .byte v", "05"),
     (".byte v; v = 5", "05"),
+    (".byte 'a'; .byte 'b' # c", "6162"),
     (".byte 'a, 'b', '\\n', ';', '#'", "61620a3b23"),
 ]
 
@@ -206,6 +207,14 @@ def test_symbol(statements: str, expected: dict[str, object]) -> None:
 def test_directives_that_leave_nothing(statement: str) -> None:
     obj = assemble(f"{statement}\n")
     assert (obj.sections, obj.symbols) == ([], [])
+
+
+@pytest.mark.parametrize("use", [".quad .Lhere", ".set here, .Lhere"])
+def test_an_empty_section_is_made_when_something_names_a_place_in_it(use: str) -> None:
+    obj = assemble(f".bss\n.Lhere:\n.data\n{use}\n")
+    section = obj.section(".bss")
+    assert section
+    assert [symbol.section for symbol in obj.symbols] == [section]
 
 
 @pytest.mark.parametrize("name", [".L1", ".Ltmp"])
