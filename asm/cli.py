@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from bpfas import __version__
 from bpfas.asm.assembler import Options, assemble_sources
-from bpfas.cli import STANDARD_STREAM, read_input, run, write_output
+from bpfas.cli import STANDARD_STREAM, ArgumentParser, read_input, refuse_to_overwrite, run, write_output
 from bpfas.diag import BpfasError, Diagnostics, Source
 from bpfas.elf.constants import ByteOrder
 from bpfas.elf.writer import write_object
@@ -30,7 +30,7 @@ Both ways to write an instruction may be mixed: `add %r1, 5` and `r1 += 5`.
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog=PROGRAM,
         description="Assemble BPF: GNU as's dialect and pseudo-C to an ELF object file.",
         epilog=_EXAMPLES,
@@ -77,6 +77,7 @@ def _command(arguments: Sequence[str]) -> int:
         IsaVersion[given.misa_spec.upper()],
         relax=given.relax,
     )
+    refuse_to_overwrite(given.output, given.sources)
     sources = _read_sources(given.sources or [STANDARD_STREAM])
     write_output(given.output, write_object(assemble_sources(sources, given.output, options)))
     return 0
@@ -97,14 +98,13 @@ def _read_sources(paths: Sequence[str]) -> list[Source]:
 
 def _read_source(path: str) -> Source:
     # Bytes that are no UTF-8 may stand in comments and strings; anywhere else they are an error with a place.
-    text = read_input(path).decode("utf-8-sig", "surrogateescape")
-    return Source("<stdin>" if path == STANDARD_STREAM else path, text)
+    data = read_input(path)
+    name = "<stdin>" if path == STANDARD_STREAM else path
+    if data.startswith(b"\x7fELF"):
+        raise BpfasError.of("is an object, not a source; bpf-ld links objects, bpf-objdump -d shows them", name)
+    return Source(name, data.decode("utf-8-sig", "surrogateescape"))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run bpf-as and give its exit status: 0, or 1 when an input is at fault."""
     return run(PROGRAM, _command, arguments)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

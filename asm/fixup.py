@@ -132,6 +132,8 @@ def _settle(fixup: Fixup, section: SectionBuilder, order: ByteOrder) -> PendingR
         if symbol.is_temporary:
             raise FixupError(f"label `{display_name(symbol)}` is not defined")
         if fixup.kind is FixupKind.CALL and not symbol.is_declared and (helper := HELPERS.get(symbol.name)):
+            if value.constant:
+                raise FixupError(f"`{symbol.name}` is a kernel helper, which has no address to add to")
             _call_by_number(section, fixup.offset, helper.number, order)
             return None
     if (

@@ -144,10 +144,10 @@ class Encoder:
         if self.dialect is not None and self.dialect not in candidate.dialects:
             raise OperandError(f"-mdialect={self.dialect.value} excludes this way to write the instruction")
         if candidate.row.isa > self.isa:
-            raise OperandError(
-                f"`{candidate.row.name}` came with ISA {candidate.row.isa.spelling}; "
-                f"-misa-spec={self.isa.spelling} excludes it"
-            )
+            isa = candidate.row.isa
+            since = "after ISA v4" if isa is IsaVersion.LATEST else f"with ISA {isa.spelling}"
+            text = _shown(candidate.row.normal or candidate.row.pseudoc)
+            raise OperandError(f"{text} came {since}; -misa-spec={self.isa.spelling} excludes it")
 
     def _bind(self, node: Node, statement: Statement) -> Bound:
         match node:
@@ -255,8 +255,16 @@ def _why_no_row(body: InstructionStatement) -> str:
         forms = dict.fromkeys(_shown(row.normal) for row in MNEMONICS[body.mnemonic])
         return f"`{body.mnemonic}` does not take these operands; it is written {' or '.join(forms)}"
     if body.mnemonic in RESERVED_WORDS or not body.mnemonic[0].islower() or not body.mnemonic.isidentifier():
-        return "no instruction has this form"
+        return _why_no_pseudoc(body.form)
     return f"unknown instruction `{body.mnemonic}`{nearest(body.mnemonic, MNEMONICS)}"
+
+
+def _why_no_pseudoc(form: str) -> str:
+    """What is wrong with pseudo-C that no row has: where another width of register is needed, or in general."""
+    for other in (form.replace("W", "R"), form.replace("R", "W"), form.replace("R=", "W=", 1)):
+        if other != form and other in CANDIDATES:
+            return f"a register has the wrong width; the instruction is {_shown(CANDIDATES[other][0].row.pseudoc)}"
+    return "there is no instruction of this form; docs/instructions.md lists all"
 
 
 def _shown(template: str) -> str:
@@ -266,6 +274,8 @@ def _shown(template: str) -> str:
         .replace("{src}{off}", "src+off")
         .replace("{map}", "%map(name)")
         .replace("{pcrel}", "+offset")
+        .replace("{wdst}", "w_dst")
+        .replace("{wsrc}", "w_src")
     )
     return f"`{text.replace('{', '').replace('}', '')}`"
 

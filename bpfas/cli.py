@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import os
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from bpfas.diag import BpfasError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 STANDARD_STREAM = "-"
 """The path that means standard input or standard output."""
@@ -40,8 +41,26 @@ def write_output(path: str, contents: bytes) -> None:
             Path(path).write_bytes(contents)
         else:
             _replace_file(os.path.realpath(path), contents)
+    except BrokenPipeError:
+        raise  # `run` knows what to do when nobody reads any more
     except OSError as error:
         raise BpfasError.of(f"cannot write {path}: {error.strerror}") from error
+
+
+def refuse_to_overwrite(output: str, inputs: Iterable[str]) -> None:
+    """Raise BpfasError if the file `output` is one of `inputs`, which would be lost."""
+    for path in inputs:
+        are_files = STANDARD_STREAM not in (output, path) and os.path.isfile(output) and os.path.isfile(path)
+        if are_files and os.path.samefile(output, path):
+            raise BpfasError.of(f"the output {output} is also an input; it would be overwritten")
+
+
+class ArgumentParser(argparse.ArgumentParser):
+    """Reports what is wrong with the arguments as all other errors are reported."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise BpfasError."""
+        raise BpfasError.of(f"{message}; try {self.prog} --help")
 
 
 def _replace_file(path: str, contents: bytes) -> None:
@@ -70,15 +89,24 @@ def run(program: str, command: Callable[[Sequence[str]], int], arguments: Sequen
     place carries the program's name, as those of GNU's tools do.
     """
     try:
-        return command(sys.argv[1:] if arguments is None else arguments)
+        status = command(sys.argv[1:] if arguments is None else arguments)
+        sys.stdout.flush()
+        return status
     except BpfasError as error:
         for diagnostic in error.diagnostics:
             print(diagnostic.render() if diagnostic.at else f"{program}: {diagnostic.render()}", file=sys.stderr)
     except BrokenPipeError:
-        # Whoever read our output has gone; the flush at exit must not say so again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_standard_output()  # whoever read it has gone
+    except OSError as error:
+        print(f"{program}: error: cannot write the output: {error.strerror}", file=sys.stderr)
+        _discard_standard_output()
     except KeyboardInterrupt:
         return 130
     except RecursionError:
         print(f"{program}: error: the input is nested too deeply", file=sys.stderr)
     return 1
+
+
+def _discard_standard_output() -> None:
+    """Let what is left in the buffer go nowhere, so that the flush at exit has nothing to say."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from bpfas import __version__
-from bpfas.cli import STANDARD_STREAM, read_input, run, write_output
+from bpfas.cli import STANDARD_STREAM, ArgumentParser, read_input, refuse_to_overwrite, run, write_output
 from bpfas.diag import BpfasError, Diagnostics
 from bpfas.elf.constants import ByteOrder
 from bpfas.elf.reader import read_object
@@ -32,15 +32,8 @@ examples:
 """
 
 
-class _Parser(argparse.ArgumentParser):
-    """Reports what is wrong with the arguments as all other errors are."""
-
-    def error(self, message: str) -> NoReturn:
-        raise BpfasError.of(f"{message}; try {PROGRAM} --help")
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = ArgumentParser(
         prog=PROGRAM,
         usage="%(prog)s [options] file...",
         description="Link BPF objects into one.",
@@ -100,6 +93,7 @@ def _link_files(argv: Sequence[str]) -> int:
         allow_undefined=unresolved == "ignore-all",
         allow_multiple_definition=arguments.allow_multiple_definition or arguments.z == "muldefs",
     )
+    refuse_to_overwrite(arguments.output, arguments.files)
     objects = _read_objects(arguments.files, arguments.order)
     diagnostics = Diagnostics()
     output = link(objects, arguments.output, options, diagnostics)
@@ -128,7 +122,3 @@ def _read_objects(paths: Sequence[str], order: ByteOrder | None) -> list[ObjectF
         objects.append(obj)
     diagnostics.raise_if_errors()
     return objects
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -12,7 +12,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from bpfas import __version__
-from bpfas.cli import STANDARD_STREAM, read_input, run, write_output
+from bpfas.cli import STANDARD_STREAM, ArgumentParser, read_input, run, write_output
 from bpfas.diag import BpfasError
 from bpfas.elf.reader import read_object
 from bpfas.loader import report
@@ -33,7 +33,7 @@ Load BPF objects into the running kernel.
   bpf-load [load] OBJ           load, report programs and maps, unload
   bpf-load run OBJ [PROGRAM]    load, run a program on a packet, unload
 
-An OBJ of - is standard input. Exit status: 0 done, 1 refused, 2 usage.
+An OBJ of - is standard input. Exit status: 0 done, 1 not.
 """
 _EXAMPLES = """\
 examples:
@@ -57,16 +57,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _command(arguments: Sequence[str]) -> int:
-    parser = _parser()
-    is_explicit = bool(arguments) and arguments[0] in (*_COMMANDS, "-h", "--help", "--version")
-    options = parser.parse_args(arguments if is_explicit else ["load", *arguments])
-    command: Callable[[argparse.Namespace], None] = _COMMANDS[options.command]
-    command(options)
+    name, rest = ("load", arguments)
+    if arguments and arguments[0] in _COMMANDS:
+        name, *rest = arguments
+    elif not arguments or arguments[0] in ("-h", "--help", "--version"):
+        _general_parser().parse_args(arguments or ["--help"])
+    command, parser = _COMMANDS[name]
+    command(parser().parse_intermixed_args(rest))
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _general_parser() -> argparse.ArgumentParser:
+    parser = ArgumentParser(
         prog=_PROGRAM,
         usage="bpf-load [COMMAND] OBJ [OPTION...]",
         description=_DESCRIPTION,
@@ -75,22 +77,33 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"bpf-load (bpf-as) {__version__}")
-    commands = parser.add_subparsers(
-        dest="command", prog=_PROGRAM, required=True, metavar="COMMAND", help=argparse.SUPPRESS
+    return parser
+
+
+def _command_parser(name: str, description: str) -> argparse.ArgumentParser:
+    parser = ArgumentParser(
+        prog=f"{_PROGRAM} {name}",
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
-    load = commands.add_parser("load", description="Load OBJ, report its programs and maps, unload.")
-    run_ = commands.add_parser(
-        "run", description=_RUN_DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    for command in (load, run_):
-        command.add_argument("object", metavar="OBJ", help="the object file")
-        command.add_argument("--json", action="store_true", help="report as JSON")
-    run_.add_argument("program", metavar="PROGRAM", nargs="?", help="the program's name")
-    run_.add_argument("--data-in", metavar="FILE", help="the packet")
-    run_.add_argument("--data-out", metavar="FILE", help="where to write the packet that comes out")
-    run_.add_argument("--ctx-in", metavar="FILE", help="the context")
-    run_.add_argument("--repeat", metavar="N", type=_positive, default=1, help="run it N times (default: 1)")
-    run_.add_argument("--dump-maps", action="store_true", help="print what the maps hold afterwards")
+    parser.add_argument("object", metavar="OBJ", help="the object file")
+    parser.add_argument("--json", action="store_true", help="report as JSON")
+    return parser
+
+
+def _load_parser() -> argparse.ArgumentParser:
+    return _command_parser("load", "Load OBJ, report its programs and maps, unload.")
+
+
+def _run_parser() -> argparse.ArgumentParser:
+    parser = _command_parser("run", _RUN_DESCRIPTION)
+    parser.add_argument("program", metavar="PROGRAM", nargs="?", help="the program's name")
+    parser.add_argument("--data-in", metavar="FILE", help="the packet")
+    parser.add_argument("--data-out", metavar="FILE", help="where to write the packet that comes out")
+    parser.add_argument("--ctx-in", metavar="FILE", help="the context")
+    parser.add_argument("--repeat", metavar="N", type=_positive, default=1, help="run it N times (default: 1)")
+    parser.add_argument("--dump-maps", action="store_true", help="print what the maps hold afterwards")
     return parser
 
 
@@ -158,14 +171,14 @@ def _read_bytes(source: str | None) -> bytes:
     try:
         return bytes.fromhex(source.removeprefix(_HEX_PREFIX))
     except ValueError as error:
-        raise BpfasError.of(f"'{source}' is not hexadecimal: {error}") from error
+        raise BpfasError.of(f"'{source}' is not hexadecimal: hex: takes pairs of digits 0-9 and a-f") from error
 
 
 def _print_json(value: object) -> None:
     print(json.dumps(value, indent=2))
 
 
-_COMMANDS: dict[str, Callable[[argparse.Namespace], None]] = {"load": _load, "run": _run}
-
-if __name__ == "__main__":
-    sys.exit(main())
+_COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], None], Callable[[], argparse.ArgumentParser]]] = {
+    "load": (_load, _load_parser),
+    "run": (_run, _run_parser),
+}

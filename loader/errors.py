@@ -11,7 +11,7 @@ import os
 from typing import TYPE_CHECKING
 
 from bpfas.diag import BpfasError, Diagnostic, Severity
-from bpfas.loader.privilege import Explanation, explain_eperm, read_situation
+from bpfas.loader.privilege import Capability, Explanation, Situation, explain_eperm, read_situation
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -120,9 +120,7 @@ class VerifierError(LoadError):
 
     def __init__(self, subject: str, number: int, log: str) -> None:
         self.log = log
-        explanation = Explanation(
-            _verdict(log), "the log tells the path to the instruction at fault and the registers' contents there"
-        )
+        explanation = Explanation(_verdict(log), _remedy(log, read_situation()))
         super().__init__(Step.LOAD_PROGRAM, subject, number, explanation, log.rstrip("\n"))
 
 
@@ -131,6 +129,27 @@ def _verdict(log: str) -> str:
     lines = [line.strip() for line in log.splitlines()]
     said = [line for line in lines if line and not line.startswith(_STATISTICS)]
     return f"the verifier says: {said[-1]}" if said else "the verifier refused it"
+
+
+_REMEDIES = (
+    (
+        "cannot call GPL-restricted function from non-GPL compatible program",
+        'give the object a section `license` that says GPL: .section license,"aw",@progbits; .asciz "GPL"',
+    ),
+)
+"""What is to be done about some of the verifier's words."""
+
+
+def _remedy(log: str, situation: Situation) -> str:
+    for words, remedy in _REMEDIES:
+        if words in log:
+            return remedy
+    remedy = "the log tells the path to the instruction at fault and the registers' contents there"
+    if situation.lacks(Capability.CAP_PERFMON):
+        remedy += (
+            "; this process lacks CAP_PERFMON, with which the verifier permits more (pointer arithmetic, say)"
+        )
+    return remedy
 
 
 _STATISTICS = ("processed ", "verification time ", "stack depth ")

@@ -1,8 +1,8 @@
 """The maps of an object: definitions in `maps` sections, and the array maps that hold global data.
 
 A definition in a `maps` section is four or five 32-bit words, type, key size, value size, max entries and
-(if there) flags, at a symbol that gives the map its name. All definitions of a section have the same length,
-which is found from its symbols; words behind the fifth must be zero. Definitions written as BTF are not read
+(if there) flags, at a symbol that gives the map its name. A definition ends where the next symbol stands; words
+behind the fifth must be zero. Definitions written as BTF are not read
 here. Source: the section's use by libbpf before 1.0; loader.md's naming rules for data maps as in libbpf 1.8.
 """
 
@@ -27,10 +27,7 @@ _WORD = 4
 _REQUIRED_WORDS = 4
 _DEFINED_WORDS = 5
 _LARGEST_VALUE = (1 << 32) - 1
-_DEFINITION_FORM = (
-    "a definition is four or five 32-bit words: type, key size, value size, max entries[, flags], all of a "
-    "section with the same number of words"
-)
+_DEFINITION_FORM = "a definition is four or five 32-bit words: type, key size, value size, max entries[, flags]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +95,6 @@ def _read_definitions(obj: ObjectFile, section: Section, diagnostics: Diagnostic
         message = f"section '{section.name}' holds {size} bytes, but no symbol names a map in it"
         diagnostics.error(message, place(obj, section, 0), ("put a label in front of each definition",))
         return {}
-    length, rest = divmod(size, len(names))
-    if rest or length % _WORD or length < _REQUIRED_WORDS * _WORD or set(names) != set(range(0, size, length)):
-        listed = ", ".join(f"{name} at {offset}" for offset, name in sorted(names.items()))
-        message = f"{size} bytes of section '{section.name}' are no {len(names)} map definitions ({listed})"
-        diagnostics.error(message, place(obj, section, 0), (_DEFINITION_FORM,))
-        return {}
     if section.sh_type == SectionType.NOBITS:
         diagnostics.error(
             f"section '{section.name}' has no contents (NOBITS)",
@@ -112,7 +103,16 @@ def _read_definitions(obj: ObjectFile, section: Section, diagnostics: Diagnostic
         )
         return {}
     definitions: dict[int, MapSpec] = {}
-    for offset, name in sorted(names.items()):
+    starts = sorted(names)
+    if starts[0]:
+        message = f"the first {starts[0]} bytes of section '{section.name}' belong to no map"
+        diagnostics.error(message, place(obj, section, 0), ("put a label in front of each definition",))
+    for offset, end in zip(starts, [*starts[1:], size], strict=True):
+        name, length = names[offset], end - offset
+        if length % _WORD or length < _REQUIRED_WORDS * _WORD:
+            message = f"map definition '{name}' has {length} bytes"
+            diagnostics.error(message, place(obj, section, offset), (_DEFINITION_FORM,))
+            continue
         words = struct.unpack_from(f"{obj.byte_order.value}{length // _WORD}I", section.data, offset)
         if any(words[_DEFINED_WORDS:]):
             diagnostics.error(

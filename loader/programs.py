@@ -173,5 +173,6 @@ def _invalid_input(program_type: ProgramType, takes: _Input, data_in: bytes, con
         )
     return Explanation(
         f"the kernel does not take this packet of {len(data_in)} bytes for a program of type {kind}",
-        "before Linux 5.18 a packet must fit in a page, with headroom",
+        "a packet whose EtherType says IPv4 or IPv6 needs that header whole (34 or 54 bytes in all), and kernels "
+        "limit the length to a page less headroom, except for XDP programs with frags",
     )

@@ -7,7 +7,7 @@ import json
 from typing import TYPE_CHECKING
 
 from bpfas import __version__
-from bpfas.cli import STANDARD_STREAM, read_input, run, write_output
+from bpfas.cli import STANDARD_STREAM, ArgumentParser, read_input, run, write_output
 from bpfas.diag import BpfasError, Diagnostic
 from bpfas.elf.reader import read_object
 from bpfas.isa import Dialect
@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog="bpf-objdump",
         description="Show what a BPF object file holds. With -d or -D, all of the output is assembler source.",
         epilog=_EXAMPLES,

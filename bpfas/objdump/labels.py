@@ -103,6 +103,8 @@ class Labels:
         A section's symbol is written as a local label in the section. `temporary` asks for one that is no symbol
         of the object (True), or for one that is (False); if the section has none, the text adds one at its start.
         """
+        if symbol.st_type is SymbolType.FILE:
+            return str(symbol.st_value + addend)  # no source can name it; its value is a number
         if symbol.st_type is not SymbolType.SECTION:
             return self._names[symbol] + (f"{addend:+d}" if addend else "")
         section = symbol.section
