@@ -153,7 +153,7 @@ class Assembler:
                 data, fixups[0] = lengthen(data, fixups[0], assembly.order)
             else:
                 fixups[0] = dataclasses.replace(fixups[0], jump=number)
-        assembly.append_code(data)
+        assembly.append(data)
         assembly.section.fixups.extend(fixups)
 
     def _directive(self, directive: Directive, statement: Statement) -> None:

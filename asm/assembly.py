@@ -124,7 +124,14 @@ class Assembly:
     # Contents
 
     def append(self, data: bytes) -> None:
-        """Put bytes at the end of the current section. Raises StatementError where they cannot be."""
+        """Put instructions or data at the end of the current section; the source location that waits is theirs.
+
+        Raises StatementError where they cannot be.
+        """
+        self.place_location()
+        self._put(data)
+
+    def _put(self, data: bytes) -> None:
         section = self.section
         if section.sh_type == SectionType.NOBITS:
             if any(data):
@@ -133,17 +140,15 @@ class Assembly:
         else:
             section.data += data
 
-    def append_code(self, data: bytes) -> None:
-        """Put instructions at the end of the current section; the first has the source location that waits."""
-        self.place_location()
-        self.append(data)
-
     def place_location(self) -> None:
-        """Let the source location that waits, if one does, be that of the end of the current section."""
+        """Let the source location that waits, if one does, be that of the end of the current section.
+
+        Line tables speak of code only.
+        """
         debug = self.debug
-        if debug.location is not None:
+        if debug.location is not None and self.section.is_code:
             debug.lines.rows.setdefault(self.section, []).append((self.section.size, debug.location))
-            debug.location = None
+        debug.location = None
 
     def append_fill(self, count: int, unit: bytes, node: Node | None = None) -> None:
         """Put `unit` `count` times at the end of the current section."""
@@ -159,7 +164,7 @@ class Assembly:
                 f"section `{section.name}` would get {size} more bytes; it may have {SECTION_LIMIT}",
                 node,
             )
-        self.append(unit * count)
+        self._put(unit * count)
 
     def append_number(self, expression: Expression, width: int, statement: Statement) -> None:
         """Put the value of `expression` in `width` bytes at the end of the current section."""

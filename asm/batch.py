@@ -416,7 +416,7 @@ class _Walk:
 
     def _flush(self, place: int) -> None:
         if place > self.done:
-            self.assembly.append_code(self.data[self.done : place])
+            self.assembly.append(self.data[self.done : place])
         self.done = place
 
     def _name(self, name: NameText, index: int) -> str:

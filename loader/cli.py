@@ -60,8 +60,8 @@ def _command(arguments: Sequence[str]) -> int:
     name, rest = ("load", arguments)
     if arguments and arguments[0] in _COMMANDS:
         name, *rest = arguments
-    elif not arguments or arguments[0] in ("-h", "--help", "--version"):
-        _general_parser().parse_args(arguments or ["--help"])
+    elif arguments and arguments[0] in ("-h", "--help", "--version"):
+        _general_parser().parse_args(arguments)
     command, parser = _COMMANDS[name]
     command(parser().parse_intermixed_args(rest))
     return 0

@@ -112,15 +112,13 @@ def test_a_version_of_the_instruction_set_can_be_demanded(statement: str, least:
     ids=["dialect", "isa", "other", "both"],
 )
 def test_a_wrong_option_is_refused(option: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as exit_:
-        main([*option.split(), "a.s"])
-    assert exit_.value.code not in (0, None)
+    assert main([*option.split(), "a.s"]) == 1
     assert option.split()[-1].partition("=")[0] in capsys.readouterr().err
     assert not Path("a.out").exists()
 
 
 def run_as_process(*arguments: str, stdin: bytes) -> subprocess.CompletedProcess[bytes]:
-    command = [sys.executable, "-m", "bpfas.asm.cli", *arguments]
+    command = [sys.executable, "-m", "bpfas.asm", *arguments]
     return subprocess.run(command, input=stdin, capture_output=True, check=False)
 
 

@@ -29,7 +29,7 @@ def load_without(capabilities: list[Capability]) -> tuple[int, str]:
         for capability in capabilities:
             ctypes.CDLL(None).prctl(PR_CAPBSET_DROP, int(capability), 0, 0, 0)
 
-    command = [sys.executable, "-m", "bpfas.loader.cli", "-"]
+    command = [sys.executable, "-m", "bpfas.loader", "-"]
     source = write_object(obj(*parts))
     done = subprocess.run(command, input=source, capture_output=True, check=False, cwd=ROOT, preexec_fn=drop)
     return done.returncode, done.stderr.decode()

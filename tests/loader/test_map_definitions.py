@@ -71,13 +71,28 @@ def test_further_words_that_are_not_zero_are_an_error() -> None:
 
 
 @pytest.mark.parametrize(
-    ("count", "offsets"), [(3, (0,)), (8, (0, 12)), (9, (0, 16)), (8, (4, 16)), (12, (0, 16, 36))]
+    ("count", "offsets", "message"),
+    [
+        (3, (0,), "app.o:(maps+0x0): error: map definition 'm0' has 12 bytes"),
+        (8, (0, 12), "app.o:(maps+0x0): error: map definition 'm0' has 12 bytes"),
+        (8, (4, 16), "app.o:(maps+0x0): error: the first 4 bytes of section 'maps' belong to no map"),
+        (12, (0, 16, 36), "app.o:(maps+0x24): error: map definition 'm36' has 12 bytes"),
+    ],
 )
-def test_definitions_of_other_lengths_are_an_error(count: int, offsets: tuple[int, ...]) -> None:
+def test_definitions_of_other_lengths_are_an_error(count: int, offsets: tuple[int, ...], message: str) -> None:
     maps = data("maps", words(*[1] * count))
     errors = image_errors(maps, *(variable(f"m{offset}", maps, offset) for offset in offsets))
-    assert f"{4 * count} bytes of section 'maps' are no {len(offsets)} map definitions (m" in errors
-    assert "four or five 32-bit words" in errors
+    assert message in errors
+
+
+def test_definitions_of_four_and_of_five_words_stand_side_by_side() -> None:
+    maps = data("maps", words(1, 4, 8, 16, 1) + words(2, 4, 8, 5) + words(1, 4, 8, 3, 1))
+    image = build_image(
+        obj(maps, *(variable(f"m{offset}", maps, offset) for offset in (0, 20, 36))),
+    )
+    assert [(spec.map_type, spec.max_entries, spec.map_flags) for spec in image.maps.values()] == [
+        *((1, 16, 1), (2, 5, 0), (1, 3, 1)),
+    ]
 
 
 def test_definitions_without_a_symbol_are_an_error() -> None:
