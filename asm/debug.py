@@ -18,8 +18,8 @@ class DebugInformation:
     """Line table and procedures so far.
 
     `location` is what the last `.loc` said, until an instruction, a datum or the next `.loc` comes; `flags` are
-    those that go on to the next `.loc`. `open_procedure` is where a `.cfi_startproc` stands that waits for its end:
-    the section and the offset.
+    those that go on to the next `.loc`. `open_procedure` is where a `.cfi_startproc` stands that waits for its
+    end: the section and the offset.
     """
 
     lines: LineTable = field(default_factory=LineTable)

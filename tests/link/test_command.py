@@ -126,7 +126,7 @@ def test_a_byte_order_that_was_asked_for_is_checked(
 
 def test_standard_input_and_output(here: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "bpfas.link.cli", "-", here / "b.o", "-o", "-"],
+        [sys.executable, "-m", "bpfas.link", "-", here / "b.o", "-o", "-"],
         input=(here / "a.o").read_bytes(),
         capture_output=True,
         check=True,
