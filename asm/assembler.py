@@ -16,7 +16,7 @@ from bpfas.asm.assembly import Assembly, StatementError
 from bpfas.asm.data_directives import ALIGNMENT_DIRECTIVES, DATA_DIRECTIVES, STRING_DIRECTIVES
 from bpfas.asm.debug_directives import DEBUG_DIRECTIVES
 from bpfas.asm.expression import ExpressionError
-from bpfas.asm.fixup import FixupKind
+from bpfas.asm.fixup import JUMP16
 from bpfas.asm.instruction import Encoder, OperandError, nearest
 from bpfas.asm.output import make_object
 from bpfas.asm.parser import StatementParser
@@ -146,7 +146,7 @@ class Assembler:
     def _instruction(self, body: InstructionStatement, statement: Statement) -> None:
         assembly = self.assembly
         data, fixups = self.encoder.encode(statement, body)
-        if fixups and fixups[0].kind is FixupKind.JUMP16 and assembly.long_jumps is not None:
+        if fixups and fixups[0].kind is JUMP16 and assembly.long_jumps is not None:
             number = assembly.jump_count
             assembly.jump_count += 1
             if number in assembly.long_jumps:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from bpfas.asm.debug import DebugInformation
 from bpfas.asm.expression import Binder, Bound, ExpressionError, resolve
-from bpfas.asm.fixup import Fixup, FixupError, FixupKind, check_number
+from bpfas.asm.fixup import DATA8, DATA16, DATA32, DATA64, Fixup, FixupError, check_number
 from bpfas.asm.section import SectionBuilder, default_attributes
 from bpfas.asm.statement import (
     Expression,
@@ -35,7 +35,7 @@ SECTION_LIMIT = 1 << 30
 NOBITS_LIMIT = 1 << 62
 """Bytes that a section without contents may have."""
 
-DATA_FIXUPS = {1: FixupKind.DATA8, 2: FixupKind.DATA16, 4: FixupKind.DATA32, 8: FixupKind.DATA64}
+DATA_FIXUPS = {1: DATA8, 2: DATA16, 4: DATA32, 8: DATA64}
 """What a datum of so many bytes waits for when it has a symbol."""
 
 

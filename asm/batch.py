@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bpfas.asm.batch_shape import GUARD_BITS, BatchTemplate, NameText, learn
-from bpfas.asm.fixup import Fixup, FixupKind
+from bpfas.asm.batch_shape import GUARD_BITS, BatchTemplate, NameText, SymbolUse, learn
+from bpfas.asm.fixup import JUMP16, Fixup
 from bpfas.asm.statement import Node, Statement
 from bpfas.diag import Source, Span
 from bpfas.elf.constants import ByteOrder, SectionType
@@ -121,7 +121,8 @@ class _Tables:
         if template.equal_runs:
             equal = list(template.equal_runs[0])
         words = row.size // _WORD_SIZE
-        return [words, word - (1 << 64) if word >> 63 else word, int(template.symbol is not None)], runs, equal
+        does_more = template.symbol is not None or template.label is not None
+        return [words, word - (1 << 64) if word >> 63 else word, int(does_more)], runs, equal
 
     def counts(self, numbers: Array) -> tuple[Array, Array]:
         """For lines by template number: how many words they encode to, and whether they do more than that."""
@@ -393,13 +394,7 @@ class _Walk:
         """Walk over the lines that do more than encode."""
         for index in indices:
             template = self.reader.template(self.numbers[index])
-            if template is None:
-                is_done = False
-            elif template.label is not None:
-                is_done = self._define(template, template.label, index)
-            else:
-                is_done = self._use_symbol(template, index)
-            if not is_done:
+            if template is None or not self._carry_out(template, index):
                 self._read_plainly(index)
                 if self.assembly.section.sh_type == SectionType.NOBITS:
                     # Instructions there are errors, which the plain way reports.
@@ -427,9 +422,26 @@ class _Walk:
             self.run_starts[run + name.first] - name.before : self.run_ends[run + name.last] + name.after
         ]
 
-    def _define(self, template: BatchTemplate, label: NameText, index: int) -> bool:
+    def _carry_out(self, template: BatchTemplate, index: int) -> bool:
+        """Define the line's label and leave its fixup; False, with nothing done, where the plain way must."""
+        label = None if template.label is None else self._name(template.label, index)
+        if label is not None and not template.label_is_numeric:
+            self.assembly.symbols.named(label)  # symbols come in the order in which they are named
+        fixup = None
+        if template.symbol is not None:
+            fixup = self._fixup(template, template.symbol, index)
+            if fixup is None:
+                return False
+        if label is not None and not self._define(template, label, index):
+            return False
+        if fixup is not None:
+            self.assembly.section.fixups.append(fixup)
+            if fixup.jump is not None:
+                self.assembly.jump_count += 1
+        return True
+
+    def _define(self, template: BatchTemplate, name: str, index: int) -> bool:
         """Define a label; False where that is an error."""
-        name = self._name(label, index)
         symbols = self.assembly.symbols
         if template.label_is_numeric:
             if not name.isdigit():  # 0x1f: is none, though it has the outline of 1:
@@ -444,27 +456,22 @@ class _Walk:
         symbol.section, symbol.offset = self.assembly.section, self.places[index] + self.shift
         return True
 
-    def _use_symbol(self, template: BatchTemplate, index: int) -> bool:
-        """Leave a fixup for the symbol of an instruction; False where it is a number by now, or an error."""
-        use = template.symbol
-        assert use is not None
+    def _fixup(self, template: BatchTemplate, use: SymbolUse, index: int) -> Fixup | None:
+        """The fixup for the symbol of an instruction; None where that is a number by now, too far, or an error."""
         name = self._name(use.name, index)
+        assembly = self.assembly
         symbol: AssemblySymbol | None
         if use.local is None:
-            symbol = self.assembly.symbols.named(name)
+            symbol = assembly.symbols.named(name)
         else:
-            symbol = self.assembly.symbols.numeric(name, is_forward=use.local.is_forward)
+            symbol = assembly.symbols.numeric(name, is_forward=use.local.is_forward)
         if symbol is None or symbol.expression is not None:
-            return False
+            return None
         jump = None
-        if use.kind is FixupKind.JUMP16 and self.assembly.long_jumps is not None:
-            jump = self.assembly.jump_count
-            if jump in self.assembly.long_jumps:
-                return False
-            self.assembly.jump_count += 1
-        origin = LineOrigin(
-            self.reader, self.offset + self.starts[index], self.offset + self.ends[index], template
-        )
-        fixup = Fixup(use.kind, self.places[index] + self.shift, symbol, origin, use.node, jump)
-        self.assembly.section.fixups.append(fixup)
-        return True
+        if use.kind is JUMP16 and assembly.long_jumps is not None:
+            jump = assembly.jump_count
+            if jump in assembly.long_jumps:
+                return None
+        start, end = self.offset + self.starts[index], self.offset + self.ends[index]
+        origin = LineOrigin(self.reader, start, end, template)
+        return Fixup(use.kind, self.places[index] + self.shift, symbol, origin, use.node, jump)

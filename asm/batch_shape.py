@@ -11,6 +11,7 @@ as the plain way; a property test holds the two together.
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ from bpfas.asm.shape import RESERVED_WORDS, slot_positions
 from bpfas.asm.statement import (
     Constant,
     InstructionStatement,
+    Label,
     LocalReference,
     MapReference,
     Node,
@@ -82,7 +84,7 @@ class SymbolUse:
 
 @dataclass(frozen=True, slots=True)
 class BatchTemplate:
-    """What lines of one outline (and the same guard numbers) come to: nothing, a label, or an instruction.
+    """What lines of one outline (and the same guard numbers) come to: a label, an instruction, or both.
 
     `constants` are the fields that are the same in all of them; runs in `equal_runs` must have the same number.
     """
@@ -135,15 +137,21 @@ class _Learner:
             case Template((), InstructionStatement() as body):
                 result = self._instruction(template, body)
             case Template((label,), None):
-                name = self._name(label.slot)
-                if not label.is_numeric and name.constant == ".":
-                    raise _NotLearnable
-                result = BatchTemplate(template, label=name, label_is_numeric=label.is_numeric)
+                result = self._with_label(BatchTemplate(template), label)
+            case Template((label,), InstructionStatement() as body):
+                result = self._with_label(self._instruction(template, body), label)
             case _:
                 raise _NotLearnable
         if len(self.guards) > GUARDS_AT_MOST:
             raise _NotLearnable
         return tuple(sorted(self.guards)), result
+
+    def _with_label(self, batch: BatchTemplate, label: Label) -> BatchTemplate:
+        name = self._name(label.slot)
+        is_ambiguous = label.is_numeric and batch.symbol is not None and batch.symbol.local is not None
+        if (not label.is_numeric and name.constant == ".") or is_ambiguous:
+            raise _NotLearnable
+        return dataclasses.replace(batch, label=name, label_is_numeric=label.is_numeric)
 
     def _instruction(self, template: Template, body: InstructionStatement) -> BatchTemplate:
         candidate = self.encoder.choose(self.statement, body)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bpfas.asm.fixup import Fixup, FixupKind
+from bpfas.asm.fixup import DATA32, DATA64, Fixup, FixupKind
 from bpfas.asm.frames import frame_bytes
 from bpfas.asm.line_table import line_bytes
 from bpfas.asm.symbol import AssemblySymbol
@@ -29,14 +29,14 @@ def add_debug_sections(assembly: Assembly) -> None:
         base = _append(assembly, line, written.line, written.address_fields)
         for at in written.string_fields:
             offset = int.from_bytes(written.line[at : at + 4], assembly.order.name_for_int)
-            _refer(assembly, line, FixupKind.DATA32, base + at, strings, string_base + offset)
+            _refer(assembly, line, DATA32, base + at, strings, string_base + offset)
     if debug.procedures and debug.has_frame_section:
         frames = frame_bytes(debug.procedures, debug.lines.version, assembly.order)
         section = assembly.section_named(".debug_frame")
         section.sh_addralign = 8
         base = _append(assembly, section, frames.data, frames.address_fields)
         for at in frames.section_fields:
-            _refer(assembly, section, FixupKind.DATA32, base + at, section, base)
+            _refer(assembly, section, DATA32, base + at, section, base)
 
 
 def _append(
@@ -49,7 +49,7 @@ def _append(
     base = len(section.data)
     section.data += data
     for at, code, offset in address_fields:
-        _refer(assembly, section, FixupKind.DATA64, base + at, code, offset)
+        _refer(assembly, section, DATA64, base + at, code, offset)
     return base
 
 

@@ -7,7 +7,6 @@ replace is relocated). Facts: the relocation table in bpfas.reloc.
 
 from __future__ import annotations
 
-import enum
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -33,40 +32,38 @@ if TYPE_CHECKING:
 _N = RelocationNumber
 
 
-@dataclass(frozen=True, slots=True)
-class _Kind:
-    """How a field is filled. `relocation` is None where no relocation can stand for it.
+@dataclass(frozen=True, eq=False, slots=True)
+class FixupKind:
+    """A kind of field that waits, and how it is filled.
 
-    `value_field` is where a plain number goes; `relocation_offset` is what r_offset is more than the offset of
-    the instruction or datum. An `interposable` target is relocated though it is defined in the same section.
+    `value_field` is where a plain number goes. `row` is the relocation that can stand for the field, if any, and
+    `relocation_offset` what its r_offset is more than the offset of the instruction or datum. A field that
+    `is_near` is filled in when its target lies in the same section, unless the target's binding is one of
+    `interposable`, which lets another object replace it.
     """
 
     what: str
     value_field: Field | None
-    relocation: RelocationNumber | None
+    row: RelocationType | None
     relocation_offset: int = 0
+    is_near: bool = False
     interposable: tuple[SymbolBinding, ...] = (SymbolBinding.WEAK,)
 
 
-class FixupKind(enum.Enum):
-    """What kind of field waits."""
+_JUMP_ROW = RELOCATION_TYPES[_N.R_BPF_64_32]
+_GLOBAL_OR_WEAK = (SymbolBinding.GLOBAL, SymbolBinding.WEAK)
 
-    JUMP16 = _Kind("jump", Field.OFF16, _N.R_BPF_GNU_64_16)
-    JUMP32 = _Kind("jump", Field.IMM32, _N.R_BPF_64_32)
-    CALL = _Kind(
-        "call",
-        Field.IMM32,
-        _N.R_BPF_64_32,
-        interposable=(SymbolBinding.WEAK, SymbolBinding.GLOBAL),
-    )
-    LOAD64 = _Kind("64-bit immediate", Field.IMM64, _N.R_BPF_64_64)
-    MAP = _Kind("map", None, _N.R_BPF_64_64)
-    IMM32 = _Kind("immediate", Field.IMM32, _N.R_BPF_64_ABS32, relocation_offset=4)
-    OFF16 = _Kind("offset", Field.OFF16, _N.R_BPF_GNU_64_16)
-    DATA64 = _Kind("value", Field.DATA64, _N.R_BPF_64_ABS64)
-    DATA32 = _Kind("value", Field.DATA32, _N.R_BPF_64_ABS32)
-    DATA16 = _Kind("value", Field.DATA16, None)
-    DATA8 = _Kind("value", Field.DATA8, None)
+JUMP16 = FixupKind("jump", Field.OFF16, RELOCATION_TYPES[_N.R_BPF_GNU_64_16], is_near=True)
+JUMP32 = FixupKind("jump", Field.IMM32, _JUMP_ROW, is_near=True)
+CALL = FixupKind("call", Field.IMM32, _JUMP_ROW, is_near=True, interposable=_GLOBAL_OR_WEAK)
+LOAD64 = FixupKind("64-bit immediate", Field.IMM64, RELOCATION_TYPES[_N.R_BPF_64_64])
+MAP = FixupKind("map", None, RELOCATION_TYPES[_N.R_BPF_64_64])
+IMM32 = FixupKind("immediate", Field.IMM32, RELOCATION_TYPES[_N.R_BPF_64_ABS32], relocation_offset=4)
+OFF16 = FixupKind("offset", Field.OFF16, RELOCATION_TYPES[_N.R_BPF_GNU_64_16])
+DATA64 = FixupKind("value", Field.DATA64, RELOCATION_TYPES[_N.R_BPF_64_ABS64])
+DATA32 = FixupKind("value", Field.DATA32, RELOCATION_TYPES[_N.R_BPF_64_ABS32])
+DATA16 = FixupKind("value", Field.DATA16, None)
+DATA8 = FixupKind("value", Field.DATA8, None)
 
 
 class Origin(Protocol):
@@ -123,63 +120,50 @@ def settle_fixups(section: SectionBuilder, order: ByteOrder, diagnostics: Diagno
 
 
 def _settle(fixup: Fixup, section: SectionBuilder, order: ByteOrder) -> PendingRelocation | None:
-    value = resolve(fixup.value)
+    value, kind = resolve(fixup.value), fixup.kind
     symbol = value.symbol
     if symbol is None:
         _fill_number(fixup, section, value.constant, order)
         return None
+    if symbol.section is section and kind.is_near and symbol.binding not in kind.interposable:
+        assert kind.row is not None
+        number = _distance(kind, kind.row, symbol.offset + value.constant, fixup.offset)
+        write_field(kind.row, section.data, fixup.offset, number, order)
+        return None
     if not symbol.is_defined:
         if symbol.is_temporary:
             raise FixupError(f"label `{display_name(symbol)}` is not defined")
-        if fixup.kind is FixupKind.CALL and not symbol.is_declared and (helper := HELPERS.get(symbol.name)):
+        if kind is CALL and not symbol.is_declared and (helper := HELPERS.get(symbol.name)):
             if value.constant:
                 raise FixupError(f"`{symbol.name}` is a kernel helper, which has no address to add to")
             _call_by_number(section, fixup.offset, helper.number, order)
             return None
-    if (
-        symbol.section is section
-        and fixup.kind in _PC_RELATIVE
-        and symbol.binding not in fixup.kind.value.interposable
-    ):
-        row = _relocation_row(fixup.kind)
-        number = _distance(row, symbol.offset + value.constant, fixup.offset, fixup.kind)
-        write_field(row, section.data, fixup.offset, number, order)
-        return None
     return _relocate(fixup, section, symbol, value, order)
 
 
-_PC_RELATIVE = (FixupKind.JUMP16, FixupKind.JUMP32, FixupKind.CALL)
-
-
-def _relocation_row(kind: FixupKind) -> RelocationType:
-    number = kind.value.relocation
-    assert number is not None
-    return RELOCATION_TYPES[number]
-
-
-def _distance(row: RelocationType, target: int, place: int, kind: FixupKind) -> int:
+def _distance(kind: FixupKind, row: RelocationType, target: int, place: int) -> int:
     try:
         return field_value(row, target, place)
     except RelocationRangeError as error:
         bytes_away = target - place - 8
         if bytes_away % 8:
             raise FixupError(
-                f"the {kind.value.what} target is {bytes_away} bytes from the next instruction, "
+                f"the {kind.what} target is {bytes_away} bytes from the next instruction, "
                 "which is not a whole number of 8-byte instructions"
             ) from error
         low, high = row.bounds
-        advice = "; `gotol` (`jal`) reaches further" if kind is FixupKind.JUMP16 else ""
+        advice = "; `gotol` (`jal`) reaches further" if kind is JUMP16 else ""
         raise FixupError(
-            f"the {kind.value.what} target is {bytes_away // 8} instructions away, "
+            f"the {kind.what} target is {bytes_away // 8} instructions away, "
             f"out of the range {low} to {high}{advice}"
         ) from error
 
 
 def _fill_number(fixup: Fixup, section: SectionBuilder, number: int, order: ByteOrder) -> None:
-    field = fixup.kind.value.value_field
+    field = fixup.kind.value_field
     if field is None:
         raise FixupError("a map is named by a symbol, not by a number")
-    if fixup.kind is FixupKind.CALL:
+    if fixup.kind is CALL:
         _call_by_number(section, fixup.offset, number, order)
         return
     check_number(number, field.width)
@@ -209,18 +193,18 @@ def _write_number(section: SectionBuilder, field: Field, offset: int, number: in
 def _relocate(
     fixup: Fixup, section: SectionBuilder, symbol: AssemblySymbol, value: Value, order: ByteOrder
 ) -> PendingRelocation:
-    kind = fixup.kind.value
-    if kind.relocation is None:
+    kind = fixup.kind
+    if kind.row is None:
         raise FixupError(
             f"no BPF relocation can put the address of `{display_name(symbol)}` here; use .long or .quad"
         )
-    by_name = symbol.is_shown_by_name or symbol.common_alignment is not None or fixup.kind is FixupKind.MAP
+    by_name = symbol.is_shown_by_name or symbol.common_alignment is not None or kind is MAP
     addend = value.constant if by_name else symbol.offset + value.constant
-    if fixup.kind is FixupKind.OFF16 and symbol.is_defined:
+    if kind is OFF16 and symbol.is_defined:
         raise FixupError(f"`{display_name(symbol)}` is an address, not an offset")
-    _write_addend(fixup, section, addend, order)
-    number = kind.relocation
-    if fixup.kind is FixupKind.DATA32 and _is_kept_from_the_loader(symbol):
+    _write_addend(fixup, kind.row, section, addend, order)
+    number = kind.row.number
+    if kind is DATA32 and _is_kept_from_the_loader(symbol):
         number = RelocationNumber.R_BPF_64_NODYLD32
     target: AssemblySymbol | SectionBuilder = symbol
     if not by_name:
@@ -229,18 +213,19 @@ def _relocate(
     return PendingRelocation(fixup.offset + kind.relocation_offset, number, target)
 
 
-def _write_addend(fixup: Fixup, section: SectionBuilder, addend: int, order: ByteOrder) -> None:
-    row = _relocation_row(fixup.kind)
-    if fixup.kind in _PC_RELATIVE:
+def _write_addend(
+    fixup: Fixup, row: RelocationType, section: SectionBuilder, addend: int, order: ByteOrder
+) -> None:
+    if fixup.kind.is_near:
         if addend % 8:
             raise FixupError(f"{addend} bytes from the symbol is not a whole number of 8-byte instructions")
-        write_field(row, section.data, fixup.offset, _distance(row, addend, 0, fixup.kind), order)
+        write_field(row, section.data, fixup.offset, _distance(fixup.kind, row, addend, 0), order)
         return
     ((_, width),) = row.addend_field.pieces
     low, high = -(1 << 8 * width - 1), (1 << 8 * width - 1) - 1
     if not low <= addend <= high:
         raise FixupError(f"the offset {addend} from the symbol does not fit in {8 * width} bits ({low} to {high})")
-    _write_number(section, row.addend_field, fixup.offset + fixup.kind.value.relocation_offset, addend, order)
+    _write_number(section, row.addend_field, fixup.offset + fixup.kind.relocation_offset, addend, order)
 
 
 def _is_kept_from_the_loader(symbol: AssemblySymbol) -> bool:

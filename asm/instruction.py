@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bpfas.asm.expression import Binder, Bound, ExpressionError, parse_number
-from bpfas.asm.fixup import Fixup, FixupKind
+from bpfas.asm.fixup import CALL, IMM32, JUMP16, JUMP32, LOAD64, MAP, OFF16, Fixup, FixupKind
 from bpfas.asm.shape import RESERVED_WORDS
 from bpfas.asm.statement import (
     Constant,
@@ -66,13 +66,13 @@ CANDIDATES: dict[str, tuple[Candidate, ...]] = _candidates_by_form()
 """The rows by form. Rows of one form differ in literal operands: `endle %r1, 16`, `endle %r1, 32`."""
 
 _SYMBOL_FIXUPS: dict[str, FixupKind] = {
-    "disp16": FixupKind.JUMP16,
-    "disp32": FixupKind.JUMP32,
-    "imm": FixupKind.IMM32,
-    "immoff": FixupKind.IMM32,
-    "imm64": FixupKind.LOAD64,
-    "map": FixupKind.MAP,
-    "off": FixupKind.OFF16,
+    "disp16": JUMP16,
+    "disp32": JUMP32,
+    "imm": IMM32,
+    "immoff": IMM32,
+    "imm64": LOAD64,
+    "map": MAP,
+    "off": OFF16,
 }
 """What an operand that has a symbol waits for; the operands that are not here must be numbers."""
 
@@ -191,7 +191,7 @@ _WORDS = {
 def symbolic_row(row: Opcode, name: str, node: Node) -> tuple[Opcode, FixupKind]:
     """The row and the fixup of an instruction whose operand `name` has a symbol."""
     if row.name == "call":
-        return BY_NAME["call_pseudo"], FixupKind.CALL
+        return BY_NAME["call_pseudo"], CALL
     kind = _SYMBOL_FIXUPS.get(name)
     if kind is None:
         raise OperandError(f"the {_WORDS.get(name, name)} must be a number that is known here", node)

@@ -11,7 +11,7 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from bpfas.asm.expression import ExpressionError, resolve
-from bpfas.asm.fixup import Fixup, FixupKind
+from bpfas.asm.fixup import JUMP32, Fixup
 from bpfas.elf.constants import SymbolBinding
 from bpfas.isa import BY_NAME, SLOT_SIZE, Instruction, encode
 
@@ -51,9 +51,9 @@ def lengthen(data: bytes, fixup: Fixup, order: ByteOrder) -> tuple[bytes, Fixup]
     """The instructions, and their fixup, that do what a jump with a 16-bit offset does, and reach further."""
     long_jump = encode(Instruction(BY_NAME["jal"]), order)
     if data[0] == BY_NAME["ja"].code:
-        return long_jump, dataclasses.replace(fixup, kind=FixupKind.JUMP32, jump=None)
+        return long_jump, dataclasses.replace(fixup, kind=JUMP32, jump=None)
     over_the_next = (1).to_bytes(2, order.name_for_int)
     skip = encode(Instruction(BY_NAME["ja"], off=1), order)
     conditional = data[:2] + over_the_next + data[4:]
     at = fixup.offset + 2 * SLOT_SIZE
-    return conditional + skip + long_jump, dataclasses.replace(fixup, kind=FixupKind.JUMP32, offset=at, jump=None)
+    return conditional + skip + long_jump, dataclasses.replace(fixup, kind=JUMP32, offset=at, jump=None)

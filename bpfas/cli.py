@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import gc
 import os
 import sys
 import tempfile
@@ -88,6 +89,8 @@ def run(program: str, command: Callable[[Sequence[str]], int], arguments: Sequen
     What the input is to blame for is printed to standard error, and the status is 1. A message without a
     place carries the program's name, as those of GNU's tools do.
     """
+    # A command makes much, keeps it and ends soon; looking for garbage in it only takes time.
+    gc.disable()
     try:
         status = command(sys.argv[1:] if arguments is None else arguments)
         sys.stdout.flush()
@@ -104,6 +107,8 @@ def run(program: str, command: Callable[[Sequence[str]], int], arguments: Sequen
         return 130
     except RecursionError:
         print(f"{program}: error: the input is nested too deeply", file=sys.stderr)
+    finally:
+        gc.enable()
     return 1
 
 
