@@ -60,21 +60,24 @@ def test_clang(program: Path, version: str, level: str, order: ByteOrder, tmp_pa
     assert symbols(found) == symbols(theirs)
 
 
+NOT_FOR_GCC = {
+    ("inline_assembly", "-O0"): "its pseudo-C is not for GNU as 2.40",
+    ("inline_assembly", "-O2"): "its pseudo-C is not for GNU as 2.40",
+    ("maps", "-O0"): "gcc 12 sees an indirect call where clang sees a constant",
+}
+GCC_CASES = [
+    (path, level) for path in PROGRAMS for level in ("-O0", "-O2") if (path.stem, level) not in NOT_FOR_GCC
+]
+
+
 @pytest.mark.peer
 @pytest.mark.parametrize("order", ByteOrder)
-@pytest.mark.parametrize("level", ["-O0", "-O2"])
-@pytest.mark.parametrize(
-    "program",
-    [path for path in PROGRAMS if path.stem != "inline_assembly"],  # its pseudo-C is not for GNU as 2.40
-    ids=lambda path: path.stem,
-)
+@pytest.mark.parametrize(("program", "level"), GCC_CASES, ids=[f"{path.stem}{level}" for path, level in GCC_CASES])
 def test_gcc(program: Path, level: str, order: ByteOrder, tmp_path: Path) -> None:
     """gcc 12's assembler numbers relocations otherwise, so sections with relocations are not compared here."""
     source, expected = tmp_path / "prog.s", tmp_path / "prog.o"
     endian = "little" if order is ByteOrder.LITTLE else "big"
-    compiled = Peer.GCC.run(f"-m{endian}-endian", level, "-w", "-S", program, "-o", source, check=False)
-    if compiled.status:
-        pytest.skip("gcc 12 does not compile it for BPF")
+    Peer.GCC.run(f"-m{endian}-endian", level, "-w", "-S", program, "-o", source)
     Peer.GNU_AS.run("-EL" if order is ByteOrder.LITTLE else "-EB", source, "-o", expected)
     found, theirs = ours(source.read_text(), order), read_object(expected.read_bytes(), "gcc.o")
     assert set(sections(found)) == set(sections(theirs)) - {".comment"}  # .ident leaves nothing here
