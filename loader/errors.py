@@ -146,9 +146,7 @@ def _remedy(log: str, situation: Situation) -> str:
             return remedy
     remedy = "the log tells the path to the instruction at fault and the registers' contents there"
     if situation.lacks(Capability.CAP_PERFMON):
-        remedy += (
-            "; this process lacks CAP_PERFMON, with which the verifier permits more (pointer arithmetic, say)"
-        )
+        return f"{remedy}; the process lacks CAP_PERFMON, with which the verifier permits more pointer arithmetic"
     return remedy
 
 

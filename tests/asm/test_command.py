@@ -307,3 +307,29 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         main(["--version"])
     assert exit_.value.code == 0
     assert capsys.readouterr().out.startswith("bpf-as ")
+
+
+def test_an_output_that_is_an_input_is_refused(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["a.s", "-o", f"../{here.name}/a.s"]) == 1
+    assert "is also an input; it would be overwritten" in capsys.readouterr().err
+    assert Path("a.s").read_text() == "exit\n"
+
+
+@pytest.mark.usefixtures("here")
+def test_an_object_is_no_source(capsys: pytest.CaptureFixture[str]) -> None:
+    errors = errors_of(b"\x7fELF\x02\x01" + bytes(1000), capsys)
+    assert errors == "x.s: error: is an object, not a source; bpf-ld links objects, bpf-objdump -d shows them\n"
+
+
+@pytest.mark.parametrize("package", ["asm", "link", "loader", "objdump"])
+def test_every_command_runs_as_a_package(package: str) -> None:
+    command = [sys.executable, "-m", f"bpfas.{package}", "--help"]
+    assert subprocess.run(command, capture_output=True, check=True).stdout.startswith(b"usage: bpf-")
+
+
+def test_a_full_device_is_an_error(here: Path) -> None:
+    assert main(["a.s", "-o", "a.o"]) == 0
+    with open("/dev/full", "wb") as full:
+        command = [sys.executable, "-m", "bpfas.objdump", "-d", here / "a.o"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, check=False)
+    assert (done.returncode, done.stderr) == (1, b"bpf-objdump: error: cannot write -: No space left on device\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import struct
 from typing import TYPE_CHECKING
 
 import pytest
@@ -149,3 +150,9 @@ def test_gnu_as_gives_the_same_values(tmp_path: Path) -> None:
     ]
     found = dict(zip(expected, theirs, strict=True))
     assert found == expected
+
+
+def test_a_remainder_needs_no_blanks() -> None:
+    section = assemble(".set A, 3\n.quad 11%A, 11 %A, 11 % A, 11% A\n").section(".text")
+    assert section
+    assert struct.unpack("<4Q", section.data) == (2, 2, 2, 2)

@@ -260,6 +260,10 @@ def test_a_set_symbol_is_what_it_was_set_to() -> None:
     ("statement", "message"),
     [
         ("call undef + 4", "4 bytes from the symbol is not a whole number of 8-byte instructions"),
+        (
+            "call bpf_map_lookup_elem + 1",
+            "is a kernel helper, which has no address to add to",
+        ),
         ("call x + 4; x: exit", "the call target is 4 bytes from the next instruction"),
         ("goto undef + 1", "1 bytes from the symbol is not a whole number of 8-byte instructions"),
         ("r1 = undef + 0x80000000 ll", "the offset 2147483648 from the symbol does not fit in 32 bits"),

@@ -199,8 +199,9 @@ def test_a_log_longer_than_the_first_buffer(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_program_without_a_gpl_license_calling_a_gpl_helper() -> None:
     xdp = code("xdp", insn("mov_imm", dst=1), insn("mov_imm", dst=2), insn("call", imm=6), PASS)
-    with pytest.raises(VerifierError, match="GPL"):
+    with pytest.raises(VerifierError, match="GPL") as caught:
         load(obj(xdp, function("prog", xdp), data("license", b"Proprietary\0")))
+    assert caught.value.remedy.startswith("give the object a section `license` that says GPL")
 
 
 def test_a_program_whose_type_and_attach_type_do_not_match(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,18 +20,22 @@ PR_CAPBSET_DROP = 24
 ROOT = Path(__file__).parents[2]
 
 
+def drop(capabilities: list[Capability]) -> None:
+    """Have this process, once it runs another program, be without `capabilities`."""
+    for capability in capabilities:
+        ctypes.CDLL(None).prctl(PR_CAPBSET_DROP, int(capability), 0, 0, 0)
+
+
 def load_without(capabilities: list[Capability]) -> tuple[int, str]:
     """Exit status and messages of bpf-load in a process without `capabilities`."""
     xdp, maps = code("xdp", PASS), data("maps", words(2, 4, 8, 1))
     parts = (xdp, function("prog", xdp), maps, variable("m", maps))
 
-    def drop() -> None:
-        for capability in capabilities:
-            ctypes.CDLL(None).prctl(PR_CAPBSET_DROP, int(capability), 0, 0, 0)
-
     command = [sys.executable, "-m", "bpfas.loader", "-"]
     source = write_object(obj(*parts))
-    done = subprocess.run(command, input=source, capture_output=True, check=False, cwd=ROOT, preexec_fn=drop)
+    done = subprocess.run(
+        command, input=source, capture_output=True, check=False, cwd=ROOT, preexec_fn=lambda: drop(capabilities)
+    )
     return done.returncode, done.stderr.decode()
 
 
@@ -51,3 +55,18 @@ def test_the_capability_for_the_program_is_named() -> None:
 
 def test_sys_admin_is_enough() -> None:
     assert load_without([Capability.CAP_BPF, Capability.CAP_NET_ADMIN]) == (0, "")
+
+
+def test_a_missing_perfmon_is_named_when_the_verifier_refuses() -> None:
+    # Without it a comparison of pointers gives no number: r0 = data_end - data.
+    done = subprocess.run(
+        [sys.executable, "examples/demo.py"],
+        capture_output=True,
+        check=False,
+        cwd=ROOT,
+        preexec_fn=lambda: drop([Capability.CAP_PERFMON, Capability.CAP_SYS_ADMIN]),
+    )
+    assert done.returncode == 1
+    assert b"pointer prohibited" in done.stdout
+    assert b"the process lacks CAP_PERFMON" in done.stdout
+    assert b"Traceback" not in done.stderr

@@ -9,7 +9,7 @@ from bpfas.elf.constants import SectionFlag, SymbolBinding, SymbolType
 from bpfas.isa import BY_NAME, Dialect, Instruction, encode
 from bpfas.objdump.disassemble import disassemble
 from bpfas.objdump.labels import is_writable_name
-from bpfas.objfile import ObjectFile, Relocation, Section, Symbol
+from bpfas.objfile import ObjectFile, Relocation, Section, SpecialSection, Symbol
 from bpfas.reloc import RelocationNumber
 
 CODE = SectionFlag.ALLOC | SectionFlag.EXECINSTR
@@ -165,3 +165,13 @@ def test_a_place_that_can_have_no_label_is_counted_from_the_sections_start(adden
     obj = ObjectFile("x.o", sections=[section, other], symbols=[symbol])
     assert f"lddw %r1, .L2_0{addend:+d} " in text_of(obj)
     assert_same_code(obj)
+
+
+def test_a_relocation_against_a_file_is_a_number() -> None:
+    file = Symbol("a.c", SpecialSection.ABS, st_type=SymbolType.FILE)
+    data = Section(".data", sh_flags=SectionFlag.ALLOC | SectionFlag.WRITE, data=bytes((5, 0, 0, 0)))
+    data.relocations.append(Relocation(0, RelocationNumber.R_BPF_64_ABS32, file))
+    obj = ObjectFile("a.o", sections=[data], symbols=[file])
+    again = assemble("\n".join(disassemble(obj, everything=True))).section(".data")
+    assert again
+    assert again.data == data.data
