@@ -330,6 +330,6 @@ def test_every_command_runs_as_a_package(package: str) -> None:
 def test_a_full_device_is_an_error(here: Path) -> None:
     assert main(["a.s", "-o", "a.o"]) == 0
     with open("/dev/full", "wb") as full:
-        command = [sys.executable, "-m", "bpfas.objdump", "-d", here / "a.o"]
+        command = [sys.executable, "-m", "bpfas.objdump", "-d", str(here / "a.o")]
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, check=False)
     assert (done.returncode, done.stderr) == (1, b"bpf-objdump: error: cannot write -: No space left on device\n")
