@@ -84,11 +84,7 @@ class Assembler:
 
     def read(self, source: Source) -> None:
         """Carry out all statements of `source`; what is wrong goes to the assembly's diagnostics."""
-        try:
-            text = blank_comments(source)
-        except BpfasError as error:
-            self.assembly.diagnostics.items.extend(error.diagnostics)
-            return
+        text = blank_comments(source, self.assembly.diagnostics)
         if self._is_read_in_batches(text):
             # numpy takes a tenth of a second to import, which only a large source is worth.
             from bpfas.asm.batch import BatchReader

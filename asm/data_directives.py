@@ -22,7 +22,11 @@ def _numbers(width: int, assembly: Assembly, directive: Directive, statement: St
     for argument in directive.arguments:
         if not isinstance(argument, Expression):
             raise StatementError(f"{directive.name} takes numbers; for text there is .ascii or .asciz", argument)
-        assembly.append_number(argument, width, statement)
+        try:
+            assembly.append_number(argument, width, statement)
+        except StatementError as error:
+            # The others may be wrong too.
+            assembly.diagnostics.error(str(error), statement.span_of(error.node), error.notes)
 
 
 def _leb128(

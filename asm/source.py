@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from bpfas.diag import BpfasError, Source, Span
+from bpfas.diag import Diagnostics, Source, Span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,18 +18,23 @@ if TYPE_CHECKING:
 _STRING = r'"(?:\\[^\n]|[^"\\\n])*+(?:"|\\?(?=\n|\Z))'
 _CHARACTER = r"'(?:\\[^\n]|[^\\\n])'?"
 _COMMENT = re.compile(
-    rf"{_STRING}|{_CHARACTER}|(?P<line>(?:\#|//)[^\n]*)|(?P<block>/\*.*?\*/)|(?P<open>/\*)", re.DOTALL
+    rf"{_STRING}|{_CHARACTER}|(?P<line>(?:\#|//)[^\n]*)|(?P<block>/\*.*?\*/)|(?P<open>/\*.*)", re.DOTALL
 )
 _NOT_NEWLINE = re.compile(r"[^\n]")
 _STATEMENT = re.compile(rf"(?:{_STRING}|{_CHARACTER}|[^;`\n\"']++|')+")
 
 
-def blank_comments(source: Source) -> str:
-    """The text with blanks in place of comments; newlines stay. Raises BpfasError for a comment without end."""
+def blank_comments(source: Source, diagnostics: Diagnostics) -> str:
+    """The text with blanks in place of comments; newlines stay.
+
+    A comment without end goes on to the end of the text, and is noted in `diagnostics`.
+    """
 
     def blank(match: re.Match[str]) -> str:
         if match["open"]:
-            raise BpfasError.of("the comment has no end `*/`", Span(source, match.start(), match.end()))
+            start = match.start()
+            diagnostics.error("the comment has no end `*/`", Span(source, start, start + 2))
+            return _NOT_NEWLINE.sub(" ", match["open"])
         if match["line"]:
             return " " * len(match["line"])
         return _NOT_NEWLINE.sub(" ", match["block"]) if match["block"] else match[0]

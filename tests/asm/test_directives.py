@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from bpfas.asm import assemble
@@ -315,3 +317,9 @@ def test_every_directive_is_tested(name: str) -> None:
     used = [statements for statements, *_ in (*CONTENTS, *SYMBOLS, *WRONG)]
     elsewhere = (".rodata", ".pushsection", ".ident", ".addrsig", ".addrsig_sym")
     assert name in elsewhere or any(name in statements for statements in used)
+
+
+def test_everything_wrong_with_a_list_and_with_a_comment_is_said() -> None:
+    found = error(".byte 256, 1, -129\nbogus\n/* open\nfoo")
+    places = re.findall(r"<string>:(\d+:\d+): error", found)
+    assert places == ["1:7", "1:15", "2:1", "3:1"]
