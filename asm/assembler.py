@@ -142,13 +142,13 @@ class Assembler:
     def _instruction(self, body: InstructionStatement, statement: Statement) -> None:
         assembly = self.assembly
         data, fixups = self.encoder.encode(statement, body)
-        if fixups and fixups[0].kind is JUMP16 and assembly.long_jumps is not None:
+        if fixups and fixups[-1].kind is JUMP16 and assembly.long_jumps is not None:
             number = assembly.jump_count
             assembly.jump_count += 1
             if number in assembly.long_jumps:
-                data, fixups[0] = lengthen(data, fixups[0], assembly.order)
+                data, fixups[-1] = lengthen(data, fixups[-1], assembly.order)
             else:
-                fixups[0] = dataclasses.replace(fixups[0], jump=number)
+                fixups[-1] = dataclasses.replace(fixups[-1], jump=number)
         assembly.append(data)
         assembly.section.fixups.extend(fixups)
 

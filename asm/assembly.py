@@ -6,6 +6,7 @@ put data into .bss). Which statement does what is said by `bpfas.asm.assembler` 
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -116,9 +117,14 @@ class Assembly:
             raise StatementError(f"symbol `{symbol.name}` is already defined", node, notes)
 
     def set_expression(self, symbol: AssemblySymbol, value: Bound, span: Span) -> None:
-        """Let `symbol` stand for `value`; a symbol that is no label may be set again."""
-        if symbol.section is not None or symbol.common_alignment is not None:
+        """Let `symbol` stand for `value`; a symbol that is no label may be set again.
+
+        What has named it before goes on to mean the value it had then.
+        """
+        if symbol.section is not None or symbol.common_alignment is not None or symbol.is_final:
             self.refuse_redefinition(symbol, None)
+        if symbol.expression is not None:
+            symbol = self.symbols.symbols[symbol.name] = dataclasses.replace(symbol)
         symbol.expression, symbol.defined_at = value, span
 
     # Contents

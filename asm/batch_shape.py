@@ -20,7 +20,9 @@ from bpfas.asm.expression import ExpressionError
 from bpfas.asm.instruction import Encoder, OperandError, symbolic_row
 from bpfas.asm.shape import RESERVED_WORDS, slot_positions
 from bpfas.asm.statement import (
+    Assignment,
     Constant,
+    Directive,
     InstructionStatement,
     Label,
     LocalReference,
@@ -119,6 +121,8 @@ class _Learner:
 
     def __init__(self, text: str, parser: StatementParser, encoder: Encoder) -> None:
         self.statement: Statement = parser.parse(text, Source("", text), 0)
+        if isinstance(self.statement.template.body, Directive | Assignment):
+            raise _NotLearnable
         self.text = text
         self.encoder = encoder
         self.slots = slot_positions(text)

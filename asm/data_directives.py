@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 from bpfas.asm.assembly import Assembly, StatementError
 from bpfas.asm.leb128 import signed_leb128, unsigned_leb128
 from bpfas.asm.statement import Directive, Expression, Omitted, Statement
+from bpfas.elf.constants import MAX_ALIGNMENT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     Handler = Callable[[Assembly, Directive, Statement], None]
 
+_MAX_POWER = MAX_ALIGNMENT.bit_length() - 1
 _JA_0 = bytes((0x05, 0, 0, 0, 0, 0, 0, 0))
 """`ja +0`, which code is padded with: an instruction that does nothing."""
 
@@ -79,12 +81,14 @@ def _align(is_power: bool, width: int, assembly: Assembly, directive: Directive,
     first, *rest = directive.arguments
     number = assembly.number(first, statement, "the alignment")
     if is_power:
-        if not 0 <= number <= 31:
-            raise StatementError(f"alignment 2^{number} is out of range; the exponent may be 0 to 31", first)
+        if not 0 <= number <= _MAX_POWER:
+            raise StatementError(
+                f"alignment 2^{number} is out of range; the exponent may be 0 to {_MAX_POWER}", first
+            )
         alignment = 1 << number
     else:
-        if number < 0 or number & number - 1 or number > 1 << 31:
-            raise StatementError(f"alignment {number} is not a power of two up to 2^31", first)
+        if number < 0 or number & number - 1 or number > MAX_ALIGNMENT:
+            raise StatementError(f"alignment {number} is not a power of two up to {MAX_ALIGNMENT}", first)
         alignment = number or 1
     section = assembly.section
     section.sh_addralign = max(section.sh_addralign, alignment)
@@ -128,8 +132,6 @@ _WIDTHS = {
 """Bytes of a datum; .half, .word and .dword are as wide as GNU as has them for BPF."""
 
 STRING_DIRECTIVES: dict[str, Handler] = {
-    ".uleb128": partial(_leb128, unsigned_leb128),
-    ".sleb128": partial(_leb128, signed_leb128),
     ".ascii": partial(_strings, b""),
     ".asciz": partial(_strings, b"\0"),
     ".string": partial(_strings, b"\0"),
@@ -148,6 +150,8 @@ ALIGNMENT_DIRECTIVES: dict[str, Handler] = {
 DATA_DIRECTIVES: dict[str, Handler] = {
     **{name: partial(_numbers, width) for name, width in _WIDTHS.items()},
     **STRING_DIRECTIVES,
+    ".uleb128": partial(_leb128, unsigned_leb128),
+    ".sleb128": partial(_leb128, signed_leb128),
     ".zero": _space,
     ".skip": _space,
     ".space": _space,

@@ -27,5 +27,6 @@ class DebugInformation:
     flags: LineFlag = LineFlag.IS_STMT
     procedures: list[Procedure] = field(default_factory=list)
     open_procedure: tuple[SectionBuilder, int] | None = None
+    open_statement: Statement | None = None
     has_frame_section: bool = False
     first_statement: Statement | None = None

@@ -107,7 +107,11 @@ def _loc(assembly: Assembly, directive: Directive, statement: Statement) -> None
         elif name in _NUMBERED:
             if not rest:
                 raise StatementError(f"`{name}` needs a number", word)
-            location = _NUMBERED[name](location, assembly.number(rest.pop(0), statement, f"`{name}`"))
+            argument = rest.pop(0)
+            number = assembly.number(argument, statement, f"`{name}`")
+            if number < 0:
+                raise StatementError(f"{number} is negative", argument)
+            location = _NUMBERED[name](location, number)
         else:
             known = ", ".join([*_FLAGS, *_NUMBERED])
             raise StatementError(f".loc does not know `{name}`; it knows {known}", word)
@@ -126,12 +130,13 @@ def _cfi_sections(assembly: Assembly, directive: Directive, statement: Statement
 
 def _cfi_startproc(assembly: Assembly, directive: Directive, statement: Statement) -> None:
     debug = assembly.debug
+    if [assembly.name(argument, statement) for argument in directive.arguments] not in ([], ["simple"]):
+        raise StatementError(".cfi_startproc can only have the argument `simple`", directive.arguments[0])
     if debug.open_procedure is not None:
         raise StatementError(".cfi_startproc before the .cfi_endproc of the last one")
     debug.open_procedure = (assembly.section, assembly.section.size)
+    debug.open_statement = statement
     debug.first_statement = debug.first_statement or statement
-    if [assembly.name(argument, statement) for argument in directive.arguments] not in ([], ["simple"]):
-        raise StatementError(".cfi_startproc can only have the argument `simple`", directive.arguments[0])
 
 
 def _cfi_endproc(assembly: Assembly, directive: Directive, statement: Statement) -> None:  # noqa: ARG001

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from bpfas.asm.fixup import DATA32, DATA64, Fixup, FixupKind
 from bpfas.asm.frames import frame_bytes
-from bpfas.asm.line_table import line_bytes
+from bpfas.asm.line_table import LineTable, line_bytes
 from bpfas.asm.symbol import AssemblySymbol
 from bpfas.elf.constants import SectionFlag
 
@@ -18,6 +18,13 @@ if TYPE_CHECKING:
 def add_debug_sections(assembly: Assembly) -> None:
     """Append .debug_line with .debug_line_str, and .debug_frame, where directives have asked for them."""
     debug = assembly.debug
+    if debug.open_procedure is not None and debug.open_statement is not None:
+        assembly.diagnostics.error(".cfi_startproc has no .cfi_endproc", debug.open_statement.span)
+    if missing := _missing_files(debug.lines):
+        assert debug.first_statement is not None
+        message = f"there is no .file {missing[0]}, but files are numbered without gaps in a line table"
+        assembly.diagnostics.error(message, debug.first_statement.span)
+        return
     if debug.lines.files:
         written = line_bytes(debug.lines, assembly.order)
         line = assembly.section_named(".debug_line")
@@ -37,6 +44,13 @@ def add_debug_sections(assembly: Assembly) -> None:
         base = _append(assembly, section, frames.data, frames.address_fields)
         for at in frames.section_fields:
             _refer(assembly, section, DATA32, base + at, section, base)
+
+
+def _missing_files(lines: LineTable) -> list[int]:
+    """The numbers that no file has below one that has; only rows make that a fault."""
+    if not lines.rows:
+        return []
+    return [number for number in range(1, max(lines.files)) if number not in lines.files]
 
 
 def _append(

@@ -264,7 +264,7 @@ def _why_no_pseudoc(form: str) -> str:
     for other in (form.replace("W", "R"), form.replace("R", "W"), form.replace("R=", "W=", 1)):
         if other != form and other in CANDIDATES:
             return f"a register has the wrong width; the instruction is {_shown(CANDIDATES[other][0].row.pseudoc)}"
-    return "there is no instruction of this form; docs/instructions.md lists all"
+    return "there is no instruction of this form"
 
 
 def _shown(template: str) -> str:

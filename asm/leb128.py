@@ -4,7 +4,9 @@ from __future__ import annotations
 
 
 def unsigned_leb128(number: int) -> bytes:
-    """The bytes of a number that is not negative."""
+    """The bytes of a number, which must not be negative (ValueError)."""
+    if number < 0:
+        raise ValueError(f"{number} is negative")
     encoded = bytearray()
     while True:
         group, number = number & 0x7F, number >> 7

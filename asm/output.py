@@ -25,6 +25,7 @@ def make_object(assembly: Assembly, name: str) -> ObjectFile:
     diagnostics = assembly.diagnostics
     add_debug_sections(assembly)
     _let_names_mean_sections(assembly)
+    _place_aliases(assembly)
     pending = {
         section: settle_fixups(section, assembly.order, diagnostics) for section in assembly.sections.values()
     }
@@ -63,6 +64,22 @@ def _let_names_mean_sections(assembly: Assembly) -> None:
         symbol = assembly.symbols.symbols.get(name)
         if symbol is not None and not symbol.is_defined and not symbol.is_declared:
             symbol.section, symbol.is_section = section, True
+
+
+def _place_aliases(assembly: Assembly) -> None:
+    """Give symbols that are set to a place in a section that place: they are symbols of their own from here on."""
+    for symbol in assembly.symbols.symbols.values():
+        if symbol.expression is None or isinstance(symbol.expression, int):
+            continue
+        try:
+            value = resolve(symbol)
+        except ExpressionError:
+            continue  # reported when the symbol is shown
+        target = value.symbol
+        if target is not None and target.section is not None and target.offset + value.constant >= 0:
+            symbol.section, symbol.offset = target.section, target.offset + value.constant
+            symbol.st_type = symbol.st_type or target.st_type
+            symbol.expression = None
 
 
 def _section(builder: SectionBuilder) -> Section:
@@ -107,6 +124,8 @@ def _symbol(symbol: AssemblySymbol, sections: dict[SectionBuilder, Section]) -> 
         place, offset = value.symbol.section, value.symbol.offset + value.constant
         if place is None:
             raise ExpressionError(f"is set to `{display_name(value.symbol)}`, which is not defined here")
+        if offset < 0:
+            raise ExpressionError(f"is set to {-offset} bytes before the start of section `{place.name}`")
         shown.st_type = shown.st_type or value.symbol.st_type
     else:
         place, offset = symbol.section, symbol.offset

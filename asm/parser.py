@@ -9,6 +9,7 @@ templates by shape, so that Lark sees every shape once; a statement whose slots 
 from __future__ import annotations
 
 import itertools
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -92,7 +93,7 @@ class _TemplateBuilder:
                 if arguments and not _is_comma(before):
                     adjacent.append(len(arguments))
                 arguments.append(self._argument(child))
-        return Directive(str(children[0]).lower(), tuple(arguments), tuple(adjacent))
+        return Directive(str(children[0]).lower(), tuple(arguments), frozenset(adjacent))
 
     def _argument(self, branch: Branch) -> Argument:
         if isinstance(branch, str):
@@ -231,6 +232,8 @@ def _printable(text: str) -> str:
     return text if text.isprintable() else ascii(str(text))[1:-1]
 
 
+_REGISTER = re.compile(r"%?(?:[rw][0-9]+|fp)(?![\w.$])", re.IGNORECASE)
+
 _EXPECTATIONS = {
     "NAME": "a name",
     "NUMBER": "a number",
@@ -253,6 +256,10 @@ _EXPECTATIONS = {
 def _explain(error: UnexpectedInput, text: str) -> tuple[str, int, int]:
     """What is wrong with a statement, in words, and the place and length of what is."""
     from lark.exceptions import UnexpectedCharacters, UnexpectedToken
+
+    register = _REGISTER.match(text, error.pos_in_stream or 0)
+    if register and "REGISTER" not in (getattr(error, "accepts", None) or ()):
+        return f"the register `{register[0]}` cannot stand in an expression", register.start(), len(register[0])
 
     position, length, found = error.pos_in_stream or 0, 1, "end of the statement"
     accepted: set[str] = set()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class SectionBuilder:
     """A section's contents so far and the fields in them that wait for a symbol.
 
-    `explicit` says whether the source has given it a type or flags, which later mentions may not change.
+    `opened_at` is where the source has named it first; later mentions may not change its type and flags.
     """
 
     name: str

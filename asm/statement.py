@@ -137,7 +137,7 @@ class Directive:
 
     name: str
     arguments: tuple[Argument, ...]
-    adjacent: tuple[int, ...] = ()
+    adjacent: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

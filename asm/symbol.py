@@ -35,6 +35,7 @@ class AssemblySymbol:
     size: Bound = 0
     is_declared: bool = False
     is_section: bool = False
+    is_final: bool = False
     defined_at: Span | None = None
 
     @property

@@ -92,8 +92,10 @@ def _set(assembly: Assembly, directive: Directive, statement: Statement) -> None
 
 def _equiv(assembly: Assembly, directive: Directive, statement: Statement) -> None:
     _need_arguments(directive, 2, 2)
-    assembly.refuse_redefinition(assembly.symbol(directive.arguments[0], statement), directive.arguments[0])
+    symbol = assembly.symbol(directive.arguments[0], statement)
+    assembly.refuse_redefinition(symbol, directive.arguments[0])
     _set(assembly, directive, statement)
+    symbol.is_final = True
 
 
 def _common(is_local: bool, assembly: Assembly, directive: Directive, statement: Statement) -> None:

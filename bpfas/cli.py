@@ -35,6 +35,8 @@ def write_output(path: str, contents: bytes) -> None:
     regular file (a device, a pipe) is written in place. Raises BpfasError when it can't be written.
     """
     try:
+        if path == STANDARD_STREAM and sys.stdout is None:
+            raise BpfasError.of("cannot write -: standard output is closed")
         if path == STANDARD_STREAM:
             sys.stdout.buffer.write(contents)
             sys.stdout.buffer.flush()
@@ -90,10 +92,12 @@ def run(program: str, command: Callable[[Sequence[str]], int], arguments: Sequen
     place carries the program's name, as those of GNU's tools do.
     """
     # A command makes much, keeps it and ends soon; looking for garbage in it only takes time.
+    was_collecting = gc.isenabled()
     gc.disable()
     try:
         status = command(sys.argv[1:] if arguments is None else arguments)
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
         return status
     except BpfasError as error:
         for diagnostic in error.diagnostics:
@@ -107,8 +111,11 @@ def run(program: str, command: Callable[[Sequence[str]], int], arguments: Sequen
         return 130
     except RecursionError:
         print(f"{program}: error: the input is nested too deeply", file=sys.stderr)
+    except MemoryError:
+        print(f"{program}: error: there is not enough memory for this input", file=sys.stderr)
     finally:
-        gc.enable()
+        if was_collecting:
+            gc.enable()
     return 1
 
 

@@ -130,9 +130,10 @@ def read_addend(row: RelocationType, data: bytes | bytearray, r_offset: int, ord
 def field_value(row: RelocationType, target: int, place: int) -> int:
     """The number for the field when it refers to `target` (S + A) from `place` (P), both in bytes.
 
-    Raises RelocationRangeError with the value and the bounds.
+    Addresses have 64 bits, so that one beyond them comes round, and the highest are also negative ones. Raises
+    RelocationRangeError with the value and the bounds.
     """
-    value = target
+    value = (target + (1 << 63)) % (1 << 64) - (1 << 63)
     if row.pc_relative:
         distance = target - place
         if distance % row.unit:

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from bpfas.link.symtab import SymbolTable
 
 
+_LARGEST_SECTION = 1 << 62
+
+
 @dataclass(frozen=True, slots=True)
 class LinkOptions:
     """What a link lets pass: strong names that nobody defines; several strong definitions (the first wins)."""
@@ -67,6 +70,12 @@ def link(
 
     # Join the sections of each name. From here on every offset is final, and no more contents are added.
     layout = lay_out(inputs, joining, diagnostics)
+
+    # An address has 64 bits; what is larger cannot be written.
+    for section in layout.sections:
+        if section.sh_size > _LARGEST_SECTION:
+            diagnostics.error(f"section {section.name} would have {section.sh_size} bytes")
+    diagnostics.raise_if_errors()
 
     # Make the output's symbols. From here on the inputs' symbols are only keys to them.
     symbols, mapping = _make_symbols(inputs, table, layout)

@@ -21,6 +21,9 @@ SYM_SIZE = 24
 REL_SIZE = 16
 RELA_SIZE = 24
 
+MAX_ALIGNMENT = 1 << 20
+"""The greatest sh_addralign that our tools write and read: a file is filled up to it."""
+
 
 class SectionType(enum.IntEnum):
     """sh_type."""

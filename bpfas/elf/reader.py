@@ -22,6 +22,7 @@ from elftools.elf.structs import ELFStructs
 from bpfas.diag import BpfasError, Diagnostics
 from bpfas.elf.constants import (
     EHDR_SIZE,
+    MAX_ALIGNMENT,
     REL_SIZE,
     RELA_SIZE,
     SHDR_SIZE,
@@ -42,8 +43,6 @@ from bpfas.reloc import RELOCATION_TYPES, RelocationNumber, relocation_name
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-MAX_ALIGNMENT = 1 << 20
-"""The largest sh_addralign that is accepted, in bytes: far above any page, and harmless to pad to."""
 
 _MAX_ERRORS = 20
 _MAX_NAME_BYTES = 1 << 26  # all names together; suffix sharing lets a small file ask for terabytes

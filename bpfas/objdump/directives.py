@@ -57,9 +57,12 @@ def flag_letters(sh_flags: int) -> str:
 def section_directives(section: Section) -> Iterator[str]:
     """The line that makes the section the current one, and its alignment."""
     name = section.name if re.fullmatch(r"[\w.$-][\w.$/-]*", section.name) else quoted(section.name)
-    kind = SECTION_TYPE_NAMES.get(section.sh_type, f"{section.sh_type:#x}")
-    entry_size = f",{section.sh_entsize}" if section.sh_flags & SectionFlag.MERGE else ""
-    yield f'.section {name},"{flag_letters(section.sh_flags)}",@{kind}{entry_size}'
+    type_name = SECTION_TYPE_NAMES.get(section.sh_type)
+    kind = f"@{type_name}" if type_name else f"{section.sh_type:#x}"
+    # A mergeable section without an entry size is none that a source can ask for.
+    is_mergeable = section.sh_flags & SectionFlag.MERGE and section.sh_entsize
+    flags = flag_letters(section.sh_flags if is_mergeable else section.sh_flags & ~SectionFlag.MERGE)
+    yield f'.section {name},"{flags}",{kind}{f",{section.sh_entsize}" if is_mergeable else ""}'
     if section.sh_addralign > 1:
         yield f".p2align {section.sh_addralign.bit_length() - 1}"
 

@@ -213,7 +213,7 @@ def test_bytes_that_are_no_text_may_stand_in_comments_and_strings() -> None:
         (b".fill -1\n", "x.s:1:7: error: the count -1 is negative"),
         (b".bss\n.zero 1<<62; .zero 1<<62\n", "x.s:2:20: error: section `.bss` would get"),
         (b"exit; .org 1<<40\n", "x.s:1:12: error: section `.text` would get"),
-        (b"exit; .p2align 31\n", "x.s:1:16: error: section `.text` would get"),
+        (b"exit; .p2align 31\n", "x.s:1:16: error: alignment 2^31 is out of range"),
         (b".lcomm a, 1<<62; .lcomm b, 1\n", "x.s:1:18: error: section `.bss` would get 1 more bytes"),
         (b".quad " + b"(" * 10000 + b"1" + b")" * 10000, "the expression is nested more than 200 levels deep"),
         (b".quad " + b"(" * 10000, "unexpected end of the statement; expected"),
@@ -333,3 +333,9 @@ def test_a_full_device_is_an_error(here: Path) -> None:
         command = [sys.executable, "-m", "bpfas.objdump", "-d", str(here / "a.o")]
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, check=False)
     assert (done.returncode, done.stderr) == (1, b"bpf-objdump: error: cannot write -: No space left on device\n")
+
+
+def test_a_closed_standard_output_is_an_error(here: Path) -> None:
+    script = f"{sys.executable} -m bpfas.asm a.s -o - >&-"
+    done = subprocess.run(["/bin/sh", "-c", script], cwd=here, capture_output=True, check=False, text=True)
+    assert (done.returncode, done.stderr) == (1, "bpf-as: error: cannot write -: standard output is closed\n")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bpfas.diag import Diagnostics
+from bpfas.diag import BpfasError, Diagnostics
 from bpfas.elf.constants import ByteOrder, SectionFlag, SectionType
 from bpfas.link.linker import link
 from bpfas.objfile import ObjectFile, Section, Symbol
@@ -180,3 +180,12 @@ def test_contents_of_the_inputs_are_left_alone() -> None:
     objects = [obj("a.o", first), obj("b.o", second)]
     link(objects)
     assert (first.data, second.data) == (EXIT, EXIT)
+
+
+def test_sections_that_are_too_large_together_are_an_error() -> None:
+    objects = [
+        ObjectFile(f"{name}.o", sections=[Section(".bss", SectionType.NOBITS, 3, 8, nobits_size=1 << 62)])
+        for name in "abcde"
+    ]
+    with pytest.raises(BpfasError, match=r"section \.bss would have \d+ bytes"):
+        link(objects)
