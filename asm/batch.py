@@ -16,11 +16,12 @@ import numpy as np
 
 from bpfas.asm.batch_lines import Lines, cut_lines
 from bpfas.asm.batch_shape import GUARD_BITS, BatchTemplate, NameText, SymbolUse, learn
-from bpfas.asm.batch_tables import EMPTY, PLAIN, WORD_SIZE, BatchTables
+from bpfas.asm.batch_tables import EMPTY, PLAIN, BatchTables
 from bpfas.asm.fixup import JUMP16, Fixup
 from bpfas.asm.statement import Node, Statement
 from bpfas.diag import Source, Span
 from bpfas.elf.constants import SectionType
+from bpfas.isa import SLOT_SIZE
 
 if TYPE_CHECKING:
     from bpfas.asm.assembler import Assembler
@@ -92,7 +93,7 @@ class BatchReader:
             having = np.flatnonzero(counts > word)
             flat[places[having] + word] = words[word][having]
         data = flat.astype(f"{self.assembly.order.value}u8").tobytes()
-        _Walk(self, offset, lines, numbers.tolist(), (places * WORD_SIZE).tolist(), data).run(
+        _Walk(self, offset, lines, numbers.tolist(), (places * SLOT_SIZE).tolist(), data).run(
             np.flatnonzero(does_more).tolist()
         )
 

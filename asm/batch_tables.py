@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bpfas.elf.constants import ByteOrder
+from bpfas.isa import SLOT_SIZE
 
 if TYPE_CHECKING:
     from bpfas.asm.batch_lines import Lines
     from bpfas.asm.batch_shape import BatchTemplate
 
     Array = np.ndarray[Any, np.dtype[Any]]
-
-WORD_SIZE = 8
 
 _SHIFTS = {
     ByteOrder.LITTLE: {"opcode": 0, "dst": 8, "src": 12, "off": 16, "imm": 32, "imm_low": 32, "imm_high": 48},
@@ -76,7 +75,7 @@ class BatchTables:
             ]
         if template.equal_runs:
             equal = list(template.equal_runs[0])
-        words = row.size // WORD_SIZE
+        words = row.size // SLOT_SIZE
         does_more = template.symbol is not None or template.label is not None
         return [words, word - (1 << 64) if word >> 63 else word, int(does_more)], runs, equal
 

@@ -19,9 +19,6 @@ from bpfas.elf.constants import (
     SymbolVisibility,
 )
 
-INSTRUCTION_SIZE = 8
-"""Bytes of one instruction slot (RFC 9669 §3); a 64-bit immediate load takes two."""
-
 
 class SpecialSection(enum.Enum):
     """What a symbol without a section of its own belongs to (reserved values of st_shndx)."""
@@ -120,3 +117,8 @@ class ObjectFile:
     def symbol(self, name: str) -> Symbol | None:
         """The first symbol called `name`, or None."""
         return next((symbol for symbol in self.symbols if symbol.name == name), None)
+
+
+def place(obj: ObjectFile, section: Section, offset: int) -> str:
+    """How messages name a place in an object: `a.o:(.text+0x18)`; the offset is in bytes."""
+    return f"{obj.name}:({section.name}+{offset:#x})"

@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from bpfas.elf.constants import SectionFlag, SectionType
-from bpfas.objfile import INSTRUCTION_SIZE, ObjectFile, Section
+from bpfas.elf.constants import SECTION_FLAG_LETTERS, SectionType
+from bpfas.isa import SLOT_SIZE
+from bpfas.objfile import ObjectFile, Section
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,14 +23,6 @@ BTF_SECTIONS = frozenset({".BTF", ".BTF.ext"})
 
 _KEPT_ONCE = frozenset({"license", "version"})
 _SHF_COMPRESSED = 0x800
-_FLAG_LETTERS = {
-    SectionFlag.WRITE: "w",
-    SectionFlag.ALLOC: "a",
-    SectionFlag.EXECINSTR: "x",
-    SectionFlag.MERGE: "M",
-    SectionFlag.STRINGS: "S",
-    SectionFlag.EXCLUDE: "e",
-}
 
 
 class Placement(NamedTuple):
@@ -85,9 +78,9 @@ def lay_out(objects: Sequence[ObjectFile], joining: bool, diagnostics: Diagnosti
 
 
 def _check_code(obj: ObjectFile, section: Section, diagnostics: Diagnostics) -> None:
-    if section.is_code and section.sh_size % INSTRUCTION_SIZE:
+    if section.is_code and section.sh_size % SLOT_SIZE:
         diagnostics.error(
-            f"code of {section.sh_size} bytes is not a whole number of {INSTRUCTION_SIZE}-byte instructions",
+            f"code of {section.sh_size} bytes is not a whole number of {SLOT_SIZE}-byte instructions",
             f"{obj.name}:({section.name})",
         )
 
@@ -139,8 +132,8 @@ def _kind(section: Section) -> str:
         words = f"@{SectionType(section.sh_type).name.lower()}"
     except ValueError:
         words = f"of type {section.sh_type:#x}"
-    flags = "".join(letter for flag, letter in _FLAG_LETTERS.items() if section.sh_flags & flag)
-    other = section.sh_flags & ~sum(_FLAG_LETTERS)
+    flags = "".join(letter for flag, letter in SECTION_FLAG_LETTERS.items() if section.sh_flags & flag)
+    other = section.sh_flags & ~sum(SECTION_FLAG_LETTERS)
     words = f'"{flags}"{f"+{other:#x}" if other else ""},{words}'
     return f"{words},{section.sh_entsize}" if section.sh_entsize else words
 

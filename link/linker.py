@@ -112,7 +112,7 @@ def _warn_of_dropped_types(objects: Sequence[ObjectFile], diagnostics: Diagnosti
     typed = [obj for obj in objects if any(section.name in BTF_SECTIONS for section in obj.sections)]
     if typed:
         diagnostics.warning(
-            "types (.BTF, .BTF.ext) of several objects are not merged yet: the output has none",
+            "types (.BTF, .BTF.ext) of several objects are not merged: the output has none",
             notes=tuple(f"dropped from {obj.name}" for obj in typed),
         )
     for obj in typed:

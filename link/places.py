@@ -8,13 +8,9 @@ from functools import lru_cache
 from typing import Any
 
 from bpfas.elf.writer import write_object
-from bpfas.objfile import INSTRUCTION_SIZE, ObjectFile, Section, Symbol
+from bpfas.isa import SLOT_SIZE
+from bpfas.objfile import ObjectFile, Section, Symbol, place
 from bpfas.reloc import RELOCATION_TYPES, read_addend, write_field
-
-
-def place(obj: ObjectFile, section: Section, offset: int) -> str:
-    """`obj:(section+0x…)`."""
-    return f"{obj.name}:({section.name}+{offset:#x})"
 
 
 def place_of_symbol(obj: ObjectFile, symbol: Symbol) -> str:
@@ -68,7 +64,7 @@ def _with_addresses(obj: ObjectFile) -> tuple[ObjectFile, dict[Section, int]]:
     for section in obj.sections:
         if section.is_code:
             bases[section] = address
-            address += section.sh_size + INSTRUCTION_SIZE  # a gap, so that one's end is not the next one's start
+            address += section.sh_size + SLOT_SIZE  # a gap, so that one's end is not the next one's start
     relocated = []
     for section in obj.sections:
         if not section.name.startswith(".debug_"):

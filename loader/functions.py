@@ -14,10 +14,10 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from bpfas.elf.constants import SymbolBinding, SymbolType
+from bpfas.isa import SLOT_SIZE
 from bpfas.loader.instructions import LOAD_IMMEDIATE_64, Code
-from bpfas.loader.places import place
 from bpfas.loader.sections import UNKNOWN_SECTION, is_subprogram_section, section_kind, split_autoload
-from bpfas.objfile import INSTRUCTION_SIZE
+from bpfas.objfile import place
 
 if TYPE_CHECKING:
     from bpfas.diag import Diagnostics
@@ -61,7 +61,7 @@ def find_functions(obj: ObjectFile, diagnostics: Diagnostics) -> FunctionTable:
     for section in obj.sections:
         if not section.is_code or not section.sh_size:
             continue
-        if section.sh_size % INSTRUCTION_SIZE:
+        if section.sh_size % SLOT_SIZE:
             message = f"the section has {section.sh_size} bytes, which are no whole number of instructions"
             diagnostics.error(message, place(obj, section, 0))
             continue
@@ -126,11 +126,11 @@ def _add_functions(
         start = symbol.st_value
         end = start + symbol.st_size if symbol.st_size else next_start[start]
         fault = ""
-        if start % INSTRUCTION_SIZE:
+        if start % SLOT_SIZE:
             fault = f"begins at {start:#x}, which is not the start of an instruction"
         elif start >= section.sh_size or end > section.sh_size:
             fault = f"ends at {end:#x}, beyond the end of the section at {section.sh_size:#x}"
-        elif end % INSTRUCTION_SIZE:
+        elif end % SLOT_SIZE:
             fault = f"ends at {end:#x}, which is not the end of an instruction"
         elif _ends_within_load(code, start, end):
             fault = f"ends at {end:#x}, within a 64-bit immediate load"

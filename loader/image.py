@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 from bpfas.diag import Diagnostics
 from bpfas.loader.functions import FunctionTable, find_functions
 from bpfas.loader.mapdefs import MapTable, describe_maps
-from bpfas.loader.places import place
 from bpfas.loader.references import References, resolve_references
 from bpfas.loader.sections import section_kind, split_autoload
 from bpfas.loader.spec import Image, ProgramSpec, kernel_name
 from bpfas.loader.subprograms import compose_program
+from bpfas.objfile import place
 
 if TYPE_CHECKING:
     from bpfas.loader.functions import Function

@@ -11,8 +11,7 @@ import struct
 from typing import TYPE_CHECKING
 
 from bpfas.elf.constants import ByteOrder
-from bpfas.isa import BY_NAME
-from bpfas.objfile import INSTRUCTION_SIZE
+from bpfas.isa import BY_NAME, SLOT_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,33 +48,33 @@ class Code:
         self._src_shift = 4 if order is ByteOrder.LITTLE else 0
 
     def __len__(self) -> int:
-        return len(self.data) // INSTRUCTION_SIZE
+        return len(self.data) // SLOT_SIZE
 
     def opcode(self, index: int) -> int:
         """The instruction's first byte."""
-        return self.data[INSTRUCTION_SIZE * index]
+        return self.data[SLOT_SIZE * index]
 
     def src(self, index: int) -> int:
         """src_reg."""
-        return self.data[INSTRUCTION_SIZE * index + 1] >> self._src_shift & 15
+        return self.data[SLOT_SIZE * index + 1] >> self._src_shift & 15
 
     def set_src(self, index: int, value: int) -> None:
         """Change src_reg."""
-        place = INSTRUCTION_SIZE * index + 1
+        place = SLOT_SIZE * index + 1
         self.data[place] = self.data[place] & ~(15 << self._src_shift) | value << self._src_shift
 
     def imm(self, index: int) -> int:
         """The immediate as a signed number."""
-        value: int = self._imm.unpack_from(self.data, INSTRUCTION_SIZE * index + 4)[0]
+        value: int = self._imm.unpack_from(self.data, SLOT_SIZE * index + 4)[0]
         return value
 
     def set_imm(self, index: int, value: int) -> None:
         """Change the immediate, a number of 32 bits, signed or not."""
-        self._imm.pack_into(self.data, INSTRUCTION_SIZE * index + 4, (value + (1 << 31)) % (1 << 32) - (1 << 31))
+        self._imm.pack_into(self.data, SLOT_SIZE * index + 4, (value + (1 << 31)) % (1 << 32) - (1 << 31))
 
     def starts(self) -> Iterator[int]:
         """The index of every instruction's first slot."""
-        opcodes = self.data[::INSTRUCTION_SIZE]
+        opcodes = self.data[::SLOT_SIZE]
         index = 0
         while index < len(opcodes):
             yield index

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from bpfas.elf.constants import SectionType, SymbolBinding, SymbolType
 from bpfas.loader.kinds import NO_MAP_FLAGS, MapFlag, MapType
-from bpfas.loader.places import place
 from bpfas.loader.spec import KERNEL_NAME_LENGTH, MapSpec, kernel_name
+from bpfas.objfile import place
 from bpfas.reloc import RelocationNumber
 
 if TYPE_CHECKING:

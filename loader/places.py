@@ -7,12 +7,7 @@ from typing import TYPE_CHECKING
 from bpfas.elf.constants import SymbolType
 
 if TYPE_CHECKING:
-    from bpfas.objfile import ObjectFile, Section, Symbol
-
-
-def place(obj: ObjectFile, section: Section, offset: int) -> str:
-    """`app.o:(xdp+0x18)`; the offset is in bytes."""
-    return f"{obj.name}:({section.name}+{offset:#x})"
+    from bpfas.objfile import Symbol
 
 
 def target_text(symbol: Symbol, offset: int) -> str:

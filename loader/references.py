@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING
 
 from bpfas.elf.constants import SectionType
 from bpfas.helpers import HELPERS
+from bpfas.isa import SLOT_SIZE
 from bpfas.loader.instructions import CALL, LOAD_IMMEDIATE_64, CallSource, Code, LoadSource
-from bpfas.loader.places import place, target_text
+from bpfas.loader.places import target_text
 from bpfas.loader.spec import MapReference, ReferenceKind
-from bpfas.objfile import INSTRUCTION_SIZE, Section, SpecialSection
+from bpfas.objfile import Section, SpecialSection, place
 from bpfas.reloc import RELOCATION_TYPES, RelocationNumber, read_addend, relocation_name
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ _NOT_BEFORE_LOADING: dict[int, str] = {
     RelocationNumber.R_BPF_64_NODYLD32: "the kernel's addresses have 64 bits; use lddw (r1 = symbol ll)",
     RelocationNumber.R_BPF_64_ABS64: "use lddw (r1 = symbol ll) instead of data between instructions",
 }
+_LINK_FIRST_COMMON = "link the object, which gives it room: bpf-ld -o linked.o ..."
 _LINK_FIRST = "link it with the object that defines the symbol: bpf-ld -o linked.o ..."
 
 
@@ -106,7 +108,7 @@ class _Resolver:
                 self.error("a second relocation for the same instruction", function, offset)
             waiting[offset] = relocation
         for index in code.starts():
-            relocated = waiting.pop(index * INSTRUCTION_SIZE, None)
+            relocated = waiting.pop(index * SLOT_SIZE, None)
             if relocated is None:
                 self.resolve_relative(function, code, index, found)
             elif self.is_applicable(function, code, index, relocated):
@@ -126,7 +128,7 @@ class _Resolver:
 
     def is_applicable(self, function: Function, code: Code, index: int, relocation: Relocation) -> bool:
         """Whether the relocation's type belongs to the instruction and its symbol has a place; else an error."""
-        offset = index * INSTRUCTION_SIZE
+        offset = index * SLOT_SIZE
         name = relocation_name(relocation.r_type)
         requirement = _REQUIREMENTS.get(relocation.r_type)
         symbol = relocation.symbol
@@ -143,8 +145,12 @@ class _Resolver:
             )
             self.error(f"undefined symbol: {symbol.name}", function, offset, (note,))
         elif not isinstance(symbol.section, Section):
-            message = f"'{symbol.name}' is {_SPECIAL_WORDS[symbol.section]}, which has no place in a section yet"
-            self.error(message, function, offset, ("link the object first: bpf-ld -o linked.o ...",))
+            message = f"'{symbol.name}' is {_SPECIAL_WORDS[symbol.section]}, which has no place in a section"
+            is_common = symbol.section is SpecialSection.COMMON
+            advice = (
+                _LINK_FIRST_COMMON if is_common else "use the number itself, or define the symbol in a section"
+            )
+            self.error(message, function, offset, (advice,))
         else:
             return True
         return False
@@ -158,10 +164,10 @@ class _Resolver:
         addend = relocation.r_addend
         if addend is None:
             row = RELOCATION_TYPES[relocation.r_type]
-            addend = read_addend(row, code.data, index * INSTRUCTION_SIZE, self.obj.byte_order)
+            addend = read_addend(row, code.data, index * SLOT_SIZE, self.obj.byte_order)
         offset = relocation.symbol.st_value + addend
         target = target_text(relocation.symbol, offset)
-        at = index * INSTRUCTION_SIZE
+        at = index * SLOT_SIZE
         if relocation.r_type == RelocationNumber.R_BPF_64_32:
             if self.source_is(function, code, index, f"'{target}'", (CallSource.FUNCTION,)):
                 self.add_code_reference(function, index, section, offset, target, found)
@@ -191,7 +197,7 @@ class _Resolver:
         call = code.opcode(index) == CALL and code.src(index) == CallSource.FUNCTION
         load = code.opcode(index) == LOAD_IMMEDIATE_64 and code.src(index) == LoadSource.FUNCTION
         if call or load:
-            offset = function.start + (index + code.imm(index) + 1) * INSTRUCTION_SIZE
+            offset = function.start + (index + code.imm(index) + 1) * SLOT_SIZE
             target = f"{function.section.name}{offset:+#x}"
             self.add_code_reference(function, index, function.section, offset, target, found)
 
@@ -201,16 +207,16 @@ class _Resolver:
         if called := self.functions.at(section, offset):
             found.code.append(CodeReference(index, called))
         elif section is function.section and function.start <= offset < function.end:
-            distance, rest = divmod(offset - function.start, INSTRUCTION_SIZE)
+            distance, rest = divmod(offset - function.start, SLOT_SIZE)
             if rest:
-                self.error(f"'{target}' is not the start of an instruction", function, index * INSTRUCTION_SIZE)
+                self.error(f"'{target}' is not the start of an instruction", function, index * SLOT_SIZE)
             else:
                 found.code.append(CodeReference(index, function, distance))
         else:
             self.error(
                 f"no function begins at '{target}'",
                 function,
-                index * INSTRUCTION_SIZE,
+                index * SLOT_SIZE,
                 ("mark the function with .type NAME, @function",),
             )
 
@@ -224,7 +230,7 @@ class _Resolver:
         self.error(
             f"the instruction that refers to {target} has src_reg {source}, not {words}",
             function,
-            index * INSTRUCTION_SIZE,
+            index * SLOT_SIZE,
             notes,
         )
         return False

@@ -10,9 +10,9 @@ import enum
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from bpfas.isa import SLOT_SIZE
 from bpfas.loader.kinds import NO_ATTACH_TYPE, NO_PROGRAM_FLAGS, ProgramFlag, ProgramType
 from bpfas.loader.sections import UNKNOWN_SECTION, SectionKind
-from bpfas.objfile import INSTRUCTION_SIZE
 
 if TYPE_CHECKING:
     from bpfas.elf.constants import ByteOrder
@@ -83,7 +83,7 @@ class ProgramSpec:
     @property
     def instruction_count(self) -> int:
         """Slots of 8 bytes, a 64-bit immediate load counting as two."""
-        return len(self.instructions) // INSTRUCTION_SIZE
+        return len(self.instructions) // SLOT_SIZE
 
 
 @dataclass(frozen=True, slots=True)

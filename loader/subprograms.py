@@ -10,9 +10,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from bpfas.isa import SLOT_SIZE
 from bpfas.loader.instructions import LOAD_IMMEDIATE_64, Code, LoadSource
 from bpfas.loader.spec import MapReference, ReferenceKind
-from bpfas.objfile import INSTRUCTION_SIZE
 
 if TYPE_CHECKING:
     from bpfas.elf.constants import ByteOrder
@@ -49,7 +49,7 @@ def compose_program(
 def _place_functions(entry: Function, references: dict[Function, References]) -> dict[Function, int]:
     """Where each function begins, counted in slots from the program's start, in the order of the places."""
     positions = {entry: 0}
-    end = len(entry.code) // INSTRUCTION_SIZE
+    end = len(entry.code) // SLOT_SIZE
     # A stack of our own: chains of calls may be longer than Python's.
     pending = [iter(references[entry].code)]
     while pending:
@@ -58,7 +58,7 @@ def _place_functions(entry: Function, references: dict[Function, References]) ->
             pending.pop()
         elif call.target not in positions:
             positions[call.target] = end
-            end += len(call.target.code) // INSTRUCTION_SIZE
+            end += len(call.target.code) // SLOT_SIZE
             pending.append(iter(references[call.target].code))
     return positions
 

@@ -64,18 +64,18 @@ def test_nothing_is_left_of_addrsig() -> None:
 
 def test_a_difference_of_type_is_an_error() -> None:
     report = link_errors(obj("a.o", nobits(8, 8)), obj("b.o", data(".bss")))
-    assert report == 'b.o:(.bss): error: section .bss is "wa",@progbits here, "wa",@nobits in a.o'
+    assert report == 'b.o:(.bss): error: section .bss is "aw",@progbits here, "aw",@nobits in a.o'
 
 
 def test_a_difference_of_flags_is_an_error() -> None:
     report = link_errors(obj("a.o", data("maps")), obj("b.o", code("maps")))
-    assert report == 'b.o:(maps): error: section maps is "ax",@progbits here, "wa",@progbits in a.o'
+    assert report == 'b.o:(maps): error: section maps is "ax",@progbits here, "aw",@progbits in a.o'
 
 
 def test_a_difference_of_entry_size_is_an_error() -> None:
     strings, words = data("s"), data("s")
     strings.sh_entsize, words.sh_entsize = 1, 4
-    assert '"wa",@progbits,4 here, "wa",@progbits,1 in a.o' in link_errors(obj("a.o", strings), obj("b.o", words))
+    assert '"aw",@progbits,4 here, "aw",@progbits,1 in a.o' in link_errors(obj("a.o", strings), obj("b.o", words))
 
 
 def test_flags_and_types_without_a_name_are_shown_as_numbers() -> None:
@@ -156,7 +156,7 @@ def test_types_of_several_objects_are_dropped_with_a_warning() -> None:
     assert [section.name for section in linked.sections] == [".text", ".maps"]
     (warning,) = diagnostics.items
     assert warning.render() == (
-        "warning: types (.BTF, .BTF.ext) of several objects are not merged yet: the output has none\n"
+        "warning: types (.BTF, .BTF.ext) of several objects are not merged: the output has none\n"
         ">>> dropped from a.o\n>>> dropped from c.o"
     )
 
