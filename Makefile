@@ -28,8 +28,8 @@ $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) --version). Try: make PYTHON=python3.12"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --retries 10 --upgrade pip
-	$(BIN)/pip install --quiet --retries 10 --editable . --group dev
+	$(BIN)/pip install -qq --retries 10 --upgrade pip
+	$(BIN)/pip install -qq --retries 10 --editable . --group dev
 	@touch $@
 
 clean:
