@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from bpfas.link.layout import Layout, Placement
     from bpfas.reloc import RelocationType
 
+_CALL = 0x85
 _JUMP_CLASSES = frozenset({0x05, 0x06})  # BPF_JMP, BPF_JMP32 (RFC 9669 §3.1)
 
 
@@ -116,6 +117,10 @@ def _settle(
         addend += layout.placements[reloc.symbol.section].offset
     if row.field is Field.OFF16 and data[place] & 0x07 not in _JUMP_CLASSES:
         raise RelocationRangeError(f"{row.name} needs a jump; the instruction's opcode is {data[place]:#04x}")
+    is_call = row.number is RelocationNumber.R_BPF_64_32 and data[place] == _CALL
+    if is_call and symbol.section is SpecialSection.ABS and symbol.st_bind is not SymbolBinding.WEAK:
+        _call_by_number(data, place, symbol.st_value + addend, site.order)
+        return None
     if _is_settled(row, site.placement.section, symbol):
         value = field_value(row, symbol.st_value + addend, place)
         write_field(row, data, place, value, site.order)
@@ -125,6 +130,14 @@ def _settle(
         raise RelocationRangeError(f"a 16-bit jump cannot leave its section for {where}; use call or gotol")
     write_addend(row, data, place, addend, site.order)
     return Relocation(place, reloc.r_type, symbol)
+
+
+def _call_by_number(data: bytearray, place: int, number: int, order: ByteOrder) -> None:
+    """Make the call at `place` one of the helper `number`, as the assembler does where it knows the number."""
+    if not 0 <= number < 1 << 31:
+        raise RelocationRangeError(f"a helper's number is in the range 0 to {(1 << 31) - 1}, not {number}")
+    data[place + 1] = 0  # src: no function of the program
+    data[place + 4 : place + 8] = number.to_bytes(4, order.name_for_int)
 
 
 def _is_settled(row: RelocationType, section: Section, symbol: Symbol) -> bool:

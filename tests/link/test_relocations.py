@@ -6,6 +6,8 @@ import struct
 
 import pytest
 
+from bpfas.asm import assemble
+from bpfas.diag import BpfasError
 from bpfas.elf.constants import ByteOrder
 from bpfas.link.linker import LinkOptions, link
 from bpfas.objfile import Relocation, Section, SpecialSection, Symbol
@@ -223,3 +225,22 @@ def test_relocations_of_a_license_that_is_kept_once_are_kept_once() -> None:
         for name in "ab"
     ]
     assert len(section_of(link(objects), "version").relocations) == 1
+
+
+@pytest.mark.parametrize("order", ByteOrder)
+def test_a_call_of_a_number_is_a_call_of_a_helper(order: ByteOrder) -> None:
+    caller = assemble("call number\nexit\n", "caller.s", order)
+    number = assemble(".globl number\n.set number, 6\n", "number.s", order)
+    section = link([caller, number]).section(".text")
+    assert section
+    assert not section.relocations
+    assert section.data == getattr(assemble("call 6\nexit\n", byte_order=order).section(".text"), "data", None)
+
+
+def test_a_number_that_no_helper_can_have_is_an_error() -> None:
+    caller, number = (
+        assemble("call number\n", "caller.s"),
+        assemble(".globl number\n.set number, -1\n", "number.s"),
+    )
+    with pytest.raises(BpfasError, match="a helper's number is in the range 0 to 2147483647"):
+        link([caller, number])
