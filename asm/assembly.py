@@ -15,6 +15,7 @@ from bpfas.asm.expression import Binder, Bound, ExpressionError, resolve
 from bpfas.asm.fixup import DATA8, DATA16, DATA32, DATA64, Fixup, FixupError, check_number
 from bpfas.asm.section import SectionBuilder, default_attributes
 from bpfas.asm.statement import (
+    Directive,
     Expression,
     Label,
     SectionName,
@@ -241,3 +242,11 @@ class Assembly:
         if not isinstance(argument, String):
             raise StatementError('a string in quotes is needed here, such as "text"', argument)
         return string_bytes(statement.texts[argument.slot])
+
+
+def need_arguments(directive: Directive, least: int = 1, most: int | None = None) -> None:
+    """Raise StatementError unless the directive has `least` to `most` arguments."""
+    count = len(directive.arguments)
+    if count < least or (most is not None and count > most):
+        wanted = f"{least}" if least == most else f"{least} to {most}" if most else f"at least {least}"
+        raise StatementError(f"{directive.name} takes {wanted} arguments, not {count}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from bpfas.asm.assembly import Assembly, StatementError
+from bpfas.asm.assembly import Assembly, StatementError, need_arguments
 from bpfas.asm.leb128 import signed_leb128, unsigned_leb128
 from bpfas.asm.statement import Directive, Expression, Omitted, Statement
 from bpfas.elf.constants import MAX_ALIGNMENT
@@ -49,7 +49,7 @@ def _strings(end: bytes, assembly: Assembly, directive: Directive, statement: St
 
 
 def _space(assembly: Assembly, directive: Directive, statement: Statement) -> None:
-    _expect(directive, 1, 2)
+    need_arguments(directive, 1, 2)
     count = _count(assembly, directive, statement)
     fill = assembly.number(directive.arguments[1], statement, "the fill byte") if directive.arguments[1:] else 0
     assembly.append_fill(count, bytes((fill & 0xFF,)), directive.arguments[0])
@@ -57,7 +57,7 @@ def _space(assembly: Assembly, directive: Directive, statement: Statement) -> No
 
 def _fill(assembly: Assembly, directive: Directive, statement: Statement) -> None:
     # .fill repeat, size, value: the value's low four bytes count, the size is at most eight (GNU as manual).
-    _expect(directive, 1, 3)
+    need_arguments(directive, 1, 3)
     count = _count(assembly, directive, statement)
     rest = directive.arguments[1:]
     size = assembly.number(rest[0], statement, "the size") if rest else 1
@@ -77,7 +77,7 @@ def _count(assembly: Assembly, directive: Directive, statement: Statement) -> in
 
 
 def _align(is_power: bool, width: int, assembly: Assembly, directive: Directive, statement: Statement) -> None:
-    _expect(directive, 1, 3)
+    need_arguments(directive, 1, 3)
     first, *rest = directive.arguments
     number = assembly.number(first, statement, "the alignment")
     if is_power:
@@ -108,7 +108,7 @@ def _align(is_power: bool, width: int, assembly: Assembly, directive: Directive,
 
 
 def _org(assembly: Assembly, directive: Directive, statement: Statement) -> None:
-    _expect(directive, 1, 2)
+    need_arguments(directive, 1, 2)
     first = directive.arguments[0]
     target = assembly.offset_in_section(first, statement)
     fill = assembly.number(directive.arguments[1], statement, "the fill byte") if directive.arguments[1:] else 0
@@ -116,13 +116,6 @@ def _org(assembly: Assembly, directive: Directive, statement: Statement) -> None
     if gap < 0:
         raise StatementError(f".org {target} would go back from {assembly.section.size}", first)
     assembly.append_fill(gap, bytes((fill & 0xFF,)), first)
-
-
-def _expect(directive: Directive, least: int, most: int) -> None:
-    count = len(directive.arguments)
-    if not least <= count <= most:
-        wanted = str(least) if least == most else f"{least} to {most}"
-        raise StatementError(f"{directive.name} takes {wanted} arguments, not {count}")
 
 
 _WIDTHS = {

@@ -128,7 +128,7 @@ def _settle(fixup: Fixup, section: SectionBuilder, order: ByteOrder) -> PendingR
     if symbol.section is section and kind.is_near and symbol.binding not in kind.interposable:
         assert kind.row is not None
         number = _distance(kind, kind.row, symbol.offset + value.constant, fixup.offset)
-        write_field(kind.row, section.data, fixup.offset, number, order)
+        write_field(kind.row.field, section.data, fixup.offset, number, order)
         return None
     if not symbol.is_defined:
         if symbol.is_temporary:
@@ -167,7 +167,7 @@ def _fill_number(fixup: Fixup, section: SectionBuilder, number: int, order: Byte
         _call_by_number(section, fixup.offset, number, order)
         return
     check_number(number, field.width)
-    _write_number(section, field, fixup.offset, number, order)
+    write_field(field, section.data, fixup.offset, number, order)
 
 
 def check_number(number: int, bits: int) -> None:
@@ -180,14 +180,7 @@ def check_number(number: int, bits: int) -> None:
 def _call_by_number(section: SectionBuilder, offset: int, number: int, order: ByteOrder) -> None:
     check_number(number, 32)
     section.data[offset + 1] = 0  # not a call of a function of the program
-    _write_number(section, Field.IMM32, offset, number, order)
-
-
-def _write_number(section: SectionBuilder, field: Field, offset: int, number: int, order: ByteOrder) -> None:
-    for at, width in field.pieces:
-        piece = number & (1 << 8 * width) - 1
-        section.data[offset + at : offset + at + width] = piece.to_bytes(width, order.name_for_int)
-        number >>= 8 * width
+    write_field(Field.IMM32, section.data, offset, number, order)
 
 
 def _relocate(
@@ -219,13 +212,13 @@ def _write_addend(
     if fixup.kind.is_near:
         if addend % 8:
             raise FixupError(f"{addend} bytes from the symbol is not a whole number of 8-byte instructions")
-        write_field(row, section.data, fixup.offset, _distance(fixup.kind, row, addend, 0), order)
+        write_field(row.field, section.data, fixup.offset, _distance(fixup.kind, row, addend, 0), order)
         return
     ((_, width),) = row.addend_field.pieces
     low, high = -(1 << 8 * width - 1), (1 << 8 * width - 1) - 1
     if not low <= addend <= high:
         raise FixupError(f"the offset {addend} from the symbol does not fit in {8 * width} bits ({low} to {high})")
-    _write_number(section, row.addend_field, fixup.offset + fixup.kind.relocation_offset, addend, order)
+    write_field(row.addend_field, section.data, fixup.offset + fixup.kind.relocation_offset, addend, order)
 
 
 def _is_kept_from_the_loader(symbol: AssemblySymbol) -> bool:

@@ -121,16 +121,14 @@ def _symbol(symbol: AssemblySymbol, sections: dict[SectionBuilder, Section]) -> 
         if value.symbol is None:
             shown.section, shown.st_value = SpecialSection.ABS, value.constant & (1 << 64) - 1
             return shown
-        place, offset = value.symbol.section, value.symbol.offset + value.constant
+        # A place in a section would have become the symbol's own.
+        place = value.symbol.section
         if place is None:
             raise ExpressionError(f"is set to `{display_name(value.symbol)}`, which is not defined here")
-        if offset < 0:
-            raise ExpressionError(f"is set to {-offset} bytes before the start of section `{place.name}`")
-        shown.st_type = shown.st_type or value.symbol.st_type
-    else:
-        place, offset = symbol.section, symbol.offset
-    if place is not None:
-        shown.section, shown.st_value = sections[place], offset
+        before = -(value.symbol.offset + value.constant)
+        raise ExpressionError(f"is set to {before} bytes before the start of section `{place.name}`")
+    if symbol.section is not None:
+        shown.section, shown.st_value = sections[symbol.section], symbol.offset
     return shown
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from bpfas.asm.assembly import NOBITS_LIMIT, Assembly, StatementError
+from bpfas.asm.assembly import NOBITS_LIMIT, Assembly, StatementError, need_arguments
 from bpfas.asm.instruction import nearest
 from bpfas.asm.statement import Directive, Expression, Statement, String, SymbolName, TypeName
 from bpfas.elf.constants import SymbolBinding, SymbolType, SymbolVisibility
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def _bind(binding: SymbolBinding, assembly: Assembly, directive: Directive, statement: Statement) -> None:
-    _need_arguments(directive)
+    need_arguments(directive)
     for argument in directive.arguments:
         symbol = assembly.symbol(argument, statement)
         symbol.is_declared = True
@@ -34,7 +34,7 @@ def _bind(binding: SymbolBinding, assembly: Assembly, directive: Directive, stat
 def _visibility(
     visibility: SymbolVisibility, assembly: Assembly, directive: Directive, statement: Statement
 ) -> None:
-    _need_arguments(directive)
+    need_arguments(directive)
     for argument in directive.arguments:
         symbol = assembly.symbol(argument, statement)
         symbol.is_declared, symbol.visibility = True, visibility
@@ -42,7 +42,7 @@ def _visibility(
 
 def _extern(assembly: Assembly, directive: Directive, statement: Statement) -> None:
     # An undefined symbol is external anyway; the directive keeps a helper's name from meaning the helper.
-    _need_arguments(directive)
+    need_arguments(directive)
     for argument in directive.arguments:
         assembly.symbol(argument, statement).is_declared = True
 
@@ -62,7 +62,7 @@ _TYPES = {
 
 
 def _type(assembly: Assembly, directive: Directive, statement: Statement) -> None:
-    _need_arguments(directive, 2, 2)
+    need_arguments(directive, 2, 2)
     symbol = assembly.symbol(directive.arguments[0], statement)
     argument = directive.arguments[1]
     match argument:
@@ -78,20 +78,20 @@ def _type(assembly: Assembly, directive: Directive, statement: Statement) -> Non
 
 
 def _size(assembly: Assembly, directive: Directive, statement: Statement) -> None:
-    _need_arguments(directive, 2, 2)
+    need_arguments(directive, 2, 2)
     symbol = assembly.symbol(directive.arguments[0], statement)
     symbol.size = assembly.binder.bind(_expression(directive, 1), statement)
 
 
 def _set(assembly: Assembly, directive: Directive, statement: Statement) -> None:
-    _need_arguments(directive, 2, 2)
+    need_arguments(directive, 2, 2)
     symbol = assembly.symbol(directive.arguments[0], statement)
     value = assembly.binder.bind(_expression(directive, 1), statement)
     assembly.set_expression(symbol, value, statement.span)
 
 
 def _equiv(assembly: Assembly, directive: Directive, statement: Statement) -> None:
-    _need_arguments(directive, 2, 2)
+    need_arguments(directive, 2, 2)
     symbol = assembly.symbol(directive.arguments[0], statement)
     assembly.refuse_redefinition(symbol, directive.arguments[0])
     _set(assembly, directive, statement)
@@ -99,7 +99,7 @@ def _equiv(assembly: Assembly, directive: Directive, statement: Statement) -> No
 
 
 def _common(is_local: bool, assembly: Assembly, directive: Directive, statement: Statement) -> None:
-    _need_arguments(directive, 2, 3)
+    need_arguments(directive, 2, 3)
     argument = directive.arguments[0]
     symbol = assembly.symbol(argument, statement)
     size = assembly.number(directive.arguments[1], statement, "the size")
@@ -138,13 +138,6 @@ def _expression(directive: Directive, position: int) -> Expression:
     if not isinstance(argument, Expression):
         raise StatementError(f"{directive.name} needs an expression here", argument)
     return argument
-
-
-def _need_arguments(directive: Directive, least: int = 1, most: int | None = None) -> None:
-    count = len(directive.arguments)
-    if count < least or (most is not None and count > most):
-        wanted = f"{least}" if least == most else f"{least} to {most}" if most else f"at least {least}"
-        raise StatementError(f"{directive.name} takes {wanted} arguments, not {count}")
 
 
 SYMBOL_DIRECTIVES: dict[str, Handler] = {

@@ -147,9 +147,9 @@ def field_value(row: RelocationType, target: int, place: int) -> int:
     return value
 
 
-def write_field(row: RelocationType, data: bytearray, r_offset: int, value: int, order: ByteOrder) -> None:
-    """Put `value`, a number within `row.bounds`, into the field at `r_offset` of `data`."""
-    for offset, width in row.field.pieces:
+def write_field(field: Field, data: bytearray, r_offset: int, value: int, order: ByteOrder) -> None:
+    """Put the low bits of `value` into a field at `r_offset` of `data`; its range is for the caller to check."""
+    for offset, width in field.pieces:
         piece = value & (1 << 8 * width) - 1
         data[r_offset + offset : r_offset + offset + width] = piece.to_bytes(width, order.name_for_int)
         value >>= 8 * width
@@ -160,7 +160,7 @@ def write_addend(row: RelocationType, data: bytearray, r_offset: int, addend: in
 
     Raises RelocationRangeError with the value and the bounds.
     """
-    ((offset, width),) = row.addend_field.pieces
+    ((_, width),) = row.addend_field.pieces
     value, remainder = divmod(addend, row.unit)
     if remainder:
         raise RelocationRangeError(f"addend {addend} is not a whole number of instructions")
@@ -169,5 +169,4 @@ def write_addend(row: RelocationType, data: bytearray, r_offset: int, addend: in
     high = (1 << 8 * width - 1) - 1
     if not -high - 1 <= value <= high:
         raise RelocationRangeError(f"{row.name} addend {value} is not in the range {-high - 1} to {high}")
-    piece = value.to_bytes(width, order.name_for_int, signed=True)
-    data[r_offset + offset : r_offset + offset + width] = piece
+    write_field(row.addend_field, data, r_offset, value, order)

@@ -78,7 +78,7 @@ def _with_addresses(obj: ObjectFile) -> tuple[ObjectFile, dict[Section, int]]:
             if addend is None:
                 addend = read_addend(row, data, reloc.r_offset, obj.byte_order)
             target = bases.get(reloc.symbol.section, 0) + reloc.symbol.st_value + addend
-            write_field(row, data, reloc.r_offset, target, obj.byte_order)
+            write_field(row.field, data, reloc.r_offset, target, obj.byte_order)
         relocated.append(Section(section.name, section.sh_type, sh_entsize=section.sh_entsize, data=data))
     return ObjectFile(obj.name, obj.byte_order, relocated), bases
 

@@ -123,7 +123,7 @@ def _settle(
         return None
     if _is_settled(row, site.placement.section, symbol):
         value = field_value(row, symbol.st_value + addend, place)
-        write_field(row, data, place, value, site.order)
+        write_field(row.field, data, place, value, site.order)
         return None
     if row.field is Field.OFF16 and symbol.is_defined:
         where = symbol.section.name
@@ -137,7 +137,7 @@ def _call_by_number(data: bytearray, place: int, number: int, order: ByteOrder) 
     if not 0 <= number < 1 << 31:
         raise RelocationRangeError(f"a helper's number is in the range 0 to {(1 << 31) - 1}, not {number}")
     data[place + 1] = 0  # src: no function of the program
-    data[place + 4 : place + 8] = number.to_bytes(4, order.name_for_int)
+    write_field(Field.IMM32, data, place, number, order)
 
 
 def _is_settled(row: RelocationType, section: Section, symbol: Symbol) -> bool:
