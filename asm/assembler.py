@@ -7,7 +7,6 @@ object is made at the end by `bpfas.asm.output`.
 
 from __future__ import annotations
 
-import dataclasses
 import enum
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -20,7 +19,6 @@ from bpfas.asm.fixup import JUMP16
 from bpfas.asm.instruction import Encoder, OperandError, nearest
 from bpfas.asm.output import make_object
 from bpfas.asm.parser import StatementParser
-from bpfas.asm.relax import jumps_too_far, lengthen
 from bpfas.asm.section_directives import SECTION_DIRECTIVES
 from bpfas.asm.source import blank_comments, statement_places
 from bpfas.asm.statement import Assignment, Directive, InstructionStatement, Omitted, Statement
@@ -75,11 +73,10 @@ class Options:
 class Assembler:
     """Carries out statements on an assembly."""
 
-    def __init__(self, options: Options, long_jumps: frozenset[int] = frozenset()) -> None:
-        """`long_jumps` are the numbers of the jumps to be lengthened, if `options` let any be."""
+    def __init__(self, options: Options) -> None:
         self.options = options
-        may_lengthen = options.relax and options.isa >= IsaVersion.V4
-        self.assembly = Assembly(options.byte_order, long_jumps=long_jumps if may_lengthen else None)
+        lengthens_jumps = options.relax and options.isa >= IsaVersion.V4
+        self.assembly = Assembly(options.byte_order, lengthens_jumps=lengthens_jumps)
         self.parser = StatementParser(plainly=options.reading is Reading.PLAIN)
 
     def read(self, source: Source) -> None:
@@ -142,15 +139,10 @@ class Assembler:
     def _instruction(self, body: InstructionStatement, statement: Statement) -> None:
         assembly = self.assembly
         data, fixups = self.encoder.encode(statement, body)
-        if fixups and fixups[-1].kind is JUMP16 and assembly.long_jumps is not None:
-            number = assembly.jump_count
-            assembly.jump_count += 1
-            if number in assembly.long_jumps:
-                data, fixups[-1] = lengthen(data, fixups[-1], assembly.order)
-            else:
-                fixups[-1] = dataclasses.replace(fixups[-1], jump=number)
+        for fixup in fixups:
+            fixup.may_be_lengthened = fixup.kind is JUMP16 and assembly.lengthens_jumps
         assembly.append(data)
-        assembly.section.fixups.extend(fixups)
+        assembly.subsection.fixups.extend(fixups)
 
     def _directive(self, directive: Directive, statement: Statement) -> None:
         handler = DIRECTIVES.get(directive.name)
@@ -169,15 +161,10 @@ def assemble_sources(sources: Sequence[Source], name: str, options: Options) -> 
 
     Raises BpfasError with all that is wrong with them.
     """
-    long_jumps: frozenset[int] = frozenset()
-    while True:
-        assembler = Assembler(options, long_jumps)
-        for source in sources:
-            assembler.read(source)
-        too_far = jumps_too_far(assembler.assembly)
-        if not too_far:
-            return make_object(assembler.assembly, name)
-        long_jumps |= too_far
+    assembler = Assembler(options)
+    for source in sources:
+        assembler.read(source)
+    return make_object(assembler.assembly, name)
 
 
 def assemble(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from bpfas.asm.debug import DebugInformation
 from bpfas.asm.expression import Binder, Bound, ExpressionError, resolve
 from bpfas.asm.fixup import DATA8, DATA16, DATA32, DATA64, Fixup, FixupError, check_number
+from bpfas.asm.fragment import FragmentError, checked_size
 from bpfas.asm.section import SectionBuilder, default_attributes
 from bpfas.asm.statement import (
     Directive,
@@ -26,16 +27,12 @@ from bpfas.asm.statement import (
 from bpfas.asm.strings import string_bytes, string_text
 from bpfas.asm.symbol import AssemblySymbol, SymbolTable
 from bpfas.diag import Diagnostics, Span
-from bpfas.elf.constants import ByteOrder, SectionType
+from bpfas.elf.constants import ByteOrder
 
 if TYPE_CHECKING:
+    from bpfas.asm.fragment import Fragment
+    from bpfas.asm.section import Subsection
     from bpfas.asm.statement import Argument, Node
-
-SECTION_LIMIT = 1 << 30
-"""Bytes that a section with contents may have; a slip in a repeat count shall not fill the memory."""
-
-NOBITS_LIMIT = 1 << 62
-"""Bytes that a section without contents may have."""
 
 DATA_FIXUPS = {1: DATA8, 2: DATA16, 4: DATA32, 8: DATA64}
 """What a datum of so many bytes waits for when it has a symbol."""
@@ -50,33 +47,48 @@ class StatementError(ValueError):
         self.notes = notes
 
 
+@dataclass(frozen=True, slots=True)
+class Assumption:
+    """The number that a distance in the source had when a statement that needs a number was read."""
+
+    bound: Bound
+    number: int
+    statement: Statement
+    node: Node
+
+
 @dataclass(slots=True)
 class Assembly:
     """What the statements so far have made.
 
-    `long_jumps` are the numbers of the jumps to be lengthened, in the order of the statements; None where no jump
-    may be.
+    `lengthens_jumps` says whether jumps that do not reach may become longer ones. `assumptions` are numbers that
+    statements have used before the layout was known.
     """
 
     order: ByteOrder = ByteOrder.LITTLE
     diagnostics: Diagnostics = field(default_factory=Diagnostics)
     symbols: SymbolTable = field(default_factory=SymbolTable)
     sections: dict[str, SectionBuilder] = field(default_factory=dict)
-    section: SectionBuilder = field(init=False)
-    section_stack: list[tuple[SectionBuilder, SectionBuilder | None]] = field(default_factory=list)
-    previous: SectionBuilder | None = None
+    subsection: Subsection = field(init=False)
+    section_stack: list[tuple[Subsection, Subsection | None]] = field(default_factory=list)
+    previous: Subsection | None = None
     file_names: list[str] = field(default_factory=list)
-    long_jumps: frozenset[int] | None = frozenset()
-    jump_count: int = 0
+    lengthens_jumps: bool = True
+    assumptions: list[Assumption] = field(default_factory=list)
     debug: DebugInformation = field(default_factory=DebugInformation)
 
     def __post_init__(self) -> None:
-        self.section = self.section_named(".text")
+        self.subsection = self.section_named(".text").subsection(0)
+
+    @property
+    def section(self) -> SectionBuilder:
+        """The current section."""
+        return self.subsection.section
 
     @property
     def binder(self) -> Binder:
         """Binds expressions that stand at the end of the current section."""
-        return Binder(self.symbols, self.section)
+        return Binder(self.symbols, self.subsection)
 
     def section_named(self, name: str) -> SectionBuilder:
         """The section called `name`, made with its name's attributes if it is new."""
@@ -88,9 +100,9 @@ class Assembly:
                 section.sh_addralign = 8
         return section
 
-    def switch_to(self, section: SectionBuilder) -> None:
-        """Make `section` the current one."""
-        self.previous, self.section = self.section, section
+    def switch_to(self, subsection: Subsection) -> None:
+        """Make `subsection` the current one."""
+        self.previous, self.subsection = self.subsection, subsection
 
     # Symbols
 
@@ -109,7 +121,8 @@ class Assembly:
 
     def define_at_end(self, symbol: AssemblySymbol) -> None:
         """Give `symbol`, which is not defined yet, the place at the end of the current section."""
-        symbol.section, symbol.offset = self.section, self.section.size
+        symbol.subsection = self.subsection
+        symbol.offset, symbol.after = self.subsection.place
 
     def refuse_redefinition(self, symbol: AssemblySymbol, node: Node | Label | None) -> None:
         """Raise StatementError, with the first place, if `symbol` has a value already."""
@@ -122,7 +135,7 @@ class Assembly:
 
         What has named it before goes on to mean the value it had then.
         """
-        if symbol.section is not None or symbol.common_alignment is not None or symbol.is_final:
+        if symbol.subsection is not None or symbol.common_alignment is not None or symbol.is_final:
             self.refuse_redefinition(symbol, None)
         if symbol.expression is not None:
             symbol = self.symbols.symbols[symbol.name] = dataclasses.replace(symbol)
@@ -139,13 +152,13 @@ class Assembly:
         self._put(data)
 
     def _put(self, data: bytes) -> None:
-        section = self.section
-        if section.sh_type == SectionType.NOBITS:
+        subsection = self.subsection
+        if subsection.section.is_nobits:
             if any(data):
-                raise StatementError(f"section `{section.name}` is @nobits, so its bytes can only be zero")
-            section.nobits_size += len(data)
+                raise StatementError(f"section `{self.section.name}` is @nobits, so its bytes can only be zero")
+            subsection.nobits_size += len(data)
         else:
-            section.data += data
+            subsection.data += data
 
     def place_location(self) -> None:
         """Let the source location that waits, if one does, be that of the end of the current section.
@@ -154,24 +167,36 @@ class Assembly:
         """
         debug = self.debug
         if debug.location is not None and self.section.is_code:
-            debug.lines.rows.setdefault(self.section, []).append((self.section.size, debug.location))
+            debug.rows.setdefault(self.subsection, []).append((*self.subsection.place, debug.location))
         debug.location = None
 
     def append_fill(self, count: int, unit: bytes, node: Node | None = None) -> None:
         """Put `unit` `count` times at the end of the current section."""
-        size = count * len(unit)
-        section = self.section
-        if section.sh_type == SectionType.NOBITS and not any(unit):
-            if section.nobits_size + size > NOBITS_LIMIT:
-                raise StatementError(f"section `{section.name}` would get {size} more bytes", node)
-            section.nobits_size += size
-            return
-        if section.size + size > SECTION_LIMIT:
-            raise StatementError(
-                f"section `{section.name}` would get {size} more bytes; it may have {SECTION_LIMIT}",
-                node,
-            )
-        self._put(unit * count)
+        subsection = self.subsection
+        try:
+            size = checked_size(count * len(unit), subsection.size, subsection.section)
+        except FragmentError as error:
+            raise StatementError(str(error), node) from error
+        if subsection.section.is_nobits and not any(unit):
+            subsection.nobits_size += size
+        else:
+            self._put(unit * count)
+
+    def append_fragment(self, fragment: Fragment) -> None:
+        """Put a fragment, which begins at the end of the current section, with the size that it would have now."""
+        subsection = self.subsection
+        try:
+            size = fragment.wanted_size(subsection.size)
+            checked_size(size, subsection.size, subsection.section)
+        except FragmentError as error:
+            raise StatementError(str(error), fragment.node) from error
+        except ExpressionError:
+            size = 0  # something in it is not known yet
+        fragment.read_size = fragment.size = size
+        self._put(b"" if subsection.section.is_nobits else fragment.contents() if size else b"")
+        if subsection.section.is_nobits:
+            subsection.nobits_size += size
+        subsection.fragments.append(fragment)
 
     def append_number(self, expression: Expression, width: int, statement: Statement) -> None:
         """Put the value of `expression` in `width` bytes at the end of the current section."""
@@ -183,40 +208,38 @@ class Assembly:
                 raise StatementError(str(error), expression) from error
             self.append((bound & (1 << 8 * width) - 1).to_bytes(width, self.order.name_for_int))
             return
-        if self.section.sh_type == SectionType.NOBITS:
+        if self.section.is_nobits:
             raise StatementError(
                 f"section `{self.section.name}` is @nobits, so it can hold no address", expression
             )
-        self.section.fixups.append(Fixup(DATA_FIXUPS[width], self.section.size, bound, statement, expression))
+        offset, after = self.subsection.place
+        self.subsection.fixups.append(Fixup(DATA_FIXUPS[width], offset, bound, statement, expression, after))
         self.append(bytes(width))
 
     # Arguments of directives
 
     def number(self, argument: Argument, statement: Statement, what: str) -> int:
         """The value of an argument that must be a number known here. Raises StatementError."""
-        if not isinstance(argument, Expression):
-            raise StatementError(f"{what} must be a number", argument)
+        bound = self.bound(argument, statement, what)
+        if isinstance(bound, int):
+            return bound
         try:
-            value = resolve(self.binder.bind(argument, statement))
+            value = resolve(bound)
         except ExpressionError as error:
             raise StatementError(str(error), error.node or argument) from error
         if value.symbol is not None:
             raise StatementError(f"{what} must be a number that is known here", argument)
+        self.assumptions.append(Assumption(bound, value.constant, statement, argument))
         return value.constant
 
-    def offset_in_section(self, argument: Argument, statement: Statement) -> int:
-        """The offset that an argument means in the current section: a number, or a place in that section."""
+    def bound(self, argument: Argument, statement: Statement, what: str) -> Bound:
+        """An argument that must be an expression, whose value may be found later. Raises StatementError."""
         if not isinstance(argument, Expression):
-            raise StatementError("an offset must be an expression", argument)
+            raise StatementError(f"{what} must be a number", argument)
         try:
-            value = resolve(self.binder.bind(argument, statement))
+            return self.binder.bind(argument, statement)
         except ExpressionError as error:
             raise StatementError(str(error), error.node or argument) from error
-        if value.symbol is None:
-            return value.constant
-        if value.symbol.section is not self.section:
-            raise StatementError(f"the offset must lie in section `{self.section.name}`", argument)
-        return value.symbol.offset + value.constant
 
     def name(self, argument: Argument, statement: Statement) -> str:
         """The name that an argument spells, as it is or as a string. Raises StatementError."""

@@ -20,7 +20,6 @@ from bpfas.asm.batch_tables import EMPTY, PLAIN, BatchTables
 from bpfas.asm.fixup import JUMP16, Fixup
 from bpfas.asm.statement import Node, Statement
 from bpfas.diag import Source, Span
-from bpfas.elf.constants import SectionType
 from bpfas.isa import SLOT_SIZE
 
 if TYPE_CHECKING:
@@ -68,7 +67,7 @@ class BatchReader:
         while start < len(self.blanked):
             end = self.blanked.find("\n", start + CHUNK_SIZE)
             end = len(self.blanked) if end < 0 else end
-            if self.assembly.section.sh_type == SectionType.NOBITS:
+            if self.assembly.section.is_nobits:
                 self.read_plainly(start, end)
             else:
                 self._read_chunk(start, cut_lines(self.blanked[start:end]))
@@ -180,7 +179,7 @@ class _Walk:
         self.run_starts, self.run_ends = lines.run_starts.tolist(), lines.run_ends.tolist()
         self.done = 0
         # What a place in `data` is more in the current section.
-        self.shift = self.assembly.section.size
+        self.shift = self.assembly.subsection.size
 
     def run(self, indices: list[int]) -> None:
         """Walk over the lines that do more than encode."""
@@ -188,7 +187,7 @@ class _Walk:
             template = self.reader.template(self.numbers[index])
             if template is None or not self._carry_out(template, index):
                 self._read_plainly(index)
-                if self.assembly.section.sh_type == SectionType.NOBITS:
+                if self.assembly.section.is_nobits:
                     # Instructions there are errors, which the plain way reports.
                     self.reader.read_plainly(self.offset + self.ends[index], self.offset + len(self.text))
                     return
@@ -199,7 +198,7 @@ class _Walk:
         self._flush(self.places[index])
         self.reader.read_plainly(self.offset + self.starts[index], self.offset + self.ends[index])
         self.done = self.places[index + 1]
-        self.shift = self.assembly.section.size - self.done
+        self.shift = self.assembly.subsection.size - self.done
 
     def _flush(self, place: int) -> None:
         if place > self.done:
@@ -227,9 +226,7 @@ class _Walk:
         if label is not None and not self._define(template, label, index):
             return False
         if fixup is not None:
-            self.assembly.section.fixups.append(fixup)
-            if fixup.jump is not None:
-                self.assembly.jump_count += 1
+            self.assembly.subsection.fixups.append(fixup)
         return True
 
     def _define(self, template: BatchTemplate, name: str, index: int) -> bool:
@@ -245,7 +242,9 @@ class _Walk:
                 return False
             start = self.offset + self.text.index(name, self.starts[index])
             symbol.defined_at = Span(self.reader.source, start, start + len(name))
-        symbol.section, symbol.offset = self.assembly.section, self.places[index] + self.shift
+        subsection = self.assembly.subsection
+        symbol.subsection, symbol.offset = subsection, self.places[index] + self.shift
+        symbol.after = len(subsection.fragments)
         return True
 
     def _fixup(self, template: BatchTemplate, use: SymbolUse, index: int) -> Fixup | None:
@@ -259,11 +258,9 @@ class _Walk:
             symbol = assembly.symbols.numeric(name, is_forward=use.local.is_forward)
         if symbol is None or symbol.expression is not None:
             return None
-        jump = None
-        if use.kind is JUMP16 and assembly.long_jumps is not None:
-            jump = assembly.jump_count
-            if jump in assembly.long_jumps:
-                return None
         start, end = self.offset + self.starts[index], self.offset + self.ends[index]
         origin = LineOrigin(self.reader, start, end, template)
-        return Fixup(use.kind, self.places[index] + self.shift, symbol, origin, use.node, jump)
+        may_be_lengthened = use.kind is JUMP16 and assembly.lengthens_jumps
+        after = len(assembly.subsection.fragments)
+        offset = self.places[index] + self.shift
+        return Fixup(use.kind, offset, symbol, origin, use.node, after, may_be_lengthened)

@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from bpfas.asm.assembly import Assembly, StatementError, need_arguments
+from bpfas.asm.fragment import AlignFragment, FillFragment, Leb128Fragment, OrgFragment
 from bpfas.asm.leb128 import signed_leb128, unsigned_leb128
 from bpfas.asm.statement import Directive, Expression, Omitted, Statement
 from bpfas.elf.constants import MAX_ALIGNMENT
@@ -13,11 +14,11 @@ from bpfas.elf.constants import MAX_ALIGNMENT
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from bpfas.asm.statement import Node
+
     Handler = Callable[[Assembly, Directive, Statement], None]
 
 _MAX_POWER = MAX_ALIGNMENT.bit_length() - 1
-_JA_0 = bytes((0x05, 0, 0, 0, 0, 0, 0, 0))
-"""`ja +0`, which code is padded with: an instruction that does nothing."""
 
 
 def _numbers(width: int, assembly: Assembly, directive: Directive, statement: Statement) -> None:
@@ -31,14 +32,24 @@ def _numbers(width: int, assembly: Assembly, directive: Directive, statement: St
             assembly.diagnostics.error(str(error), statement.span_of(error.node), error.notes)
 
 
-def _leb128(
-    encode: Callable[[int], bytes], assembly: Assembly, directive: Directive, statement: Statement
-) -> None:
+def _leb128(is_signed: bool, assembly: Assembly, directive: Directive, statement: Statement) -> None:
     for argument in directive.arguments:
-        number = assembly.number(argument, statement, "the value")
-        if number < 0 and encode is unsigned_leb128:
-            raise StatementError(f"{number} is negative; .sleb128 takes it", argument)
-        assembly.append(encode(number))
+        bound = assembly.bound(argument, statement, "the value")
+        if isinstance(bound, int):
+            if bound < 0 and not is_signed:
+                raise StatementError(f"{bound} is negative; .sleb128 takes it", argument)
+            assembly.append(signed_leb128(bound) if is_signed else unsigned_leb128(bound))
+        else:
+            assembly.append_fragment(
+                Leb128Fragment(
+                    section=assembly.section,
+                    start=assembly.subsection.size,
+                    statement=statement,
+                    node=argument,
+                    value=bound,
+                    is_signed=is_signed,
+                )
+            )
 
 
 def _strings(end: bytes, assembly: Assembly, directive: Directive, statement: Statement) -> None:
@@ -50,15 +61,13 @@ def _strings(end: bytes, assembly: Assembly, directive: Directive, statement: St
 
 def _space(assembly: Assembly, directive: Directive, statement: Statement) -> None:
     need_arguments(directive, 1, 2)
-    count = _count(assembly, directive, statement)
     fill = assembly.number(directive.arguments[1], statement, "the fill byte") if directive.arguments[1:] else 0
-    assembly.append_fill(count, bytes((fill & 0xFF,)), directive.arguments[0])
+    _repeat(bytes((fill & 0xFF,)), assembly, directive, statement)
 
 
 def _fill(assembly: Assembly, directive: Directive, statement: Statement) -> None:
     # .fill repeat, size, value: the value's low four bytes count, the size is at most eight (GNU as manual).
     need_arguments(directive, 1, 3)
-    count = _count(assembly, directive, statement)
     rest = directive.arguments[1:]
     size = assembly.number(rest[0], statement, "the size") if rest else 1
     value = assembly.number(rest[1], statement, "the value") if rest[1:] else 0
@@ -66,14 +75,28 @@ def _fill(assembly: Assembly, directive: Directive, statement: Statement) -> Non
         raise StatementError(f"the size {size} is negative", rest[0])
     size = min(size, 8)
     number = value & (1 << 8 * min(size, 4)) - 1
-    assembly.append_fill(count, number.to_bytes(size, assembly.order.name_for_int), directive.arguments[0])
+    _repeat(number.to_bytes(size, assembly.order.name_for_int), assembly, directive, statement)
 
 
-def _count(assembly: Assembly, directive: Directive, statement: Statement) -> int:
-    count = assembly.number(directive.arguments[0], statement, "the count")
-    if count < 0:
-        raise StatementError(f"the count {count} is negative", directive.arguments[0])
-    return count
+def _repeat(unit: bytes, assembly: Assembly, directive: Directive, statement: Statement) -> None:
+    """Put `unit` as often as the first argument says, which may be found out later."""
+    argument = directive.arguments[0]
+    count = assembly.bound(argument, statement, "the count")
+    if isinstance(count, int):
+        if count < 0:
+            raise StatementError(f"the count {count} is negative", argument)
+        assembly.append_fill(count, unit, argument)
+    else:
+        assembly.append_fragment(
+            FillFragment(
+                section=assembly.section,
+                start=assembly.subsection.size,
+                statement=statement,
+                node=argument,
+                count=count,
+                unit=unit,
+            )
+        )
 
 
 def _align(is_power: bool, width: int, assembly: Assembly, directive: Directive, statement: Statement) -> None:
@@ -90,32 +113,52 @@ def _align(is_power: bool, width: int, assembly: Assembly, directive: Directive,
         if number < 0 or number & number - 1 or number > MAX_ALIGNMENT:
             raise StatementError(f"alignment {number} is not a power of two up to {MAX_ALIGNMENT}", first)
         alignment = number or 1
+    unit = None
+    if rest and not isinstance(rest[0], Omitted):
+        value = assembly.number(rest[0], statement, "the fill value")
+        unit = (value & (1 << 8 * width) - 1).to_bytes(width, assembly.order.name_for_int)
+    most = assembly.number(rest[1], statement, "the greatest gap") if rest[1:] else None
+    append_alignment(assembly, statement, first, alignment, unit, most)
+
+
+def append_alignment(
+    assembly: Assembly,
+    statement: Statement,
+    node: Node | None,
+    alignment: int,
+    unit: bytes | None = None,
+    most: int | None = None,
+) -> None:
+    """Align the end of the current section; the arguments are those of `AlignFragment`."""
     section = assembly.section
     section.sh_addralign = max(section.sh_addralign, alignment)
-    gap = -section.size % alignment
-    if rest[1:] and gap > assembly.number(rest[1], statement, "the greatest gap"):
-        return
-    if rest and not isinstance(rest[0], Omitted):
-        unit = (assembly.number(rest[0], statement, "the fill value") & (1 << 8 * width) - 1).to_bytes(
-            width, assembly.order.name_for_int
+    assembly.append_fragment(
+        AlignFragment(
+            section=section,
+            start=assembly.subsection.size,
+            statement=statement,
+            node=node,
+            alignment=alignment,
+            unit=unit,
+            most=most,
         )
-        assembly.append_fill(gap % width, b"\0", first)
-        assembly.append_fill(gap // width, unit, first)
-    elif section.is_code and gap % len(_JA_0) == 0:
-        assembly.append_fill(gap // len(_JA_0), _JA_0, first)
-    else:
-        assembly.append_fill(gap, b"\0", first)
+    )
 
 
 def _org(assembly: Assembly, directive: Directive, statement: Statement) -> None:
     need_arguments(directive, 1, 2)
     first = directive.arguments[0]
-    target = assembly.offset_in_section(first, statement)
     fill = assembly.number(directive.arguments[1], statement, "the fill byte") if directive.arguments[1:] else 0
-    gap = target - assembly.section.size
-    if gap < 0:
-        raise StatementError(f".org {target} would go back from {assembly.section.size}", first)
-    assembly.append_fill(gap, bytes((fill & 0xFF,)), first)
+    assembly.append_fragment(
+        OrgFragment(
+            section=assembly.section,
+            start=assembly.subsection.size,
+            statement=statement,
+            node=first,
+            target=assembly.bound(first, statement, "the offset"),
+            unit=bytes((fill & 0xFF,)),
+        )
+    )
 
 
 _WIDTHS = {
@@ -143,8 +186,8 @@ ALIGNMENT_DIRECTIVES: dict[str, Handler] = {
 DATA_DIRECTIVES: dict[str, Handler] = {
     **{name: partial(_numbers, width) for name, width in _WIDTHS.items()},
     **STRING_DIRECTIVES,
-    ".uleb128": partial(_leb128, unsigned_leb128),
-    ".sleb128": partial(_leb128, signed_leb128),
+    ".uleb128": partial(_leb128, False),
+    ".sleb128": partial(_leb128, True),
     ".zero": _space,
     ".skip": _space,
     ".space": _space,

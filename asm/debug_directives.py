@@ -7,9 +7,9 @@ import posixpath
 from typing import TYPE_CHECKING
 
 from bpfas.asm.assembly import Assembly, StatementError
-from bpfas.asm.frames import Procedure
 from bpfas.asm.line_table import LineFlag, SourceFile, SourceLocation
 from bpfas.asm.statement import Directive, Number, Statement, String, SymbolName
+from bpfas.asm.symbol import here
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -134,7 +134,7 @@ def _cfi_startproc(assembly: Assembly, directive: Directive, statement: Statemen
         raise StatementError(".cfi_startproc can only have the argument `simple`", directive.arguments[0])
     if debug.open_procedure is not None:
         raise StatementError(".cfi_startproc before the .cfi_endproc of the last one")
-    debug.open_procedure = (assembly.section, assembly.section.size)
+    debug.open_procedure = here(assembly.subsection)
     debug.open_statement = statement
     debug.first_statement = debug.first_statement or statement
 
@@ -143,11 +143,14 @@ def _cfi_endproc(assembly: Assembly, directive: Directive, statement: Statement)
     debug = assembly.debug
     if debug.open_procedure is None:
         raise StatementError(".cfi_endproc without a .cfi_startproc")
-    section, start = debug.open_procedure
+    start, end = debug.open_procedure, here(assembly.subsection)
     debug.open_procedure = None
-    if section is not assembly.section:
-        raise StatementError(f".cfi_startproc was in section `{section.name}`, not in `{assembly.section.name}`")
-    debug.procedures.append(Procedure(section, start, section.size))
+    if start.section is not end.section:
+        assert start.section is not None
+        raise StatementError(
+            f".cfi_startproc was in section `{start.section.name}`, not in `{assembly.section.name}`"
+        )
+    debug.procedures.append((start, end))
 
 
 DEBUG_DIRECTIVES: dict[str, Handler] = {

@@ -18,14 +18,15 @@ from bpfas.asm.statement import (
     Statement,
     SymbolName,
     Unary,
+    left_spine,
 )
 from bpfas.asm.strings import character_value
-from bpfas.asm.symbol import AssemblySymbol, SymbolTable, display_name
+from bpfas.asm.symbol import AssemblySymbol, SymbolTable, display_name, here
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from bpfas.asm.section import SectionBuilder
+    from bpfas.asm.section import Subsection
 
 _MASK = (1 << 64) - 1
 
@@ -142,10 +143,10 @@ def _in_range(value: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Binder:
-    """Binds expressions of statements that stand at the end of `section`."""
+    """Binds expressions of statements that stand at the end of `subsection`."""
 
     symbols: SymbolTable
-    section: SectionBuilder
+    subsection: Subsection
 
     def bind(self, expression: Expression, statement: Statement) -> Bound:
         """The expression with its numbers and symbols in place. Raises ExpressionError."""
@@ -167,13 +168,17 @@ class Binder:
                 return symbol
             case Unary(operator, operand):
                 return self._operation(operator, (self.bind(operand, statement),), expression)
-            case Binary(operator, left, right):
-                operands = (self.bind(left, statement), self.bind(right, statement))
-                return self._operation(operator, operands, expression)
+            case Binary():
+                first, operations = left_spine(expression)
+                bound = self.bind(first, statement)
+                for operation in operations:
+                    operands = (bound, self.bind(operation.right, statement))
+                    bound = self._operation(operation.operator, operands, operation)
+                return bound
 
     def _symbol(self, name: str) -> Bound:
         if name == ".":
-            return AssemblySymbol("\1.", self.section, self.section.size)
+            return here(self.subsection)
         symbol = self.symbols.named(name)
         # A symbol that is a number now may be set to another one later; this use means the present one.
         return symbol.expression if isinstance(symbol.expression, int) else symbol
@@ -225,8 +230,19 @@ def bound_value(bound: Bound, known: dict[AssemblySymbol, Value | None], depth: 
             known[bound] = None
             value = known[bound] = bound_value(bound.expression, known, depth + 1)
             return value
-        case Operation(operator, operands):
-            return _apply(operator, [bound_value(operand, known, depth + 1) for operand in operands])
+        case Operation(operator, (operand,)):
+            return _apply(operator, [bound_value(operand, known, depth + 1)])
+        case Operation():
+            chain: list[Operation] = []
+            first: Bound = bound
+            while isinstance(first, Operation) and len(first.operands) == 2:
+                chain.append(first)
+                first = first.operands[0]
+            value = bound_value(first, known, depth + 1)
+            for operation in reversed(chain):
+                value = _apply(operation.operator, [value, bound_value(operation.operands[1], known, depth + 1)])
+            return value
+    raise TypeError(bound)
 
 
 def _apply(operator: str, values: list[Value]) -> Value:
@@ -241,7 +257,7 @@ def _apply(operator: str, values: list[Value]) -> Value:
             return Value(symbol, _in_range(left + right))
         case [Value(AssemblySymbol() as first, left), Value(AssemblySymbol() as second, right)]:
             if first.section is not None and first.section is second.section and operator in _DISTANCE_OPERATORS:
-                return Value(None, _BINARY[operator](first.offset + left, second.offset + right))
+                return Value(None, _BINARY[operator](first.position + left, second.position + right))
             names = f"`{display_name(first)}` and `{display_name(second)}`"
             raise ExpressionError(
                 f"`{operator}` of {names}, which are not both defined in one section, has no value before linking"

@@ -25,7 +25,7 @@ from bpfas.reloc import (
 )
 
 if TYPE_CHECKING:
-    from bpfas.asm.section import SectionBuilder
+    from bpfas.asm.section import LaidOutSection, SectionBuilder
     from bpfas.asm.statement import Node
     from bpfas.diag import Diagnostics, Span
 
@@ -74,11 +74,12 @@ class Origin(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, slots=True)
 class Fixup:
-    """A field at `offset` (bytes; of the instruction or datum) that will hold `value`.
+    """A field that will hold `value`, at `offset` of what was read of a subsection, behind `after` fragments.
 
-    `jump` is the number of a jump that `bpfas.asm.relax` may lengthen.
+    The offset, in bytes, is that of the instruction or datum. `may_be_lengthened` marks jumps that the layout may
+    give more bits. Not frozen, for there are very many and a frozen one takes three times as long to make.
     """
 
     kind: FixupKind
@@ -86,7 +87,8 @@ class Fixup:
     value: Bound
     origin: Origin
     node: Node | None
-    jump: int | None = None
+    after: int = 0
+    may_be_lengthened: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,7 @@ class FixupError(ValueError):
     """A fixup that can be neither filled in nor relocated, with the reason."""
 
 
-def settle_fixups(section: SectionBuilder, order: ByteOrder, diagnostics: Diagnostics) -> list[PendingRelocation]:
+def settle_fixups(section: LaidOutSection, order: ByteOrder, diagnostics: Diagnostics) -> list[PendingRelocation]:
     """Fill in the section's fixups; give the relocations for those that only a linker or loader can.
 
     Errors go to `diagnostics`, each with the place of its operand.
@@ -119,15 +121,15 @@ def settle_fixups(section: SectionBuilder, order: ByteOrder, diagnostics: Diagno
     return relocations
 
 
-def _settle(fixup: Fixup, section: SectionBuilder, order: ByteOrder) -> PendingRelocation | None:
+def _settle(fixup: Fixup, section: LaidOutSection, order: ByteOrder) -> PendingRelocation | None:
     value, kind = resolve(fixup.value), fixup.kind
     symbol = value.symbol
     if symbol is None:
         _fill_number(fixup, section, value.constant, order)
         return None
-    if symbol.section is section and kind.is_near and symbol.binding not in kind.interposable:
+    if symbol.section is section.builder and kind.is_near and symbol.binding not in kind.interposable:
         assert kind.row is not None
-        number = _distance(kind, kind.row, symbol.offset + value.constant, fixup.offset)
+        number = _distance(kind, kind.row, symbol.position + value.constant, fixup.offset)
         write_field(kind.row.field, section.data, fixup.offset, number, order)
         return None
     if not symbol.is_defined:
@@ -159,7 +161,7 @@ def _distance(kind: FixupKind, row: RelocationType, target: int, place: int) -> 
         ) from error
 
 
-def _fill_number(fixup: Fixup, section: SectionBuilder, number: int, order: ByteOrder) -> None:
+def _fill_number(fixup: Fixup, section: LaidOutSection, number: int, order: ByteOrder) -> None:
     field = fixup.kind.value_field
     if field is None:
         raise FixupError("a map is named by a symbol, not by a number")
@@ -177,14 +179,14 @@ def check_number(number: int, bits: int) -> None:
         raise FixupError(f"{number} does not fit in {bits} bits ({low} to {high})")
 
 
-def _call_by_number(section: SectionBuilder, offset: int, number: int, order: ByteOrder) -> None:
+def _call_by_number(section: LaidOutSection, offset: int, number: int, order: ByteOrder) -> None:
     check_number(number, 32)
     section.data[offset + 1] = 0  # not a call of a function of the program
     write_field(Field.IMM32, section.data, offset, number, order)
 
 
 def _relocate(
-    fixup: Fixup, section: SectionBuilder, symbol: AssemblySymbol, value: Value, order: ByteOrder
+    fixup: Fixup, section: LaidOutSection, symbol: AssemblySymbol, value: Value, order: ByteOrder
 ) -> PendingRelocation:
     kind = fixup.kind
     if kind.row is None:
@@ -192,7 +194,7 @@ def _relocate(
             f"no BPF relocation can put the address of `{display_name(symbol)}` here; use .long or .quad"
         )
     by_name = symbol.is_shown_by_name or symbol.common_alignment is not None or kind is MAP
-    addend = value.constant if by_name else symbol.offset + value.constant
+    addend = value.constant if by_name else symbol.position + value.constant
     if kind is OFF16 and symbol.is_defined:
         raise FixupError(f"`{display_name(symbol)}` is an address, not an offset")
     _write_addend(fixup, kind.row, section, addend, order)
@@ -207,7 +209,7 @@ def _relocate(
 
 
 def _write_addend(
-    fixup: Fixup, row: RelocationType, section: SectionBuilder, addend: int, order: ByteOrder
+    fixup: Fixup, row: RelocationType, section: LaidOutSection, addend: int, order: ByteOrder
 ) -> None:
     if fixup.kind.is_near:
         if addend % 8:

@@ -104,6 +104,7 @@ class Encoder:
         values: dict[str, int] = {}
         written: dict[str, Node] = {}
         fixups: list[Fixup] = []
+        offset, after = self.binder.subsection.place
         for node, operand in zip(body.operands, candidate.operands, strict=True):
             if operand.name is None:
                 continue
@@ -113,7 +114,7 @@ class Encoder:
                 value = self._checked(bound, operand.name, row, node)
             else:
                 row, fixup_kind = symbolic_row(row, operand.name, node)
-                fixups.append(Fixup(fixup_kind, self.binder.section.size, bound, statement, node))
+                fixups.append(Fixup(fixup_kind, offset, bound, statement, node, after))
                 value = 0
             if values.setdefault(kind.field, value) != value:
                 raise OperandError(

@@ -78,14 +78,18 @@ class SourceFile:
     md5: bytes | None = None
 
 
+if TYPE_CHECKING:
+    SectionRows = dict[SectionBuilder, list[tuple[int, SourceLocation]]]
+    """What `.loc` has said: for each section its rows by offset, ascending."""
+
+
 @dataclass(slots=True)
 class LineTable:
-    """All that `.file` and `.loc` have said: files by number, and for each section its rows by offset."""
+    """What `.file` has said: the files by number."""
 
     version: int = 4
     files: dict[int, SourceFile] = field(default_factory=dict)
     directories: list[str] = field(default_factory=lambda: [""])
-    rows: dict[SectionBuilder, list[tuple[int, SourceLocation]]] = field(default_factory=dict)
 
     def directory(self, name: str) -> int:
         """The index of a directory, which is added if it is new. The first is the directory of compilation."""
@@ -283,8 +287,8 @@ def _file_tables_4(table: LineTable) -> bytes:
     return bytes(data + b"\0")
 
 
-def line_bytes(table: LineTable, order: ByteOrder) -> LineBytes:
-    """Write the line table; `table.rows` must have final offsets."""
+def line_bytes(table: LineTable, rows_by_section: SectionRows, order: ByteOrder) -> LineBytes:
+    """Write the line table of rows at their final offsets."""
     is_5 = table.version >= 5
     before_length = struct.pack(f"{order.value}H", table.version) + (bytes((8, 0)) if is_5 else b"")
     fixed = bytes((_ADDRESS_UNIT,)) + (b"\1" if table.version >= 4 else b"") + b"\1"
@@ -297,7 +301,7 @@ def line_bytes(table: LineTable, order: ByteOrder) -> LineBytes:
     body = bytearray(before_length)
     body += struct.pack(f"{order.value}I", len(fixed) + len(tables)) + fixed + tables
     address_fields = []
-    for section, rows in table.rows.items():
+    for section, rows in rows_by_section.items():
         program, address_at = sequence(rows, section.size)
         address_fields.append((4 + len(body) + address_at, section, rows[0][0]))
         body += program

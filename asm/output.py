@@ -11,30 +11,36 @@ from typing import TYPE_CHECKING
 from bpfas.asm.debug_sections import add_debug_sections
 from bpfas.asm.expression import ExpressionError, resolve
 from bpfas.asm.fixup import settle_fixups
+from bpfas.asm.layout import lay_out
 from bpfas.asm.symbol import AssemblySymbol, display_name
-from bpfas.elf.constants import SectionType, SymbolBinding, SymbolType
+from bpfas.elf.constants import SymbolBinding, SymbolType
 from bpfas.objfile import ObjectFile, Relocation, Section, SpecialSection, Symbol
 
 if TYPE_CHECKING:
     from bpfas.asm.assembly import Assembly
-    from bpfas.asm.section import SectionBuilder
+    from bpfas.asm.section import LaidOutSection, SectionBuilder
 
 
 def make_object(assembly: Assembly, name: str) -> ObjectFile:
     """The object file of a finished assembly. Raises BpfasError with all that was found wrong."""
     diagnostics = assembly.diagnostics
-    add_debug_sections(assembly)
+    _let_names_mean_sections(assembly)
+    laid_out = {
+        section.builder: section for section in lay_out(assembly.sections.values(), assembly.order, diagnostics)
+    }
+    _check_assumptions(assembly)
+    add_debug_sections(assembly, laid_out)
     _let_names_mean_sections(assembly)
     _place_aliases(assembly)
     pending = {
-        section: settle_fixups(section, assembly.order, diagnostics) for section in assembly.sections.values()
+        builder: settle_fixups(section, assembly.order, diagnostics) for builder, section in laid_out.items()
     }
     targets = {relocation.target for relocations in pending.values() for relocation in relocations}
     homes = {_home(symbol) for symbol in assembly.symbols.symbols.values() if not symbol.is_temporary}
     sections = {
-        builder: _section(builder)
-        for builder in assembly.sections.values()
-        if builder.size or pending[builder] or builder in targets or builder in homes
+        builder: _section(section)
+        for builder, section in laid_out.items()
+        if section.size or pending[builder] or builder in targets or builder in homes
     }
     symbols: dict[AssemblySymbol | SectionBuilder, Symbol] = {}
     for builder, section in sections.items():
@@ -58,12 +64,24 @@ def make_object(assembly: Assembly, name: str) -> ObjectFile:
     return ObjectFile(name, assembly.order, list(sections.values()), [*files, *symbols.values()])
 
 
+def _check_assumptions(assembly: Assembly) -> None:
+    """Report numbers that statements have used while reading and that are others now."""
+    for assumption in assembly.assumptions:
+        number = resolve(assumption.bound).constant
+        if number != assumption.number:
+            assembly.diagnostics.error(
+                f"this was taken for {assumption.number}, but is {number} because something in between has become "
+                "longer, such as a jump that does not reach",
+                assumption.statement.span_of(assumption.node),
+            )
+
+
 def _let_names_mean_sections(assembly: Assembly) -> None:
     """Let names that nothing else defines mean sections, as in `.long .debug_abbrev`."""
     for name, section in assembly.sections.items():
         symbol = assembly.symbols.symbols.get(name)
         if symbol is not None and not symbol.is_defined and not symbol.is_declared:
-            symbol.section, symbol.is_section = section, True
+            symbol.subsection, symbol.is_section = section.subsection(0), True
 
 
 def _place_aliases(assembly: Assembly) -> None:
@@ -76,21 +94,23 @@ def _place_aliases(assembly: Assembly) -> None:
         except ExpressionError:
             continue  # reported when the symbol is shown
         target = value.symbol
-        if target is not None and target.section is not None and target.offset + value.constant >= 0:
-            symbol.section, symbol.offset = target.section, target.offset + value.constant
+        if target is not None and target.section is not None and target.position + value.constant >= 0:
+            symbol.subsection, symbol.offset, symbol.after = target.subsection, target.offset, target.after
+            symbol.displacement = target.displacement + value.constant
             symbol.st_type = symbol.st_type or target.st_type
             symbol.expression = None
 
 
-def _section(builder: SectionBuilder) -> Section:
+def _section(section: LaidOutSection) -> Section:
+    builder = section.builder
     return Section(
         builder.name,
         builder.sh_type,
         int(builder.sh_flags),
         builder.sh_addralign,
         builder.sh_entsize,
-        bytes(builder.data),
-        builder.nobits_size if builder.sh_type == SectionType.NOBITS else 0,
+        bytes(section.data),
+        section.nobits_size,
     )
 
 
@@ -125,10 +145,10 @@ def _symbol(symbol: AssemblySymbol, sections: dict[SectionBuilder, Section]) -> 
         place = value.symbol.section
         if place is None:
             raise ExpressionError(f"is set to `{display_name(value.symbol)}`, which is not defined here")
-        before = -(value.symbol.offset + value.constant)
+        before = -(value.symbol.position + value.constant)
         raise ExpressionError(f"is set to {before} bytes before the start of section `{place.name}`")
     if symbol.section is not None:
-        shown.section, shown.st_value = sections[symbol.section], symbol.offset
+        shown.section, shown.st_value = sections[symbol.section], symbol.position
     return shown
 
 

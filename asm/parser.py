@@ -137,8 +137,20 @@ class _TemplateBuilder:
         if depth > DEEPEST_NESTING:
             raise _NestingError
         assert not isinstance(branch, str)
+        # A sum may have any number of terms; only what is really nested counts.
+        rights: list[tuple[str, Branch]] = []
+        while str(branch.data) == "binary":
+            left, operator, right = branch.children
+            rights.append((str(operator), right))
+            assert not isinstance(left, str)
+            branch = left
+        expression = self._operand_of_operators(branch, depth + 1)
+        for sign, right in reversed(rights):
+            expression = Binary(sign, expression, self._expression(right, depth + 1))
+        return expression
+
+    def _operand_of_operators(self, branch: Tree[Token], depth: int) -> Expression:
         children = branch.children
-        depth += 1
         match str(branch.data), children:
             case "number", [token]:
                 return Number(self._slot(token))
@@ -152,9 +164,6 @@ class _TemplateBuilder:
                 return Constant(0)
             case "unary" | "displacement", [operator, operand]:
                 return _signed(str(operator), self._expression(operand, depth))
-            case _, [left, operator, right]:
-                first = self._expression(left, depth)
-                return Binary(str(operator), first, self._expression(right, depth))
         raise AssertionError(f"the grammar has an expression that the parser does not know: {branch.data}")
 
 

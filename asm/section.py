@@ -1,7 +1,13 @@
-"""The sections of an assembly while they grow, and what a section is that only its name describes."""
+"""The sections of an assembly while they grow, and what a section is that only its name describes.
+
+Offsets in a subsection are those of reading, when every jump is short. What may still change its size is a
+fragment (`bpfas.asm.fragment`) or a jump; a place therefore says how many fragments are in front of it, and
+`Subsection.position` gives where it lies in the section by the layout (`bpfas.asm.layout`).
+"""
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -9,12 +15,13 @@ from bpfas.elf.constants import SECTION_FLAG_LETTERS, SECTION_TYPE_NAMES, Sectio
 
 if TYPE_CHECKING:
     from bpfas.asm.fixup import Fixup
+    from bpfas.asm.fragment import Fragment
     from bpfas.diag import Span
 
 
 @dataclass(eq=False, slots=True)
 class SectionBuilder:
-    """A section's contents so far and the fields in them that wait for a symbol.
+    """A section by its attributes, and its contents as subsections by number, which lie in this order in it.
 
     `opened_at` is where the source has named it first; later mentions may not change its type and flags.
     """
@@ -24,20 +31,102 @@ class SectionBuilder:
     sh_flags: int
     sh_entsize: int = 0
     sh_addralign: int = 1
-    data: bytearray = field(default_factory=bytearray)
-    nobits_size: int = 0
-    fixups: list[Fixup] = field(default_factory=list)
+    subsections: dict[int, Subsection] = field(default_factory=dict)
     opened_at: Span | None = None
+
+    def __post_init__(self) -> None:
+        self.subsection(0)
+
+    def subsection(self, number: int) -> Subsection:
+        """The subsection `number`, made if it is new."""
+        found = self.subsections.get(number)
+        if found is None:
+            found = self.subsections[number] = Subsection(self, number)
+        return found
+
+    @property
+    def in_order(self) -> list[Subsection]:
+        """The subsections, ascending."""
+        return [self.subsections[number] for number in sorted(self.subsections)]
 
     @property
     def size(self) -> int:
-        """Bytes so far."""
-        return self.nobits_size if self.sh_type == SectionType.NOBITS else len(self.data)
+        """Bytes of all subsections."""
+        return sum(subsection.laid_out_size for subsection in self.subsections.values())
 
     @property
     def is_code(self) -> bool:
         """Whether it holds instructions."""
         return bool(self.sh_flags & SectionFlag.EXECINSTR)
+
+    @property
+    def is_nobits(self) -> bool:
+        """Whether it has a size and no contents."""
+        return self.sh_type == SectionType.NOBITS
+
+
+@dataclass(eq=False, slots=True)
+class Subsection:
+    """Contents as they were read, the fields in them that wait for a symbol, and where the layout puts them.
+
+    `base` is where it begins in the section. `growth[n]` is by how much the first n fragments have grown together
+    since reading, in bytes; `long_jumps` are the fixups, by their index, of jumps that are lengthened, and
+    `grown_at` the offsets of those that have become longer by it, ascending.
+    """
+
+    section: SectionBuilder
+    number: int
+    data: bytearray = field(default_factory=bytearray)
+    nobits_size: int = 0
+    fixups: list[Fixup] = field(default_factory=list)
+    fragments: list[Fragment] = field(default_factory=list)
+    base: int = 0
+    growth: list[int] = field(default_factory=list)
+    long_jumps: set[int] = field(default_factory=set)
+    grown_at: list[int] = field(default_factory=list)
+
+    @property
+    def size(self) -> int:
+        """Bytes that have been read."""
+        return self.nobits_size if self.section.is_nobits else len(self.data)
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """The place of the next byte: its offset, and how many fragments are in front of it."""
+        return self.size, len(self.fragments)
+
+    def position(self, offset: int, after: int) -> int:
+        """Bytes from the section's start, by the layout so far, to a place behind `after` fragments."""
+        position = self.base + offset
+        if self.growth:
+            position += self.growth[after]
+        if self.grown_at:
+            position += GROWTH_OF_JUMP * bisect_left(self.grown_at, offset)
+        return position
+
+    @property
+    def laid_out_size(self) -> int:
+        """Bytes by the layout so far."""
+        return self.position(*self.place) - self.base
+
+
+GROWTH_OF_JUMP = 16
+"""Bytes by which a conditional jump grows: `jcc +1; ja +1; jal target` instead of one instruction."""
+
+
+@dataclass(slots=True)
+class LaidOutSection:
+    """A section with its final contents, and its fixups with their final offsets in it."""
+
+    builder: SectionBuilder
+    data: bytearray
+    nobits_size: int
+    fixups: list[Fixup]
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return self.nobits_size if self.builder.is_nobits else len(self.data)
 
 
 _F = SectionFlag

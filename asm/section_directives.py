@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from bpfas.asm.assembly import Assembly, StatementError
+from bpfas.asm.assembly import Assembly, StatementError, need_arguments
 from bpfas.asm.section import FLAGS_BY_LETTER, TYPES_BY_NAME, SectionBuilder
 from bpfas.asm.statement import Directive, Statement, String, SymbolName, TypeName
 from bpfas.elf.constants import SECTION_FLAG_LETTERS, SECTION_TYPE_NAMES, SectionFlag, SectionType
@@ -16,9 +16,8 @@ if TYPE_CHECKING:
 
 
 def _named(name: str, assembly: Assembly, directive: Directive, statement: Statement) -> None:
-    if directive.arguments:
-        raise StatementError(f"{directive.name} takes no arguments", directive.arguments[0])
-    assembly.switch_to(assembly.section_named(name))
+    section = assembly.section_named(name)
+    assembly.switch_to(section.subsection(_subsection_number(directive, assembly, statement)))
     if assembly.section.opened_at is None:
         assembly.section.opened_at = statement.span
 
@@ -34,7 +33,7 @@ def _section(assembly: Assembly, directive: Directive, statement: Statement) -> 
         _set_attributes(section, rest, assembly, statement, is_new=is_new or section.opened_at is None)
     elif section.opened_at is None:
         section.opened_at = statement.span
-    assembly.switch_to(section)
+    assembly.switch_to(section.subsection(0))
 
 
 def _set_attributes(
@@ -119,7 +118,7 @@ def _flag_text(sh_flags: int) -> str:
 
 
 def _push(assembly: Assembly, directive: Directive, statement: Statement) -> None:
-    saved = (assembly.section, assembly.previous)
+    saved = (assembly.subsection, assembly.previous)
     _section(assembly, directive, statement)
     assembly.section_stack.append(saved)
 
@@ -127,7 +126,7 @@ def _push(assembly: Assembly, directive: Directive, statement: Statement) -> Non
 def _pop(assembly: Assembly, directive: Directive, statement: Statement) -> None:  # noqa: ARG001
     if not assembly.section_stack:
         raise StatementError(f"{directive.name} has no .pushsection to go back from")
-    assembly.section, assembly.previous = assembly.section_stack.pop()
+    assembly.subsection, assembly.previous = assembly.section_stack.pop()
 
 
 def _previous(assembly: Assembly, directive: Directive, statement: Statement) -> None:  # noqa: ARG001
@@ -136,10 +135,30 @@ def _previous(assembly: Assembly, directive: Directive, statement: Statement) ->
     assembly.switch_to(assembly.previous)
 
 
+def _subsection(assembly: Assembly, directive: Directive, statement: Statement) -> None:
+    assembly.switch_to(assembly.section.subsection(_subsection_number(directive, assembly, statement)))
+
+
+def _subsection_number(directive: Directive, assembly: Assembly, statement: Statement) -> int:
+    """The argument of `.text 2` and `.subsection 2`; 0 without one."""
+    need_arguments(directive, 0, 1)
+    if not directive.arguments:
+        return 0
+    number = assembly.number(directive.arguments[0], statement, "the subsection's number")
+    if not 0 <= number <= _LAST_SUBSECTION:
+        raise StatementError(f"subsection {number} is not one of 0 to {_LAST_SUBSECTION}", directive.arguments[0])
+    return number
+
+
+_LAST_SUBSECTION = 8192
+"""The greatest number of a subsection (GNU as manual, "Sub-Sections")."""
+
+
 SECTION_DIRECTIVES: dict[str, Handler] = {
     **{name: partial(_named, name) for name in (".text", ".data", ".bss", ".rodata")},
     ".section": _section,
     ".pushsection": _push,
     ".popsection": _pop,
     ".previous": _previous,
+    ".subsection": _subsection,
 }

@@ -63,6 +63,18 @@ class Binary:
     right: Expression
 
 
+def left_spine(expression: Expression) -> tuple[Expression, list[Binary]]:
+    """The first operand of a chain such as `a + b - c`, and its operations from left to right.
+
+    What walks over expressions goes along chains in a loop, for they may be long.
+    """
+    operations: list[Binary] = []
+    while isinstance(expression, Binary):
+        operations.append(expression)
+        expression = expression.left
+    return expression, operations[::-1]
+
+
 Expression = Number | Constant | SymbolName | LocalReference | Unary | Binary
 
 
@@ -203,8 +215,11 @@ def _slots(node: Node | Label | Assignment | None) -> list[int]:
     match node:
         case Unary(_, operand):
             return _slots(operand)
-        case Binary(_, left, right):
-            return _slots(left) + _slots(right)
+        case Binary():
+            first, operations = left_spine(node)
+            return [
+                slot for part in (first, *(operation.right for operation in operations)) for slot in _slots(part)
+            ]
         case None | Constant() | TypeName() | Omitted() | Register(slot=None):
             return []
         case Register(int(slot)) | Assignment(slot=slot):

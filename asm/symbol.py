@@ -13,7 +13,7 @@ from bpfas.elf.constants import SymbolBinding, SymbolType, SymbolVisibility
 
 if TYPE_CHECKING:
     from bpfas.asm.expression import Bound
-    from bpfas.asm.section import SectionBuilder
+    from bpfas.asm.section import SectionBuilder, Subsection
     from bpfas.diag import Span
 
 LOCAL_PREFIX = ".L"
@@ -22,11 +22,17 @@ LOCAL_PREFIX = ".L"
 
 @dataclass(eq=False, slots=True)
 class AssemblySymbol:
-    """A name. It is defined by a place (`section`, `offset` in bytes), by an expression, or by `.comm`."""
+    """A name. It is defined by a place, by an expression, or by `.comm`.
+
+    The place is `offset` bytes of what was read of `subsection`, behind `after` of its fragments. Another name for
+    a place, set by an expression, is `displacement` bytes away from it.
+    """
 
     name: str
-    section: SectionBuilder | None = None
+    subsection: Subsection | None = None
     offset: int = 0
+    after: int = 0
+    displacement: int = 0
     expression: Bound | None = None
     common_alignment: int | None = None
     binding: SymbolBinding | None = None
@@ -39,9 +45,20 @@ class AssemblySymbol:
     defined_at: Span | None = None
 
     @property
+    def section(self) -> SectionBuilder | None:
+        """The section that its place lies in."""
+        return None if self.subsection is None else self.subsection.section
+
+    @property
+    def position(self) -> int:
+        """Where in its section it lies by the layout so far, in bytes; its subsection must not be None."""
+        assert self.subsection is not None
+        return self.subsection.position(self.offset, self.after) + self.displacement
+
+    @property
     def is_defined(self) -> bool:
         """Whether this assembly gives it a value."""
-        return self.section is not None or self.expression is not None or self.common_alignment is not None
+        return self.subsection is not None or self.expression is not None or self.common_alignment is not None
 
     @property
     def is_temporary(self) -> bool:
@@ -52,6 +69,11 @@ class AssemblySymbol:
     def is_shown_by_name(self) -> bool:
         """Whether relocations name it rather than its section."""
         return not self.is_defined or self.binding in (SymbolBinding.GLOBAL, SymbolBinding.WEAK)
+
+
+def here(subsection: Subsection) -> AssemblySymbol:
+    """The symbol `.`: the place at the end of a subsection."""
+    return AssemblySymbol("\1.", subsection, *subsection.place)
 
 
 @dataclass(slots=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from bpfas.asm.assembly import NOBITS_LIMIT, Assembly, StatementError, need_arguments
+from bpfas.asm.assembly import Assembly, StatementError, need_arguments
+from bpfas.asm.data_directives import append_alignment
 from bpfas.asm.instruction import nearest
 from bpfas.asm.statement import Directive, Expression, Statement, String, SymbolName, TypeName
 from bpfas.elf.constants import SymbolBinding, SymbolType, SymbolVisibility
@@ -112,21 +113,22 @@ def _common(is_local: bool, assembly: Assembly, directive: Directive, statement:
     symbol.defined_at = statement.span
     symbol.size, symbol.st_type = size, SymbolType.OBJECT
     if is_local or symbol.binding is SymbolBinding.LOCAL:
-        _allocate(symbol, size, alignment, assembly)
+        _allocate(symbol, size, alignment, assembly, statement)
     else:
         symbol.common_alignment = alignment
         symbol.binding = symbol.binding or SymbolBinding.GLOBAL
 
 
-def _allocate(symbol: AssemblySymbol, size: int, alignment: int, assembly: Assembly) -> None:
+def _allocate(symbol: AssemblySymbol, size: int, alignment: int, assembly: Assembly, statement: Statement) -> None:
     """Give a local common symbol its place in .bss."""
-    bss = assembly.section_named(".bss")
-    offset = bss.nobits_size + -bss.nobits_size % alignment
-    if offset + size > NOBITS_LIMIT:
-        raise StatementError(f"section `.bss` would get {size} more bytes")
-    bss.sh_addralign = max(bss.sh_addralign, alignment)
-    symbol.section, symbol.offset = bss, offset
-    bss.nobits_size = offset + size
+    current = assembly.subsection
+    assembly.subsection = assembly.section_named(".bss").subsection(0)
+    try:
+        append_alignment(assembly, statement, None, alignment)
+        assembly.define_at_end(symbol)
+        assembly.append_fill(size, b"\0")
+    finally:
+        assembly.subsection = current
 
 
 def _nothing(assembly: Assembly, directive: Directive, statement: Statement) -> None:

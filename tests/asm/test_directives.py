@@ -243,12 +243,12 @@ WRONG = [
     (".ascii 5", "a string in quotes is needed here"),
     (".zero", ".zero takes 1 to 2 arguments, not 0"),
     (".zero -1", "the count -1 is negative"),
-    (".zero x", "the count must be a number that is known here"),
+    (".zero x", "the count must be a number, not the address of `x`"),
     ('.zero "a"', "the count must be a number"),
     (".fill 1, -1", "the size -1 is negative"),
     (".fill 1, 2, 3, 4", ".fill takes 1 to 3 arguments, not 4"),
     ("exit; .org 4", ".org 4 would go back from 8"),
-    (".data; y: .text; .org y", "the offset must lie in section `.text`"),
+    (".data; y: .text; .org y", "`y` is not defined in this section (`.text`)"),
     (".p2align 32", "alignment 2^32 is out of range; the exponent may be 0 to 20"),
     (".align -1", "alignment 2^-1 is out of range"),
     (".balign 3", "alignment 3 is not a power of two up to 1048576"),
@@ -295,7 +295,7 @@ WRONG = [
     (".cfi_startproc; .cfi_startproc", ".cfi_startproc before the .cfi_endproc of the last one"),
     (".cfi_startproc; .data; .cfi_endproc", ".cfi_startproc was in section `.text`, not in `.data`"),
     (".uleb128 -1", "-1 is negative; .sleb128 takes it"),
-    (".uleb128 x", "the value must be a number that is known here"),
+    (".uleb128 x", "the value must be a number, not the address of `x`"),
     (".section", ".section needs the section's name"),
     (".section x, 5", 'the flags are a string, such as "aw"'),
     ('.section x,"aq"', "section flag `q` is unknown"),
@@ -303,7 +303,8 @@ WRONG = [
     ('.section x,"aM",@progbits', "a mergeable section (flag M) needs the size of its entries"),
     ('.section x,"a",@progbits,1', "this argument of .section is one too many"),
     ('.section x,"a"; .byte 1; .section x,"aw"', "section `x` has type @progbits, flags"),
-    (".text 1", ".text takes no arguments"),
+    (".text -1", "subsection -1 is not one of 0 to 8192"),
+    (".subsection x", "the subsection's number must be a number that is known here"),
     (".popsection", ".popsection has no .pushsection to go back from"),
     (".previous", ".previous: there was no section before this one"),
     (".bss; .byte 1", "section `.bss` is @nobits, so its bytes can only be zero"),
@@ -326,7 +327,7 @@ def test_a_second_definition_names_the_first() -> None:
 @pytest.mark.parametrize("name", sorted(DIRECTIVES))
 def test_every_directive_is_tested(name: str) -> None:
     used = [statements for statements, *_ in (*CONTENTS, *SYMBOLS, *WRONG)]
-    elsewhere = (".rodata", ".pushsection", ".ident", ".addrsig", ".addrsig_sym")
+    elsewhere = (".rodata", ".subsection", ".pushsection", ".ident", ".addrsig", ".addrsig_sym")
     assert name in elsewhere or any(name in statements for statements in used)
 
 
