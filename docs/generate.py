@@ -1,15 +1,14 @@
-"""Writes docs/instructions.md from the instruction table: `python docs/generate.py`."""
+"""Writes instructions.md and helpers.md from the tables in the source: `python docs/generate.py`."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
+from bpfas.helpers import HELPERS, LATEST_RELEASE
 from bpfas.isa import OPCODES, IsaVersion, Opcode
 
-PAGE = Path(__file__).parent / "instructions.md"
-
-_HEAD = """\
+_INSTRUCTIONS_HEAD = """\
 # Instructions
 
 Every instruction in both ways to write it, with its encoding. This page is made from the table that the
@@ -22,6 +21,21 @@ signed or unsigned. Where a number may stand, a symbol may, if a relocation can 
 
 The encoding gives the opcode's byte, and src, off and imm where the instruction fixes them. All other fields that
 are no operand are zero.
+"""
+
+_HELPERS_HEAD = f"""\
+# Helper functions
+
+What the kernel lets programs call by number, up to Linux {LATEST_RELEASE}. `call bpf_map_lookup_elem` and `call 1`
+are the same. This page is made from the table that the assembler, the disassembler and the loader use
+(`bpfas/helpers.py`); `python docs/generate.py` writes it anew.
+
+*since* is the first release of the kernel that has the helper. Which types of programs may call it depends on the
+release as well: the verifier says so when the program is loaded, and `bpftool feature probe` lists it for the
+running kernel. New functions come as kfuncs, which have no numbers and are not listed here.
+
+| number | name | since |
+|---:|---|---|
 """
 
 _GROUPS: tuple[tuple[str, set[int]], ...] = (
@@ -47,9 +61,9 @@ def _encoding(row: Opcode) -> str:
     return f"{row.code:02x}{fixed}{', two slots' if row.is_wide else ''}"
 
 
-def page() -> str:
-    """The page's text."""
-    parts = [_HEAD]
+def instructions() -> str:
+    """The text of instructions.md."""
+    parts = [_INSTRUCTIONS_HEAD]
     for title, classes in _GROUPS:
         parts.append(f"\n## {title}\n\n| GNU's dialect | pseudo-C | encoding | since |\n|---|---|---|---|\n")
         for row in OPCODES:
@@ -61,6 +75,15 @@ def page() -> str:
     return "".join(parts)
 
 
+def helpers() -> str:
+    """The text of helpers.md."""
+    rows = (f"| {helper.number} | `{helper.name}` | {helper.since} |\n" for helper in HELPERS.values())
+    return _HELPERS_HEAD + "".join(rows)
+
+
+PAGES = {"instructions.md": instructions, "helpers.md": helpers}
+
 if __name__ == "__main__":
-    PAGE.write_text(page(), encoding="utf-8")
+    for name, text in PAGES.items():
+        (Path(__file__).parent / name).write_text(text(), encoding="utf-8")
     sys.exit(0)

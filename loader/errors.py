@@ -8,9 +8,11 @@ from __future__ import annotations
 import enum
 import errno
 import os
+import re
 from typing import TYPE_CHECKING
 
 from bpfas.diag import BpfasError, Diagnostic, Severity
+from bpfas.helpers import HELPERS_BY_NUMBER, LATEST_RELEASE
 from bpfas.loader.privilege import Capability, Explanation, Situation, explain_eperm, read_situation
 
 if TYPE_CHECKING:
@@ -120,15 +122,17 @@ class VerifierError(LoadError):
 
     def __init__(self, subject: str, number: int, log: str) -> None:
         self.log = log
-        explanation = Explanation(_verdict(log), _remedy(log, read_situation()))
+        words = _last_words(log)
+        verdict = f"the verifier says: {words}" if words else "the verifier refused it"
+        explanation = Explanation(verdict, _remedy(words, log, read_situation()))
         super().__init__(Step.LOAD_PROGRAM, subject, number, explanation, log.rstrip("\n"))
 
 
-def _verdict(log: str) -> str:
-    """The verifier's last words, without its statistics."""
+def _last_words(log: str) -> str:
+    """What the verifier said last, without its statistics."""
     lines = [line.strip() for line in log.splitlines()]
     said = [line for line in lines if line and not line.startswith(_STATISTICS)]
-    return f"the verifier says: {said[-1]}" if said else "the verifier refused it"
+    return said[-1] if said else ""
 
 
 _REMEDIES = (
@@ -140,10 +144,37 @@ _REMEDIES = (
 """What is to be done about some of the verifier's words."""
 
 
-def _remedy(log: str, situation: Situation) -> str:
-    for words, remedy in _REMEDIES:
-        if words in log:
+_NO_SUCH_HELPER = re.compile(r"invalid func (?:\w+#)?(-?\d+)")
+_HELPER_REFUSED = re.compile(r"(?:unknown func|program of this type cannot use helper) (?:\w+#)?(\d+)")
+"""Of a helper that the kernel has. The words changed with Linux 6.10; 4.9 gave numbers without names."""
+
+
+def _helper_remedy(words: str, situation: Situation) -> str:
+    """What is to be done about words that refuse the call of a helper; empty if they are about something else."""
+    match = _NO_SUCH_HELPER.fullmatch(words) or _HELPER_REFUSED.fullmatch(words)
+    if not match:
+        return ""
+    helper = HELPERS_BY_NUMBER.get(int(match[1]))
+    if not helper:
+        return (
+            f"no helper up to Linux {LATEST_RELEASE} has the number {match[1]}; `call` takes helpers by name, too"
+        )
+    if match.re is _NO_SUCH_HELPER:
+        return f"{helper.name} came with Linux {helper.since}: use such a kernel, or do without it"
+    lacking = [name.name for name in (Capability.CAP_BPF, Capability.CAP_PERFMON) if situation.lacks(name)]
+    return (
+        f"{helper.name} came with Linux {helper.since}, but this kernel, with its configuration, does not let "
+        "programs of this type call it: use another type or helper, or a newer kernel"
+        + (f"; or run it with {' and '.join(lacking)}, which some helpers ask for" if lacking else "")
+    )
+
+
+def _remedy(words: str, log: str, situation: Situation) -> str:
+    for known, remedy in _REMEDIES:
+        if known in log:
             return remedy
+    if remedy := _helper_remedy(words, situation):
+        return remedy
     remedy = "the log tells the path to the instruction at fault and the registers' contents there"
     if situation.lacks(Capability.CAP_PERFMON):
         return f"{remedy}; the process lacks CAP_PERFMON, with which the verifier permits more pointer arithmetic"

@@ -1,4 +1,4 @@
-"""What the documents show is what happens: the tour, the error messages, the page of instructions."""
+"""What the documents show is what happens: the tour, the error messages, the pages made from tables."""
 
 from __future__ import annotations
 
@@ -63,11 +63,12 @@ def test_the_errors_in_the_readme_are_those_that_are_printed(tmp_path: Path) -> 
     assert not (tmp_path / "wrong.o").exists()
 
 
-def test_the_page_of_instructions_is_the_table() -> None:
+@pytest.mark.parametrize("page", ["instructions.md", "helpers.md"])
+def test_a_page_made_from_a_table_is_that_table(page: str) -> None:
     generate = ROOT / "docs" / "generate.py"
-    code = f"import runpy; print(runpy.run_path({str(generate)!r})['page'](), end='')"
+    code = f"import runpy; print(runpy.run_path({str(generate)!r})['PAGES'][{page!r}](), end='')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == (ROOT / "docs" / "instructions.md").read_text(encoding="utf-8")
+    assert done.stdout == (ROOT / "docs" / page).read_text(encoding="utf-8")
 
 
 def test_every_document_that_a_document_points_to_exists() -> None:

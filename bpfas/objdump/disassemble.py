@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from bpfas.elf.constants import ByteOrder, SectionFlag, SectionType, SymbolType
-from bpfas.helpers import HELPERS
+from bpfas.helpers import HELPERS_BY_NUMBER
 from bpfas.isa import Dialect
 from bpfas.objdump.directives import data_directives, printable, quoted, section_directives, symbol_directives
 from bpfas.objdump.labels import Labels, is_named
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from bpfas.objfile import Relocation
 
 _COMMENT_COLUMN = 40
-_HELPER_NAMES = {helper.number: name for name, helper in HELPERS.items()}
 
 _Line = tuple[int, str, str]
 """Offset in bytes, text, comment."""
@@ -139,8 +138,8 @@ class _Disassembly:
                 remarks += f"  not written: {relocation_name(relocation.r_type)} {_shown(relocation.symbol)}"
         if not text:
             text = plain_text(instruction, piece.offset, section, self.labels, self.dialect)
-            if instruction.opcode.name == "call" and instruction.imm in _HELPER_NAMES:
-                remarks += f"  {_HELPER_NAMES[instruction.imm]}"
+            if instruction.opcode.name == "call" and (helper := HELPERS_BY_NUMBER.get(instruction.imm)):
+                remarks += f"  {helper.name}"
         return text, remarks
 
     def _fields(

@@ -45,6 +45,29 @@ def test_a_log_of_statistics_alone() -> None:
     assert error.cause == "the verifier refused it"
 
 
+@pytest.mark.parametrize(
+    ("words", "remedy"),
+    [
+        ("invalid func unknown#211", "bpf_cgrp_storage_delete came with Linux 6.2: use such a kernel"),
+        ("invalid func 45", "bpf_probe_read_str came with Linux 4.11: use such a kernel"),
+        ("invalid func unknown#-1", "no helper up to Linux 6.18 has the number -1"),
+        ("invalid func unknown#212", "no helper up to Linux 6.18 has the number 212"),
+        ("unknown func 69", "bpf_fib_lookup came with Linux 4.18, but this kernel"),
+        ("unknown func bpf_fib_lookup#69", "bpf_fib_lookup came with Linux 4.18, but this kernel"),
+        ("program of this type cannot use helper bpf_loop#181", "bpf_loop came with Linux 5.17, but this kernel"),
+        ("program of this type cannot use helper bpf_unspec#0", "no helper up to Linux 6.18 has the number 0"),
+    ],
+)
+def test_a_refused_helper_is_told_with_the_first_kernel_that_has_it(words: str, remedy: str) -> None:
+    log = f"0: (85) call unknown\n{words}\nprocessed 1 insns\n"
+    assert VerifierError("program prog", errno.EINVAL, log).remedy.startswith(remedy)
+
+
+def test_a_helper_is_not_blamed_for_another_error() -> None:
+    log = "; invalid func 45\n0: (85) call bpf_fib_lookup#69\nR1 type=ctx expected=map_ptr\n"
+    assert "Linux" not in VerifierError("program prog", errno.EACCES, log).remedy
+
+
 def test_an_error_without_a_remedy_shows_none() -> None:
     error = KernelError(Step.UPDATE, "map m", errno.E2BIG, explain(Step.UPDATE, errno.E2BIG))
     assert str(error) == (
