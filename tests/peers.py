@@ -20,6 +20,7 @@ class Peer(enum.Enum):
     LLVM_MC = "/usr/bin/llvm-mc-22"
     LLVM_OBJDUMP = "/usr/bin/llvm-objdump-22"
     LLVM_DWARFDUMP = "/usr/bin/llvm-dwarfdump-22"
+    LLVM_SYMBOLIZER = "/usr/bin/llvm-symbolizer-22"
     LLVM_READELF = "/usr/bin/llvm-readelf-22"
     GNU_AS = "/usr/bin/bpf-as"
     GNU_LD = "/usr/bin/bpf-ld"
