@@ -9,6 +9,7 @@ Errors come from there too: a line with anything out of order is taken out of th
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,11 +20,12 @@ from bpfas.asm.batch_shape import GUARD_BITS, BatchTemplate, NameText, SymbolUse
 from bpfas.asm.batch_tables import EMPTY, PLAIN, BatchTables
 from bpfas.asm.fixup import JUMP16, Fixup
 from bpfas.asm.statement import Node, Statement
-from bpfas.diag import Source, Span
+from bpfas.diag import Span
 from bpfas.isa import SLOT_SIZE
 
 if TYPE_CHECKING:
     from bpfas.asm.assembler import Assembler
+    from bpfas.asm.feed import Feed
     from bpfas.asm.symbol import AssemblySymbol
 
     Array = np.ndarray[Any, np.dtype[Any]]
@@ -50,12 +52,13 @@ class LineOrigin:
 class BatchReader:
     """Reads one source into an assembly, many lines at a time."""
 
-    def __init__(self, assembler: Assembler, source: Source, blanked: str) -> None:
-        """`blanked` is the text of `source` with blanks in place of comments; it must be ASCII."""
+    def __init__(self, assembler: Assembler, feed: Feed) -> None:
+        """`feed` must have an ASCII text."""
         self.assembler = assembler
         self.assembly = assembler.assembly
-        self.source = source
-        self.blanked = blanked
+        self.feed = feed
+        self.source = feed.source
+        self.blanked = feed.text
         self._tables = BatchTables(self.assembly.order)
         # Outlines by number: a template's, or a negative one that leads to the outlines with guards.
         self._numbers: dict[bytes, int] = {b"": EMPTY}
@@ -67,21 +70,22 @@ class BatchReader:
         while start < len(self.blanked):
             end = self.blanked.find("\n", start + CHUNK_SIZE)
             end = len(self.blanked) if end < 0 else end
-            if self.assembly.section.is_nobits:
-                self.read_plainly(start, end)
+            if self.assembly.section.is_nobits or self.assembler.reader.has_reserved_macro:
+                read_to = self.read_plainly(start, end)
             else:
-                self._read_chunk(start, cut_lines(self.blanked[start:end]))
-            start = end + 1
+                read_to = self._read_chunk(start, cut_lines(self.blanked[start:end]))
+            start = max(read_to, end + 1)
 
     def template(self, number: int) -> BatchTemplate | None:
         """The template of a number; None for lines that go the plain way."""
         return self._tables.templates[number]
 
-    def read_plainly(self, start: int, end: int) -> None:
-        """Have the statements at `start` to `end` of the source read one by one."""
-        self.assembler.read_lines(self.source, self.blanked, start, end)
+    def read_plainly(self, start: int, end: int) -> int:
+        """Have the statements at `start` to `end` of the source read one by one; where reading goes on."""
+        return self.assembler.reader.read_lines(self.feed, start, end)
 
-    def _read_chunk(self, offset: int, lines: Lines) -> None:
+    def _read_chunk(self, offset: int, lines: Lines) -> int:
+        """Carry out the lines of a chunk, which begins at `offset` of the text; where reading goes on."""
         numbers = self._template_numbers(lines)
         words, is_plain = self._tables.encode(lines, numbers)
         numbers = np.where(is_plain, PLAIN, numbers)
@@ -92,9 +96,8 @@ class BatchReader:
             having = np.flatnonzero(counts > word)
             flat[places[having] + word] = words[word][having]
         data = flat.astype(f"{self.assembly.order.value}u8").tobytes()
-        _Walk(self, offset, lines, numbers.tolist(), (places * SLOT_SIZE).tolist(), data).run(
-            np.flatnonzero(does_more).tolist()
-        )
+        walk = _Walk(self, offset, lines, numbers.tolist(), (places * SLOT_SIZE).tolist(), data)
+        return walk.run(np.flatnonzero(does_more).tolist())
 
     def _template_numbers(self, lines: Lines) -> Array:
         """For each line the number of its template; lines of new outlines are learnt from."""
@@ -171,34 +174,50 @@ class _Walk:
         self.reader, self.assembly = reader, reader.assembly
         self.offset, self.numbers, self.places, self.data = offset, numbers, places, data
         self.text = lines.text
-        self.starts, self.ends, self.first_run = (
-            lines.starts.tolist(),
-            lines.ends.tolist(),
-            lines.first_run.tolist(),
-        )
+        self.starts: list[int] = lines.starts.tolist()
+        self.ends: list[int] = lines.ends.tolist()
+        self.first_run: list[int] = lines.first_run.tolist()
         self.run_starts, self.run_ends = lines.run_starts.tolist(), lines.run_ends.tolist()
         self.done = 0
         # What a place in `data` is more in the current section.
         self.shift = self.assembly.subsection.size
 
-    def run(self, indices: list[int]) -> None:
-        """Walk over the lines that do more than encode."""
+    def run(self, indices: list[int]) -> int:
+        """Walk over the lines that do more than encode; the offset in the text at which reading goes on."""
+        first_unread = 0
         for index in indices:
+            if index < first_unread:
+                continue
             template = self.reader.template(self.numbers[index])
             if template is None or not self._carry_out(template, index):
-                self._read_plainly(index)
-                if self.assembly.section.is_nobits:
-                    # Instructions there are errors, which the plain way reports.
-                    self.reader.read_plainly(self.offset + self.ends[index], self.offset + len(self.text))
-                    return
+                read_to = self._read_plainly(index)
+                if self._cannot_go_on():
+                    end = self.offset + len(self.text)
+                    return read_to if read_to >= end else self.reader.read_plainly(read_to, end)
+                # What the line begins may have its end further on, as a macro's definition does.
+                first_unread = bisect_left(self.starts, read_to - self.offset)
+                if first_unread == len(self.starts):
+                    return read_to
+                self.done = self.places[first_unread]
+                self.shift = self.assembly.subsection.size - self.done
         self._flush(len(self.data))
+        return self.offset + len(self.text)
 
-    def _read_plainly(self, index: int) -> None:
-        """Have a line read plainly, in place of what the batch has made of it."""
+    def _cannot_go_on(self) -> bool:
+        """Whether the batch may mean something else now; the plain way knows what, and reports what is wrong."""
+        return self.assembly.section.is_nobits or self.reader.assembler.reader.has_reserved_macro
+
+    def _read_plainly(self, index: int) -> int:
+        """Have a line read plainly, in place of what the batch has made of it; where reading goes on.
+
+        That is the end of a line, or behind the chunk.
+        """
         self._flush(self.places[index])
-        self.reader.read_plainly(self.offset + self.starts[index], self.offset + self.ends[index])
-        self.done = self.places[index + 1]
-        self.shift = self.assembly.subsection.size - self.done
+        read_to = self.starts[index]
+        while read_to < self.ends[index]:
+            read_to = self.reader.read_plainly(self.offset + read_to, self.offset + self.ends[index]) - self.offset
+            index = bisect_right(self.starts, read_to) - 1
+        return self.offset + read_to
 
     def _flush(self, place: int) -> None:
         if place > self.done:

@@ -241,7 +241,8 @@ def _printable(text: str) -> str:
     return text if text.isprintable() else ascii(str(text))[1:-1]
 
 
-_REGISTER = re.compile(r"%?(?:[rw][0-9]+|fp)(?![\w.$])", re.IGNORECASE)
+REGISTER = re.compile(r"%?(?:[rw][0-9]+|fp)(?![\w.$])", re.IGNORECASE)
+"""A name that is a register's."""
 
 _EXPECTATIONS = {
     "NAME": "a name",
@@ -266,7 +267,7 @@ def _explain(error: UnexpectedInput, text: str) -> tuple[str, int, int]:
     """What is wrong with a statement, in words, and the place and length of what is."""
     from lark.exceptions import UnexpectedCharacters, UnexpectedToken
 
-    register = _REGISTER.match(text, error.pos_in_stream or 0)
+    register = REGISTER.match(text, error.pos_in_stream or 0)
     if register and "REGISTER" not in (getattr(error, "accepts", None) or ()):
         return f"the register `{register[0]}` cannot stand in an expression", register.start(), len(register[0])
 
