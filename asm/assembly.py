@@ -132,7 +132,7 @@ class Assembly:
     def refuse_redefinition(self, symbol: AssemblySymbol, node: Node | Label | None) -> None:
         """Raise StatementError, with the first place, if `symbol` has a value already."""
         if symbol.is_defined:
-            notes = (f"first defined at {symbol.defined_at.place}",) if symbol.defined_at else ()
+            notes = (f"first defined at {symbol.definition.place}",) if symbol.definition else ()
             raise StatementError(f"symbol `{symbol.name}` is already defined", node, notes)
 
     def set_expression(self, symbol: AssemblySymbol, value: Bound, span: Span) -> None:

@@ -154,8 +154,10 @@ def test_a_condition_belongs_to_the_text_that_opens_it() -> None:
 def test_places_in_macros_are_those_of_the_definition_and_of_all_calls() -> None:
     found = errors(".macro inner a\n\n  mov %r1, \\a\n.endm\n.macro outer\ninner 1<<40\n.endm\nexit\nouter\n")
     assert found.splitlines() == [
-        "x.s:3:12: error: immediate 1099511627776 is out of range -2147483648 to 4294967295; "
-        "`lddw` (`ldimm64`, `rN = … ll`) loads 64 bits",
+        (
+            "x.s:3:12: error: immediate 1099511627776 is out of range -2147483648 to 4294967295; "
+            "`lddw` (`ldimm64`, `rN = … ll`) loads 64 bits"
+        ),
         "  mov %r1, 1<<40",
         "           ^~~~~",
         ">>> in the expansion of macro `inner` at x.s:6:1",
