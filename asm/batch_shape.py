@@ -193,6 +193,8 @@ class _Learner:
         return dataclasses.replace(batch, label=name, label_is_numeric=label.is_numeric)
 
     def _instruction(self, template: Template, body: InstructionStatement) -> BatchTemplate:
+        if body.opcode is not None:
+            raise _NotLearnable
         candidate = self.encoder.choose(self.statement, body)
         row = candidate.row
         constants: dict[str, int] = {}
