@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 # A string without its closing quote goes on to the end of its line, for Lark to report it whole.
-_STRING = r'"(?:\\[^\n]|[^"\\\n])*+(?:"|\\?(?=\n|\Z))'
-_CHARACTER = r"'(?:\\[^\n]|[^\\\n])'?"
+STRING = r'"(?:\\[^\n]|[^"\\\n])*+(?:"|\\?(?=\n|\Z))'
+CHARACTER = r"'(?:\\[^\n]|[^\\\n])'?"
 _COMMENT = re.compile(
-    rf"{_STRING}|{_CHARACTER}|(?P<line>(?:\#|//)[^\n]*)|(?P<block>/\*.*?\*/)|(?P<open>/\*.*)", re.DOTALL
+    rf"{STRING}|{CHARACTER}|(?P<line>(?:\#|//)[^\n]*)|(?P<block>/\*.*?\*/)|(?P<open>/\*.*)", re.DOTALL
 )
 _NOT_NEWLINE = re.compile(r"[^\n]")
-_STATEMENT = re.compile(rf"(?:{_STRING}|{_CHARACTER}|[^;`\n\"']++|')+")
+_STATEMENT = re.compile(rf"(?:{STRING}|{CHARACTER}|[^;`\n\"']++|')+")
 
 
 def blank_comments(source: Source, diagnostics: Diagnostics) -> str:
