@@ -15,7 +15,8 @@ import numpy as np
 if TYPE_CHECKING:
     Array = np.ndarray[Any, np.dtype[Any]]
 
-_STRING = re.compile(r'"((?:\\[^\n]|[^"\\\n])*)"')
+# A string that is not closed goes on to the end of its line, or each quote in it would be tried for a beginning.
+_STRING = re.compile(r'"((?:\\[^\n]|[^"\\\n])*+)("|\\?)')
 _BLANKS = " \t\r\f\v"
 _WORD = np.zeros(256, bool)
 _WORD[[*range(48, 58), *range(65, 91), *range(97, 123), *b"_.$"]] = True
@@ -67,8 +68,13 @@ def cut_lines(text: str) -> Lines:
     # Blanks at a line's end, where comments have been, say nothing.
     text = "\n".join([line.rstrip(_BLANKS) for line in lines])
     if '"' in text:
-        strings = _STRING.findall(text)
-        text = _STRING.sub('""', text)
+        found = _STRING.findall(text)
+        strings = [string for string, end in found if end == '"']
+        if len(strings) == len(found):
+            text = _STRING.sub('""', text)
+        else:
+            # Lines with an apostrophe go the plain way, which reports what is wrong.
+            text = _STRING.sub(lambda match: '""' if match[2] == '"' else "'", text)
     chunk = text.encode("ascii")
     codes = np.frombuffer(chunk, np.uint8)
     is_run = (codes - np.uint8(48)) < 10

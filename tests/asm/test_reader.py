@@ -238,8 +238,8 @@ def test_messages(capsys: pytest.CaptureFixture[str]) -> None:
 def test_blocks_that_span_many_lines_of_a_large_source(reading: Reading) -> None:
     lines = "r1 = 1\nr2 += r3\n" * 50
     text = (
-        f"{lines}.macro m a\n{lines}r4 = \\a\n.endm\n{lines}m 5; r6 = 6\n{lines}.if 0\n{lines}.endif; r7 = 7\n{lines}"
-        f".rept 2\nr8 = 8\n.endr; exit\n.macro exit\nr9 = 9\n.endm\n{lines}exit\n"
+        f"{lines}.macro m a\n{lines}r4 = \\a\n.endm\n{lines}m 5; r6 = 6\n{lines}.if 0\n{lines}.endif; r7 = 7\n"
+        f"{lines}.rept 2\nr8 = 8\n.endr; exit\n.macro exit\nr9 = 9\n.endm\n{lines}exit\n"
     )
     section = assemble(text, reading=reading).section(".text")
     expected = assemble(
