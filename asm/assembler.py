@@ -72,6 +72,12 @@ class Options:
     jumps that do not reach are lengthened, which takes instructions of v4. `include_directories` are where
     `.include` and `.incbin` look for files, `symbols` are defined before the first source is read, `print_line` is
     what `.print` does.
+
+    `debug_version` is the version of DWARF that describes a source without debug information of its own;
+    `debug_prefix_maps` say for beginnings of directories what stands in their place there. `keeps_local_labels`
+    puts `.L…` into the symbol table, `strips_local_absolute` takes names of numbers out of it. With
+    `checks_sizes` a size that is no number is an error, otherwise a warning. `substitutes_section_names`: `%S` in
+    the name of a section stands for the current one's. `alternate_macros`: reading begins in `.altmacro`.
     """
 
     byte_order: ByteOrder = ByteOrder.LITTLE
@@ -82,6 +88,13 @@ class Options:
     include_directories: tuple[str, ...] = ()
     symbols: tuple[tuple[str, int], ...] = ()
     print_line: Callable[[str], None] = print
+    debug_version: int | None = None
+    debug_prefix_maps: tuple[tuple[str, str], ...] = ()
+    keeps_local_labels: bool = False
+    strips_local_absolute: bool = False
+    checks_sizes: bool = True
+    substitutes_section_names: bool = False
+    alternate_macros: bool = False
 
 
 class Assembler:
@@ -95,12 +108,17 @@ class Assembler:
             lengthens_jumps=lengthens_jumps,
             files=SourceFiles(options.include_directories),
             print_line=options.print_line,
+            keeps_local_labels=options.keeps_local_labels,
+            strips_local_absolute=options.strips_local_absolute,
+            checks_sizes=options.checks_sizes,
+            substitutes_section_names=options.substitutes_section_names,
         )
         for name, value in options.symbols:
             self.assembly.symbols.named(name).expression = value
         self.directives = DIRECTIVES
         self.parser = StatementParser(plainly=options.reading is Reading.PLAIN)
         self.reader = Reader(self)
+        self.reader.set_alternate(options.alternate_macros)
 
     def is_read_in_batches(self, text: str) -> bool:
         """Whether `text`, which has no comments, shall be read in batches."""

@@ -65,7 +65,8 @@ class Assembly:
     """What the statements so far have made.
 
     `lengthens_jumps` says whether jumps that do not reach may become longer ones. `assumptions` are numbers that
-    statements have used before the layout was known; `print_line` is what `.print` does.
+    statements have used before the layout was known; `print_line` is what `.print` does. What the options
+    `keeps_local_labels` to `substitutes_section_names` mean is said by `bpfas.asm.assembler.Options`.
     """
 
     order: ByteOrder = ByteOrder.LITTLE
@@ -81,6 +82,10 @@ class Assembly:
     debug: DebugInformation = field(default_factory=DebugInformation)
     files: SourceFiles = field(default_factory=SourceFiles)
     print_line: Callable[[str], None] = print
+    keeps_local_labels: bool = False
+    strips_local_absolute: bool = False
+    checks_sizes: bool = True
+    substitutes_section_names: bool = False
 
     def __post_init__(self) -> None:
         self.subsection = self.section_named(".text").subsection(0)
@@ -254,6 +259,8 @@ class Assembly:
             case _:
                 raise StatementError("a name is needed here", argument)
         name = string_text(text) if text.startswith('"') else text
+        if self.substitutes_section_names and isinstance(argument, SectionName):
+            name = name.replace("%S", self.section.name)
         if not name or any(character < " " for character in name):
             raise StatementError("a name cannot be empty or have control characters", argument)
         return name
