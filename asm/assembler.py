@@ -19,6 +19,9 @@ from bpfas.asm.files import SourceFiles
 from bpfas.asm.fixup import JUMP16
 from bpfas.asm.input_directives import INPUT_DIRECTIVES
 from bpfas.asm.instruction import Encoder, OperandError, nearest
+from bpfas.asm.listing import ListingRecord
+from bpfas.asm.listing_directives import LISTING_DIRECTIVES
+from bpfas.asm.listing_text import listing_text
 from bpfas.asm.message_directives import MESSAGE_DIRECTIVES
 from bpfas.asm.output import make_object
 from bpfas.asm.parser import StatementParser
@@ -33,6 +36,7 @@ from bpfas.isa import Dialect, IsaVersion
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from bpfas.asm.listing_options import ListingOptions
     from bpfas.objfile import ObjectFile
 
 BATCH_THRESHOLD = 1 << 18
@@ -57,6 +61,7 @@ MAY_OMIT_COMMAS = frozenset((*STRING_DIRECTIVES, ".type", ".file", ".ident", ".l
 DIRECTIVES = {
     **DATA_DIRECTIVES,
     **DEBUG_DIRECTIVES,
+    **LISTING_DIRECTIVES,
     **MESSAGE_DIRECTIVES,
     **SECTION_DIRECTIVES,
     **SYMBOL_DIRECTIVES,
@@ -77,7 +82,8 @@ class Options:
     `debug_prefix_maps` say for beginnings of directories what stands in their place there. `keeps_local_labels`
     puts `.L…` into the symbol table, `strips_local_absolute` takes names of numbers out of it. With
     `checks_sizes` a size that is no number is an error, otherwise a warning. `substitutes_section_names`: `%S` in
-    the name of a section stands for the current one's. `alternate_macros`: reading begins in `.altmacro`.
+    the name of a section stands for the current one's. `alternate_macros`: reading begins in `.altmacro`. With
+    `listing` there is a listing; then no source is read in batches.
     """
 
     byte_order: ByteOrder = ByteOrder.LITTLE
@@ -95,6 +101,7 @@ class Options:
     checks_sizes: bool = True
     substitutes_section_names: bool = False
     alternate_macros: bool = False
+    listing: ListingOptions | None = None
 
 
 class Assembler:
@@ -112,6 +119,7 @@ class Assembler:
             strips_local_absolute=options.strips_local_absolute,
             checks_sizes=options.checks_sizes,
             substitutes_section_names=options.substitutes_section_names,
+            listing=ListingRecord() if options.listing is not None else None,
         )
         for name, value in options.symbols:
             self.assembly.symbols.named(name).expression = value
@@ -122,6 +130,8 @@ class Assembler:
 
     def is_read_in_batches(self, text: str) -> bool:
         """Whether `text`, which has no comments, shall be read in batches."""
+        if self.assembly.listing is not None:
+            return False
         match self.options.reading:
             case Reading.BATCHES:
                 return text.isascii()
@@ -180,11 +190,12 @@ class Assembler:
 
 @dataclass(frozen=True, slots=True)
 class Assembled:
-    """What assembling gives: the object, warnings, and the files that were read besides the sources."""
+    """What assembling gives: the object, warnings, the files that were read besides the sources, the listing."""
 
     object_file: ObjectFile
     warnings: list[Diagnostic]
     dependencies: list[str]
+    listing: str | None = None
 
 
 def assemble_sources(sources: Sequence[Source], name: str, options: Options) -> Assembled:
@@ -200,7 +211,10 @@ def assemble_sources(sources: Sequence[Source], name: str, options: Options) -> 
     except EndOfReading:
         raise BpfasError(assembly.diagnostics.in_source_order()) from None
     object_file = make_object(assembly, name)
-    return Assembled(object_file, assembly.diagnostics.in_source_order(), assembly.files.dependencies)
+    listing = None
+    if assembly.listing is not None and options.listing is not None:
+        listing = listing_text(assembly.listing, object_file, assembly.symbols, options.listing)
+    return Assembled(object_file, assembly.diagnostics.in_source_order(), assembly.files.dependencies, listing)
 
 
 def assemble(

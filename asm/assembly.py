@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from bpfas.asm.fragment import Fragment
+    from bpfas.asm.listing import ListingRecord
     from bpfas.asm.section import Subsection
     from bpfas.asm.statement import Argument, Node
 
@@ -66,7 +67,8 @@ class Assembly:
 
     `lengthens_jumps` says whether jumps that do not reach may become longer ones. `assumptions` are numbers that
     statements have used before the layout was known; `print_line` is what `.print` does. What the options
-    `keeps_local_labels` to `substitutes_section_names` mean is said by `bpfas.asm.assembler.Options`.
+    `keeps_local_labels` to `substitutes_section_names` mean is said by `bpfas.asm.assembler.Options`. `listing`
+    records what a listing will show, if one is wanted.
     """
 
     order: ByteOrder = ByteOrder.LITTLE
@@ -86,6 +88,7 @@ class Assembly:
     strips_local_absolute: bool = False
     checks_sizes: bool = True
     substitutes_section_names: bool = False
+    listing: ListingRecord | None = None
 
     def __post_init__(self) -> None:
         self.subsection = self.section_named(".text").subsection(0)

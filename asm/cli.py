@@ -48,6 +48,13 @@ def _command(arguments: Sequence[str]) -> int:
         return 0
     if command.shows_version:
         print(_VERSION, file=sys.stderr)
+    command.listing.facts = (
+        f" {_VERSION}",
+        f" options passed\t: {' '.join(arguments)}",
+        f" input files   \t: {' '.join(command.sources) or STANDARD_STREAM}",
+        f" output file   \t: {command.output}",
+        "",
+    )
     try:
         sources, options = _inputs(command)
         assembled = assemble_sources(sources, command.output, options)
@@ -106,6 +113,7 @@ def _inputs(command: CommandLine) -> tuple[list[Source], Options]:
         checks_sizes=command.checks_sizes,
         substitutes_section_names=command.substitutes_section_names,
         alternate_macros=command.alternate_macros,
+        listing=command.listing if command.listing.is_wanted else None,
     )
     return sources, options
 
@@ -123,6 +131,8 @@ def _write(command: CommandLine, assembled: Assembled) -> None:
     if command.dependency_file is not None:
         rule = make_rule(command.output, read)
         outputs.append((command.dependency_file, rule.encode("utf-8", "surrogateescape")))
+    if assembled.listing is not None:
+        outputs.append((command.listing.file, assembled.listing.encode("utf-8", "surrogateescape")))
     outputs.append((command.output, write_object(assembled.object_file)))
     refuse_same_output(path for path, _ in outputs)
     for path, _ in outputs:

@@ -36,6 +36,8 @@ def make_object(assembly: Assembly, name: str) -> ObjectFile:
     pending = {
         builder: settle_fixups(section, assembly.order, diagnostics) for builder, section in laid_out.items()
     }
+    if assembly.listing is not None:
+        assembly.listing.contents = {builder: bytes(section.data) for builder, section in laid_out.items()}
     targets = {relocation.target for relocations in pending.values() for relocation in relocations}
     shown = [symbol for symbol in assembly.symbols.symbols.values() if _is_shown(symbol, assembly)]
     homes = {_home(symbol) for symbol in shown}
