@@ -78,8 +78,8 @@ class Options:
     `.include` and `.incbin` look for files, `symbols` are defined before the first source is read, `print_line` is
     what `.print` does.
 
-    `debug_version` is the version of DWARF that describes a source without debug information of its own;
-    `debug_prefix_maps` say for beginnings of directories what stands in their place there. `keeps_local_labels`
+    With a `debug_version`, that of DWARF, 2 to 5, the source is described for debuggers (-g); `debug_prefixes` are
+    beginnings of paths there, each with what it is replaced by. `keeps_local_labels`
     puts `.L…` into the symbol table, `strips_local_absolute` takes names of numbers out of it. With
     `checks_sizes` a size that is no number is an error, otherwise a warning. `substitutes_section_names`: `%S` in
     the name of a section stands for the current one's. `alternate_macros`: reading begins in `.altmacro`. With
@@ -95,7 +95,7 @@ class Options:
     symbols: tuple[tuple[str, int], ...] = ()
     print_line: Callable[[str], None] = print
     debug_version: int | None = None
-    debug_prefix_maps: tuple[tuple[str, str], ...] = ()
+    debug_prefixes: tuple[tuple[str, str], ...] = ()
     keeps_local_labels: bool = False
     strips_local_absolute: bool = False
     checks_sizes: bool = True

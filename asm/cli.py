@@ -107,7 +107,7 @@ def _inputs(command: CommandLine) -> tuple[list[Source], Options]:
         symbols=symbols,
         print_line=_print_to_errors if command.output == STANDARD_STREAM else print,
         debug_version=command.debug_version,
-        debug_prefix_maps=tuple(command.debug_prefix_maps),
+        debug_prefixes=tuple(command.debug_prefixes),
         keeps_local_labels=command.keeps_local_labels,
         strips_local_absolute=command.strips_local_absolute,
         checks_sizes=command.checks_sizes,

@@ -61,7 +61,7 @@ class CommandLine:
     dependency_file: str | None = None
     listing: ListingOptions = field(default_factory=ListingOptions)
     debug_version: int | None = None
-    debug_prefix_maps: list[tuple[str, str]] = field(default_factory=list)
+    debug_prefixes: list[tuple[str, str]] = field(default_factory=list)
     keeps_local_labels: bool = False
     strips_local_absolute: bool = False
     checks_sizes: bool = True
@@ -217,7 +217,7 @@ def _map_prefix(command: CommandLine, value: str) -> None:
     old, equals, new = value.partition("=")
     if not equals:
         raise ValueError("a map is written OLD=NEW")
-    command.debug_prefix_maps.append((old, new))
+    command.debug_prefixes.append((old, new))
 
 
 def _debug(command: CommandLine, _: str) -> None:

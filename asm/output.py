@@ -15,11 +15,15 @@ from bpfas.asm.fixup import settle_fixups
 from bpfas.asm.layout import lay_out
 from bpfas.asm.symbol import LOCAL_PREFIX, AssemblySymbol, display_name
 from bpfas.elf.constants import SymbolBinding, SymbolType
+from bpfas.isa import SLOT_SIZE
 from bpfas.objfile import ObjectFile, Relocation, Section, SpecialSection, Symbol
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from bpfas.asm.assembly import Assembly
     from bpfas.asm.section import LaidOutSection, SectionBuilder
+    from bpfas.diag import Diagnostics
 
 
 def make_object(assembly: Assembly, name: str) -> ObjectFile:
@@ -59,6 +63,7 @@ def make_object(assembly: Assembly, name: str) -> ObjectFile:
             except ExpressionError as error:
                 diagnostics.error(f"{display_name(symbol)}: {error}", symbol.defined_at)
     diagnostics.raise_if_errors()
+    _warn_of_broken_code(laid_out.values(), diagnostics)
     for builder, relocations in pending.items():
         sections_relocations = [
             Relocation(relocation.r_offset, relocation.r_type, symbols[relocation.target])
@@ -96,6 +101,17 @@ def _is_number(symbol: AssemblySymbol) -> bool:
         return symbol.expression is not None and resolve(symbol).symbol is None
     except ExpressionError:
         return False  # reported where the symbol is made
+
+
+def _warn_of_broken_code(sections: Iterable[LaidOutSection], diagnostics: Diagnostics) -> None:
+    """Warn of sections with instructions and something else, such as a stray `.byte`, that no loader takes."""
+    for section in sections:
+        if section.builder.is_code and section.size % SLOT_SIZE:
+            diagnostics.warning(
+                f"section `{section.builder.name}` is for code, but its {section.size} bytes are no whole number "
+                f"of {SLOT_SIZE}-byte instructions",
+                section.builder.opened_at,
+            )
 
 
 def _let_names_mean_sections(assembly: Assembly) -> None:

@@ -222,8 +222,11 @@ class BpfasError(Exception):
     """What a phase raises when its input is at fault: every diagnostic it collected, errors and warnings."""
 
     def __init__(self, diagnostics: list[Diagnostic]) -> None:
+        super().__init__(diagnostics)
         self.diagnostics = diagnostics
-        super().__init__("\n".join(diagnostic.render() for diagnostic in diagnostics))
+
+    def __str__(self) -> str:
+        return "\n".join(diagnostic.render() for diagnostic in self.diagnostics)
 
     @classmethod
     def of(cls, message: str, at: Span | str | None = None, notes: tuple[str, ...] = ()) -> BpfasError:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given
+from hypothesis.strategies import builds, lists, sampled_from, text
 
 from bpfas.asm.cli import main
 from bpfas.asm.command_line import LONG_OPTIONS, REFUSED_OPTIONS, SHORT_OPTIONS, parse
+from bpfas.diag import BpfasError
 from bpfas.elf.reader import read_object
 from tests.peers import Peer
 
@@ -155,10 +159,10 @@ def test_wrong_definitions_and_files_are_reported_in_one_run(capsys: pytest.Capt
 
 
 def test_every_option_is_documented() -> None:
-    text = (Path(__file__).parent.parent.parent / "docs" / "options.md").read_text()
+    documented = (Path(__file__).parent.parent.parent / "docs" / "options.md").read_text()
     between = {"gdwarf-3", "gdwarf-4"}
     for name in {*LONG_OPTIONS, *SHORT_OPTIONS, *REFUSED_OPTIONS} - between:
-        assert re.search(rf"`-{{1,2}}{re.escape(name)}(?![\w-])", text), name
+        assert re.search(rf"`-{{1,2}}{re.escape(name)}(?![\w-])", documented), name
 
 
 def test_two_dashes_end_the_options() -> None:
@@ -184,7 +188,7 @@ def test_the_version_of_debug_information(options: list[str], version: int | Non
 
 def test_prefixes_are_mapped_in_the_order_given() -> None:
     command = parse(["--debug-prefix-map", "/a=/b", "--debug-prefix-map=c=d=e"])
-    assert command.debug_prefix_maps == [("/a", "/b"), ("c", "d=e")]
+    assert command.debug_prefixes == [("/a", "/b"), ("c", "d=e")]
 
 
 def test_local_labels_are_kept_on_demand() -> None:
@@ -268,6 +272,15 @@ def test_fatal_warnings_leave_no_output(capsys: pytest.CaptureFixture[str]) -> N
     assert main(["--fatal-warnings", "--warn", "a.s"]) == 0
 
 
+def test_code_that_is_no_whole_number_of_instructions_is_warned_of(capsys: pytest.CaptureFixture[str]) -> None:
+    assembled(source='.section xdp,"ax"\nexit\n.byte 1\n')
+    assert capsys.readouterr().err.startswith(
+        "a.s:1:1: warning: section `xdp` is for code, but its 9 bytes are no whole number of 8-byte instructions\n"
+    )
+    assembled(source="exit\n.data\n.byte 1\n")
+    assert capsys.readouterr().err == ""
+
+
 # Dependencies
 
 
@@ -321,3 +334,43 @@ def test_outputs_do_not_overwrite_one_another(capsys: pytest.CaptureFixture[str]
     assert main(["-o", "x", "--MD", "x", "a.s"]) == 1
     assert "x is the file of two outputs" in capsys.readouterr().err
     assert not Path("x").exists()
+
+
+@pytest.mark.peer
+@pytest.mark.parametrize(
+    "options",
+    [
+        "-g -v",
+        "-w -gz",
+        "-mxbpf -pipe",
+        "-mbig-endian",
+        "-Wa,--fatal-warnings,-L,--MD,c.d",
+        "-I inc -x assembler-with-cpp",
+    ],
+)
+def test_gcc_calls_with_options_that_are_taken(options: str) -> None:
+    Path("tools").mkdir()
+    wrapper = Path("tools/as")
+    wrapper.write_text(f'#!/bin/sh\nexec {sys.executable} -m bpfas.asm "$@"\n')
+    wrapper.chmod(0o755)
+    Path("inc").mkdir()
+    Path("c.c").write_text("" if "assembler" in options else "int g; int f(int a) { return a + g; }\n")
+    Peer.GCC.run("-B", "tools/", *options.split(), "-c", "c.c", "-o", "c.o")
+    assert read_object(Path("c.o").read_bytes(), "c.o")
+    if "--MD" in options:
+        assert Path("c.d").read_text().startswith("c.o: ")
+
+
+WORDS = sampled_from([*LONG_OPTIONS, *SHORT_OPTIONS, *REFUSED_OPTIONS, "a", "aln", "-", "x.s", "A=1", ""])
+ARGUMENTS = lists(
+    builds("{}{}{}".format, sampled_from(["", "-", "--"]), WORDS, sampled_from(["", "=", "=1"]) | text())
+)
+
+
+@given(ARGUMENTS)
+def test_arguments_are_taken_or_refused(arguments: list[str]) -> None:
+    try:
+        command = parse(arguments)
+    except BpfasError:
+        return
+    assert set(command.sources) <= set(arguments)
