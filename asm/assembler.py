@@ -19,6 +19,9 @@ from bpfas.asm.files import SourceFiles
 from bpfas.asm.fixup import JUMP16
 from bpfas.asm.input_directives import INPUT_DIRECTIVES
 from bpfas.asm.instruction import Encoder, OperandError, nearest
+from bpfas.asm.listing import ListingRecord
+from bpfas.asm.listing_directives import LISTING_DIRECTIVES
+from bpfas.asm.listing_text import listing_text
 from bpfas.asm.message_directives import MESSAGE_DIRECTIVES
 from bpfas.asm.output import make_object
 from bpfas.asm.parser import StatementParser
@@ -33,6 +36,7 @@ from bpfas.isa import Dialect, IsaVersion
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from bpfas.asm.listing_options import ListingOptions
     from bpfas.objfile import ObjectFile
 
 BATCH_THRESHOLD = 1 << 18
@@ -57,6 +61,7 @@ MAY_OMIT_COMMAS = frozenset((*STRING_DIRECTIVES, ".type", ".file", ".ident", ".l
 DIRECTIVES = {
     **DATA_DIRECTIVES,
     **DEBUG_DIRECTIVES,
+    **LISTING_DIRECTIVES,
     **MESSAGE_DIRECTIVES,
     **SECTION_DIRECTIVES,
     **SYMBOL_DIRECTIVES,
@@ -72,6 +77,13 @@ class Options:
     jumps that do not reach are lengthened, which takes instructions of v4. `include_directories` are where
     `.include` and `.incbin` look for files, `symbols` are defined before the first source is read, `print_line` is
     what `.print` does.
+
+    With a `debug_version`, that of DWARF, 2 to 5, the source is described for debuggers (-g); `debug_prefixes` are
+    beginnings of paths there, each with what it is replaced by. `keeps_local_labels`
+    puts `.L…` into the symbol table, `strips_local_absolute` takes names of numbers out of it. With
+    `checks_sizes` a size that is no number is an error, otherwise a warning. `substitutes_section_names`: `%S` in
+    the name of a section stands for the current one's. `alternate_macros`: reading begins in `.altmacro`. With
+    `listing` there is a listing; then no source is read in batches.
     """
 
     byte_order: ByteOrder = ByteOrder.LITTLE
@@ -82,6 +94,14 @@ class Options:
     include_directories: tuple[str, ...] = ()
     symbols: tuple[tuple[str, int], ...] = ()
     print_line: Callable[[str], None] = print
+    debug_version: int | None = None
+    debug_prefixes: tuple[tuple[str, str], ...] = ()
+    keeps_local_labels: bool = False
+    strips_local_absolute: bool = False
+    checks_sizes: bool = True
+    substitutes_section_names: bool = False
+    alternate_macros: bool = False
+    listing: ListingOptions | None = None
 
 
 class Assembler:
@@ -95,15 +115,23 @@ class Assembler:
             lengthens_jumps=lengthens_jumps,
             files=SourceFiles(options.include_directories),
             print_line=options.print_line,
+            keeps_local_labels=options.keeps_local_labels,
+            strips_local_absolute=options.strips_local_absolute,
+            checks_sizes=options.checks_sizes,
+            substitutes_section_names=options.substitutes_section_names,
+            listing=ListingRecord() if options.listing is not None else None,
         )
         for name, value in options.symbols:
             self.assembly.symbols.named(name).expression = value
         self.directives = DIRECTIVES
         self.parser = StatementParser(plainly=options.reading is Reading.PLAIN)
         self.reader = Reader(self)
+        self.reader.set_alternate(options.alternate_macros)
 
     def is_read_in_batches(self, text: str) -> bool:
         """Whether `text`, which has no comments, shall be read in batches."""
+        if self.assembly.listing is not None:
+            return False
         match self.options.reading:
             case Reading.BATCHES:
                 return text.isascii()
@@ -162,11 +190,12 @@ class Assembler:
 
 @dataclass(frozen=True, slots=True)
 class Assembled:
-    """What assembling gives: the object, warnings, and the files that were read besides the sources."""
+    """What assembling gives: the object, warnings, the files that were read besides the sources, the listing."""
 
     object_file: ObjectFile
     warnings: list[Diagnostic]
     dependencies: list[str]
+    listing: str | None = None
 
 
 def assemble_sources(sources: Sequence[Source], name: str, options: Options) -> Assembled:
@@ -182,7 +211,10 @@ def assemble_sources(sources: Sequence[Source], name: str, options: Options) -> 
     except EndOfReading:
         raise BpfasError(assembly.diagnostics.in_source_order()) from None
     object_file = make_object(assembly, name)
-    return Assembled(object_file, assembly.diagnostics.in_source_order(), assembly.files.dependencies)
+    listing = None
+    if assembly.listing is not None and options.listing is not None:
+        listing = listing_text(assembly.listing, object_file, assembly.symbols, options.listing)
+    return Assembled(object_file, assembly.diagnostics.in_source_order(), assembly.files.dependencies, listing)
 
 
 def assemble(

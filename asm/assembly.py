@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from bpfas.asm.fragment import Fragment
+    from bpfas.asm.listing import ListingRecord
     from bpfas.asm.section import Subsection
     from bpfas.asm.statement import Argument, Node
 
@@ -65,7 +66,9 @@ class Assembly:
     """What the statements so far have made.
 
     `lengthens_jumps` says whether jumps that do not reach may become longer ones. `assumptions` are numbers that
-    statements have used before the layout was known; `print_line` is what `.print` does.
+    statements have used before the layout was known; `print_line` is what `.print` does. What the options
+    `keeps_local_labels` to `substitutes_section_names` mean is said by `bpfas.asm.assembler.Options`. `listing`
+    records what a listing will show, if one is wanted.
     """
 
     order: ByteOrder = ByteOrder.LITTLE
@@ -81,6 +84,11 @@ class Assembly:
     debug: DebugInformation = field(default_factory=DebugInformation)
     files: SourceFiles = field(default_factory=SourceFiles)
     print_line: Callable[[str], None] = print
+    keeps_local_labels: bool = False
+    strips_local_absolute: bool = False
+    checks_sizes: bool = True
+    substitutes_section_names: bool = False
+    listing: ListingRecord | None = None
 
     def __post_init__(self) -> None:
         self.subsection = self.section_named(".text").subsection(0)
@@ -254,6 +262,8 @@ class Assembly:
             case _:
                 raise StatementError("a name is needed here", argument)
         name = string_text(text) if text.startswith('"') else text
+        if self.substitutes_section_names and isinstance(argument, SectionName):
+            name = name.replace("%S", self.section.name)
         if not name or any(character < " " for character in name):
             raise StatementError("a name cannot be empty or have control characters", argument)
         return name
