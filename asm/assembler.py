@@ -1,8 +1,7 @@
 """The assembler: source texts to an object file.
 
-Statements are read one after the other and change an `Assembly`; errors are collected, and a statement with one
-changes nothing more. Long runs of instructions go through `bpfas.asm.batch`, which does the same faster. The
-object is made at the end by `bpfas.asm.output`.
+Statements come one after the other from `bpfas.asm.reader` and change an `Assembly`; errors are collected, and a
+statement with one changes nothing more. The object is made at the end by `bpfas.asm.output`.
 """
 
 from __future__ import annotations
@@ -15,20 +14,24 @@ from bpfas.asm.assembly import Assembly, StatementError
 from bpfas.asm.data_directives import ALIGNMENT_DIRECTIVES, DATA_DIRECTIVES, STRING_DIRECTIVES
 from bpfas.asm.debug_directives import DEBUG_DIRECTIVES
 from bpfas.asm.expression import ExpressionError
+from bpfas.asm.feed import EndOfReading
+from bpfas.asm.files import SourceFiles
 from bpfas.asm.fixup import JUMP16
+from bpfas.asm.input_directives import INPUT_DIRECTIVES
 from bpfas.asm.instruction import Encoder, OperandError, nearest
+from bpfas.asm.message_directives import MESSAGE_DIRECTIVES
 from bpfas.asm.output import make_object
 from bpfas.asm.parser import StatementParser
+from bpfas.asm.reader import Reader
 from bpfas.asm.section_directives import SECTION_DIRECTIVES
-from bpfas.asm.source import blank_comments, statement_places
 from bpfas.asm.statement import Assignment, Directive, InstructionStatement, Omitted, Statement
 from bpfas.asm.symbol_directives import SYMBOL_DIRECTIVES
-from bpfas.diag import BpfasError, Source
+from bpfas.diag import BpfasError, Diagnostic, Source
 from bpfas.elf.constants import ByteOrder
 from bpfas.isa import Dialect, IsaVersion
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from bpfas.objfile import ObjectFile
 
@@ -51,7 +54,13 @@ MAY_OMIT_ARGUMENTS = frozenset(ALIGNMENT_DIRECTIVES)
 MAY_OMIT_COMMAS = frozenset((*STRING_DIRECTIVES, ".type", ".file", ".ident", ".loc"))
 """Directives with arguments that need no comma between them."""
 
-DIRECTIVES = {**DATA_DIRECTIVES, **DEBUG_DIRECTIVES, **SECTION_DIRECTIVES, **SYMBOL_DIRECTIVES}
+DIRECTIVES = {
+    **DATA_DIRECTIVES,
+    **DEBUG_DIRECTIVES,
+    **MESSAGE_DIRECTIVES,
+    **SECTION_DIRECTIVES,
+    **SYMBOL_DIRECTIVES,
+}
 """What each directive does, by name."""
 
 
@@ -60,7 +69,9 @@ class Options:
     """What the command line can choose.
 
     `dialect` restricts instructions to one way to write them, `isa` to those of a version. `relax` says whether
-    jumps that do not reach are lengthened, which takes instructions of v4.
+    jumps that do not reach are lengthened, which takes instructions of v4. `include_directories` are where
+    `.include` and `.incbin` look for files, `symbols` are defined before the first source is read, `print_line` is
+    what `.print` does.
     """
 
     byte_order: ByteOrder = ByteOrder.LITTLE
@@ -68,6 +79,9 @@ class Options:
     isa: IsaVersion = IsaVersion.XBPF
     reading: Reading = Reading.BEST
     relax: bool = True
+    include_directories: tuple[str, ...] = ()
+    symbols: tuple[tuple[str, int], ...] = ()
+    print_line: Callable[[str], None] = print
 
 
 class Assembler:
@@ -76,37 +90,26 @@ class Assembler:
     def __init__(self, options: Options) -> None:
         self.options = options
         lengthens_jumps = options.relax and options.isa >= IsaVersion.V4
-        self.assembly = Assembly(options.byte_order, lengthens_jumps=lengthens_jumps)
+        self.assembly = Assembly(
+            options.byte_order,
+            lengthens_jumps=lengthens_jumps,
+            files=SourceFiles(options.include_directories),
+            print_line=options.print_line,
+        )
+        for name, value in options.symbols:
+            self.assembly.symbols.named(name).expression = value
+        self.directives = DIRECTIVES
         self.parser = StatementParser(plainly=options.reading is Reading.PLAIN)
+        self.reader = Reader(self)
 
-    def read(self, source: Source) -> None:
-        """Carry out all statements of `source`; what is wrong goes to the assembly's diagnostics."""
-        text = blank_comments(source, self.assembly.diagnostics)
-        if self._is_read_in_batches(text):
-            # numpy takes a tenth of a second to import, which only a large source is worth.
-            from bpfas.asm.batch import BatchReader
-
-            BatchReader(self, source, text).read()
-        else:
-            self.read_lines(source, text, 0, len(text))
-
-    def _is_read_in_batches(self, text: str) -> bool:
+    def is_read_in_batches(self, text: str) -> bool:
+        """Whether `text`, which has no comments, shall be read in batches."""
         match self.options.reading:
             case Reading.BATCHES:
                 return text.isascii()
             case Reading.BEST:
                 return len(text) > BATCH_THRESHOLD and text.isascii()
         return False
-
-    def read_lines(self, source: Source, blanked: str, start: int, end: int) -> None:
-        """Carry out the statements at `start` to `end` of `source`; `blanked` is its text without comments."""
-        for first, last in statement_places(blanked, start, end):
-            try:
-                statement = self.parser.parse(blanked[first:last], source, first)
-            except BpfasError as error:
-                self.assembly.diagnostics.items.extend(error.diagnostics)
-            else:
-                self.carry_out(statement)
 
     def carry_out(self, statement: Statement) -> None:
         """Carry out one statement."""
@@ -147,7 +150,8 @@ class Assembler:
     def _directive(self, directive: Directive, statement: Statement) -> None:
         handler = DIRECTIVES.get(directive.name)
         if handler is None:
-            raise StatementError(f"unknown directive `{directive.name}`{nearest(directive.name, DIRECTIVES)}")
+            known = (*DIRECTIVES, *INPUT_DIRECTIVES)
+            raise StatementError(f"unknown directive `{directive.name}`{nearest(directive.name, known)}")
         for position, argument in enumerate(directive.arguments):
             if isinstance(argument, Omitted) and directive.name not in MAY_OMIT_ARGUMENTS:
                 raise StatementError(f"argument {position + 1} of {directive.name} is missing")
@@ -156,15 +160,29 @@ class Assembler:
         handler(self.assembly, directive, statement)
 
 
-def assemble_sources(sources: Sequence[Source], name: str, options: Options) -> ObjectFile:
+@dataclass(frozen=True, slots=True)
+class Assembled:
+    """What assembling gives: the object, warnings, and the files that were read besides the sources."""
+
+    object_file: ObjectFile
+    warnings: list[Diagnostic]
+    dependencies: list[str]
+
+
+def assemble_sources(sources: Sequence[Source], name: str, options: Options) -> Assembled:
     """Assemble sources, one after the other as if they were one text, to the object called `name`.
 
     Raises BpfasError with all that is wrong with them.
     """
     assembler = Assembler(options)
-    for source in sources:
-        assembler.read(source)
-    return make_object(assembler.assembly, name)
+    assembly = assembler.assembly
+    try:
+        for source in sources:
+            assembler.reader.read_file(source)
+    except EndOfReading:
+        raise BpfasError(assembly.diagnostics.in_source_order()) from None
+    object_file = make_object(assembly, name)
+    return Assembled(object_file, assembly.diagnostics.in_source_order(), assembly.files.dependencies)
 
 
 def assemble(
@@ -175,4 +193,4 @@ def assemble(
     reading: Reading = Reading.BEST,
 ) -> ObjectFile:
     """Assemble a text, which messages call `name`, to an object file. Raises BpfasError."""
-    return assemble_sources([Source(name, text)], name, Options(byte_order, reading=reading))
+    return assemble_sources([Source(name, text)], name, Options(byte_order, reading=reading)).object_file

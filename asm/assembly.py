@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from bpfas.asm.debug import DebugInformation
 from bpfas.asm.expression import Binder, Bound, ExpressionError, resolve
+from bpfas.asm.files import SourceFiles
 from bpfas.asm.fixup import DATA8, DATA16, DATA32, DATA64, Fixup, FixupError, check_number
 from bpfas.asm.fragment import FragmentError, checked_size
 from bpfas.asm.section import SectionBuilder, default_attributes
@@ -30,6 +31,8 @@ from bpfas.diag import Diagnostics, Span
 from bpfas.elf.constants import ByteOrder
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from bpfas.asm.fragment import Fragment
     from bpfas.asm.section import Subsection
     from bpfas.asm.statement import Argument, Node
@@ -62,7 +65,7 @@ class Assembly:
     """What the statements so far have made.
 
     `lengthens_jumps` says whether jumps that do not reach may become longer ones. `assumptions` are numbers that
-    statements have used before the layout was known.
+    statements have used before the layout was known; `print_line` is what `.print` does.
     """
 
     order: ByteOrder = ByteOrder.LITTLE
@@ -76,6 +79,8 @@ class Assembly:
     lengthens_jumps: bool = True
     assumptions: list[Assumption] = field(default_factory=list)
     debug: DebugInformation = field(default_factory=DebugInformation)
+    files: SourceFiles = field(default_factory=SourceFiles)
+    print_line: Callable[[str], None] = print
 
     def __post_init__(self) -> None:
         self.subsection = self.section_named(".text").subsection(0)
@@ -127,7 +132,7 @@ class Assembly:
     def refuse_redefinition(self, symbol: AssemblySymbol, node: Node | Label | None) -> None:
         """Raise StatementError, with the first place, if `symbol` has a value already."""
         if symbol.is_defined:
-            notes = (f"first defined at {symbol.defined_at.place}",) if symbol.defined_at else ()
+            notes = (f"first defined at {symbol.definition.place}",) if symbol.definition else ()
             raise StatementError(f"symbol `{symbol.name}` is already defined", node, notes)
 
     def set_expression(self, symbol: AssemblySymbol, value: Bound, span: Span) -> None:

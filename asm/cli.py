@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from bpfas import __version__
 from bpfas.asm.assembler import Options, assemble_sources
-from bpfas.cli import STANDARD_STREAM, ArgumentParser, read_input, refuse_to_overwrite, run, write_output
+from bpfas.asm.files import SourceFiles
+from bpfas.cli import STANDARD_STREAM, ArgumentParser, refuse_to_overwrite, run, write_output
 from bpfas.diag import BpfasError, Diagnostics, Source
 from bpfas.elf.constants import ByteOrder
 from bpfas.elf.writer import write_object
@@ -79,30 +80,23 @@ def _command(arguments: Sequence[str]) -> int:
     )
     refuse_to_overwrite(given.output, given.sources)
     sources = _read_sources(given.sources or [STANDARD_STREAM])
-    write_output(given.output, write_object(assemble_sources(sources, given.output, options)))
+    assembled = assemble_sources(sources, given.output, options)
+    write_output(given.output, write_object(assembled.object_file))
     return 0
 
 
 def _read_sources(paths: Sequence[str]) -> list[Source]:
     """All sources. Raises BpfasError that names every one that cannot be read."""
     sources: list[Source] = []
+    files = SourceFiles()
     diagnostics = Diagnostics()
     for path in paths:
         try:
-            sources.append(_read_source(path))
+            sources.append(files.input(path))
         except BpfasError as error:
             diagnostics.items.extend(error.diagnostics)
     diagnostics.raise_if_errors()
     return sources
-
-
-def _read_source(path: str) -> Source:
-    # Bytes that are no UTF-8 may stand in comments and strings; anywhere else they are an error with a place.
-    data = read_input(path)
-    name = "<stdin>" if path == STANDARD_STREAM else path
-    if data.startswith(b"\x7fELF"):
-        raise BpfasError.of("is an object, not a source; bpf-ld links objects, bpf-objdump -d shows them", name)
-    return Source(name, data.decode("utf-8-sig", "surrogateescape"))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -161,17 +161,16 @@ def _org(assembly: Assembly, directive: Directive, statement: Statement) -> None
     )
 
 
-_WIDTHS = {
+DATUM_WIDTHS = {
     ".byte": 1, ".2byte": 2, ".short": 2, ".half": 2, ".hword": 2, ".4byte": 4, ".long": 4, ".int": 4, ".word": 4,
     ".8byte": 8, ".quad": 8, ".dword": 8, ".xword": 8,
 }  # fmt: skip
 """Bytes of a datum; .half, .word and .dword are as wide as GNU as has them for BPF."""
 
-STRING_DIRECTIVES: dict[str, Handler] = {
-    ".ascii": partial(_strings, b""),
-    ".asciz": partial(_strings, b"\0"),
-    ".string": partial(_strings, b"\0"),
-}
+STRING_ENDS = {".ascii": b"", ".asciz": b"\0", ".string": b"\0"}
+"""What the directives for text put behind a string."""
+
+STRING_DIRECTIVES: dict[str, Handler] = {name: partial(_strings, end) for name, end in STRING_ENDS.items()}
 
 ALIGNMENT_DIRECTIVES: dict[str, Handler] = {
     ".align": partial(_align, True, 1),
@@ -184,7 +183,7 @@ ALIGNMENT_DIRECTIVES: dict[str, Handler] = {
 }
 
 DATA_DIRECTIVES: dict[str, Handler] = {
-    **{name: partial(_numbers, width) for name, width in _WIDTHS.items()},
+    **{name: partial(_numbers, width) for name, width in DATUM_WIDTHS.items()},
     **STRING_DIRECTIVES,
     ".uleb128": partial(_leb128, False),
     ".sleb128": partial(_leb128, True),

@@ -139,7 +139,7 @@ def _cfi_startproc(assembly: Assembly, directive: Directive, statement: Statemen
     debug.first_statement = debug.first_statement or statement
 
 
-def _cfi_endproc(assembly: Assembly, directive: Directive, statement: Statement) -> None:  # noqa: ARG001
+def _cfi_endproc(assembly: Assembly, directive: Directive, statement: Statement) -> None:
     debug = assembly.debug
     if debug.open_procedure is None:
         raise StatementError(".cfi_endproc without a .cfi_startproc")

@@ -110,7 +110,15 @@ def settle_fixups(section: LaidOutSection, order: ByteOrder, diagnostics: Diagno
     Errors go to `diagnostics`, each with the place of its operand.
     """
     relocations: list[PendingRelocation] = []
-    for fixup in section.fixups:
+    fixups = section.fixups
+    if section.fixup_groups:
+        subsection = section.builder.subsection(0)
+        fixups = [
+            *fixups,
+            *(fixup for group in section.fixup_groups for fixup in group.fill_near(subsection, order)),
+        ]
+        fixups.sort(key=lambda fixup: fixup.offset)
+    for fixup in fixups:
         try:
             relocation = _settle(fixup, section, order)
         except (ExpressionError, FixupError, RelocationRangeError) as error:

@@ -51,7 +51,7 @@ def make_object(assembly: Assembly, name: str) -> ObjectFile:
             try:
                 symbols[symbol] = _symbol(symbol, sections)
             except ExpressionError as error:
-                diagnostics.error(f"{display_name(symbol)}: {error}", symbol.defined_at)
+                diagnostics.error(f"{display_name(symbol)}: {error}", symbol.definition)
     diagnostics.raise_if_errors()
     for builder, relocations in pending.items():
         sections_relocations = [

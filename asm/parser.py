@@ -13,6 +13,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bpfas.asm.kernel_text import prefix_opcode, why_not_assembled
 from bpfas.asm.shape import SLOT_MARK, split_shape
 from bpfas.asm.statement import (
     Argument,
@@ -21,6 +22,7 @@ from bpfas.asm.statement import (
     Constant,
     Directive,
     Expression,
+    HelperCall,
     InstructionStatement,
     Label,
     LocalReference,
@@ -51,7 +53,7 @@ DEEPEST_NESTING = 200
 """Levels of operators and parentheses that an expression may have; what walks over it recurses."""
 
 _FRAME_POINTER = 10
-_FORM_LETTERS = {"displacement": "O", "no_displacement": "O", "map_reference": "M"}
+_FORM_LETTERS = {"displacement": "O", "no_displacement": "O", "map_reference": "M", "helper_call": "H"}
 
 
 class _TemplateBuilder:
@@ -64,9 +66,12 @@ class _TemplateBuilder:
     def template(self, tree: Tree[Token]) -> Template:
         labels: list[Label] = []
         body: Assignment | Directive | InstructionStatement | None = None
+        opcode: int | None = None
         for child in tree.children:
             if isinstance(child, str):
-                if child.type != "COLON":
+                if child.type == "KERNEL_PREFIX":
+                    opcode = prefix_opcode(child)
+                elif child.type != "COLON":
                     labels.append(Label(self._slot(child), child.type == "LOCAL_LABEL"))
             elif child.data == "assignment":
                 name, _, value = child.children
@@ -74,7 +79,7 @@ class _TemplateBuilder:
             elif child.data == "directive":
                 body = self._directive(child.children)
             else:
-                body = self._instruction(child.children)
+                body = self._instruction(child.children, opcode)
         return Template(tuple(labels), body)
 
     def _slot(self, token: Branch, start: int = 0, end: int | None = None) -> int:
@@ -106,7 +111,7 @@ class _TemplateBuilder:
             return TypeName(str(branch.children[0])[1:].lower())
         return self._expression(branch)
 
-    def _instruction(self, children: list[Branch]) -> InstructionStatement:
+    def _instruction(self, children: list[Branch], opcode: int | None) -> InstructionStatement:
         form: list[str] = []
         operands: list[Operand] = []
         for child in children:
@@ -120,7 +125,7 @@ class _TemplateBuilder:
             else:
                 form.append(_FORM_LETTERS.get(str(child.data), "I"))
         text = "".join(form).replace("pcO", "pcP")
-        return InstructionStatement(text, form[0], tuple(operands))
+        return InstructionStatement(text, form[0], tuple(operands), opcode)
 
     def _operand(self, tree: Tree[Token]) -> Operand:
         if tree.data == "register":
@@ -131,6 +136,9 @@ class _TemplateBuilder:
             )
         if tree.data == "map_reference":
             return MapReference(self._slot(tree.children[2]))
+        if tree.data == "helper_call":
+            name, *_, number = tree.children
+            return HelperCall(self._slot(name), self._slot(number), "-" in tree.children)
         return self._expression(tree)
 
     def _expression(self, branch: Branch, depth: int = 0) -> Expression:
@@ -227,7 +235,7 @@ class StatementParser:
         try:
             return parse_plain(text)
         except UnexpectedInput as error:
-            message, at, length = _explain(error, text)
+            message, at, length = why_not_assembled(text) or _explain(error, text)
             raise BpfasError.of(message, Span(source, start + at, start + at + length)) from error
         except _NestingError:
             raise BpfasError.of(
@@ -241,7 +249,8 @@ def _printable(text: str) -> str:
     return text if text.isprintable() else ascii(str(text))[1:-1]
 
 
-_REGISTER = re.compile(r"%?(?:[rw][0-9]+|fp)(?![\w.$])", re.IGNORECASE)
+REGISTER = re.compile(r"%?(?:[rw][0-9]+|fp)(?![\w.$])", re.IGNORECASE)
+"""A name that is a register's."""
 
 _EXPECTATIONS = {
     "NAME": "a name",
@@ -266,7 +275,7 @@ def _explain(error: UnexpectedInput, text: str) -> tuple[str, int, int]:
     """What is wrong with a statement, in words, and the place and length of what is."""
     from lark.exceptions import UnexpectedCharacters, UnexpectedToken
 
-    register = _REGISTER.match(text, error.pos_in_stream or 0)
+    register = REGISTER.match(text, error.pos_in_stream or 0)
     if register and "REGISTER" not in (getattr(error, "accepts", None) or ()):
         return f"the register `{register[0]}` cannot stand in an expression", register.start(), len(register[0])
 

@@ -123,13 +123,13 @@ def _push(assembly: Assembly, directive: Directive, statement: Statement) -> Non
     assembly.section_stack.append(saved)
 
 
-def _pop(assembly: Assembly, directive: Directive, statement: Statement) -> None:  # noqa: ARG001
+def _pop(assembly: Assembly, directive: Directive, statement: Statement) -> None:
     if not assembly.section_stack:
         raise StatementError(f"{directive.name} has no .pushsection to go back from")
     assembly.subsection, assembly.previous = assembly.section_stack.pop()
 
 
-def _previous(assembly: Assembly, directive: Directive, statement: Statement) -> None:  # noqa: ARG001
+def _previous(assembly: Assembly, directive: Directive, statement: Statement) -> None:
     if assembly.previous is None:
         raise StatementError(f"{directive.name}: there was no section before this one")
     assembly.switch_to(assembly.previous)

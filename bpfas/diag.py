@@ -8,6 +8,8 @@ A phase (parse, assemble, read, link, …) collects what it finds in a `Diagnost
 from __future__ import annotations
 
 import enum
+import math
+import re
 from bisect import bisect_right
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,6 +18,11 @@ _LONGEST_EXCERPT = 240
 """Characters of a source line that are shown with a message."""
 
 _LONGEST_MESSAGE = 1000
+
+_LONGEST_CHAIN = 10
+"""Places of expansions that are shown with a message."""
+
+_LINE_MARKER = re.compile(r'^#[ \t]*(?:line[ \t]+)?([0-9]{1,9})[ \t]+"((?:\\.|[^"\\\n])*)"', re.MULTILINE)
 
 
 class Severity(enum.Enum):
@@ -26,12 +33,27 @@ class Severity(enum.Enum):
     NOTE = "note"
 
 
+@dataclass(frozen=True, slots=True)
+class Expansion:
+    """How a text came to be read that is not an input itself: `what` (such as `included from`) at a place.
+
+    A text that was made out of lines of `origin`, such as a macro's body, has the line numbers there: its first
+    line is `first_line`, and after `period` lines it begins again (0: never).
+    """
+
+    what: str
+    at: Span
+    first_line: int = 1
+    period: int = 0
+
+
 @dataclass(frozen=True, eq=False)
 class Source:
     """A text and the name it goes by in messages (`-` is shown as `<stdin>` by who makes it)."""
 
     name: str
     text: str
+    expansion: Expansion | None = None
 
     @cached_property
     def _line_starts(self) -> list[int]:
@@ -47,6 +69,30 @@ class Source:
         """Line and column, both from 1, of the character at `offset`."""
         line = bisect_right(self._line_starts, offset)
         return line, offset - self._line_starts[line - 1] + 1
+
+    @cached_property
+    def _line_markers(self) -> list[tuple[int, str, int]]:
+        """What a preprocessor says of lines: from this line on, the text is of that file from that line on."""
+        markers: list[tuple[int, str, int]] = []
+        for match in _LINE_MARKER.finditer(self.text):
+            physical = self.line_and_column(match.start())[0] + 1
+            # An empty name ends what a compiler has put in from an inline assembly.
+            markers.append((physical, match[2], int(match[1])) if match[2] else (physical, self.name, physical))
+        return markers
+
+    def origin_of_line(self, line: int) -> tuple[str, int]:
+        """The file and the line in it that line `line` of this text comes from (both lines from 1).
+
+        That is told by line markers (`# 12 "file.c"`, as a preprocessor writes them), or by the expansion.
+        """
+        if self.expansion is not None:
+            turn = (line - 1) % self.expansion.period if self.expansion.period else line - 1
+            return self.name, self.expansion.first_line + turn
+        index = bisect_right(self._line_markers, line, key=lambda marker: marker[0])
+        if not index:
+            return self.name, line
+        physical, name, shown = self._line_markers[index - 1]
+        return name, shown + line - physical
 
     def line_text(self, line: int) -> str:
         """The text of line `line` (from 1), without its end-of-line."""
@@ -67,7 +113,17 @@ class Span:
     def place(self) -> str:
         """`file:line:col`."""
         line, column = self.source.line_and_column(self.start)
-        return f"{self.source.name}:{line}:{column}"
+        name, line = self.source.origin_of_line(line)
+        return f"{name}:{line}:{column}"
+
+    def expansions(self) -> list[Expansion]:
+        """How the text came to be read, from the innermost macro or included file to the outermost."""
+        chain: list[Expansion] = []
+        expansion = self.source.expansion
+        while expansion is not None:
+            chain.append(expansion)
+            expansion = expansion.at.source.expansion
+        return chain
 
     def excerpt(self) -> str:
         """The source line with a caret line below it; a span that goes on is marked to its line's end.
@@ -110,12 +166,23 @@ class Diagnostic:
         match self.at:
             case Span() as span:
                 lines = [f"{span.place}: {self.severity.value}: {message}", span.excerpt()]
+                lines += _chain_lines(span.expansions())
             case str(place):
                 lines = [f"{place}: {self.severity.value}: {message}"]
             case None:
                 lines = [f"{self.severity.value}: {message}"]
         lines.extend(f">>> {note}" for note in self.notes)
         return "\n".join(lines)
+
+
+def _chain_lines(chain: list[Expansion]) -> list[str]:
+    """Lines that say how a place was come to; the middle of a very long chain is left out."""
+    lines = [f">>> {expansion.what} {expansion.at.place}" for expansion in chain]
+    if len(lines) > _LONGEST_CHAIN:
+        left_out = len(lines) - _LONGEST_CHAIN
+        half = _LONGEST_CHAIN // 2
+        lines[half : half + left_out] = [f">>> ({left_out} more)"]
+    return lines
 
 
 class BpfasError(Exception):
@@ -156,17 +223,14 @@ class Diagnostics:
             raise BpfasError(self.in_source_order())
 
     def in_source_order(self) -> list[Diagnostic]:
-        """The messages, those of one source sorted by place; the others stay where they are, behind."""
+        """The messages, those of one input sorted by place; the others stay where they are, behind."""
 
-        def key(item: Diagnostic) -> tuple[int, int]:
-            return (0, item.at.start) if isinstance(item.at, Span) else (1, 0)
+        inputs: dict[int, int] = {}
 
-        sources: dict[int, int] = {}
-        for item in self.items:
-            if isinstance(item.at, Span):
-                sources.setdefault(id(item.at.source), len(sources))
+        def key(item: Diagnostic) -> tuple[float, ...]:
+            if not isinstance(item.at, Span):
+                return (math.inf,)
+            places = [*(expansion.at for expansion in reversed(item.at.expansions())), item.at]
+            return (inputs.setdefault(id(places[0].source), len(inputs)), *(place.start for place in places))
 
-        def source_rank(item: Diagnostic) -> int:
-            return sources[id(item.at.source)] if isinstance(item.at, Span) else len(sources)
-
-        return sorted(self.items, key=lambda item: (source_rank(item), key(item)))
+        return sorted(self.items, key=key)

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+    from bpfas.asm.line_table import SectionRows
+
 SOURCE = """\
 .globl first
 .type first, @function
@@ -73,9 +75,9 @@ def code(order: ByteOrder, *, is_split: bool) -> Code:
     leave = instruction(0x95, 0, 0)
     flags = SectionFlag.ALLOC | SectionFlag.EXECINSTR
     text = SectionBuilder(".text", SectionType.PROGBITS, flags)
-    text.data += instruction(0xB7, 1, 1) + leave + instruction(0xB7, 0, 0) + leave
+    text.subsection(0).data += instruction(0xB7, 1, 1) + leave + instruction(0xB7, 0, 0) + leave
     other = SectionBuilder("other", SectionType.PROGBITS, flags)
-    other.data += instruction(0xB7, 0, 3) + leave
+    other.subsection(0).data += instruction(0xB7, 0, 3) + leave
     return Code(text, other if is_split else None)
 
 
@@ -100,19 +102,23 @@ def program_symbols(program: Code, file: int) -> list[CodeSymbol[SectionBuilder]
     return symbols
 
 
-def line_table(program: Code, version: int, directory: str) -> LineTable:
+def line_table(version: int, directory: str) -> LineTable:
     file = main_file(version)
-    table = LineTable(version, {file: SourceFile("main.s")}, [directory])
-    for section, lines in zip(program.sections, LINES.values(), strict=False):
-        table.rows[section] = [
-            (offset, SourceLocation(file, line, 0, LineFlag.IS_STMT)) for offset, line in lines.items()
-        ]
-    return table
+    return LineTable(version, {file: SourceFile("main.s")}, [directory])
+
+
+def line_rows(program: Code, version: int) -> SectionRows:
+    file = main_file(version)
+    return {
+        section: [(offset, SourceLocation(file, line, 0, LineFlag.IS_STMT)) for offset, line in lines.items()]
+        for section, lines in zip(program.sections, LINES.values(), strict=False)
+    }
 
 
 def write(program: Code, described: UnitDescription[SectionBuilder], order: ByteOrder) -> bytes:
     """The object with the unit's debug sections, each field with a relocation."""
-    table = line_bytes(line_table(program, described.version, described.directory), order)
+    rows = line_rows(program, described.version)
+    table = line_bytes(line_table(described.version, described.directory), rows, order)
     string_fields = [
         (at, ".debug_line_str", int.from_bytes(table.line[at : at + 4], order.name_for_int))
         for at in table.string_fields
@@ -127,7 +133,7 @@ def write(program: Code, described: UnitDescription[SectionBuilder], order: Byte
 
     obj = ObjectFile("main.o", order)
     of_code = {
-        section: Section(section.name, section.sh_type, section.sh_flags, 8, data=section.data)
+        section: Section(section.name, section.sh_type, section.sh_flags, 8, data=section.subsection(0).data)
         for section in program.sections
     }
     of_name = {name: Section(name, data=data) for name, data, _, _ in appended}

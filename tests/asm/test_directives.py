@@ -327,7 +327,18 @@ def test_a_second_definition_names_the_first() -> None:
 @pytest.mark.parametrize("name", sorted(DIRECTIVES))
 def test_every_directive_is_tested(name: str) -> None:
     used = [statements for statements, *_ in (*CONTENTS, *SYMBOLS, *WRONG)]
-    elsewhere = (".rodata", ".subsection", ".pushsection", ".ident", ".addrsig", ".addrsig_sym")
+    elsewhere = (
+        ".err",
+        ".error",
+        ".warning",
+        ".print",
+        ".rodata",
+        ".subsection",
+        ".pushsection",
+        ".ident",
+        ".addrsig",
+        ".addrsig_sym",
+    )
     assert name in elsewhere or any(name in statements for statements in used)
 
 
