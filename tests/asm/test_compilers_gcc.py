@@ -57,7 +57,7 @@ WITH_ALL_OPTIONS = ("types", "control_flow", "linkage", "functions", "escapes", 
 NOT_YET = (
     ("aliases", "", "an alias has no size, where GNU as gives it that of what it stands for"),
     ("inline_assembly", "", "gcc 12 puts comments that begin with `;` around inline assembly"),
-    ("macros", "", "macros do not know `name:req` and `name=default`"),
+    ("macros", "", "gcc 12 puts comments that begin with `;` around inline assembly"),
     ("", "-ggdb3", ".section does not know flag G"),
     ("", "-gas-locview-support", ".loc does not know `view` with a name or -0"),
     ("", "-fpatchable-function-entry=2", ".section does not know flag o"),
