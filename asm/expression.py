@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 
 from bpfas.asm.statement import (
     Binary,
+    ByteInString,
     Constant,
     Expression,
+    Float,
     LocalReference,
     Number,
     Statement,
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from bpfas.asm.section import Subsection
+    from bpfas.asm.statement import Node
 
 _MASK = (1 << 64) - 1
 
@@ -34,7 +37,7 @@ _MASK = (1 << 64) - 1
 class ExpressionError(ValueError):
     """An expression that has no value, with the reason; `node` is the part at fault, if it is known."""
 
-    def __init__(self, message: str, node: Expression | None = None) -> None:
+    def __init__(self, message: str, node: Node | None = None) -> None:
         super().__init__(message)
         self.node = node
 
@@ -59,7 +62,7 @@ class Value:
 
 
 _LONGEST_NUMBER = 1000
-"""Characters of a number; Python converts no more than 4,300 digits, and 64 bits hold 66 characters (0b…)."""
+"""Characters of a number; Python converts no more than 4,300 digits."""
 
 
 def parse_number(text: str) -> int:
@@ -70,13 +73,30 @@ def parse_number(text: str) -> int:
     if text[0] == "'":
         return character_value(text)
     if len(text) > _LONGEST_NUMBER:
-        raise ExpressionError(f"a number with {len(text)} digits does not fit in 64 bits")
+        raise ExpressionError(f"a number may have {_LONGEST_NUMBER} characters, not {len(text)}")
     try:
         if len(text) > 1 and text[0] == "0" and text[1] not in "xXbB":
             return int(text, 8)
         return int(text, 0)
     except ValueError:
         raise ExpressionError(f"{text} is octal because of its leading 0, but has a digit above 7") from None
+
+
+def literal(node: Node, statement: Statement) -> int | None:
+    """The number, of any size, that a number perhaps with minus signs spells; None for other expressions.
+
+    Raises ExpressionError.
+    """
+    match node:
+        case Number(slot) | ByteInString(slot):
+            try:
+                return parse_number(statement.texts[slot])
+            except ExpressionError as error:
+                raise ExpressionError(str(error), node) from None
+        case Unary("-", operand):
+            number = literal(operand, statement)
+            return None if number is None else -number
+    return None
 
 
 def _signed(value: int) -> int:
@@ -156,6 +176,9 @@ class Binder:
                     return _in_range(parse_number(statement.texts[slot]))
                 except ExpressionError as error:
                     raise ExpressionError(str(error), expression) from None
+            case Float(slot):
+                text = statement.texts[slot]
+                raise ExpressionError(f"{text} is a floating-point number; .double and .float take it", expression)
             case Constant(value):
                 return value
             case SymbolName(slot):

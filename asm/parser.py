@@ -18,9 +18,11 @@ from bpfas.asm.statement import (
     Argument,
     Assignment,
     Binary,
+    ByteInString,
     Constant,
     Directive,
     Expression,
+    Float,
     InstructionStatement,
     Label,
     LocalReference,
@@ -100,6 +102,11 @@ class _TemplateBuilder:
             return SectionName(self._slot(branch))
         if branch.data == "string":
             return String(self._slot(branch.children[0]))
+        if branch.data == "byte_in_string":
+            token = branch.children[0]
+            number = str(token)[1:-1].strip()
+            start = str(token).index(number)
+            return ByteInString(self._slot(token, start, start + len(number)))
         if branch.data == "omitted":
             return Omitted()
         if branch.data == "type_name":
@@ -154,6 +161,8 @@ class _TemplateBuilder:
         match str(branch.data), children:
             case "number", [token]:
                 return Number(self._slot(token))
+            case "float", [token]:
+                return Float(self._slot(token))
             case "symbol", [token]:
                 if isinstance(token, str) and token.type == "LOCAL_REFERENCE":
                     return LocalReference(self._slot(token, 0, -1), token[-1] in "fF")
