@@ -2,8 +2,8 @@
 
 `parse_plain` is the reference: Lark parses the text, and the tree becomes a template. `StatementParser` keeps the
 templates by shape, so that Lark sees every shape once; a statement whose slots Lark sees otherwise than
-`bpfas.asm.shape` does (a symbol called `exit`, say) is parsed plainly every time. What statements mean is
-`bpfas.asm.assembler`'s part.
+`bpfas.asm.shape` does (a symbol called `exit`, say) is parsed plainly every time, and plain lists need no Lark at
+all (`bpfas.asm.list_template`). What statements mean is `bpfas.asm.assembler`'s part.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bpfas.asm.list_template import list_template
 from bpfas.asm.shape import SLOT_MARK, split_shape
 from bpfas.asm.statement import (
     Argument,
@@ -222,8 +223,9 @@ class StatementParser:
         has_shape = not self._plainly and SLOT_MARK not in text
         if has_shape:
             shape, texts = split_shape(text)
-            template = self._templates.get(shape)
+            template = self._templates.get(shape) or list_template(shape)
             if template is not None:
+                self._templates[shape] = template
                 return Statement(template, texts, source, start, text)
         parsed = self._parse_new(text, source, start)
         if has_shape and parsed.texts == texts:

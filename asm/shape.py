@@ -8,6 +8,7 @@ the shape. Whether the slots found here are those that Lark sees is checked ther
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from bpfas.isa import OPCODES, Dialect
 
@@ -105,8 +106,9 @@ def split_shape(text: str) -> tuple[str, list[str]]:
     return "".join(parts), texts
 
 
+@lru_cache(maxsize=4)  # a long list may have many errors
 def slot_positions(text: str) -> list[tuple[int, int]]:
-    """Start and end in `text` of the slots that `split_shape` finds, in the same order."""
+    """Start and end in `text` of the slots that `split_shape` finds, in the same order; not to be changed."""
     positions: list[tuple[int, int]] = []
     end_of_last = 0
     for match in _SLOT.finditer(text):
