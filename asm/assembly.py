@@ -118,9 +118,14 @@ class Assembly:
         if name == ".":
             raise StatementError("`.` is no symbol", label)
         if label.is_numeric:
-            self.define_at_end(self.symbols.next_numeric(name))
+            numeric = self.symbols.next_numeric(name)
+            if numeric is None:
+                raise StatementError(f"label `{name}` is defined already since the last ordinary label", label)
+            self.define_at_end(numeric)
             return
         symbol = self.symbols.named(name)
+        if not symbol.is_temporary:
+            self.symbols.end_dollar_labels()
         self.refuse_redefinition(symbol, label)
         symbol.defined_at = statement.span_of(label)
         self.define_at_end(symbol)

@@ -254,11 +254,16 @@ class _Walk:
         if template.label_is_numeric:
             if not name.isdigit():  # 0x1f: is none, though it has the outline of 1:
                 return False
-            symbol = symbols.next_numeric(name)
+            numeric = symbols.next_numeric(name)
+            if numeric is None:
+                return False
+            symbol = numeric
         else:
             symbol = symbols.named(name)
             if symbol.is_defined:
                 return False
+            if not symbol.is_temporary:
+                symbols.end_dollar_labels()
             start = self.offset + self.text.index(name, self.starts[index])
             symbol.defined_at = Span(self.reader.source, start, start + len(name))
         subsection = self.assembly.subsection

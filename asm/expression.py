@@ -1,7 +1,7 @@
 """The values of expressions: bound to symbols where they stand, resolved when all symbols are known.
 
 Binding folds what is known at once; what is left is a tree of operations over symbols. Resolving gives a number,
-or a symbol plus a number for a relocation to express. Arithmetic has 64 bits, as GNU as has it.
+or a symbol plus a number for a relocation to express. Arithmetic has 64 bits and goes round (GNU as, LLVM).
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def _signed(value: int) -> int:
 
 
 def _bits(value: int) -> int:
-    """`value`, or where 64 bits do not hold it, its low ones: operations on bits have no overflow."""
+    """`value`, or where 64 bits do not hold it, its low ones."""
     return value if -(1 << 63) <= value <= _MASK else _signed(value)
 
 
@@ -124,9 +124,9 @@ def _shift(left: int, right: int) -> int:
 
 
 _BINARY: dict[str, Callable[[int, int], int]] = {
-    "+": lambda left, right: left + right,
-    "-": lambda left, right: left - right,
-    "*": lambda left, right: left * right,
+    "+": lambda left, right: _bits(left + right),
+    "-": lambda left, right: _bits(left - right),
+    "*": lambda left, right: _bits(left * right),
     "/": _truncating_division,
     "%": lambda left, right: _signed(left) - _signed(right) * _truncating_division(left, right),
     "<<": _shift,
@@ -218,7 +218,7 @@ def _fold(operator: str, operands: tuple[Bound, ...]) -> Bound:
         case (int(operand),):
             return _in_range(_UNARY[operator](operand))
         case (int(left), int(right)):
-            return _in_range(_BINARY[operator](left, right))
+            return _BINARY[operator](left, right)
     return Operation(operator, operands)
 
 
@@ -273,14 +273,17 @@ def _apply(operator: str, values: list[Value]) -> Value:
         case [Value(None, operand)]:
             return Value(None, _in_range(_UNARY[operator](operand)))
         case [Value(None, left), Value(None, right)]:
-            return Value(None, _in_range(_BINARY[operator](left, right)))
+            return Value(None, _BINARY[operator](left, right))
         case [Value(AssemblySymbol() as symbol, left), Value(None, right)] if operator in "+-":
-            return Value(symbol, _in_range(_BINARY[operator](left, right)))
+            return Value(symbol, _BINARY[operator](left, right))
         case [Value(None, left), Value(AssemblySymbol() as symbol, right)] if operator == "+":
-            return Value(symbol, _in_range(left + right))
+            return Value(symbol, _BINARY[operator](left, right))
         case [Value(AssemblySymbol() as first, left), Value(AssemblySymbol() as second, right)]:
-            if first.section is not None and first.section is second.section and operator in _DISTANCE_OPERATORS:
-                return Value(None, _BINARY[operator](first.position + left, second.position + right))
+            if operator in _DISTANCE_OPERATORS:
+                if first is second:
+                    return Value(None, _BINARY[operator](left, right))
+                if first.section is not None and first.section is second.section:
+                    return Value(None, _BINARY[operator](first.position + left, second.position + right))
             names = f"`{display_name(first)}` and `{display_name(second)}`"
             raise ExpressionError(
                 f"`{operator}` of {names}, which are not both defined in one section, has no value before linking"

@@ -166,6 +166,8 @@ class _TemplateBuilder:
                 return Float(self._slot(token))
             case "symbol", [token]:
                 if isinstance(token, str) and token.type == "LOCAL_REFERENCE":
+                    if token[-1] == "$":
+                        return LocalReference(self._slot(token), is_forward=False)
                     return LocalReference(self._slot(token, 0, -1), token[-1] in "fF")
                 return SymbolName(self._slot(token))
             case "parenthesised", [_, inner, _]:

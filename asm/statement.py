@@ -47,7 +47,7 @@ class SymbolName:
 
 @dataclass(frozen=True, slots=True)
 class LocalReference:
-    """A numeric label, `1b` or `1f`: its number, and whether it is looked for forwards."""
+    """A numeric label, `1b` or `1f`: its number, and whether it is looked for forwards; or `1$`, with the sign."""
 
     slot: int
     is_forward: bool

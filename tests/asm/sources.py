@@ -153,6 +153,10 @@ _TEMPLATES = (
         ".long 1b, 1f",
     ),
     *(
+        "1$:",
+        "{i}$: exit",
+        ".long {i}$ - 1$",
+        "goto 1$",
         ".double {f}",
         ".float {f}, {f}",
         ".quad {f}",

@@ -120,8 +120,6 @@ def test_a_plain_list_needs_no_lark_and_is_what_lark_makes_of_it(text: str) -> N
         ".byte - -1",
         ".byte ~1",
         ".byte 1b",
-    ]
-    + [
         ".section 5",
         ".PUSHSECTION x",
         ".byte r1",
@@ -131,8 +129,13 @@ def test_a_plain_list_needs_no_lark_and_is_what_lark_makes_of_it(text: str) -> N
         ".5 1",
         "exit: .byte 1",
         "mov x",
-    ]
-    + ['.ascii "a" "b"', '.ascii -"a"', ".p2align 2,,1", ".type x, @function", '.ascii <1>"a"', ".byte 12abc"],
+        '.ascii "a" "b"',
+        '.ascii -"a"',
+        ".p2align 2,,1",
+        ".type x, @function",
+        '.ascii <1>"a"',
+        ".byte 12abc",
+    ],
 )
 def test_what_is_no_plain_list_is_left_to_lark(text: str) -> None:
     assert list_template(split_shape(text)[0]) is None
