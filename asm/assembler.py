@@ -11,14 +11,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bpfas.asm.assembly import Assembly, StatementError
-from bpfas.asm.data_directives import ALIGNMENT_DIRECTIVES, DATA_DIRECTIVES, STRING_DIRECTIVES
+from bpfas.asm.data_directives import DATA_DIRECTIVES
 from bpfas.asm.debug_directives import DEBUG_DIRECTIVES
 from bpfas.asm.expression import ExpressionError
 from bpfas.asm.feed import EndOfReading
 from bpfas.asm.files import SourceFiles
 from bpfas.asm.fixup import JUMP16
+from bpfas.asm.float_directives import FLOAT_DIRECTIVES
 from bpfas.asm.input_directives import INPUT_DIRECTIVES
 from bpfas.asm.instruction import Encoder, OperandError, nearest
+from bpfas.asm.layout_directives import ALIGNMENT_DIRECTIVES, LAYOUT_DIRECTIVES
 from bpfas.asm.listing import ListingRecord
 from bpfas.asm.listing_directives import LISTING_DIRECTIVES
 from bpfas.asm.listing_text import listing_text
@@ -28,6 +30,7 @@ from bpfas.asm.parser import StatementParser
 from bpfas.asm.reader import Reader
 from bpfas.asm.section_directives import SECTION_DIRECTIVES
 from bpfas.asm.statement import Assignment, Directive, InstructionStatement, Omitted, Statement
+from bpfas.asm.string_directives import BYTES_DIRECTIVES, STRING_DIRECTIVES
 from bpfas.asm.symbol_directives import SYMBOL_DIRECTIVES
 from bpfas.diag import BpfasError, Diagnostic, Source
 from bpfas.elf.constants import ByteOrder
@@ -52,18 +55,22 @@ class Reading(enum.Enum):
     BEST = "by shapes or in batches, by the size of the source"
 
 
-MAY_OMIT_ARGUMENTS = frozenset(ALIGNMENT_DIRECTIVES)
+MAY_OMIT_ARGUMENTS = frozenset((*ALIGNMENT_DIRECTIVES, ".incbin"))
 """Directives with arguments that may be left out between two commas."""
 
 MAY_OMIT_COMMAS = frozenset((*STRING_DIRECTIVES, ".type", ".file", ".ident", ".loc"))
 """Directives with arguments that need no comma between them."""
 
 DIRECTIVES = {
+    **BYTES_DIRECTIVES,
     **DATA_DIRECTIVES,
     **DEBUG_DIRECTIVES,
     **LISTING_DIRECTIVES,
+    **FLOAT_DIRECTIVES,
+    **LAYOUT_DIRECTIVES,
     **MESSAGE_DIRECTIVES,
     **SECTION_DIRECTIVES,
+    **STRING_DIRECTIVES,
     **SYMBOL_DIRECTIVES,
 }
 """What each directive does, by name."""

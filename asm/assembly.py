@@ -6,6 +6,7 @@ put data into .bss). Which statement does what is said by `bpfas.asm.assembler` 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -125,9 +126,14 @@ class Assembly:
         if name == ".":
             raise StatementError("`.` is no symbol", label)
         if label.is_numeric:
-            self.define_at_end(self.symbols.next_numeric(name))
+            numeric = self.symbols.next_numeric(name)
+            if numeric is None:
+                raise StatementError(f"label `{name}` is defined already since the last ordinary label", label)
+            self.define_at_end(numeric)
             return
         symbol = self.symbols.named(name)
+        if not symbol.is_temporary:
+            self.symbols.end_dollar_labels()
         self.refuse_redefinition(symbol, label)
         symbol.defined_at = statement.span_of(label)
         self.define_at_end(symbol)
@@ -206,9 +212,13 @@ class Assembly:
         except ExpressionError:
             size = 0  # something in it is not known yet
         fragment.read_size = fragment.size = size
-        self._put(b"" if subsection.section.is_nobits else fragment.contents() if size else b"")
         if subsection.section.is_nobits:
             subsection.nobits_size += size
+        elif size:
+            contents = bytes(size)
+            with contextlib.suppress(ExpressionError, FragmentError):  # reported by the layout
+                contents = fragment.contents()
+            self._put(contents)
         subsection.fragments.append(fragment)
 
     def append_number(self, expression: Expression, width: int, statement: Statement) -> None:

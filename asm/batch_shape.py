@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bpfas.asm.assembly import DATA_FIXUPS
-from bpfas.asm.data_directives import DATUM_WIDTHS, STRING_ENDS
+from bpfas.asm.data_directives import DATUM_WIDTHS
 from bpfas.asm.expression import ExpressionError
 from bpfas.asm.instruction import Encoder, OperandError, symbolic_row
 from bpfas.asm.shape import RESERVED_WORDS, slot_positions
@@ -40,6 +40,7 @@ from bpfas.asm.statement import (
     Template,
     Unary,
 )
+from bpfas.asm.string_directives import STRING_ENDS
 from bpfas.diag import BpfasError, Source
 from bpfas.elf.constants import ByteOrder
 from bpfas.isa import OPERAND_KINDS, OperandKind

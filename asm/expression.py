@@ -1,7 +1,7 @@
 """The values of expressions: bound to symbols where they stand, resolved when all symbols are known.
 
 Binding folds what is known at once; what is left is a tree of operations over symbols. Resolving gives a number,
-or a symbol plus a number for a relocation to express. Arithmetic has 64 bits, as GNU as has it.
+or a symbol plus a number for a relocation to express. Arithmetic has 64 bits and goes round (GNU as, LLVM).
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 
 from bpfas.asm.statement import (
     Binary,
+    ByteInString,
     Constant,
     Expression,
+    Float,
     LocalReference,
     Number,
     Statement,
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from bpfas.asm.section import Subsection
+    from bpfas.asm.statement import Node
 
 _MASK = (1 << 64) - 1
 
@@ -34,7 +37,7 @@ _MASK = (1 << 64) - 1
 class ExpressionError(ValueError):
     """An expression that has no value, with the reason; `node` is the part at fault, if it is known."""
 
-    def __init__(self, message: str, node: Expression | None = None) -> None:
+    def __init__(self, message: str, node: Node | None = None) -> None:
         super().__init__(message)
         self.node = node
 
@@ -59,7 +62,7 @@ class Value:
 
 
 _LONGEST_NUMBER = 1000
-"""Characters of a number; Python converts no more than 4,300 digits, and 64 bits hold 66 characters (0b…)."""
+"""Characters of a number; Python converts no more than 4,300 digits."""
 
 
 def parse_number(text: str) -> int:
@@ -70,7 +73,7 @@ def parse_number(text: str) -> int:
     if text[0] == "'":
         return character_value(text)
     if len(text) > _LONGEST_NUMBER:
-        raise ExpressionError(f"a number with {len(text)} digits does not fit in 64 bits")
+        raise ExpressionError(f"a number may have {_LONGEST_NUMBER} characters, not {len(text)}")
     try:
         if len(text) > 1 and text[0] == "0" and text[1] not in "xXbB":
             return int(text, 8)
@@ -79,13 +82,30 @@ def parse_number(text: str) -> int:
         raise ExpressionError(f"{text} is octal because of its leading 0, but has a digit above 7") from None
 
 
+def literal(node: Node, statement: Statement) -> int | None:
+    """The number, of any size, that a number perhaps with minus signs spells; None for other expressions.
+
+    Raises ExpressionError.
+    """
+    match node:
+        case Number(slot) | ByteInString(slot):
+            try:
+                return parse_number(statement.texts[slot])
+            except ExpressionError as error:
+                raise ExpressionError(str(error), node) from None
+        case Unary("-", operand):
+            number = literal(operand, statement)
+            return None if number is None else -number
+    return None
+
+
 def _signed(value: int) -> int:
     """The low 64 bits of `value` as a signed number."""
     return (value + (1 << 63) & _MASK) - (1 << 63)
 
 
 def _bits(value: int) -> int:
-    """`value`, or where 64 bits do not hold it, its low ones: operations on bits have no overflow."""
+    """`value`, or where 64 bits do not hold it, its low ones."""
     return value if -(1 << 63) <= value <= _MASK else _signed(value)
 
 
@@ -104,9 +124,9 @@ def _shift(left: int, right: int) -> int:
 
 
 _BINARY: dict[str, Callable[[int, int], int]] = {
-    "+": lambda left, right: left + right,
-    "-": lambda left, right: left - right,
-    "*": lambda left, right: left * right,
+    "+": lambda left, right: _bits(left + right),
+    "-": lambda left, right: _bits(left - right),
+    "*": lambda left, right: _bits(left * right),
     "/": _truncating_division,
     "%": lambda left, right: _signed(left) - _signed(right) * _truncating_division(left, right),
     "<<": _shift,
@@ -156,6 +176,9 @@ class Binder:
                     return _in_range(parse_number(statement.texts[slot]))
                 except ExpressionError as error:
                     raise ExpressionError(str(error), expression) from None
+            case Float(slot):
+                text = statement.texts[slot]
+                raise ExpressionError(f"{text} is a floating-point number; .double and .float take it", expression)
             case Constant(value):
                 return value
             case SymbolName(slot):
@@ -195,7 +218,7 @@ def _fold(operator: str, operands: tuple[Bound, ...]) -> Bound:
         case (int(operand),):
             return _in_range(_UNARY[operator](operand))
         case (int(left), int(right)):
-            return _in_range(_BINARY[operator](left, right))
+            return _BINARY[operator](left, right)
     return Operation(operator, operands)
 
 
@@ -250,14 +273,17 @@ def _apply(operator: str, values: list[Value]) -> Value:
         case [Value(None, operand)]:
             return Value(None, _in_range(_UNARY[operator](operand)))
         case [Value(None, left), Value(None, right)]:
-            return Value(None, _in_range(_BINARY[operator](left, right)))
+            return Value(None, _BINARY[operator](left, right))
         case [Value(AssemblySymbol() as symbol, left), Value(None, right)] if operator in "+-":
-            return Value(symbol, _in_range(_BINARY[operator](left, right)))
+            return Value(symbol, _BINARY[operator](left, right))
         case [Value(None, left), Value(AssemblySymbol() as symbol, right)] if operator == "+":
-            return Value(symbol, _in_range(left + right))
+            return Value(symbol, _BINARY[operator](left, right))
         case [Value(AssemblySymbol() as first, left), Value(AssemblySymbol() as second, right)]:
-            if first.section is not None and first.section is second.section and operator in _DISTANCE_OPERATORS:
-                return Value(None, _BINARY[operator](first.position + left, second.position + right))
+            if operator in _DISTANCE_OPERATORS:
+                if first is second:
+                    return Value(None, _BINARY[operator](left, right))
+                if first.section is not None and first.section is second.section:
+                    return Value(None, _BINARY[operator](first.position + left, second.position + right))
             names = f"`{display_name(first)}` and `{display_name(second)}`"
             raise ExpressionError(
                 f"`{operator}` of {names}, which are not both defined in one section, has no value before linking"

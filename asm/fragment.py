@@ -16,6 +16,7 @@ from bpfas.asm.symbol import display_name
 if TYPE_CHECKING:
     from bpfas.asm.section import SectionBuilder
     from bpfas.asm.statement import Node, Statement
+    from bpfas.elf.constants import ByteOrder
 
 JA_0 = bytes((0x05, 0, 0, 0, 0, 0, 0, 0))
 """`ja +0`, which code is padded with: an instruction that does nothing."""
@@ -79,17 +80,22 @@ class AlignFragment(Fragment):
         return 0 if self.most is not None and gap > self.most else gap
 
     def contents(self) -> bytes:
-        """Zeros for what is no whole unit come first."""
+        """The units. Raises FragmentError where the gap is no whole number of them, as GNU as has it."""
         unit = self.unit
         if unit is None:
             is_whole = self.section.is_code and self.size % len(JA_0) == 0
             unit = JA_0 if is_whole else b"\0"
-        return bytes(self.size % len(unit)) + unit * (self.size // len(unit))
+        if self.size % len(unit):
+            raise FragmentError(
+                f"the gap of {self.size} bytes cannot be filled with a value of {len(unit)} bytes, "
+                "of which it is no multiple"
+            )
+        return unit * (self.size // len(unit))
 
     @property
     def is_settled_by_place(self) -> bool:
-        """An alignment's always is."""
-        return True
+        """An alignment's is; whether whole units fill the gap is found when all sizes are settled."""
+        return self.unit is None or len(self.unit) == 1
 
 
 @dataclass(eq=False, slots=True, kw_only=True)
@@ -108,12 +114,37 @@ class Leb128Fragment(Fragment):
         return self._encoded(self.size)
 
     def _encoded(self, size: int) -> bytes:
-        number = _number(self.value, "the value")
-        if self.is_signed:
-            return signed_leb128(number, size)
-        if number < 0:
-            raise FragmentError(f"{number} is negative; .sleb128 takes it")
-        return unsigned_leb128(number, size)
+        return leb128(_number(self.value, "the value"), size, is_signed=self.is_signed)
+
+
+def leb128(number: int, least: int = 1, *, is_signed: bool) -> bytes:
+    """A number as LEB128, padded to `least` bytes.
+
+    A negative one of 64 bits is taken for its bits where only unsigned ones are possible, as GNU as and LLVM do;
+    for others FragmentError is raised.
+    """
+    if is_signed:
+        return signed_leb128(number, least)
+    if number < -(1 << 63):
+        raise FragmentError(f"{number} is negative and does not fit in 64 bits; .sleb128 takes it")
+    return unsigned_leb128(number & (1 << 64) - 1 if number < 0 else number, least)
+
+
+@dataclass(eq=False, slots=True, kw_only=True)
+class WideNumberFragment(Fragment):
+    """A number in `width` bytes for which there is no relocation, so that it must be known in the end."""
+
+    value: Bound
+    width: int
+    order: ByteOrder
+
+    def wanted_size(self, position: int) -> int:  # noqa: ARG002
+        """The width."""
+        return self.width
+
+    def contents(self) -> bytes:
+        """The number. Raises ExpressionError where it is an address."""
+        return _number(self.value, "the value").to_bytes(self.width, self.order.name_for_int, signed=True)
 
 
 @dataclass(eq=False, slots=True, kw_only=True)

@@ -229,8 +229,8 @@ def _symbol_lines(obj: ObjectFile, symbols: SymbolTable) -> Iterator[str]:
     for symbol in defined:
         known = symbols.symbols.get(symbol.name)
         file, line = "", ""
-        if known is not None and known.defined_at is not None:
-            file, line, _ = known.defined_at.place.rsplit(":", 2)
+        if known is not None and known.definition is not None:
+            file, line, _ = known.definition.place.rsplit(":", 2)
         place = f"{file:>20}:{line:<5}" if file else " " * 26
         yield f"{place}  {_section_and_value(symbol)} {symbol.name}"
     yield ""

@@ -195,7 +195,7 @@ def _size(symbol: AssemblySymbol, assembly: Assembly) -> int:
     except ExpressionError as error:
         if assembly.checks_sizes:
             raise
-        assembly.diagnostics.warning(f"{display_name(symbol)}: {error}; it gets the size 0", symbol.defined_at)
+        assembly.diagnostics.warning(f"{display_name(symbol)}: {error}; it gets the size 0", symbol.definition)
         return 0
 
 

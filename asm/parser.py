@@ -2,8 +2,8 @@
 
 `parse_plain` is the reference: Lark parses the text, and the tree becomes a template. `StatementParser` keeps the
 templates by shape, so that Lark sees every shape once; a statement whose slots Lark sees otherwise than
-`bpfas.asm.shape` does (a symbol called `exit`, say) is parsed plainly every time. What statements mean is
-`bpfas.asm.assembler`'s part.
+`bpfas.asm.shape` does (a symbol called `exit`, say) is parsed plainly every time, and plain lists need no Lark at
+all (`bpfas.asm.list_template`). What statements mean is `bpfas.asm.assembler`'s part.
 """
 
 from __future__ import annotations
@@ -14,14 +14,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bpfas.asm.kernel_text import prefix_opcode, why_not_assembled
+from bpfas.asm.list_template import list_template
 from bpfas.asm.shape import SLOT_MARK, split_shape
 from bpfas.asm.statement import (
     Argument,
     Assignment,
     Binary,
+    ByteInString,
     Constant,
     Directive,
     Expression,
+    Float,
     HelperCall,
     InstructionStatement,
     Label,
@@ -105,6 +108,11 @@ class _TemplateBuilder:
             return SectionName(self._slot(branch))
         if branch.data == "string":
             return String(self._slot(branch.children[0]))
+        if branch.data == "byte_in_string":
+            token = branch.children[0]
+            number = str(token)[1:-1].strip()
+            start = str(token).index(number)
+            return ByteInString(self._slot(token, start, start + len(number)))
         if branch.data == "omitted":
             return Omitted()
         if branch.data == "type_name":
@@ -162,8 +170,12 @@ class _TemplateBuilder:
         match str(branch.data), children:
             case "number", [token]:
                 return Number(self._slot(token))
+            case "float", [token]:
+                return Float(self._slot(token))
             case "symbol", [token]:
                 if isinstance(token, str) and token.type == "LOCAL_REFERENCE":
+                    if token[-1] == "$":
+                        return LocalReference(self._slot(token), is_forward=False)
                     return LocalReference(self._slot(token, 0, -1), token[-1] in "fF")
                 return SymbolName(self._slot(token))
             case "parenthesised", [_, inner, _]:
@@ -221,8 +233,9 @@ class StatementParser:
         has_shape = not self._plainly and SLOT_MARK not in text
         if has_shape:
             shape, texts = split_shape(text)
-            template = self._templates.get(shape)
+            template = self._templates.get(shape) or list_template(shape)
             if template is not None:
+                self._templates[shape] = template
                 return Statement(template, texts, source, start, text)
         parsed = self._parse_new(text, source, start)
         if has_shape and parsed.texts == texts:

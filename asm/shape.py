@@ -8,14 +8,25 @@ the shape. Whether the slots found here are those that Lark sees is checked ther
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from bpfas.asm.kernel_text import OPCODE_LENGTH, prefix_end
 from bpfas.isa import OPCODES
 
+_FLOAT = r"""(?i:
+      0x(?:[0-9a-f]*\.[0-9a-f]*(?:p[-+]?[0-9]*)?|[0-9a-f]+p[-+]?[0-9]*)
+    | 0[ac-eg-wyz][-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:e[-+]?[0-9]*)?
+    | 0f(?:(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:e[-+]?[0-9]*)?
+          |[-+](?:[0-9]*\.[0-9]+|[0-9]+\.|[0-9]+(?=e))(?:e[-+]?[0-9]*)?)
+    | (?:[0-9]+\.[0-9]*|\.[0-9]+)(?:e[-+]?[0-9]*)?
+    | [0-9]+e[-+]?[0-9]*
+    )(?![\w.$])"""
+
 _SLOT = re.compile(
-    r"""(
+    rf"""(
       "(?:\\.|[^"\\\n])*+"
     | '(?:\\.|[^\\\n])'?
+    | (?=[0-9.])(?<![\w.$]){_FLOAT}
     | 0[xX][0-9a-fA-F]+
     | 0[bB][01]+(?![\w.$])
     | (?<=(?<![\w.$])[rRwW])[0-9]+(?![\w.$])
@@ -40,9 +51,23 @@ SLOT_MARK = "\1"
 
 _SLOT_LETTERS = {'"': '"', "'": "'", **dict.fromkeys("0123456789", "0")}
 
-_PREFIX_LETTERS = dict.fromkeys(("0x", "0X", "0b", "0B"), "x")
-"""Numbers with a prefix are no numeric labels, so they make another shape."""
 
+def _slot_letter(part: str) -> str | None:
+    """The letter of the kind of slot that `part` is; None for a word.
+
+    Numbers with a prefix and floating-point numbers are no numeric labels, so they make other shapes.
+    """
+    letter = _SLOT_LETTERS.get(part[0])
+    if letter == "0":
+        if part.isdecimal():
+            return "0"
+        return "x" if part[1] in "xXbB" and part.isalnum() and "p" not in part.lower() else "F"
+    if part[0] == "." and part[1:2].isdecimal() and _DOTTED_FLOAT.fullmatch(part):
+        return "F"
+    return letter
+
+
+_DOTTED_FLOAT = re.compile(r"\.[0-9]+(?:[eE][-+]?[0-9]*)?")
 
 _DEFINITION = re.compile(r"\s*[:=]")
 
@@ -73,7 +98,7 @@ def split_shape(text: str) -> tuple[str, list[str]]:
         if part is None:  # a string that is not closed, for which there is no template
             parts[index] = SLOT_MARK
             break
-        letter = _PREFIX_LETTERS.get(part[:2]) or _SLOT_LETTERS.get(part[0])
+        letter = _slot_letter(part)
         if letter is None:
             if _is_word_of_the_shape(parts[index - 1], part, parts[index + 1], 0, is_first=index == 1):
                 continue
@@ -84,8 +109,9 @@ def split_shape(text: str) -> tuple[str, list[str]]:
     return text[begin - OPCODE_LENGTH : begin] + "".join(parts) if begin else "".join(parts), texts
 
 
+@lru_cache(maxsize=4)  # a long list may have many errors
 def slot_positions(text: str) -> list[tuple[int, int]]:
-    """Start and end in `text` of the slots that `split_shape` finds, in the same order."""
+    """Start and end in `text` of the slots that `split_shape` finds, in the same order; not to be changed."""
     positions: list[tuple[int, int]] = []
     begin = end_of_last = prefix_end(text)
     for match in _SLOT.finditer(text, begin):
@@ -93,7 +119,7 @@ def slot_positions(text: str) -> list[tuple[int, int]]:
         if part is None:
             break
         preceding, end_of_last = text[end_of_last : match.start()], match.end()
-        if part[0] not in _SLOT_LETTERS and _is_word_of_the_shape(
+        if _slot_letter(part) is None and _is_word_of_the_shape(
             preceding, part, text, match.end(), is_first=match.start() == begin + len(preceding)
         ):
             continue

@@ -25,6 +25,13 @@ class Number:
 
 
 @dataclass(frozen=True, slots=True)
+class Float:
+    """A floating-point number, which only some directives take."""
+
+    slot: int
+
+
+@dataclass(frozen=True, slots=True)
 class Constant:
     """A number that the text does not show, such as the offset of `[%r1]`."""
 
@@ -40,7 +47,7 @@ class SymbolName:
 
 @dataclass(frozen=True, slots=True)
 class LocalReference:
-    """A numeric label, `1b` or `1f`: its number, and whether it is looked for forwards."""
+    """A numeric label, `1b` or `1f`: its number, and whether it is looked for forwards; or `1$`, with the sign."""
 
     slot: int
     is_forward: bool
@@ -75,7 +82,7 @@ def left_spine(expression: Expression) -> tuple[Expression, list[Binary]]:
     return expression, operations[::-1]
 
 
-Expression = Number | Constant | SymbolName | LocalReference | Unary | Binary
+Expression = Number | Float | Constant | SymbolName | LocalReference | Unary | Binary
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +117,13 @@ class String:
 
 
 @dataclass(frozen=True, slots=True)
+class ByteInString:
+    """`<65>`: the number of a byte of a string."""
+
+    slot: int
+
+
+@dataclass(frozen=True, slots=True)
 class TypeName:
     """`@function`, `%progbits`; the text is without the sign."""
 
@@ -129,7 +143,7 @@ class Omitted:
 
 
 Operand = Register | Expression | MapReference | HelperCall
-Argument = Expression | String | TypeName | SectionName | Omitted
+Argument = Expression | String | ByteInString | TypeName | SectionName | Omitted
 Node = Operand | Argument
 
 
@@ -239,6 +253,8 @@ def _slots(node: Node | Label | Assignment | None) -> list[int]:
             return [slot]
         case HelperCall(slot, number_slot):
             return [slot, number_slot]
-        case Label() | Number() | SymbolName() | LocalReference() | MapReference() | String() | SectionName():
+        case Label() | MapReference() | String() | ByteInString() | SectionName():
+            return [node.slot]
+        case Number() | Float() | SymbolName() | LocalReference():
             return [node.slot]
     raise TypeError(node)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 
-_ESCAPE = re.compile(r"\\(?:x([0-9a-fA-F]+)|([0-7]{1,3})|(.))", re.DOTALL)
-_LETTERS = {"b": 8, "f": 12, "n": 10, "r": 13, "t": 9, "a": 7, "v": 11}
+_ESCAPE = re.compile(r"\\(?:[xX]([0-9a-fA-F]*)|([0-9]{1,3})|(.))", re.DOTALL)
+_LETTERS = {"b": 8, "f": 12, "n": 10, "r": 13, "t": 9, "v": 11}
 
 
 def string_bytes(text: str) -> bytes:
     """The bytes of a string in quotes, UTF-8 where it is not ASCII.
 
-    `\\n` and the like, `\\101` (octal), `\\x41` (hexadecimal, the last two digits count); any other escaped
-    character stands for itself.
+    `\\n` and the like; `\\101` (octal, in which GNU as takes an 8 for 8 ones too) and `\\x41` (hexadecimal of any
+    length), of which the low eight bits count; any other escaped character stands for itself.
     """
     pieces: list[bytes] = []
     at = 1
@@ -35,10 +35,10 @@ def _encode(text: str) -> bytes:
 
 def _escaped(match: re.Match[str]) -> bytes:
     hexadecimal, octal, other = match.groups()
-    if hexadecimal:
-        return bytes((int(hexadecimal[-2:], 16),))
+    if hexadecimal is not None:
+        return bytes((int(hexadecimal[-2:] or "0", 16),))
     if octal:
-        return bytes((int(octal, 8) & 0xFF,))
+        return bytes((sum(int(digit) << 3 * place for place, digit in enumerate(reversed(octal))) & 0xFF,))
     return bytes((_LETTERS[other],)) if other in _LETTERS else _encode(other)
 
 

@@ -96,6 +96,7 @@ class SymbolTable:
 
     symbols: dict[str, AssemblySymbol] = field(default_factory=dict)
     _numeric_counts: dict[str, int] = field(default_factory=dict)
+    _dollar_labels: set[str] = field(default_factory=set)
 
     def named(self, name: str) -> AssemblySymbol:
         """The symbol called `name`, made if it is new."""
@@ -104,15 +105,34 @@ class SymbolTable:
             symbol = self.symbols[name] = AssemblySymbol(name)
         return symbol
 
-    def next_numeric(self, number: str) -> AssemblySymbol:
-        """A new symbol for the numeric label `number:`."""
+    def next_numeric(self, number: str) -> AssemblySymbol | None:
+        """A new symbol for the numeric label `number:`; None for a `1$:` that is defined already.
+
+        `1$` is one label from one ordinary label to the next.
+        """
+        if number.endswith("$"):
+            number = _without_zeros(number)
+            if number in self._dollar_labels:
+                return None
+            self._dollar_labels.add(number)
         count = self._numeric_counts[number] = self._numeric_counts.get(number, 0) + 1
         return self.named(_numeric_name(number, count))
 
     def numeric(self, number: str, *, is_forward: bool) -> AssemblySymbol | None:
-        """The symbol that `1f` or `1b` means here; None for `1b` where no `1:` came before."""
+        """The symbol that `1f`, `1b` or `1$` means here; None for `1b` where no `1:` came before."""
+        if number.endswith("$"):
+            number = _without_zeros(number)
+            is_forward = number not in self._dollar_labels
         count = self._numeric_counts.get(number, 0) + is_forward
         return self.named(_numeric_name(number, count)) if count else None
+
+    def end_dollar_labels(self) -> None:
+        """An ordinary label: `1$` means another label from here on."""
+        self._dollar_labels.clear()
+
+
+def _without_zeros(number: str) -> str:
+    return number[:-1].lstrip("0") + "$"
 
 
 def _numeric_name(number: str, count: int) -> str:

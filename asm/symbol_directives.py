@@ -6,8 +6,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from bpfas.asm.assembly import Assembly, StatementError, need_arguments
-from bpfas.asm.data_directives import append_alignment
 from bpfas.asm.instruction import nearest
+from bpfas.asm.layout_directives import append_alignment
 from bpfas.asm.statement import Directive, Expression, Statement, String, SymbolName, TypeName
 from bpfas.elf.constants import SymbolBinding, SymbolType, SymbolVisibility
 

@@ -63,6 +63,43 @@ NUMBERS = (
 )
 """Numbers in every spelling, at the bounds of fields, and what only begins like one."""
 
+FLOATS = (
+    *(
+        "1.5",
+        ".5",
+        "1.",
+        "0",
+        "1e5",
+        "1e-5",
+        "2.5E+3",
+        "0x1.8p3",
+        "0x1p-1",
+        "0x1.8",
+        "0f1.5",
+        "0e1.5",
+        "0d-2",
+        "0r1",
+    ),
+    *(
+        "0f-1.5",
+        "inf",
+        "-nan",
+        "-1.5",
+        "- .5",
+        "1.5e",
+        "1.5.5",
+        "1e",
+        ".5e2",
+        ".5foo",
+        "0x1",
+        "0b1",
+        "1f",
+        "foo",
+        "1+1",
+    ),
+)
+"""Floating-point numbers in every spelling, and what only begins like one."""
+
 REGISTERS = (
     "r0",
     "r1",
@@ -116,6 +153,18 @@ _TEMPLATES = (
         ".long 1b, 1f",
     ),
     *(
+        "1$:",
+        "{i}$: exit",
+        ".long {i}$ - 1$",
+        "goto 1$",
+        ".double {f}",
+        ".float {f}, {f}",
+        ".quad {f}",
+        ".byte {i}, {i}, -{i}, {n}",
+        "{n}: .byte {i},{i} , {i}",
+        ".octa {i}, -{i}",
+        '.ascii <{i}>"b"< {i} >',
+        ".uleb128 {i}, -{i}",
         '.ascii "a;b#c"',
         '.asciz "x" "y"',
         ".p2align 3",
@@ -197,7 +246,9 @@ def _lines(draw: st.DrawFn) -> str:
     template = draw(st.sampled_from(_TEMPLATES))
     while (at := template.find("{")) >= 0:
         end = template.index("}", at) + 1
-        parts = {"{d}": REGISTERS, "{i}": NUMBERS, "{n}": NAMES, "{t}": _JUMP_TARGETS}[template[at:end]]
+        parts = {"{d}": REGISTERS, "{i}": NUMBERS, "{n}": NAMES, "{t}": _JUMP_TARGETS, "{f}": FLOATS}[
+            template[at:end]
+        ]
         template = template[:at] + draw(st.sampled_from(parts)) + template[end:]
     return draw(st.sampled_from(_INDENTS)) + template
 

@@ -9,6 +9,10 @@ from hypothesis import given
 
 from bpfas.asm import batch
 from bpfas.asm.assembler import BATCH_THRESHOLD, Reading, assemble
+from bpfas.asm.list_template import list_template
+from bpfas.asm.parser import parse_plain
+from bpfas.asm.shape import SLOT_MARK, split_shape
+from bpfas.asm.source import statement_places
 from bpfas.diag import BpfasError
 from bpfas.elf.constants import ByteOrder
 from bpfas.elf.writer import write_object
@@ -83,3 +87,77 @@ def test_a_large_source_is_read_as_a_small_one() -> None:
     text = "".join(f"x{i}:\n\tr1 = {i}\n\tif r1 != {i} goto x{i * 7 % 3000}\n" for i in range(6500))
     assert len(text) > BATCH_THRESHOLD
     assert outcome(text, ByteOrder.LITTLE, Reading.BEST) == outcome(text, ByteOrder.LITTLE, Reading.SHAPES)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        ".byte 1, -2, +3, 0x1f, 0b101, 017, 'a', '\\n, x, .L1",
+        ".byte -1,- 2,\t+ 0x3 ,-'a',-x",
+        "a: 1: .LONG 1",
+        "a:.4byte 1,2 ",
+        '.ascii "a", "b\\"c"',
+        ".double 1.5, -.5, 0x1p3, 0e15, inf",
+        ".byte'a'",
+        ".type x, STT_FUNC",
+        ".p2align 3",
+    ],
+)
+def test_a_plain_list_needs_no_lark_and_is_what_lark_makes_of_it(text: str) -> None:
+    shape, texts = split_shape(text)
+    parsed = parse_plain(text)
+    assert list_template(shape) == parsed.template
+    assert texts == parsed.texts
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        ".byte",
+        ".byte 1,",
+        ".byte 1 2",
+        ".byte 1+2",
+        ".byte (1)",
+        ".byte -(1)",
+        ".byte - -1",
+        ".byte ~1",
+        ".byte 1b",
+        ".section 5",
+        ".PUSHSECTION x",
+        ".byte r1",
+        ".byte exit",
+        "x = 1",
+        ".4byt 1",
+        ".5 1",
+        "exit: .byte 1",
+        "mov x",
+        '.ascii "a" "b"',
+        '.ascii -"a"',
+        ".p2align 2,,1",
+        ".type x, @function",
+        '.ascii <1>"a"',
+        ".byte 12abc",
+    ],
+)
+def test_what_is_no_plain_list_is_left_to_lark(text: str) -> None:
+    assert list_template(split_shape(text)[0]) is None
+
+
+@given(sources(1))
+def test_a_list_without_lark_is_a_list_with_it(text: str) -> None:
+    for first, last in statement_places(text, 0, len(text)):
+        statement = text[first:last]
+        shape, texts = split_shape(statement)
+        if SLOT_MARK not in statement and (template := list_template(shape)) is not None:
+            parsed = parse_plain(statement)
+            assert (template, texts) == (parsed.template, parsed.texts)
+
+
+def test_long_lists_are_read_as_short_ones() -> None:
+    numbers = [str(number % 300 - 40) for number in range(3000)]
+    long, short = (f".data\n.short {sep.join(numbers)}\n" for sep in (", ", "\n.short "))
+    assert outcome(long, ByteOrder.LITTLE, Reading.BEST) == outcome(short, ByteOrder.LITTLE, Reading.PLAIN)
+    with pytest.raises(BpfasError) as raised:
+        assemble(long.replace(".short", ".byte"))
+    wrong = [number for number in numbers if not -128 <= int(number) <= 255]
+    assert [diagnostic.message.split()[0] for diagnostic in raised.value.diagnostics] == wrong
