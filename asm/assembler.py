@@ -51,7 +51,7 @@ class Reading(enum.Enum):
 MAY_OMIT_ARGUMENTS = frozenset(ALIGNMENT_DIRECTIVES)
 """Directives with arguments that may be left out between two commas."""
 
-MAY_OMIT_COMMAS = frozenset((*STRING_DIRECTIVES, ".type", ".file", ".ident", ".loc"))
+MAY_OMIT_COMMAS = frozenset((*STRING_DIRECTIVES, ".type", ".file", ".ident", ".loc", ".linefile"))
 """Directives with arguments that need no comma between them."""
 
 DIRECTIVES = {
@@ -70,8 +70,9 @@ class Options:
 
     `dialect` restricts instructions to one way to write them, `isa` to those of a version. `relax` says whether
     jumps that do not reach are lengthened, which takes instructions of v4. `include_directories` are where
-    `.include` and `.incbin` look for files, `symbols` are defined before the first source is read, `print_line` is
-    what `.print` does.
+    `.include` and `.incbin` look for files, `symbols` are defined before the first source is read. With a
+    `debug_version`, that of DWARF, 2 to 5, the source is described for debuggers (-g); `debug_prefixes` are
+    beginnings of paths there, each with what it is replaced by. `print_line` is what `.print` does.
     """
 
     byte_order: ByteOrder = ByteOrder.LITTLE
@@ -81,6 +82,8 @@ class Options:
     relax: bool = True
     include_directories: tuple[str, ...] = ()
     symbols: tuple[tuple[str, int], ...] = ()
+    debug_version: int | None = None
+    debug_prefixes: tuple[tuple[str, str], ...] = ()
     print_line: Callable[[str], None] = print
 
 
@@ -103,7 +106,9 @@ class Assembler:
         self.reader = Reader(self)
 
     def is_read_in_batches(self, text: str) -> bool:
-        """Whether `text`, which has no comments, shall be read in batches."""
+        """Whether `text`, which has no comments, shall be read in batches, where instructions have no lines."""
+        if self.options.debug_version is not None:
+            return False
         match self.options.reading:
             case Reading.BATCHES:
                 return text.isascii()
@@ -144,6 +149,7 @@ class Assembler:
         data, fixups = self.encoder.encode(statement, body)
         for fixup in fixups:
             fixup.may_be_lengthened = fixup.kind is JUMP16 and assembly.lengthens_jumps
+        assembly.place_source_line(statement)
         assembly.append(data)
         assembly.subsection.fixups.extend(fixups)
 
@@ -176,6 +182,8 @@ def assemble_sources(sources: Sequence[Source], name: str, options: Options) -> 
     """
     assembler = Assembler(options)
     assembly = assembler.assembly
+    if options.debug_version is not None and sources:
+        assembly.debug.describe_source(sources[0], options.debug_version, options.debug_prefixes)
     try:
         for source in sources:
             assembler.reader.read_file(source)

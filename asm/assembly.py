@@ -175,6 +175,15 @@ class Assembly:
             debug.rows.setdefault(self.subsection, []).append((*self.subsection.place, debug.location))
         debug.location = None
 
+    def place_source_line(self, statement: Statement) -> None:
+        """With -g, let the line of `statement` be that of the end of the current section.
+
+        With `.loc` in the source its rows are the only ones.
+        """
+        debug = self.debug
+        if debug.source_lines is not None and self.section.is_code and not debug.rows:
+            debug.source_lines.add(self.subsection, statement.source, statement.start)
+
     def append_fill(self, count: int, unit: bytes, node: Node | None = None) -> None:
         """Put `unit` `count` times at the end of the current section."""
         subsection = self.subsection

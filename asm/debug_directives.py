@@ -6,7 +6,7 @@ import dataclasses
 import posixpath
 from typing import TYPE_CHECKING
 
-from bpfas.asm.assembly import Assembly, StatementError
+from bpfas.asm.assembly import Assembly, StatementError, need_arguments
 from bpfas.asm.line_table import LineFlag, SourceFile, SourceLocation
 from bpfas.asm.statement import Directive, Number, Statement, String, SymbolName
 from bpfas.asm.symbol import here
@@ -47,6 +47,7 @@ def _number_file(
         lines.directories[0] = directory
         lines.files[0] = SourceFile(text, 0, md5)
         return
+    assembly.debug.file_statements[index] = statement
     if not directory:
         directory, text = posixpath.split(text)
     lines.files[index] = SourceFile(text, lines.directory(directory) if directory else 0, md5)
@@ -117,7 +118,20 @@ def _loc(assembly: Assembly, directive: Directive, statement: Statement) -> None
             raise StatementError(f".loc does not know `{name}`; it knows {known}", word)
     assembly.place_location()
     debug.location, debug.flags = location, location.flags & LineFlag.IS_STMT
-    debug.first_statement = debug.first_statement or statement
+
+
+def _line(assembly: Assembly, directive: Directive, statement: Statement) -> None:
+    # `.line N` changes nothing, as in LLVM, and in GNU as without a line marker before it.
+    need_arguments(directive, 1, 1)
+    assembly.number(directive.arguments[0], statement, "the line")
+
+
+def _linefile(assembly: Assembly, directive: Directive, statement: Statement) -> None:
+    # What `.linefile N "name"` says of lines is found by bpfas.diag.
+    match directive.arguments:
+        case [Number(), String(), *flags] if all(isinstance(flag, Number) for flag in flags):
+            return
+    raise StatementError('.linefile is written .linefile line "file"')
 
 
 def _cfi_sections(assembly: Assembly, directive: Directive, statement: Statement) -> None:
@@ -136,7 +150,6 @@ def _cfi_startproc(assembly: Assembly, directive: Directive, statement: Statemen
         raise StatementError(".cfi_startproc before the .cfi_endproc of the last one")
     debug.open_procedure = here(assembly.subsection)
     debug.open_statement = statement
-    debug.first_statement = debug.first_statement or statement
 
 
 def _cfi_endproc(assembly: Assembly, directive: Directive, statement: Statement) -> None:
@@ -156,6 +169,8 @@ def _cfi_endproc(assembly: Assembly, directive: Directive, statement: Statement)
 DEBUG_DIRECTIVES: dict[str, Handler] = {
     ".file": _file,
     ".loc": _loc,
+    ".line": _line,
+    ".linefile": _linefile,
     ".cfi_sections": _cfi_sections,
     ".cfi_startproc": _cfi_startproc,
     ".cfi_endproc": _cfi_endproc,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from bpfas.asm.leb128 import signed_leb128, unsigned_leb128
 
 if TYPE_CHECKING:
-    from bpfas.asm.section import SectionBuilder
+    from bpfas.asm.section import SectionBuilder, Subsection
     from bpfas.elf.constants import ByteOrder
 
 _LINE_BASE = -5
@@ -80,7 +80,10 @@ class SourceFile:
 
 if TYPE_CHECKING:
     SectionRows = dict[SectionBuilder, list[tuple[int, SourceLocation]]]
-    """What `.loc` has said: for each section its rows by offset, ascending."""
+    """The rows of each section by offset, ascending."""
+
+    SubsectionRows = dict[Subsection, list[tuple[int, int, SourceLocation]]]
+    """The rows of each subsection, ascending, each with its place there."""
 
 
 @dataclass(slots=True)
