@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from bpfas.asm.assembly import Assembly, StatementError
 from bpfas.asm.data_directives import ALIGNMENT_DIRECTIVES, DATA_DIRECTIVES, STRING_DIRECTIVES
-from bpfas.asm.debug_directives import DEBUG_DIRECTIVES
+from bpfas.asm.debug_directives import DEBUG_DIRECTIVES, MARK_LABELS
 from bpfas.asm.expression import ExpressionError
 from bpfas.asm.feed import EndOfReading
 from bpfas.asm.files import SourceFiles
@@ -106,8 +106,11 @@ class Assembler:
         self.reader = Reader(self)
 
     def is_read_in_batches(self, text: str) -> bool:
-        """Whether `text`, which has no comments, shall be read in batches, where instructions have no lines."""
-        if self.options.debug_version is not None:
+        """Whether `text`, which has no comments, shall be read in batches.
+
+        There neither instructions nor labels get rows in the line table of themselves.
+        """
+        if self.options.debug_version is not None or self.assembly.debug.marks_labels or MARK_LABELS in text:
             return False
         match self.options.reading:
             case Reading.BATCHES:

@@ -117,12 +117,15 @@ class Assembly:
         if name == ".":
             raise StatementError("`.` is no symbol", label)
         if label.is_numeric:
-            self.define_at_end(self.symbols.next_numeric(name))
-            return
-        symbol = self.symbols.named(name)
-        self.refuse_redefinition(symbol, label)
-        symbol.defined_at = statement.span_of(label)
+            symbol = self.symbols.next_numeric(name)
+        else:
+            symbol = self.symbols.named(name)
+            self.refuse_redefinition(symbol, label)
+            symbol.defined_at = statement.span_of(label)
         self.define_at_end(symbol)
+        if self.debug.marks_labels:
+            self.debug.mark_label()
+            self.place_location()
 
     def define_at_end(self, symbol: AssemblySymbol) -> None:
         """Give `symbol`, which is not defined yet, the place at the end of the current section."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,8 @@ class DebugInformation:
     """Line table and procedures so far.
 
     `rows` are the source locations by subsection, each with its place there. `location` is what the last `.loc`
-    said, until an instruction, a datum or the next `.loc` comes; `flags` are those that go on to the next `.loc`.
+    said, until an instruction, a datum or the next `.loc` comes; `last_location` is the same, and stays. With
+    `marks_labels` every label begins a basic block (`.loc_mark_labels`).
     `file_statements` are the `.file` of each number. `source_lines` is what `-g` makes of a source without `.loc`,
     and None without `-g`; `prefixes` are beginnings of paths, each with what it is replaced by.
     `procedures` are the places where functions begin and end; `open_procedure` is one whose end has not come yet.
@@ -31,7 +33,9 @@ class DebugInformation:
     lines: LineTable = field(default_factory=LineTable)
     rows: SubsectionRows = field(default_factory=dict)
     location: SourceLocation | None = None
-    flags: LineFlag = LineFlag.IS_STMT
+    last_location: SourceLocation | None = None
+    marks_labels: bool = False
+    reported_md5: bool = False
     file_statements: dict[int, Statement] = field(default_factory=dict)
     source_lines: SourceLines | None = None
     prefixes: Sequence[tuple[str, str]] = ()
@@ -45,6 +49,14 @@ class DebugInformation:
         self.lines.version = version
         self.prefixes = prefixes
         self.source_lines = SourceLines(version, main_name(main), working_directory())
+
+    def mark_label(self) -> None:
+        """Let the source location that waits, or else the last one, be that of a label: a basic block."""
+        location = self.location
+        if location is None and self.last_location is not None:
+            location = self.last_location.continued()
+        if location is not None:
+            self.location = dataclasses.replace(location, flags=location.flags | LineFlag.BASIC_BLOCK)
 
     def remapped(self, path: str) -> str:
         """`path` as it shall be shown: of the prefixes that fit the one that was given last is replaced."""

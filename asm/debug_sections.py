@@ -13,6 +13,7 @@ from bpfas.asm.fixup import DATA32, DATA64, Fixup, FixupKind
 from bpfas.asm.frames import Procedure, frame_bytes
 from bpfas.asm.line_table import LineTable, SourceFile, line_bytes
 from bpfas.asm.section import LaidOutSection
+from bpfas.asm.source_lines import working_directory
 from bpfas.asm.symbol import AssemblySymbol
 from bpfas.elf.constants import SectionFlag, SymbolBinding, SymbolType
 
@@ -46,7 +47,6 @@ class _DebugSections:
         if source is None or self._has_contents(".debug_info"):
             self._append_line_table(lines, rows)
         elif rows:
-            lines.directories[0] = lines.directories[0] or source.directory
             self._append_unit(lines, rows, _main_path(lines), None)
         elif source.rows and not self._has_contents(".debug_line"):
             self._append_unit(source.table, source.rows, source.name, source)
@@ -87,10 +87,12 @@ class _DebugSections:
         def remapped(file: SourceFile) -> SourceFile:
             return file if file.directory else dataclasses.replace(file, name=self.debug.remapped(file.name))
 
+        first, *others = table.directories
+        directories = [first or working_directory(), *others]
         return dataclasses.replace(
             table,
             files={number: remapped(file) for number, file in table.files.items()},
-            directories=[self.debug.remapped(directory) for directory in table.directories],
+            directories=[self.debug.remapped(directory) for directory in directories],
         )
 
     def _append_unit(self, table: LineTable, rows: SubsectionRows, name: str, source: SourceLines | None) -> None:
@@ -99,7 +101,7 @@ class _DebugSections:
         unit = UnitDescription(
             table.version,
             self.debug.remapped(name),
-            self.debug.remapped(table.directories[0]),
+            self.debug.remapped(table.directories[0] or working_directory()),
             f"bpf-as {__version__}",
             ranges,
             list(self._symbols({code.section for code in ranges}, source)),
