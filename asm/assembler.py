@@ -17,6 +17,7 @@ from bpfas.asm.expression import ExpressionError
 from bpfas.asm.feed import EndOfReading
 from bpfas.asm.files import SourceFiles
 from bpfas.asm.fixup import JUMP16
+from bpfas.asm.frame_directives import FRAME_DIRECTIVES
 from bpfas.asm.input_directives import INPUT_DIRECTIVES
 from bpfas.asm.instruction import Encoder, OperandError, nearest
 from bpfas.asm.message_directives import MESSAGE_DIRECTIVES
@@ -57,6 +58,7 @@ MAY_OMIT_COMMAS = frozenset((*STRING_DIRECTIVES, ".type", ".file", ".ident", ".l
 DIRECTIVES = {
     **DATA_DIRECTIVES,
     **DEBUG_DIRECTIVES,
+    **FRAME_DIRECTIVES,
     **MESSAGE_DIRECTIVES,
     **SECTION_DIRECTIVES,
     **SYMBOL_DIRECTIVES,

@@ -1,4 +1,4 @@
-"""What is known for debuggers of an assembly: source locations, and where functions begin and end."""
+"""What is known for debuggers of an assembly: source locations and the frames of functions."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from bpfas.asm.frames import EH_FRAME
 from bpfas.asm.line_table import LineFlag, LineTable, SourceLocation
 from bpfas.asm.source_lines import SourceLines, main_name, working_directory
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from bpfas.asm.call_frame import CallFrame
     from bpfas.asm.line_table import SubsectionRows
     from bpfas.asm.statement import Statement
-    from bpfas.asm.symbol import AssemblySymbol
     from bpfas.diag import Source
 
 
@@ -27,7 +28,8 @@ class DebugInformation:
     `marks_labels` every label begins a basic block (`.loc_mark_labels`).
     `file_statements` are the `.file` of each number. `source_lines` is what `-g` makes of a source without `.loc`,
     and None without `-g`; `prefixes` are beginnings of paths, each with what it is replaced by.
-    `procedures` are the places where functions begin and end; `open_procedure` is one whose end has not come yet.
+    `frames` are those of functions that have ended, `open_frame` is the one of a function whose end has not come
+    yet; `frame_sections` are what `.cfi_sections` wants, or else .eh_frame.
     """
 
     lines: LineTable = field(default_factory=LineTable)
@@ -39,10 +41,9 @@ class DebugInformation:
     file_statements: dict[int, Statement] = field(default_factory=dict)
     source_lines: SourceLines | None = None
     prefixes: Sequence[tuple[str, str]] = ()
-    procedures: list[tuple[AssemblySymbol, AssemblySymbol]] = field(default_factory=list)
-    open_procedure: AssemblySymbol | None = None
-    open_statement: Statement | None = None
-    has_frame_section: bool = False
+    frames: list[CallFrame] = field(default_factory=list)
+    open_frame: CallFrame | None = None
+    frame_sections: tuple[str, ...] = (EH_FRAME,)
 
     def describe_source(self, main: Source, version: int, prefixes: Sequence[tuple[str, str]]) -> None:
         """Have the lines of a source, which `main` is or begins, noted in DWARF `version` (-g)."""

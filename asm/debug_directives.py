@@ -1,4 +1,4 @@
-"""Directives for the line table: `.file`, `.loc`, and what goes with them. Those for call frames: `frame_directives`."""
+"""Directives for the line table: `.file`, `.loc`, and what goes with them."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 MARK_LABELS = ".loc_mark_labels"
 _MD5_SIZE = 16
+_CONTENTS_SYNTAX = 'after the file\'s name there can only be `md5 0x…` and `source "text"`'
 _FILE_SYNTAX = '.file is written .file "name" or .file number ["directory"] "name" [md5 0x…] [source "text"]'
 
 
@@ -76,7 +77,7 @@ def _with_contents(file: SourceFile, rest: list[Argument], assembly: Assembly, s
                     raise StatementError("a source cannot have a zero in it", value)
                 file = dataclasses.replace(file, source=text)
             case _:
-                raise StatementError('after the file\'s name there is only `md5 0x…` and `source "text"`', word)
+                raise StatementError(_CONTENTS_SYNTAX, word)
     return file
 
 
@@ -227,45 +228,10 @@ def _linefile(assembly: Assembly, directive: Directive, statement: Statement) ->
     raise StatementError('.linefile is written .linefile line "file"')
 
 
-def _cfi_sections(assembly: Assembly, directive: Directive, statement: Statement) -> None:
-    names = [assembly.name(argument, statement) for argument in directive.arguments]
-    for name, argument in zip(names, directive.arguments, strict=True):
-        if name not in (".debug_frame", ".eh_frame"):
-            raise StatementError(f"`{name}` is neither .debug_frame nor .eh_frame", argument)
-    assembly.debug.has_frame_section = ".debug_frame" in names
-
-
-def _cfi_startproc(assembly: Assembly, directive: Directive, statement: Statement) -> None:
-    debug = assembly.debug
-    if [assembly.name(argument, statement) for argument in directive.arguments] not in ([], ["simple"]):
-        raise StatementError(".cfi_startproc can only have the argument `simple`", directive.arguments[0])
-    if debug.open_procedure is not None:
-        raise StatementError(".cfi_startproc before the .cfi_endproc of the last one")
-    debug.open_procedure = here(assembly.subsection)
-    debug.open_statement = statement
-
-
-def _cfi_endproc(assembly: Assembly, directive: Directive, statement: Statement) -> None:
-    debug = assembly.debug
-    if debug.open_procedure is None:
-        raise StatementError(".cfi_endproc without a .cfi_startproc")
-    start, end = debug.open_procedure, here(assembly.subsection)
-    debug.open_procedure = None
-    if start.section is not end.section:
-        assert start.section is not None
-        raise StatementError(
-            f".cfi_startproc was in section `{start.section.name}`, not in `{assembly.section.name}`"
-        )
-    debug.procedures.append((start, end))
-
-
 DEBUG_DIRECTIVES: dict[str, Handler] = {
     ".file": _file,
     ".loc": _loc,
     MARK_LABELS: _loc_mark_labels,
     ".line": _line,
     ".linefile": _linefile,
-    ".cfi_sections": _cfi_sections,
-    ".cfi_startproc": _cfi_startproc,
-    ".cfi_endproc": _cfi_endproc,
 }

@@ -7,10 +7,12 @@ import posixpath
 from typing import TYPE_CHECKING
 
 from bpfas import __version__
+from bpfas.asm.assembly import DATA_FIXUPS
+from bpfas.asm.call_frame import CallFrameError, advance_location
 from bpfas.asm.compile_unit import CodeRange, CodeSymbol, UnitDescription, unit_sections
 from bpfas.asm.expression import ExpressionError, resolve
 from bpfas.asm.fixup import DATA32, DATA64, Fixup, FixupKind
-from bpfas.asm.frames import Procedure, frame_bytes
+from bpfas.asm.frames import EH_FRAME, Procedure, frame_bytes
 from bpfas.asm.line_table import LineTable, SourceFile, line_bytes
 from bpfas.asm.section import LaidOutSection
 from bpfas.asm.source_lines import working_directory
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from bpfas.asm.assembly import Assembly
+    from bpfas.asm.call_frame import CallFrame
     from bpfas.asm.line_table import SectionRows, SubsectionRows
     from bpfas.asm.section import SectionBuilder
     from bpfas.asm.source_lines import SourceLines
@@ -30,7 +33,7 @@ if TYPE_CHECKING:
 
 
 def add_debug_sections(assembly: Assembly, laid_out: LaidOutSections) -> None:
-    """Append .debug_line with its strings, what describes the unit, and .debug_frame, as far as they are wanted.
+    """Append .debug_line with its strings, what describes the unit, and call frames, as far as they are wanted.
 
     The line table has the rows of `.loc`; with -g, where there is no `.loc`, one for each instruction. -g
     describes the unit too, unless the source has something in .debug_info, or without `.loc` in .debug_line.
@@ -130,23 +133,40 @@ class _DebugSections:
 
     def _append_frames(self) -> None:
         debug = self.debug
-        if debug.open_procedure is not None and debug.open_statement is not None:
-            self.assembly.diagnostics.error(".cfi_startproc has no .cfi_endproc", debug.open_statement.span)
-        if not debug.procedures or not debug.has_frame_section:
-            return
-        frames = frame_bytes(self._procedures(), debug.lines.version, self.assembly.order)
-        section = self._section(".debug_frame")
-        section.builder.sh_addralign = 8
-        base = self._append(section, frames.data, frames.address_fields)
-        for at in frames.section_fields:
-            self._refer(section, DATA32, base + at, section.builder, base)
+        if debug.open_frame is not None:
+            self.assembly.diagnostics.error(".cfi_startproc has no .cfi_endproc", debug.open_frame.statement.span)
+        procedures = [self._procedure(frame) for frame in debug.frames]
+        for name in debug.frame_sections if procedures else ():
+            section = self._section(name)
+            section.builder.sh_addralign = max(section.builder.sh_addralign, 8)
+            if name == EH_FRAME:
+                section.builder.sh_flags |= SectionFlag.ALLOC
+            base, order = len(section.data), self.assembly.order
+            frames = frame_bytes(name, procedures, base, debug.lines.version, order)
+            self._append(section, frames.data, frames.address_fields)
+            for at, target in frames.section_fields:
+                self._refer(section, DATA32, base + at, section.builder, base + target)
+            for at, pointer in frames.pointer_fields:
+                kind = DATA_FIXUPS[pointer.width]
+                section.fixups.append(Fixup(kind, base + at, pointer.symbol, pointer.statement, pointer.node))
+            section.fixups.sort(key=lambda fixup: fixup.offset)
 
-    def _procedures(self) -> list[Procedure]:
-        procedures: list[Procedure] = []
-        for start, end in self.debug.procedures:
-            assert start.section is not None
-            procedures.append(Procedure(start.section, start.position, end.position))
-        return procedures
+    def _procedure(self, frame: CallFrame) -> Procedure:
+        """The frame at its final place. What is no whole number of instructions away is reported and left out."""
+        section, end = frame.start.section, frame.end
+        assert section is not None
+        assert end is not None
+        location = frame.start.position
+        instructions: list[tuple[int, bytes]] = []
+        for place, data, statement in frame.instructions:
+            try:
+                advance_location(place.position - location, self.assembly.order.value)
+            except CallFrameError as error:
+                self.assembly.diagnostics.error(str(error), statement.span)
+                continue
+            location = place.position
+            instructions.append((location, data))
+        return Procedure(section, frame.start.position, end.position, frame.attributes, instructions)
 
     # Sections
 
