@@ -68,8 +68,7 @@ class _DebugSections:
         strings = self._section(".debug_line_str")
         if written.strings:
             strings.builder.sh_flags, strings.builder.sh_entsize = int(SectionFlag.MERGE | SectionFlag.STRINGS), 1
-        string_base = len(strings.data)
-        strings.data += written.strings
+        string_base = self._append(strings, written.strings, [])
         base = self._append(line, written.line, written.address_fields)
         for at in written.string_fields:
             offset = int.from_bytes(written.line[at : at + 4], self.assembly.order.name_for_int)
@@ -176,7 +175,10 @@ class _DebugSections:
 
     def _append(self, section: LaidOutSection, data: bytearray, address_fields: AddressFields) -> int:
         """Append `data`, whose 8-byte `address_fields` refer to code; the offset where it begins."""
-        base = len(section.data)
+        builder, base = section.builder, len(section.data)
+        if builder.is_nobits:
+            message = f"section `{builder.name}` is @nobits, so it cannot hold what is made for debuggers"
+            self.assembly.diagnostics.error(message, builder.opened_at)
         section.data += data
         for at, code, offset in address_fields:
             self._refer(section, DATA64, base + at, code, offset)

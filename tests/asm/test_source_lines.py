@@ -10,7 +10,7 @@ import pytest
 from elftools.elf.elffile import ELFFile
 
 from bpfas.asm import Options, Reading, assemble_sources
-from bpfas.diag import Source
+from bpfas.diag import BpfasError, Source
 from bpfas.elf.constants import ByteOrder
 from bpfas.elf.reader import read_object
 from bpfas.elf.writer import write_object
@@ -239,11 +239,10 @@ def test_a_source_without_instructions_has_no_unit() -> None:
     assert not [section.name for section in sections if section.name.startswith(".debug")]
 
 
-@pytest.mark.peer
 @pytest.mark.parametrize("size", ["later - first", "-1", "missing"])
 def test_a_function_whose_size_is_at_fault_is_reported_once(size: str) -> None:
     text = f".type first, @function\nfirst: exit\n.data\nlater:\n.text\n.size first, {size}\n"
-    with pytest.raises(Exception, match="first: ") as raised:
+    with pytest.raises(BpfasError, match="first: ") as raised:
         assembled(text)
     assert str(raised.value).count("error:") == 1
 
@@ -288,6 +287,15 @@ def test_a_source_with_a_line_table_of_its_own_gets_no_other() -> None:
     assert line
     assert line.data == b"\5\0\0\0"
     assert obj.section(".debug_info") is None
+
+
+@pytest.mark.parametrize("name", [".debug_abbrev", ".debug_line", ".debug_line_str", ".eh_frame"])
+def test_a_section_without_contents_cannot_describe_a_source(name: str) -> None:
+    frame = ".cfi_startproc\n.cfi_endproc\n" if name == ".eh_frame" else ""
+    with pytest.raises(BpfasError) as raised:
+        assembled(f'.section {name},"",@nobits\n.text\nexit\n{frame}')
+    assert str(raised.value).startswith(f"main.s:1:1: error: section `{name}` is @nobits")
+    assert len(raised.value.diagnostics) == 1
 
 
 @pytest.mark.usefixtures("here")
