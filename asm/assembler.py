@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 
 from bpfas.asm.assembly import Assembly, StatementError
 from bpfas.asm.data_directives import DATA_DIRECTIVES
-from bpfas.asm.debug_directives import DEBUG_DIRECTIVES
+from bpfas.asm.debug_directives import DEBUG_DIRECTIVES, MARK_LABELS
 from bpfas.asm.expression import ExpressionError
 from bpfas.asm.feed import EndOfReading
 from bpfas.asm.files import SourceFiles
 from bpfas.asm.fixup import JUMP16
 from bpfas.asm.float_directives import FLOAT_DIRECTIVES
+from bpfas.asm.frame_directives import FRAME_DIRECTIVES
 from bpfas.asm.input_directives import INPUT_DIRECTIVES
 from bpfas.asm.instruction import Encoder, OperandError, nearest
 from bpfas.asm.layout_directives import ALIGNMENT_DIRECTIVES, LAYOUT_DIRECTIVES
@@ -58,7 +59,7 @@ class Reading(enum.Enum):
 MAY_OMIT_ARGUMENTS = frozenset((*ALIGNMENT_DIRECTIVES, ".incbin"))
 """Directives with arguments that may be left out between two commas."""
 
-MAY_OMIT_COMMAS = frozenset((*STRING_DIRECTIVES, ".type", ".file", ".ident", ".loc"))
+MAY_OMIT_COMMAS = frozenset((*STRING_DIRECTIVES, ".type", ".file", ".ident", ".loc", ".linefile"))
 """Directives with arguments that need no comma between them."""
 
 DIRECTIVES = {
@@ -68,6 +69,7 @@ DIRECTIVES = {
     **LISTING_DIRECTIVES,
     **FLOAT_DIRECTIVES,
     **LAYOUT_DIRECTIVES,
+    **FRAME_DIRECTIVES,
     **MESSAGE_DIRECTIVES,
     **SECTION_DIRECTIVES,
     **STRING_DIRECTIVES,
@@ -136,8 +138,13 @@ class Assembler:
         self.reader.set_alternate(options.alternate_macros)
 
     def is_read_in_batches(self, text: str) -> bool:
-        """Whether `text`, which has no comments, shall be read in batches."""
-        if self.assembly.listing is not None:
+        """Whether `text`, which has no comments, shall be read in batches.
+
+        There neither instructions nor labels get rows in the line table of themselves, nor is anything listed.
+        """
+        if self.assembly.listing is not None or self.options.debug_version is not None:
+            return False
+        if self.assembly.debug.marks_labels or MARK_LABELS in text:
             return False
         match self.options.reading:
             case Reading.BATCHES:
@@ -179,6 +186,7 @@ class Assembler:
         data, fixups = self.encoder.encode(statement, body)
         for fixup in fixups:
             fixup.may_be_lengthened = fixup.kind is JUMP16 and assembly.lengthens_jumps
+        assembly.place_source_line(statement)
         assembly.append(data)
         assembly.subsection.fixups.extend(fixups)
 
@@ -212,6 +220,8 @@ def assemble_sources(sources: Sequence[Source], name: str, options: Options) -> 
     """
     assembler = Assembler(options)
     assembly = assembler.assembly
+    if options.debug_version is not None and sources:
+        assembly.debug.describe_source(sources[0], options.debug_version, options.debug_prefixes)
     try:
         for source in sources:
             assembler.reader.read_file(source)

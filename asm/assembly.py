@@ -129,14 +129,17 @@ class Assembly:
             numeric = self.symbols.next_numeric(name)
             if numeric is None:
                 raise StatementError(f"label `{name}` is defined already since the last ordinary label", label)
-            self.define_at_end(numeric)
-            return
-        symbol = self.symbols.named(name)
-        if not symbol.is_temporary:
-            self.symbols.end_dollar_labels()
-        self.refuse_redefinition(symbol, label)
-        symbol.defined_at = statement.span_of(label)
+            symbol = numeric
+        else:
+            symbol = self.symbols.named(name)
+            if not symbol.is_temporary:
+                self.symbols.end_dollar_labels()
+            self.refuse_redefinition(symbol, label)
+            symbol.defined_at = statement.span_of(label)
         self.define_at_end(symbol)
+        if self.debug.marks_labels:
+            self.debug.mark_label()
+            self.place_location()
 
     def define_at_end(self, symbol: AssemblySymbol) -> None:
         """Give `symbol`, which is not defined yet, the place at the end of the current section."""
@@ -188,6 +191,15 @@ class Assembly:
         if debug.location is not None and self.section.is_code:
             debug.rows.setdefault(self.subsection, []).append((*self.subsection.place, debug.location))
         debug.location = None
+
+    def place_source_line(self, statement: Statement) -> None:
+        """With -g, let the line of `statement` be that of the end of the current section.
+
+        With `.loc` in the source its rows are the only ones.
+        """
+        debug = self.debug
+        if debug.source_lines is not None and self.section.is_code and not debug.rows:
+            debug.source_lines.add(self.subsection, statement.source, statement.start)
 
     def append_fill(self, count: int, unit: bytes, node: Node | None = None) -> None:
         """Put `unit` `count` times at the end of the current section."""

@@ -22,7 +22,7 @@ from bpfas.asm.parser import REGISTER
 from bpfas.asm.shape import RESERVED_WORDS
 from bpfas.asm.source import blank_comments, statement_places
 from bpfas.asm.statement import Directive
-from bpfas.diag import BpfasError, Expansion, Source, Span
+from bpfas.diag import BpfasError, Expansion, ExpansionKind, Source, Span
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -195,7 +195,8 @@ class Reader:
         self._expanded += len(text) + _COST_OF_EXPANSION
         if self._expanded > EXPANSION_LIMIT:
             self._stop(f"the expansions would have more than {EXPANSION_LIMIT} characters", statement.feed)
-        source = Source(name, text, Expansion(what, statement.span, first_line, period))
+        kind = ExpansionKind.REPETITION if period else ExpansionKind.MACRO
+        source = Source(name, text, Expansion(what, statement.span, first_line, period, kind))
         with contextlib.suppress(EndOfExpansion):
             self._read(Feed(source, text, is_expansion=True))
 

@@ -23,7 +23,9 @@ _LONGEST_MESSAGE = 1000
 _LONGEST_CHAIN = 10
 """Places of expansions that are shown with a message."""
 
-_LINE_MARKER = re.compile(r'^#[ \t]*(?:line[ \t]+)?([0-9]{1,9})[ \t]+"((?:\\.|[^"\\\n])*)"', re.MULTILINE)
+_LINE_MARKER = re.compile(
+    r'^(?:#[ \t]*(?:line[ \t]+)?|[ \t]*\.linefile[ \t]+)([0-9]{1,9})[ \t]+"((?:\\.|[^"\\\n])*)"', re.MULTILINE
+)
 
 
 class Severity(enum.Enum):
@@ -32,6 +34,14 @@ class Severity(enum.Enum):
     ERROR = "error"
     WARNING = "warning"
     NOTE = "note"
+
+
+class ExpansionKind(enum.Enum):
+    """What a text is that is not an input itself."""
+
+    INCLUSION = enum.auto()
+    MACRO = enum.auto()
+    REPETITION = enum.auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +56,7 @@ class Expansion:
     at: Span
     first_line: int = 1
     period: int = 0
+    kind: ExpansionKind = ExpansionKind.INCLUSION
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,9 +95,10 @@ class Source:
     def origin_of_line(self, line: int) -> tuple[str, int]:
         """The file and the line in it that line `line` of this text comes from (both lines from 1).
 
-        That is told by line markers (`# 12 "file.c"`, as a preprocessor writes them), or by the expansion.
+        That is told by line markers (`# 12 "file.c"`, as a preprocessor writes them, or `.linefile 12 "file.c"`),
+        or of what a macro or a repetition has been made into, by the expansion.
         """
-        if self.expansion is not None:
+        if self.expansion is not None and self.expansion.kind is not ExpansionKind.INCLUSION:
             turn = (line - 1) % self.expansion.period if self.expansion.period else line - 1
             return self.name, self.expansion.first_line + turn
         index = bisect_right(self._line_markers, line, key=lambda marker: marker[0])
