@@ -124,9 +124,9 @@ class _DebugSections:
     ) -> Iterator[CodeSymbol[SectionBuilder]]:
         for symbol in self.assembly.symbols.symbols.values():
             section = symbol.section
-            if section is None or section not in sections or symbol.is_temporary or symbol.defined_at is None:
+            if section is None or section not in sections or symbol.is_temporary or symbol.definition is None:
                 continue
-            file, line = source.declaration(symbol.defined_at) if source else (0, 0)
+            file, line = source.declaration(symbol.definition) if source else (0, 0)
             is_global = symbol.binding in (SymbolBinding.GLOBAL, SymbolBinding.WEAK)
             yield CodeSymbol(symbol.name, section, symbol.position, _size(symbol), file, line, is_global)
 
