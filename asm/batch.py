@@ -19,7 +19,7 @@ from bpfas.asm.batch_shape import GUARD_BITS, MAX_SIZE, BatchTemplate, NameText,
 from bpfas.asm.batch_tables import EMPTY, PLAIN, BatchTables
 from bpfas.asm.fixup import JUMP16
 from bpfas.asm.fixup_group import FixupGroup
-from bpfas.asm.statement import Label, Node, Statement
+from bpfas.asm.statement import Label, Node, Statement, Template
 from bpfas.asm.strings import string_bytes
 
 if TYPE_CHECKING:
@@ -230,9 +230,15 @@ class _Walk:
                 if template.string_end is not None:
                     self._append_string(self.lines.strings[string], template.string_end, place)
                     continue
-                if self._carry_out(template, index, place, label, name):
+                if template.slots is None and self._carry_out(template, index, place, label, name):
                     continue
-            read_to = self._read_plainly(index, place)
+            if template is not None and template.slots is not None:
+                self._carry_out_statement(template.template, template.slots, index, place)
+                if not self._cannot_go_on():
+                    continue
+                read_to = self.chunk.span(index)[1]
+            else:
+                read_to = self._read_plainly(index, place)
             if self._cannot_go_on():
                 return read_to if read_to >= self.end else self.reader.read_plainly(read_to, self.end)
             # What the line begins may have its end further on, as a macro's definition does.
@@ -304,6 +310,30 @@ class _Walk:
         data = (string_bytes(f'"{string}"') if "\\" in string else string.encode("ascii")) + end
         self.assembly.append(data)
         self.shift += len(data)
+
+    def _carry_out_statement(
+        self, template: Template, slots: tuple[NameText, ...], index: int, place: int
+    ) -> None:
+        """Carry out a statement without parsing it."""
+        self._flush(place)
+        texts = [self._slot_text(slot, index) for slot in slots]
+        start, end = self.chunk.span(index)
+        feed = self.reader.feed
+        text = feed.text[start:end]
+        start += len(text) - len(text.lstrip())
+        subsection, after = self.assembly.subsection, len(self.assembly.subsection.fragments)
+        self.reader.assembler.carry_out(Statement(template, texts, feed.source, start, text.strip()))
+        if self.assembly.subsection is not subsection or len(subsection.fragments) != after:
+            self.groups = {}
+        self.shift = self.assembly.subsection.size - place
+
+    def _slot_text(self, slot: NameText, index: int) -> str:
+        if slot.constant is not None:
+            return slot.constant
+        lines = self.lines
+        first_run = lines.first_run[index]
+        start = lines.run_starts[first_run + slot.first] - slot.before
+        return lines.text[start : lines.run_ends[first_run + slot.last] + slot.after]
 
     def _carry_out(
         self, template: BatchTemplate, index: int, place: int, label: str | None, name: str | None

@@ -228,6 +228,8 @@ def resolve(bound: Bound) -> Value:
     A defined symbol that the expression ends up with is given as itself; its place is for the caller to use.
     Raises ExpressionError where the value is neither a number nor a symbol plus a number.
     """
+    if isinstance(bound, AssemblySymbol) and bound.expression is None:
+        return Value(bound, 0)
     return bound_value(bound, {}, 0)
 
 

@@ -60,9 +60,10 @@ def blank_comments(source: Source, diagnostics: Diagnostics) -> str:
         return _NOT_NEWLINE.sub(" ", match["block"]) if match["block"] else match[0]
 
     def blank_line(line: str) -> str:
-        at = min(found for found in (line.find("#"), line.find("//")) if found >= 0)
-        code = line[:at]
-        return _COMMENT.sub(blank, line) if '"' in code or "'" in code else code + " " * (len(line) - at)
+        code = line.partition("#")[0]
+        if '"' in code or "'" in code or "/" in code:
+            return _COMMENT.sub(blank, line)
+        return code.ljust(len(line))
 
     text = source.text
     if _KERNEL_PREFIX.search(text):
