@@ -60,9 +60,9 @@ class Chunk:
         return LineOrigin(self, line), use.node
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, slots=True)
 class LineOrigin:
-    """Where the operands of a line that was read in a batch stand."""
+    """Where the operands of a line that was read in a batch stand; not frozen, for there are very many."""
 
     chunk: Chunk
     line: int
@@ -125,12 +125,12 @@ class BatchReader:
 
     def _template_numbers(self, lines: Lines) -> Array:
         """For each line the number of its template; lines of new outlines are learnt from."""
-        numbers = list(map(self._numbers.get, lines.outlines))
-        if None in numbers:
-            for index, number in enumerate(numbers):
-                if number is None:
-                    numbers[index] = self._number_of_new(lines, index)
-        result = np.array(numbers, np.int64)
+        if not self._numbers.keys() >= set(lines.outlines):
+            first_lines = dict(zip(reversed(lines.outlines), range(len(lines.outlines) - 1, -1, -1), strict=True))
+            for outline, index in first_lines.items():
+                if outline not in self._numbers:
+                    self._learn_outline(outline, lines, index)
+        result = np.fromiter(map(self._numbers.__getitem__, lines.outlines), np.int64, len(lines.outlines))
         members = np.flatnonzero(result < 0)
         members = members[np.argsort(result[members], kind="stable")]
         _, first = np.unique(result[members], return_index=True)
@@ -140,17 +140,14 @@ class BatchReader:
                 result[group] = self._choose_by_guards(guarded, group, lines)
         return result
 
-    def _number_of_new(self, lines: Lines, index: int) -> int:
-        outline = lines.outlines[index]
-        number = self._numbers.get(outline)
-        if number is None:
-            guards, template = self._learn(lines, index)
-            number = self._tables.add(template)
-            if guards:
-                self._guarded.append(_Guarded(guards, {lines.values_of(index, guards): number}))
-                number = -len(self._guarded)
-            self._numbers[outline] = number
-        return number
+    def _learn_outline(self, outline: bytes, lines: Lines, index: int) -> None:
+        """Give an outline its number, by the first line that has it."""
+        guards, template = self._learn(lines, index)
+        number = self._tables.add(template)
+        if guards:
+            self._guarded.append(_Guarded(guards, {lines.values_of(index, guards): number}))
+            number = -len(self._guarded)
+        self._numbers[outline] = number
 
     def _learn(self, lines: Lines, index: int) -> tuple[tuple[int, ...], BatchTemplate | None]:
         text = lines.text_of(index)
@@ -340,20 +337,21 @@ class _Walk:
     ) -> bool:
         """Define the line's label and leave its fixup; False, with nothing done, where the plain way must."""
         symbols = self.assembly.symbols
+        named = symbols.symbols
         label_symbol: AssemblySymbol | None = None
         if label is not None:
             if template.label_is_numeric:
                 if not label.isdigit():  # 0x1f: is none, though it has the outline of 1:
                     return False
             else:
-                label_symbol = symbols.named(label)  # symbols come in the order in which they are named
+                label_symbol = named.get(label) or symbols.named(label)  # in the order in which they are named
                 if label_symbol.is_defined:
                     return False
         if name is not None:
             use = template.symbol
             assert use is not None
             if use.local is None:
-                symbol = symbols.named(name)
+                symbol = named.get(name) or symbols.named(name)
             elif (found := symbols.numeric(name, is_forward=use.local.is_forward)) is None:
                 return False
             else:

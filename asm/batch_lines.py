@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 # A string that is not closed goes on to the end of its line, or each quote in it would be tried for a beginning.
 _STRING = re.compile(r'"((?:\\[^\n]|[^"\\\n])*+)("|\\?)')
 _BLANKS = " \t\r\f\v"
+_BLANK_AT_END = re.compile(r"[ \t\r\f\v](?:\n|\Z)")
 _WORD = np.zeros(256, bool)
 _WORD[[*range(48, 58), *range(65, 91), *range(97, 123), *b"_.$"]] = True
 _HEX = np.zeros(256, bool)
@@ -60,13 +61,12 @@ class Lines:
 
 def cut_lines(text: str) -> Lines:
     """Find lines, outlines and runs of a text, which must be ASCII and not empty."""
-    lines = text.split("\n")
-    lengths = np.fromiter(map(len, lines), np.int64, len(lines))
-    ends = np.cumsum(lengths + 1) - 1
-    starts = ends - lengths
+    newlines = np.flatnonzero(np.frombuffer(text.encode("ascii"), np.uint8) == 10)
+    starts, ends = np.concatenate(([0], newlines + 1)), np.append(newlines, len(text))
     strings: list[str] = []
     # Blanks at a line's end, where comments have been, say nothing.
-    text = "\n".join([line.rstrip(_BLANKS) for line in lines])
+    if _BLANK_AT_END.search(text):
+        text = "\n".join([line.rstrip(_BLANKS) for line in text.split("\n")])
     if '"' in text:
         found = _STRING.findall(text)
         strings = [string for string, end in found if end == '"']
