@@ -12,6 +12,7 @@ from bpfas.asm.debug_sections import add_debug_sections
 from bpfas.asm.expression import ExpressionError, resolve
 from bpfas.asm.fixup import settle_fixups
 from bpfas.asm.layout import lay_out
+from bpfas.asm.relocation_directives import explicit_relocations
 from bpfas.asm.symbol import AssemblySymbol, display_name
 from bpfas.elf.constants import SymbolBinding, SymbolType
 from bpfas.objfile import ObjectFile, Relocation, Section, SpecialSection, Symbol
@@ -35,6 +36,8 @@ def make_object(assembly: Assembly, name: str) -> ObjectFile:
     pending = {
         builder: settle_fixups(section, assembly.order, diagnostics) for builder, section in laid_out.items()
     }
+    for builder, relocation in explicit_relocations(assembly, laid_out):
+        pending[builder].append(relocation)
     targets = {relocation.target for relocations in pending.values() for relocation in relocations}
     homes = {_home(symbol) for symbol in assembly.symbols.symbols.values() if not symbol.is_temporary}
     sections = {
