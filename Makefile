@@ -19,6 +19,7 @@ lint: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python -m bench.assemble
+	$(BIN)/python -m bench.compiled
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .

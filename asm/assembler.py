@@ -12,15 +12,19 @@ from typing import TYPE_CHECKING
 
 from bpfas.asm.assembly import Assembly, StatementError
 from bpfas.asm.data_directives import DATA_DIRECTIVES
-from bpfas.asm.debug_directives import DEBUG_DIRECTIVES
+from bpfas.asm.debug_directives import DEBUG_DIRECTIVES, MARK_LABELS
 from bpfas.asm.expression import ExpressionError
 from bpfas.asm.feed import EndOfReading
 from bpfas.asm.files import SourceFiles
 from bpfas.asm.fixup import JUMP16
 from bpfas.asm.float_directives import FLOAT_DIRECTIVES
+from bpfas.asm.frame_directives import FRAME_DIRECTIVES
 from bpfas.asm.input_directives import INPUT_DIRECTIVES
 from bpfas.asm.instruction import Encoder, OperandError, nearest
 from bpfas.asm.layout_directives import ALIGNMENT_DIRECTIVES, LAYOUT_DIRECTIVES
+from bpfas.asm.listing import ListingRecord
+from bpfas.asm.listing_directives import LISTING_DIRECTIVES
+from bpfas.asm.listing_text import listing_text
 from bpfas.asm.message_directives import MESSAGE_DIRECTIVES
 from bpfas.asm.output import make_object
 from bpfas.asm.parser import StatementParser
@@ -37,6 +41,7 @@ from bpfas.isa import Dialect, IsaVersion
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from bpfas.asm.listing_options import ListingOptions
     from bpfas.objfile import ObjectFile
 
 BATCH_THRESHOLD = 1 << 18
@@ -55,15 +60,17 @@ class Reading(enum.Enum):
 MAY_OMIT_ARGUMENTS = frozenset((*ALIGNMENT_DIRECTIVES, ".incbin"))
 """Directives with arguments that may be left out between two commas."""
 
-MAY_OMIT_COMMAS = frozenset((*STRING_DIRECTIVES, ".type", ".file", ".ident", ".loc"))
+MAY_OMIT_COMMAS = frozenset((*STRING_DIRECTIVES, ".type", ".file", ".ident", ".loc", ".linefile"))
 """Directives with arguments that need no comma between them."""
 
 DIRECTIVES = {
     **BYTES_DIRECTIVES,
     **DATA_DIRECTIVES,
     **DEBUG_DIRECTIVES,
+    **LISTING_DIRECTIVES,
     **FLOAT_DIRECTIVES,
     **LAYOUT_DIRECTIVES,
+    **FRAME_DIRECTIVES,
     **MESSAGE_DIRECTIVES,
     **RELOCATION_DIRECTIVES,
     **SECTION_DIRECTIVES,
@@ -81,6 +88,13 @@ class Options:
     jumps that do not reach are lengthened, which takes instructions of v4. `include_directories` are where
     `.include` and `.incbin` look for files, `symbols` are defined before the first source is read, `print_line` is
     what `.print` does.
+
+    With a `debug_version`, that of DWARF, 2 to 5, the source is described for debuggers (-g); `debug_prefixes` are
+    beginnings of paths there, each with what it is replaced by. `keeps_local_labels`
+    puts `.L…` into the symbol table, `strips_local_absolute` takes names of numbers out of it. With
+    `checks_sizes` a size that is no number is an error, otherwise a warning. `substitutes_section_names`: `%S` in
+    the name of a section stands for the current one's. `alternate_macros`: reading begins in `.altmacro`. With
+    `listing` there is a listing; then no source is read in batches.
     """
 
     byte_order: ByteOrder = ByteOrder.LITTLE
@@ -91,6 +105,14 @@ class Options:
     include_directories: tuple[str, ...] = ()
     symbols: tuple[tuple[str, int], ...] = ()
     print_line: Callable[[str], None] = print
+    debug_version: int | None = None
+    debug_prefixes: tuple[tuple[str, str], ...] = ()
+    keeps_local_labels: bool = False
+    strips_local_absolute: bool = False
+    checks_sizes: bool = True
+    substitutes_section_names: bool = False
+    alternate_macros: bool = False
+    listing: ListingOptions | None = None
 
 
 class Assembler:
@@ -104,15 +126,28 @@ class Assembler:
             lengthens_jumps=lengthens_jumps,
             files=SourceFiles(options.include_directories),
             print_line=options.print_line,
+            keeps_local_labels=options.keeps_local_labels,
+            strips_local_absolute=options.strips_local_absolute,
+            checks_sizes=options.checks_sizes,
+            substitutes_section_names=options.substitutes_section_names,
+            listing=ListingRecord() if options.listing is not None else None,
         )
         for name, value in options.symbols:
             self.assembly.symbols.named(name).expression = value
         self.directives = DIRECTIVES
         self.parser = StatementParser(plainly=options.reading is Reading.PLAIN)
         self.reader = Reader(self)
+        self.reader.set_alternate(options.alternate_macros)
 
     def is_read_in_batches(self, text: str) -> bool:
-        """Whether `text`, which has no comments, shall be read in batches."""
+        """Whether `text`, which has no comments, shall be read in batches.
+
+        There neither instructions nor labels get rows in the line table of themselves, nor is anything listed.
+        """
+        if self.assembly.listing is not None or self.options.debug_version is not None:
+            return False
+        if self.assembly.debug.marks_labels or MARK_LABELS in text:
+            return False
         match self.options.reading:
             case Reading.BATCHES:
                 return text.isascii()
@@ -153,6 +188,7 @@ class Assembler:
         data, fixups = self.encoder.encode(statement, body)
         for fixup in fixups:
             fixup.may_be_lengthened = fixup.kind is JUMP16 and assembly.lengthens_jumps
+        assembly.place_source_line(statement)
         assembly.append(data)
         assembly.subsection.fixups.extend(fixups)
 
@@ -171,11 +207,12 @@ class Assembler:
 
 @dataclass(frozen=True, slots=True)
 class Assembled:
-    """What assembling gives: the object, warnings, and the files that were read besides the sources."""
+    """What assembling gives: the object, warnings, the files that were read besides the sources, the listing."""
 
     object_file: ObjectFile
     warnings: list[Diagnostic]
     dependencies: list[str]
+    listing: str | None = None
 
 
 def assemble_sources(sources: Sequence[Source], name: str, options: Options) -> Assembled:
@@ -185,13 +222,18 @@ def assemble_sources(sources: Sequence[Source], name: str, options: Options) -> 
     """
     assembler = Assembler(options)
     assembly = assembler.assembly
+    if options.debug_version is not None and sources:
+        assembly.debug.describe_source(sources[0], options.debug_version, options.debug_prefixes)
     try:
         for source in sources:
             assembler.reader.read_file(source)
     except EndOfReading:
         raise BpfasError(assembly.diagnostics.in_source_order()) from None
     object_file = make_object(assembly, name)
-    return Assembled(object_file, assembly.diagnostics.in_source_order(), assembly.files.dependencies)
+    listing = None
+    if assembly.listing is not None and options.listing is not None:
+        listing = listing_text(assembly.listing, object_file, assembly.symbols, options.listing)
+    return Assembled(object_file, assembly.diagnostics.in_source_order(), assembly.files.dependencies, listing)
 
 
 def assemble(

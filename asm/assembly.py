@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from bpfas.asm.fragment import Fragment
+    from bpfas.asm.listing import ListingRecord
     from bpfas.asm.relocation_directives import ExplicitRelocation
     from bpfas.asm.section import Subsection
     from bpfas.asm.statement import Argument, Node
@@ -67,7 +68,9 @@ class Assembly:
     """What the statements so far have made.
 
     `lengthens_jumps` says whether jumps that do not reach may become longer ones. `assumptions` are numbers that
-    statements have used before the layout was known; `print_line` is what `.print` does.
+    statements have used before the layout was known; `print_line` is what `.print` does. What the options
+    `keeps_local_labels` to `substitutes_section_names` mean is said by `bpfas.asm.assembler.Options`. `listing`
+    records what a listing will show, if one is wanted.
     """
 
     order: ByteOrder = ByteOrder.LITTLE
@@ -84,6 +87,11 @@ class Assembly:
     debug: DebugInformation = field(default_factory=DebugInformation)
     files: SourceFiles = field(default_factory=SourceFiles)
     print_line: Callable[[str], None] = print
+    keeps_local_labels: bool = False
+    strips_local_absolute: bool = False
+    checks_sizes: bool = True
+    substitutes_section_names: bool = False
+    listing: ListingRecord | None = None
 
     def __post_init__(self) -> None:
         self.subsection = self.section_named(".text").subsection(0)
@@ -123,14 +131,17 @@ class Assembly:
             numeric = self.symbols.next_numeric(name)
             if numeric is None:
                 raise StatementError(f"label `{name}` is defined already since the last ordinary label", label)
-            self.define_at_end(numeric)
-            return
-        symbol = self.symbols.named(name)
-        if not symbol.is_temporary:
-            self.symbols.end_dollar_labels()
-        self.refuse_redefinition(symbol, label)
-        symbol.defined_at = statement.span_of(label)
+            symbol = numeric
+        else:
+            symbol = self.symbols.named(name)
+            if not symbol.is_temporary:
+                self.symbols.end_dollar_labels()
+            self.refuse_redefinition(symbol, label)
+            symbol.defined_at = statement.span_of(label)
         self.define_at_end(symbol)
+        if self.debug.marks_labels:
+            self.debug.mark_label()
+            self.place_location()
 
     def define_at_end(self, symbol: AssemblySymbol) -> None:
         """Give `symbol`, which is not defined yet, the place at the end of the current section."""
@@ -140,7 +151,7 @@ class Assembly:
     def refuse_redefinition(self, symbol: AssemblySymbol, node: Node | Label | None) -> None:
         """Raise StatementError, with the first place, if `symbol` has a value already."""
         if symbol.is_defined:
-            notes = (f"first defined at {symbol.defined_at.place}",) if symbol.defined_at else ()
+            notes = (f"first defined at {symbol.definition.place}",) if symbol.definition else ()
             raise StatementError(f"symbol `{symbol.name}` is already defined", node, notes)
 
     def set_expression(self, symbol: AssemblySymbol, value: Bound, span: Span) -> None:
@@ -182,6 +193,15 @@ class Assembly:
         if debug.location is not None and self.section.is_code:
             debug.rows.setdefault(self.subsection, []).append((*self.subsection.place, debug.location))
         debug.location = None
+
+    def place_source_line(self, statement: Statement) -> None:
+        """With -g, let the line of `statement` be that of the end of the current section.
+
+        With `.loc` in the source its rows are the only ones.
+        """
+        debug = self.debug
+        if debug.source_lines is not None and self.section.is_code and not debug.rows:
+            debug.source_lines.add(self.subsection, statement.source, statement.start)
 
     def append_fill(self, count: int, unit: bytes, node: Node | None = None) -> None:
         """Put `unit` `count` times at the end of the current section."""
@@ -266,6 +286,8 @@ class Assembly:
             case _:
                 raise StatementError("a name is needed here", argument)
         name = string_text(text) if text.startswith('"') else text
+        if self.substitutes_section_names and isinstance(argument, SectionName):
+            name = name.replace("%S", self.section.name)
         if not name or any(character < " " for character in name):
             raise StatementError("a name cannot be empty or have control characters", argument)
         return name

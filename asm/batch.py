@@ -1,32 +1,33 @@
 """Reads large sources many lines at a time: numpy finds the lines' outlines and encodes what is known of them.
 
 The text is taken in chunks. In each, digits are collapsed to give every line its outline (`batch_lines`), a
-dictionary turns outlines into templates, learnt from their first lines (`batch_shape`), and the fields of all
-instructions are computed as arrays (`batch_tables`). What remains is a walk over the lines that do more than
-encode: labels, symbols, and the lines that go the plain way, which are handed to the assembler in their place.
-Errors come from there too: a line with anything out of order is taken out of the batch and read plainly.
+dictionary turns outlines into templates, learnt from their first lines (`batch_shape`), and the bytes of all lines
+are computed as arrays (`batch_tables`). What remains is a walk over the lines that do more than that: labels,
+symbols, strings, and the lines that go the plain way, which are handed to the reader in their place. Errors come
+from there too: a line with anything out of order is taken out of the batch and read plainly.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bpfas.asm.batch_lines import Lines, cut_lines
-from bpfas.asm.batch_shape import GUARD_BITS, BatchTemplate, NameText, SymbolUse, learn
+from bpfas.asm.batch_shape import GUARD_BITS, MAX_SIZE, BatchTemplate, NameText, learn
 from bpfas.asm.batch_tables import EMPTY, PLAIN, BatchTables
-from bpfas.asm.fixup import JUMP16, Fixup
-from bpfas.asm.statement import Node, Statement
-from bpfas.diag import Span
-from bpfas.isa import SLOT_SIZE
+from bpfas.asm.fixup import JUMP16
+from bpfas.asm.fixup_group import FixupGroup
+from bpfas.asm.statement import Label, Node, Statement
+from bpfas.asm.strings import string_bytes
 
 if TYPE_CHECKING:
     from bpfas.asm.assembler import Assembler
     from bpfas.asm.feed import Feed
+    from bpfas.asm.fixup import FixupKind
     from bpfas.asm.symbol import AssemblySymbol
+    from bpfas.diag import Span
 
     Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -34,19 +35,48 @@ CHUNK_SIZE = 1 << 21
 """Characters of a chunk, up to the end of a line."""
 
 
+class Chunk:
+    """Where the lines of a chunk stand in their source; found out when an error asks."""
+
+    def __init__(self, reader: BatchReader, offset: int, lines: Lines, numbers: list[int]) -> None:
+        """`numbers` are the template numbers of the lines; the chunk begins at `offset` of the text."""
+        self.reader, self.offset, self.numbers = reader, offset, numbers
+        self.starts, self.ends = lines.starts, lines.ends
+
+    def span(self, line: int) -> tuple[int, int]:
+        """Start and end of a line in the source."""
+        return self.offset + int(self.starts[line]), self.offset + int(self.ends[line])
+
+    def template(self, line: int) -> BatchTemplate:
+        """The template of a line that does not go the plain way."""
+        template = self.reader.templates[self.numbers[line]]
+        assert template is not None
+        return template
+
+    def origin(self, line: int) -> tuple[LineOrigin, Node]:
+        """What tells the place of the symbol of a line, and the symbol's node."""
+        use = self.template(line).symbol
+        assert use is not None
+        return LineOrigin(self, line), use.node
+
+
 @dataclass(frozen=True, slots=True)
 class LineOrigin:
-    """Where the operands of a line that was read in a batch stand; found out when an error asks."""
+    """Where the operands of a line that was read in a batch stand."""
 
-    reader: BatchReader
-    start: int
-    end: int
-    batch: BatchTemplate
+    chunk: Chunk
+    line: int
 
-    def span_of(self, node: Node | None) -> Span:
+    def span_of(self, node: Node | Label | None) -> Span:
         """The place of `node` in the line."""
-        text = self.reader.blanked[self.start : self.end]
-        return Statement(self.batch.template, [], self.reader.source, self.start, text).span_of(node)
+        start, end = self.chunk.span(self.line)
+        feed = self.chunk.reader.feed
+        template = self.chunk.template(self.line).template
+        return Statement(template, [], feed.source, start, feed.text[start:end]).span_of(node)
+
+    def label_span(self) -> Span:
+        """The place of the line's label."""
+        return self.span_of(self.chunk.template(self.line).template.labels[0])
 
 
 class BatchReader:
@@ -57,8 +87,6 @@ class BatchReader:
         self.assembler = assembler
         self.assembly = assembler.assembly
         self.feed = feed
-        self.source = feed.source
-        self.blanked = feed.text
         self._tables = BatchTables(self.assembly.order)
         # Outlines by number: a template's, or a negative one that leads to the outlines with guards.
         self._numbers: dict[bytes, int] = {b"": EMPTY}
@@ -67,18 +95,19 @@ class BatchReader:
     def read(self) -> None:
         """Carry out all statements of the source."""
         start = 0
-        while start < len(self.blanked):
-            end = self.blanked.find("\n", start + CHUNK_SIZE)
-            end = len(self.blanked) if end < 0 else end
+        while start < len(self.feed.text):
+            end = self.feed.text.find("\n", start + CHUNK_SIZE)
+            end = len(self.feed.text) if end < 0 else end
             if self.assembly.section.is_nobits or self.assembler.reader.has_reserved_macro:
                 read_to = self.read_plainly(start, end)
             else:
-                read_to = self._read_chunk(start, cut_lines(self.blanked[start:end]))
+                read_to = self._read_chunk(start, cut_lines(self.feed.text[start:end]))
             start = max(read_to, end + 1)
 
-    def template(self, number: int) -> BatchTemplate | None:
-        """The template of a number; None for lines that go the plain way."""
-        return self._tables.templates[number]
+    @property
+    def templates(self) -> list[BatchTemplate | None]:
+        """The templates by number; None for lines that go the plain way."""
+        return self._tables.templates
 
     def read_plainly(self, start: int, end: int) -> int:
         """Have the statements at `start` to `end` of the source read one by one; where reading goes on."""
@@ -87,17 +116,12 @@ class BatchReader:
     def _read_chunk(self, offset: int, lines: Lines) -> int:
         """Carry out the lines of a chunk, which begins at `offset` of the text; where reading goes on."""
         numbers = self._template_numbers(lines)
-        words, is_plain = self._tables.encode(lines, numbers)
+        contents, is_plain = self._tables.encode(lines, numbers)
         numbers = np.where(is_plain, PLAIN, numbers)
-        counts, does_more = self._tables.counts(numbers)
-        places = np.concatenate(([0], np.cumsum(counts)))
-        flat = np.zeros(places[-1], np.uint64)
-        for word in (0, 1):
-            having = np.flatnonzero(counts > word)
-            flat[places[having] + word] = words[word][having]
-        data = flat.astype(f"{self.assembly.order.value}u8").tobytes()
-        walk = _Walk(self, offset, lines, numbers.tolist(), (places * SLOT_SIZE).tolist(), data)
-        return walk.run(np.flatnonzero(does_more).tolist())
+        sizes, does_more = self._tables.counts(numbers)
+        places = np.concatenate(([0], np.cumsum(sizes)))
+        data = contents[np.arange(MAX_SIZE) < sizes[:, None]].tobytes()
+        return _Walk(self, offset, lines, numbers, places, data).run(np.flatnonzero(does_more))
 
     def _template_numbers(self, lines: Lines) -> Array:
         """For each line the number of its template; lines of new outlines are learnt from."""
@@ -129,8 +153,8 @@ class BatchReader:
         return number
 
     def _learn(self, lines: Lines, index: int) -> tuple[tuple[int, ...], BatchTemplate | None]:
-        text = lines.text[lines.starts[index] : lines.ends[index]].strip()
-        if any(mark in text for mark in ";`\"'"):
+        text = lines.text_of(index)
+        if any(mark in text for mark in ";`'"):
             return (), None
         return learn(text, self.assembler.parser, self.assembler.encoder)
 
@@ -168,123 +192,165 @@ class _Walk:
     """Puts a chunk's bytes into their sections, and does what lines do besides."""
 
     def __init__(
-        self, reader: BatchReader, offset: int, lines: Lines, numbers: list[int], places: list[int], data: bytes
+        self, reader: BatchReader, offset: int, lines: Lines, numbers: Array, places: Array, data: bytes
     ) -> None:
         """`places` are the offsets in `data` of the lines' bytes, `offset` is the chunk's in the source."""
         self.reader, self.assembly = reader, reader.assembly
-        self.offset, self.numbers, self.places, self.data = offset, numbers, places, data
-        self.text = lines.text
-        self.starts: list[int] = lines.starts.tolist()
-        self.ends: list[int] = lines.ends.tolist()
-        self.first_run: list[int] = lines.first_run.tolist()
-        self.run_starts, self.run_ends = lines.run_starts.tolist(), lines.run_ends.tolist()
+        self.chunk = Chunk(reader, offset, lines, numbers.tolist())
+        self.lines = lines
+        self.numbers, self.places, self.data = numbers, places, data
+        self.end = offset + int(lines.ends[-1])
         self.done = 0
         # What a place in `data` is more in the current section.
         self.shift = self.assembly.subsection.size
+        self.groups: dict[FixupKind, FixupGroup] = {}
 
-    def run(self, indices: list[int]) -> int:
+    def run(self, indices: Array) -> int:
         """Walk over the lines that do more than encode; the offset in the text at which reading goes on."""
+        templates = self.reader.templates
+        numbers = self.numbers[indices]
+        labels = self._names(indices, [template.label if template else None for template in templates])
+        uses = [template.symbol if template else None for template in templates]
+        names = self._names(indices, [use.name if use else None for use in uses])
+        string_numbers = self._string_numbers(indices)
         first_unread = 0
-        for index in indices:
+        for index, number, place, label, name, string in zip(
+            indices.tolist(),
+            numbers.tolist(),
+            self.places[indices].tolist(),
+            labels,
+            names,
+            string_numbers,
+            strict=True,
+        ):
             if index < first_unread:
                 continue
-            template = self.reader.template(self.numbers[index])
-            if template is None or not self._carry_out(template, index):
-                read_to = self._read_plainly(index)
-                if self._cannot_go_on():
-                    end = self.offset + len(self.text)
-                    return read_to if read_to >= end else self.reader.read_plainly(read_to, end)
-                # What the line begins may have its end further on, as a macro's definition does.
-                first_unread = bisect_left(self.starts, read_to - self.offset)
-                if first_unread == len(self.starts):
-                    return read_to
-                self.done = self.places[first_unread]
-                self.shift = self.assembly.subsection.size - self.done
+            template = templates[number]
+            if template is not None:
+                if template.string_end is not None:
+                    self._append_string(self.lines.strings[string], template.string_end, place)
+                    continue
+                if self._carry_out(template, index, place, label, name):
+                    continue
+            read_to = self._read_plainly(index, place)
+            if self._cannot_go_on():
+                return read_to if read_to >= self.end else self.reader.read_plainly(read_to, self.end)
+            # What the line begins may have its end further on, as a macro's definition does.
+            first_unread = int(np.searchsorted(self.lines.starts, read_to - self.chunk.offset))
+            if first_unread == len(self.lines.starts):
+                return read_to
+            self.done = int(self.places[first_unread])
+            self.shift = self.assembly.subsection.size - self.done
         self._flush(len(self.data))
-        return self.offset + len(self.text)
+        return self.end
+
+    def _names(self, indices: Array, names: list[NameText | None]) -> list[str | None]:
+        """For each of some lines the name that its template, by the number, tells; None where it tells none."""
+        lines = self.lines
+        numbers = self.numbers[indices]
+        columns = np.array(
+            [
+                (-1, 0, 0, 0) if name is None or name.constant is not None
+                else (name.first, name.last, name.before, name.after)
+                for name in names
+            ]
+        )  # fmt: skip
+        found: list[str | None] = [names[number] and names[number].constant for number in numbers.tolist()]
+        having = np.flatnonzero(columns[numbers, 0] >= 0)
+        first, last, before, after = columns[numbers[having]].T
+        runs = lines.first_run[indices[having]]
+        starts, ends = lines.run_starts[runs + first] - before, lines.run_ends[runs + last] + after
+        text = lines.text
+        for position, start, end in zip(having.tolist(), starts.tolist(), ends.tolist(), strict=True):
+            found[position] = text[start:end]
+        return found
+
+    def _string_numbers(self, indices: Array) -> list[int]:
+        """For each of some lines the number of its first string among those of the chunk."""
+        if not self.lines.strings:
+            return [0] * len(indices)
+        quotes = np.flatnonzero(np.frombuffer(self.lines.text.encode("ascii"), np.uint8) == ord('"'))
+        numbers: list[int] = (np.searchsorted(quotes, self.lines.line_starts[indices]) // 2).tolist()
+        return numbers
 
     def _cannot_go_on(self) -> bool:
         """Whether the batch may mean something else now; the plain way knows what, and reports what is wrong."""
         return self.assembly.section.is_nobits or self.reader.assembler.reader.has_reserved_macro
 
-    def _read_plainly(self, index: int) -> int:
+    def _read_plainly(self, index: int, place: int) -> int:
         """Have a line read plainly, in place of what the batch has made of it; where reading goes on.
 
         That is the end of a line, or behind the chunk.
         """
-        self._flush(self.places[index])
-        read_to = self.starts[index]
-        while read_to < self.ends[index]:
-            read_to = self.reader.read_plainly(self.offset + read_to, self.offset + self.ends[index]) - self.offset
-            index = bisect_right(self.starts, read_to) - 1
-        return self.offset + read_to
+        self._flush(place)
+        subsection, after = self.assembly.subsection, len(self.assembly.subsection.fragments)
+        start, end = self.chunk.span(index)
+        read_to = start
+        while read_to < end:
+            read_to = self.reader.read_plainly(read_to, end)
+            line = int(np.searchsorted(self.lines.starts, read_to - self.chunk.offset, "right")) - 1
+            end = self.chunk.span(line)[1]
+        if self.assembly.subsection is not subsection or len(subsection.fragments) != after:
+            self.groups = {}
+        return read_to
 
     def _flush(self, place: int) -> None:
         if place > self.done:
             self.assembly.append(self.data[self.done : place])
         self.done = place
 
-    def _name(self, name: NameText, index: int) -> str:
-        if name.constant is not None:
-            return name.constant
-        run = self.first_run[index]
-        return self.text[
-            self.run_starts[run + name.first] - name.before : self.run_ends[run + name.last] + name.after
-        ]
+    def _append_string(self, string: str, end: bytes, place: int) -> None:
+        self._flush(place)
+        data = (string_bytes(f'"{string}"') if "\\" in string else string.encode("ascii")) + end
+        self.assembly.append(data)
+        self.shift += len(data)
 
-    def _carry_out(self, template: BatchTemplate, index: int) -> bool:
+    def _carry_out(
+        self, template: BatchTemplate, index: int, place: int, label: str | None, name: str | None
+    ) -> bool:
         """Define the line's label and leave its fixup; False, with nothing done, where the plain way must."""
-        label = None if template.label is None else self._name(template.label, index)
-        if label is not None and not template.label_is_numeric:
-            self.assembly.symbols.named(label)  # symbols come in the order in which they are named
-        fixup = None
-        if template.symbol is not None:
-            fixup = self._fixup(template, template.symbol, index)
-            if fixup is None:
-                return False
-        if label is not None and not self._define(template, label, index):
-            return False
-        if fixup is not None:
-            self.assembly.subsection.fixups.append(fixup)
-        return True
-
-    def _define(self, template: BatchTemplate, name: str, index: int) -> bool:
-        """Define a label; False where that is an error."""
         symbols = self.assembly.symbols
-        if template.label_is_numeric:
-            if not name.isdigit():  # 0x1f: is none, though it has the outline of 1:
+        label_symbol: AssemblySymbol | None = None
+        if label is not None:
+            if template.label_is_numeric:
+                if not label.isdigit():  # 0x1f: is none, though it has the outline of 1:
+                    return False
+            else:
+                label_symbol = symbols.named(label)  # symbols come in the order in which they are named
+                if label_symbol.is_defined:
+                    return False
+        if name is not None:
+            use = template.symbol
+            assert use is not None
+            if use.local is None:
+                symbol = symbols.named(name)
+            elif (found := symbols.numeric(name, is_forward=use.local.is_forward)) is None:
                 return False
-            numeric = symbols.next_numeric(name)
-            if numeric is None:
+            else:
+                symbol = found
+            if symbol.expression is not None:
                 return False
-            symbol = numeric
-        else:
-            symbol = symbols.named(name)
-            if symbol.is_defined:
-                return False
-            if not symbol.is_temporary:
-                symbols.end_dollar_labels()
-            start = self.offset + self.text.index(name, self.starts[index])
-            symbol.defined_at = Span(self.reader.source, start, start + len(name))
-        subsection = self.assembly.subsection
-        symbol.subsection, symbol.offset = subsection, self.places[index] + self.shift
-        symbol.after = len(subsection.fragments)
+            group = self.groups.get(use.kind) or self._new_group(use.kind)
+            group.offsets.append(place + self.shift)
+            group.symbols.append(symbol)
+            group.lines.append(index)
+        if label is not None:
+            if label_symbol is None:
+                label_symbol = symbols.next_numeric(label)
+                assert label_symbol is not None  # only those with a `$` may be defined already
+            else:
+                if not label_symbol.is_temporary:
+                    symbols.end_dollar_labels()
+                label_symbol.defined_at = LineOrigin(self.chunk, index)
+            subsection = self.assembly.subsection
+            label_symbol.subsection, label_symbol.offset = subsection, place + self.shift
+            label_symbol.after = len(subsection.fragments)
         return True
 
-    def _fixup(self, template: BatchTemplate, use: SymbolUse, index: int) -> Fixup | None:
-        """The fixup for the symbol of an instruction; None where that is a number by now, too far, or an error."""
-        name = self._name(use.name, index)
-        assembly = self.assembly
-        symbol: AssemblySymbol | None
-        if use.local is None:
-            symbol = assembly.symbols.named(name)
-        else:
-            symbol = assembly.symbols.numeric(name, is_forward=use.local.is_forward)
-        if symbol is None or symbol.expression is not None:
-            return None
-        start, end = self.offset + self.starts[index], self.offset + self.ends[index]
-        origin = LineOrigin(self.reader, start, end, template)
-        may_be_lengthened = use.kind is JUMP16 and assembly.lengthens_jumps
-        after = len(assembly.subsection.fragments)
-        offset = self.places[index] + self.shift
-        return Fixup(use.kind, offset, symbol, origin, use.node, after, may_be_lengthened)
+    def _new_group(self, kind: FixupKind) -> FixupGroup:
+        subsection = self.assembly.subsection
+        may_be_lengthened = kind is JUMP16 and self.assembly.lengthens_jumps
+        group = FixupGroup(kind, len(subsection.fragments), may_be_lengthened, self.chunk)
+        subsection.fixup_groups.append(group)
+        self.groups[kind] = group
+        return group

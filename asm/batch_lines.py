@@ -1,7 +1,12 @@
-"""Cuts a chunk of text into lines, and each line into its outline and its runs of digits, by numpy."""
+"""Cuts a chunk of text into lines, and each line into its outline and its runs of digits, by numpy.
+
+What is between quotes is taken out first, so that digits in strings are no runs and lines with other strings have
+the same outline. Places are therefore told by line; where lines begin in the chunk is kept beside.
+"""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,16 +15,13 @@ import numpy as np
 if TYPE_CHECKING:
     Array = np.ndarray[Any, np.dtype[Any]]
 
-_DIGIT = np.zeros(256, bool)
-_DIGIT[48:58] = True
-_HEX = _DIGIT.copy()
-_HEX[[*range(65, 71), *range(97, 103)]] = True
+# A string that is not closed goes on to the end of its line, or each quote in it would be tried for a beginning.
+_STRING = re.compile(r'"((?:\\[^\n]|[^"\\\n])*+)("|\\?)')
+_BLANKS = " \t\r\f\v"
 _WORD = np.zeros(256, bool)
 _WORD[[*range(48, 58), *range(65, 91), *range(97, 123), *b"_.$"]] = True
-_BLANK = np.zeros(256, bool)
-_BLANK[list(b" \t\r\f\v")] = True
-_BLANK_OR_NEWLINE = _BLANK.copy()
-_BLANK_OR_NEWLINE[10] = True
+_HEX = np.zeros(256, bool)
+_HEX[[*range(48, 58), *range(65, 71), *range(97, 103)]] = True
 _HEX_VALUE = np.zeros(256, np.uint64)
 for _digit in b"0123456789abcdefABCDEF":
     _HEX_VALUE[_digit] = int(chr(_digit), 16)
@@ -27,12 +29,19 @@ for _digit in b"0123456789abcdefABCDEF":
 
 @dataclass(slots=True)
 class Lines:
-    """A chunk cut up: per line its outline, its place and its first run; per run its place and its number."""
+    """A chunk cut up: per line its outline, its place in the chunk and its first run; per run its number.
+
+    `text` is the chunk without what is between quotes, `strings` that, and `line_starts` where the lines begin in
+    `text`; `run_starts` and `run_ends` are places in it too. `starts` and `ends` are places in the chunk.
+    """
 
     text: str
+    strings: list[str]
     outlines: list[bytes]
     starts: Array
     ends: Array
+    line_starts: Array
+    line_ends: Array
     first_run: Array
     run_starts: Array
     run_ends: Array
@@ -44,35 +53,54 @@ class Lines:
         first = int(self.first_run[index])
         return tuple(int(self.values[first + run]) for run in runs)
 
+    def text_of(self, index: int) -> str:
+        """A line without blanks around it, and without what is between quotes."""
+        return self.text[self.line_starts[index] : self.line_ends[index]].strip(_BLANKS)
+
 
 def cut_lines(text: str) -> Lines:
     """Find lines, outlines and runs of a text, which must be ASCII and not empty."""
+    lines = text.split("\n")
+    lengths = np.fromiter(map(len, lines), np.int64, len(lines))
+    ends = np.cumsum(lengths + 1) - 1
+    starts = ends - lengths
+    strings: list[str] = []
+    # Blanks at a line's end, where comments have been, say nothing.
+    text = "\n".join([line.rstrip(_BLANKS) for line in lines])
+    if '"' in text:
+        found = _STRING.findall(text)
+        strings = [string for string, end in found if end == '"']
+        if len(strings) == len(found):
+            text = _STRING.sub('""', text)
+        else:
+            # Lines with an apostrophe go the plain way, which reports what is wrong.
+            text = _STRING.sub(lambda match: '""' if match[2] == '"' else "'", text)
     chunk = text.encode("ascii")
     codes = np.frombuffer(chunk, np.uint8)
-    is_run = _DIGIT[codes]
+    is_run = (codes - np.uint8(48)) < 10
     if b"0x" in chunk or b"0X" in chunk:
         _mark_hexadecimal(codes, is_run)
-    before = np.empty_like(is_run)
-    before[0], before[1:] = False, is_run[:-1]
-    begins = is_run & ~before
-    run_starts = np.flatnonzero(begins)
-    run_ends = np.flatnonzero(before & ~is_run)
-    if len(codes) and is_run[-1]:
-        run_ends = np.append(run_ends, len(codes))
-    # Blanks before a blank or at a line's end say nothing.
-    blank = _BLANK[codes]
-    blank[:-1] &= _BLANK_OR_NEWLINE[codes[1:]]
-    kept = np.where(begins, np.uint8(48), codes)[(begins | ~is_run) & ~blank]
+    edges = np.flatnonzero(np.diff(is_run, prepend=False, append=False))
+    run_starts, run_ends = edges[::2], edges[1::2]
+    kept_mask = ~is_run
+    kept_mask[run_starts] = True
+    # A blank before a blank says nothing either.
+    blank = (codes == 32) | (codes == 9)
+    kept_mask[:-1] &= ~(blank[:-1] & blank[1:])
+    kept = codes.copy()
+    kept[run_starts] = 48
     newlines = np.flatnonzero(codes == 10)
-    starts = np.concatenate(([0], newlines + 1))
-    ends = np.append(newlines, len(codes))
+    line_starts = np.concatenate(([0], newlines + 1))
     values, unusual = _numbers(codes, run_starts, run_ends)
     return Lines(
         text,
-        kept.tobytes().split(b"\n"),
+        strings,
+        kept[kept_mask].tobytes().split(b"\n"),
         starts,
         ends,
-        np.searchsorted(run_starts, starts),
+        line_starts,
+        np.append(newlines, len(codes)),
+        np.searchsorted(run_starts, line_starts),
         run_starts,
         run_ends,
         values,

@@ -1,102 +1,163 @@
-"""The command bpf-as: sources to an object file, with the options of GNU as that matter for BPF."""
+"""The command bpf-as: what its arguments ask for, from reading the sources to writing all outputs.
+
+The arguments are `bpfas.asm.command_line`'s part.
+"""
 
 from __future__ import annotations
 
-import argparse
 import sys
+import time
 from typing import TYPE_CHECKING
 
 from bpfas import __version__
 from bpfas.asm.assembler import Options, assemble_sources
+from bpfas.asm.command_line import HELP, TARGET_HELP, Request, Warnings, native_byte_order, parse
+from bpfas.asm.definitions import values_of
+from bpfas.asm.dependencies import make_rule
 from bpfas.asm.files import SourceFiles
-from bpfas.cli import STANDARD_STREAM, ArgumentParser, refuse_to_overwrite, run, write_output
-from bpfas.diag import BpfasError, Diagnostics, Source
-from bpfas.elf.constants import ByteOrder
+from bpfas.cli import (
+    STANDARD_STREAM,
+    refuse_same_output,
+    refuse_to_overwrite,
+    report,
+    run,
+    wants_json,
+    write_output,
+)
+from bpfas.diag import BpfasError, Diagnostic, Diagnostics, Severity, Source
 from bpfas.elf.writer import write_object
-from bpfas.isa import Dialect, IsaVersion
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from bpfas.asm.assembler import Assembled
+    from bpfas.asm.command_line import CommandLine
+
 PROGRAM = "bpf-as"
 
-_EXAMPLES = """\
-examples:
-  bpf-as prog.s -o prog.o              assemble one source
-  bpf-as common.s prog.s -o prog.o     assemble sources as if they were one
-  echo 'mov %r0, 2; exit' | bpf-as -o - - | bpf-objdump -d -
+_VERSION = f"{PROGRAM} {__version__}"
 
-Both ways to write an instruction may be mixed: `add %r1, 5` and `r1 += 5`.
-"""
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = ArgumentParser(
-        prog=PROGRAM,
-        description="Assemble BPF: GNU as's dialect and pseudo-C to an ELF object file.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument("sources", nargs="*", metavar="FILE", help="sources; `-` or none: standard input")
-    parser.add_argument("-o", dest="output", default="a.out", metavar="OBJECT", help="the object (default: a.out)")
-    order = parser.add_mutually_exclusive_group()
-    order.add_argument(
-        "-EL", "--EL", dest="order", action="store_const", const=ByteOrder.LITTLE, help="little-endian"
-    )
-    order.add_argument("-EB", "--EB", dest="order", action="store_const", const=ByteOrder.BIG, help="big-endian")
-    parser.set_defaults(order=ByteOrder.LITTLE if sys.byteorder == "little" else ByteOrder.BIG)
-    parser.add_argument(
-        "-mdialect",
-        "--mdialect",
-        choices=[dialect.value for dialect in Dialect],
-        help="take only this dialect (default: both)",
-    )
-    parser.add_argument(
-        "-misa-spec",
-        "--misa-spec",
-        choices=[version.spelling for version in IsaVersion],
-        default=IsaVersion.XBPF.spelling,
-        help="refuse instructions that came with a later version (default: xbpf, all)",
-    )
-    parser.add_argument(
-        "-mno-relax",
-        "--mno-relax",
-        dest="relax",
-        action="store_false",
-        help="do not lengthen jumps that do not reach",
-    )
-    parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
-    return parser
+_TEXTS = {Request.HELP: HELP, Request.TARGET_HELP: TARGET_HELP, Request.VERSION: f"{_VERSION}\n"}
 
 
 def _command(arguments: Sequence[str]) -> int:
-    given = _parser().parse_args(arguments)
-    options = Options(
-        given.order,
-        Dialect(given.mdialect) if given.mdialect else None,
-        IsaVersion[given.misa_spec.upper()],
-        relax=given.relax,
+    started = time.perf_counter()
+    command = parse(arguments)
+    if command.request in _TEXTS:
+        print(_TEXTS[command.request], end="")
+        return 0
+    if command.shows_version:
+        print(_VERSION, file=sys.stderr)
+    command.listing.facts = (
+        f" {_VERSION}",
+        f" options passed\t: {' '.join(arguments)}",
+        f" input files   \t: {' '.join(command.sources) or STANDARD_STREAM}",
+        f" output file   \t: {command.output}",
+        "",
     )
-    refuse_to_overwrite(given.output, given.sources)
-    sources = _read_sources(given.sources or [STANDARD_STREAM])
-    assembled = assemble_sources(sources, given.output, options)
-    write_output(given.output, write_object(assembled.object_file))
+    try:
+        sources, options = _inputs(command)
+        assembled = assemble_sources(sources, command.output, options)
+    except BpfasError as error:
+        raise BpfasError(_wanted(error.diagnostics, command)) from None
+    warnings = _wanted(assembled.warnings, command)
+    if warnings and command.warnings is Warnings.FATAL:
+        message = (
+            "--fatal-warnings takes the warning for an error"
+            if len(warnings) == 1
+            else (f"--fatal-warnings takes the {len(warnings)} warnings for errors")
+        )
+        raise BpfasError([*warnings, Diagnostic(Severity.ERROR, message)])
+    report(PROGRAM, warnings, as_json=wants_json(arguments))
+    _write(command, assembled)
+    if command.shows_statistics:
+        _print_statistics(sources, assembled, time.perf_counter() - started)
     return 0
 
 
-def _read_sources(paths: Sequence[str]) -> list[Source]:
-    """All sources. Raises BpfasError that names every one that cannot be read."""
+def _wanted(diagnostics: list[Diagnostic], command: CommandLine) -> list[Diagnostic]:
+    """The messages without those that nobody wants to see."""
+    if command.warnings is Warnings.SILENT:
+        return [item for item in diagnostics if item.severity is not Severity.WARNING]
+    return diagnostics
+
+
+def _inputs(command: CommandLine) -> tuple[list[Source], Options]:
+    """The sources, and how to assemble them. Raises BpfasError with all that is wrong with either."""
+    diagnostics = Diagnostics()
+    symbols: tuple[tuple[str, int], ...] = ()
+    try:
+        symbols = values_of(command.definitions)
+    except BpfasError as error:
+        diagnostics.items += error.diagnostics
     sources: list[Source] = []
     files = SourceFiles()
-    diagnostics = Diagnostics()
-    for path in paths:
+    for path in command.sources or [STANDARD_STREAM]:
         try:
             sources.append(files.input(path))
         except BpfasError as error:
-            diagnostics.items.extend(error.diagnostics)
+            diagnostics.items += error.diagnostics
     diagnostics.raise_if_errors()
-    return sources
+    options = Options(
+        command.order or native_byte_order(),
+        command.dialect,
+        command.isa,
+        relax=command.relax,
+        include_directories=tuple(command.include_directories),
+        symbols=symbols,
+        print_line=_print_to_errors if command.output == STANDARD_STREAM else print,
+        debug_version=command.debug_version,
+        debug_prefixes=tuple(command.debug_prefixes),
+        keeps_local_labels=command.keeps_local_labels,
+        strips_local_absolute=command.strips_local_absolute,
+        checks_sizes=command.checks_sizes,
+        substitutes_section_names=command.substitutes_section_names,
+        alternate_macros=command.alternate_macros,
+        listing=command.listing if command.listing.is_wanted else None,
+    )
+    return sources, options
+
+
+def _print_to_errors(line: str) -> None:
+    """What `.print` does when the object goes to standard output."""
+    print(line, file=sys.stderr)
+
+
+def _write(command: CommandLine, assembled: Assembled) -> None:
+    """Write all outputs, the object last: where it is new, the others are as well."""
+    inputs = [path for path in command.sources if path != STANDARD_STREAM]
+    read = list(dict.fromkeys((*inputs, *assembled.dependencies)))
+    outputs: list[tuple[str, bytes]] = []
+    if command.dependency_file is not None:
+        rule = make_rule(command.output, read)
+        outputs.append((command.dependency_file, rule.encode("utf-8", "surrogateescape")))
+    if assembled.listing is not None:
+        outputs.append((command.listing.file, assembled.listing.encode("utf-8", "surrogateescape")))
+    outputs.append((command.output, write_object(assembled.object_file)))
+    refuse_same_output(path for path, _ in outputs)
+    for path, _ in outputs:
+        refuse_to_overwrite(path, read)
+    for path, contents in outputs:
+        write_output(path, contents)
+
+
+def _print_statistics(sources: Sequence[Source], assembled: Assembled, seconds: float) -> None:
+    import resource  # Windows has none
+
+    obj = assembled.object_file
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    lines = sum(source.text.count("\n") for source in sources)
+    files = len(sources) + len(assembled.dependencies)
+    size = sum(section.sh_size for section in obj.sections)
+    relocations = sum(len(section.relocations) for section in obj.sections)
+    for text in (
+        f"total time in assembly: {seconds:.3f} s",
+        f"peak of memory: {peak / (1 << 20):.1f} MiB",
+        f"files: {files}; lines in those of the command line: {lines}",
+        f"sections: {len(obj.sections)}; bytes in them: {size}",
+        f"symbols: {len(obj.symbols)}; relocations: {relocations}",
+    ):
+        print(f"{PROGRAM}: {text}", file=sys.stderr)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -9,18 +9,9 @@ For a source without debug information of its own. GNU as and LLVM describe it d
 
 Strings stand in .debug_info itself, as in LLVM: no two are the same, and there is nothing to relocate.
 
-The rows of the line table are the caller's part (`bpfas.asm.line_table`). What the peers do, and what to do:
-
-- A row for each instruction where it begins, with IS_STMT and column 0, as in LLVM. GNU as leaves out the rows
-  that repeat the line before. Labels and data have no rows, nor has a section without EXECINSTR; no views.
-- An instruction of a macro has the line of the outermost invocation, in both. One within .rept or .irp has in
-  GNU as its own line, in LLVM that of .rept: the former tells more.
-- An instruction of an included file has that file's number and line, as in GNU as; LLVM takes the line, but the
-  number of the main file. After `# 33 "main.c"` both count on from there, in a file of that name.
-- The source is file 0 in version 5 and file 1 before (`main_file`), with its path as it was given, and
-  directory 0 is the directory of compilation; LLVM adds the MD5 sum of the source in version 5.
-- With `.loc` in the source there are only its rows, and in GNU as this unit; LLVM gives none. With something in
-  .debug_info there should be no unit: GNU as gives none, and LLVM one that its reader does not accept.
+The rows of the line table are the part of `bpfas.asm.source_lines`, and when there is a unit is decided in
+`bpfas.asm.debug_sections`: with `.loc` in the source there are only its rows, and in GNU as this unit; LLVM gives
+none. With something in .debug_info there is no unit: GNU as gives none, and LLVM one that its reader refuses.
 """
 
 from __future__ import annotations

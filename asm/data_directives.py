@@ -117,7 +117,7 @@ def _leb128(is_signed: bool, assembly: Assembly, directive: Directive, statement
             )
 
 
-_WIDTHS = {
+DATUM_WIDTHS = {
     ".byte": 1, ".dc.b": 1,
     ".2byte": 2, ".short": 2, ".half": 2, ".hword": 2, ".value": 2, ".dc": 2, ".dc.w": 2,
     ".4byte": 4, ".long": 4, ".int": 4, ".word": 4, ".dc.l": 4,
@@ -129,7 +129,7 @@ _WIDTHS = {
 _REPEATED_WIDTHS = {".dcb": 2, ".dcb.b": 1, ".dcb.w": 2, ".dcb.l": 4}
 
 DATA_DIRECTIVES: dict[str, Handler] = {
-    **{name: partial(_numbers, width) for name, width in _WIDTHS.items()},
+    **{name: partial(_numbers, width) for name, width in DATUM_WIDTHS.items()},
     **{name: partial(_repeated_number, width) for name, width in _REPEATED_WIDTHS.items()},
     ".uleb128": partial(_leb128, False),
     ".sleb128": partial(_leb128, True),

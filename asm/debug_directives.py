@@ -1,4 +1,4 @@
-"""Directives for debuggers: `.file` and `.loc` for the line table, `.cfi_…` for call frames."""
+"""Directives for the line table: `.file`, `.loc`, and what goes with them."""
 
 from __future__ import annotations
 
@@ -6,22 +6,28 @@ import dataclasses
 import posixpath
 from typing import TYPE_CHECKING
 
-from bpfas.asm.assembly import Assembly, StatementError
+from bpfas.asm.assembly import Assembly, StatementError, need_arguments
+from bpfas.asm.expression import Operation
 from bpfas.asm.line_table import LineFlag, SourceFile, SourceLocation
-from bpfas.asm.statement import Directive, Number, Statement, String, SymbolName
-from bpfas.asm.symbol import here
+from bpfas.asm.statement import Binary, Directive, Number, Statement, String, SymbolName, Unary
+from bpfas.asm.symbol import AssemblySymbol, here
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from bpfas.asm.data_directives import Handler
+    from bpfas.asm.expression import Bound
+    from bpfas.asm.section import Subsection
     from bpfas.asm.statement import Argument
 
+MARK_LABELS = ".loc_mark_labels"
 _MD5_SIZE = 16
+_CONTENTS_SYNTAX = 'after the file\'s name there can only be `md5 0x…` and `source "text"`'
+_FILE_SYNTAX = '.file is written .file "name" or .file number ["directory"] "name" [md5 0x…] [source "text"]'
 
 
 def _file(assembly: Assembly, directive: Directive, statement: Statement) -> None:
-    # `.file "name"` makes a symbol; `.file N ["directory"] "name" [md5 0x…]` gives a file a number for .loc.
+    # `.file "name"` makes a symbol; `.file N ["directory"] "name" …` gives a file a number for .loc.
     match directive.arguments:
         case [String() as name]:
             assembly.file_names.append(assembly.name(name, statement))
@@ -30,7 +36,7 @@ def _file(assembly: Assembly, directive: Directive, statement: Statement) -> Non
         case [Number() as number, String() as name, *rest]:
             _number_file(assembly, statement, number, "", name, rest)
         case _:
-            raise StatementError('.file is written .file "name" or .file number ["directory"] "name" [md5 0x…]')
+            raise StatementError(_FILE_SYNTAX)
 
 
 def _number_file(
@@ -39,29 +45,50 @@ def _number_file(
     lines = assembly.debug.lines
     index = assembly.number(number, statement, "the file's number")
     text = assembly.name(name, statement)
-    md5 = _md5(rest, assembly, statement)
-    if index in lines.files:
+    if index and not directory:
+        directory, text = posixpath.split(text)
+    file = SourceFile(text, lines.directory(directory) if index and directory else 0)
+    file = _with_contents(file, rest, assembly, statement)
+    if lines.files.get(index, file) != file or (index == 0 and index in lines.files):
         raise StatementError(f"file {index} is `{lines.files[index].name}` already", number)
     if index == 0:
         lines.version = 5
         lines.directories[0] = directory
-        lines.files[0] = SourceFile(text, 0, md5)
+    lines.files[index] = file
+    assembly.debug.file_statements[index] = statement
+    _warn_of_missing_md5(assembly, statement)
+
+
+def _with_contents(file: SourceFile, rest: list[Argument], assembly: Assembly, statement: Statement) -> SourceFile:
+    """The file with what is said of its contents behind its name."""
+    words = iter(rest)
+    for word in words:
+        value = next(words, None)
+        match isinstance(word, SymbolName) and assembly.name(word, statement), value:
+            case "md5", Number(slot):
+                try:
+                    md5 = int(statement.texts[slot], 0).to_bytes(_MD5_SIZE, "big")
+                except (ValueError, OverflowError):
+                    raise StatementError("an MD5 is a number of 32 hexadecimal digits", value) from None
+                file = dataclasses.replace(file, md5=md5)
+            case "source", String():
+                text = assembly.string(value, statement).decode("utf-8", "surrogateescape")
+                if "\0" in text:
+                    raise StatementError("a source cannot have a zero in it", value)
+                file = dataclasses.replace(file, source=text)
+            case _:
+                raise StatementError(_CONTENTS_SYNTAX, word)
+    return file
+
+
+def _warn_of_missing_md5(assembly: Assembly, statement: Statement) -> None:
+    debug = assembly.debug
+    if debug.lines.version < 5 or debug.reported_md5:
         return
-    if not directory:
-        directory, text = posixpath.split(text)
-    lines.files[index] = SourceFile(text, lines.directory(directory) if directory else 0, md5)
-
-
-def _md5(rest: list[Argument], assembly: Assembly, statement: Statement) -> bytes | None:
-    match rest:
-        case []:
-            return None
-        case [SymbolName() as word, Number(slot)] if assembly.name(word, statement) == "md5":
-            try:
-                return int(statement.texts[slot], 0).to_bytes(_MD5_SIZE, "big")
-            except (ValueError, OverflowError):
-                raise StatementError("an MD5 is a number of 32 hexadecimal digits", rest[1]) from None
-    raise StatementError("after the file's name there can only be `md5 0x…`", rest[0])
+    if len({file.md5 is None for file in debug.lines.files.values()}) > 1:
+        debug.reported_md5 = True
+        message = "only some files have an MD5, so the line table will hold none"
+        assembly.diagnostics.warning(message, statement.span)
 
 
 _FLAGS = {
@@ -76,87 +103,135 @@ def _set_is_stmt(location: SourceLocation, number: int) -> SourceLocation:
     return dataclasses.replace(location, flags=flags)
 
 
-_NUMBERED: dict[str, Callable[[SourceLocation, int], SourceLocation]] = {
-    "is_stmt": _set_is_stmt,
-    "isa": lambda location, number: dataclasses.replace(location, isa=number),
-    "discriminator": lambda location, number: dataclasses.replace(location, discriminator=number),
-    "view": lambda location, _: location,  # GNU's numbering of views, which line tables do not hold
+_NUMBERED: dict[str, tuple[int | None, Callable[[SourceLocation, int], SourceLocation]]] = {
+    "is_stmt": (1, _set_is_stmt),
+    "isa": (None, lambda location, number: dataclasses.replace(location, isa=number)),
+    "discriminator": (None, lambda location, number: dataclasses.replace(location, discriminator=number)),
 }
+"""What `.loc` sets to a number, with the greatest there is."""
+
+_VIEW = "view"
+
+
+def _number_up_to(
+    most: int | None, argument: Argument, assembly: Assembly, statement: Statement, what: str
+) -> int:
+    number = assembly.number(argument, statement, what)
+    if number < 0:
+        raise StatementError(f"{number} is negative", argument)
+    if most is not None and number > most:
+        raise StatementError(f"{what} is {' or '.join(map(str, range(most + 1)))}, not {number}", argument)
+    return number
+
+
+def _apart(arguments: tuple[Argument, ...]) -> Iterator[Argument]:
+    """The arguments of `.loc`, where a word and a negative number are no subtraction."""
+    for argument in arguments:
+        match argument:
+            case Binary("-", SymbolName() as word, number):
+                yield word
+                yield Unary("-", number)
+            case _:
+                yield argument
 
 
 def _loc(assembly: Assembly, directive: Directive, statement: Statement) -> None:
     numbers: list[int] = []
-    rest = list(directive.arguments)
+    rest = list(_apart(directive.arguments))
     while rest and not isinstance(rest[0], SymbolName) and len(numbers) < 3:
-        argument = rest.pop(0)
-        number = assembly.number(argument, statement, ("the file", "the line", "the column")[len(numbers)])
-        if number < 0:
-            raise StatementError(f"{number} is negative", argument)
-        numbers.append(number)
-    if len(numbers) < 2:
-        raise StatementError(".loc needs a file's number and a line")
+        what = ("the file", "the line", "the column")[len(numbers)]
+        numbers.append(_number_up_to(None, rest.pop(0), assembly, statement, what))
+    if not numbers:
+        raise StatementError(".loc needs a file's number, and the line")
     debug = assembly.debug
-    if numbers[0] not in debug.lines.files:
-        raise StatementError(f"there is no .file {numbers[0]} before this", directive.arguments[0])
-    location = SourceLocation(numbers[0], numbers[1], numbers[2] if numbers[2:] else 0, debug.flags)
+    file, line, column = (*numbers, 0, 0)[:3]
+    if file not in debug.lines.files:
+        raise StatementError(f"there is no .file {file} before this", directive.arguments[0])
+    flags = debug.last_location.flags & LineFlag.IS_STMT if debug.last_location else LineFlag.IS_STMT
+    location = SourceLocation(file, line, column, flags)
+    view: Argument | None = None
     while rest:
         word = rest.pop(0)
         name = assembly.name(word, statement)
         if name in _FLAGS:
             location = dataclasses.replace(location, flags=location.flags | _FLAGS[name])
-        elif name in _NUMBERED:
-            if not rest:
-                raise StatementError(f"`{name}` needs a number", word)
-            argument = rest.pop(0)
-            number = assembly.number(argument, statement, f"`{name}`")
-            if number < 0:
-                raise StatementError(f"{number} is negative", argument)
-            location = _NUMBERED[name](location, number)
-        else:
-            known = ", ".join([*_FLAGS, *_NUMBERED])
+            continue
+        if name != _VIEW and name not in _NUMBERED:
+            known = ", ".join([*_FLAGS, *_NUMBERED, _VIEW])
             raise StatementError(f".loc does not know `{name}`; it knows {known}", word)
+        if not rest:
+            raise StatementError(f"`{name}` needs a number", word)
+        argument = rest.pop(0)
+        if name == _VIEW:
+            view = argument
+        else:
+            most, with_number = _NUMBERED[name]
+            location = with_number(location, _number_up_to(most, argument, assembly, statement, f"`{name}`"))
     assembly.place_location()
-    debug.location, debug.flags = location, location.flags & LineFlag.IS_STMT
-    debug.first_statement = debug.first_statement or statement
+    debug.location = debug.last_location = location
+    if view is not None:
+        _set_view(view, assembly, statement)
+        assembly.place_location()
 
 
-def _cfi_sections(assembly: Assembly, directive: Directive, statement: Statement) -> None:
-    names = [assembly.name(argument, statement) for argument in directive.arguments]
-    for name, argument in zip(names, directive.arguments, strict=True):
-        if name not in (".debug_frame", ".eh_frame"):
-            raise StatementError(f"`{name}` is neither .debug_frame nor .eh_frame", argument)
-    assembly.debug.has_frame_section = ".debug_frame" in names
+def _set_view(view: Argument, assembly: Assembly, statement: Statement) -> None:
+    """Do what `view` says: a symbol becomes the number of rows before this one at the same place; 0 asserts it.
+
+    As in GNU as, where -0 asserts nothing.
+    """
+    number = _rows_before_here(assembly.subsection, assembly.debug.rows.get(assembly.subsection, []))
+    if isinstance(view, SymbolName):
+        assembly.set_expression(assembly.symbol(view, statement), number, statement.span_of(view))
+        return
+    if assembly.number(view, statement, "`view`"):
+        raise StatementError("a view is a symbol, which gets its number, or 0", view)
+    if isinstance(number, int) and number and not isinstance(view, Unary):
+        raise StatementError(f"the view is {number}, as many locations as there are at this place already", view)
 
 
-def _cfi_startproc(assembly: Assembly, directive: Directive, statement: Statement) -> None:
-    debug = assembly.debug
-    if [assembly.name(argument, statement) for argument in directive.arguments] not in ([], ["simple"]):
-        raise StatementError(".cfi_startproc can only have the argument `simple`", directive.arguments[0])
-    if debug.open_procedure is not None:
-        raise StatementError(".cfi_startproc before the .cfi_endproc of the last one")
-    debug.open_procedure = here(assembly.subsection)
-    debug.open_statement = statement
-    debug.first_statement = debug.first_statement or statement
+def _rows_before_here(subsection: Subsection, rows: list[tuple[int, int, SourceLocation]]) -> Bound:
+    """How many rows there are at the end of a subsection; where fragments lie between, that is known later."""
+    offset, after = subsection.place
+    number: Bound = 0
+    for row_offset, row_after, _ in reversed(rows):
+        in_fragments = sum(fragment.read_size for fragment in subsection.fragments[row_after:after])
+        if row_offset + in_fragments != offset:
+            break
+        is_same: Bound = -1  # what is true
+        if row_after != after:
+            row = AssemblySymbol("\1row", subsection, row_offset, row_after)
+            is_same = Operation("==", (here(subsection), row))
+        if isinstance(number, int) and isinstance(is_same, int):
+            number -= is_same
+        else:
+            number = Operation("-", (number, is_same))
+    return number
 
 
-def _cfi_endproc(assembly: Assembly, directive: Directive, statement: Statement) -> None:
-    debug = assembly.debug
-    if debug.open_procedure is None:
-        raise StatementError(".cfi_endproc without a .cfi_startproc")
-    start, end = debug.open_procedure, here(assembly.subsection)
-    debug.open_procedure = None
-    if start.section is not end.section:
-        assert start.section is not None
-        raise StatementError(
-            f".cfi_startproc was in section `{start.section.name}`, not in `{assembly.section.name}`"
-        )
-    debug.procedures.append((start, end))
+def _loc_mark_labels(assembly: Assembly, directive: Directive, statement: Statement) -> None:
+    need_arguments(directive, 1, 1)
+    number = _number_up_to(1, directive.arguments[0], assembly, statement, f"the argument of {MARK_LABELS}")
+    assembly.debug.marks_labels = bool(number)
+
+
+def _line(assembly: Assembly, directive: Directive, statement: Statement) -> None:
+    # `.line N` changes nothing, as in LLVM, and in GNU as without a line marker before it.
+    need_arguments(directive, 1, 1)
+    assembly.number(directive.arguments[0], statement, "the line")
+
+
+def _linefile(assembly: Assembly, directive: Directive, statement: Statement) -> None:
+    # What `.linefile N "name"` says of lines is found by bpfas.diag.
+    match directive.arguments:
+        case [Number(), String(), *flags] if all(isinstance(flag, Number) for flag in flags):
+            return
+    raise StatementError('.linefile is written .linefile line "file"')
 
 
 DEBUG_DIRECTIVES: dict[str, Handler] = {
     ".file": _file,
     ".loc": _loc,
-    ".cfi_sections": _cfi_sections,
-    ".cfi_startproc": _cfi_startproc,
-    ".cfi_endproc": _cfi_endproc,
+    MARK_LABELS: _loc_mark_labels,
+    ".line": _line,
+    ".linefile": _linefile,
 }

@@ -79,13 +79,14 @@ class Fixup:
     """A field that will hold `value`, at `offset` of what was read of a subsection, behind `after` fragments.
 
     The offset, in bytes, is that of the instruction or datum. `may_be_lengthened` marks jumps that the layout may
-    give more bits. Not frozen, for there are very many and a frozen one takes three times as long to make.
+    give more bits. What the assembler adds of its own accord, such as a line table, has no origin. Not frozen, for
+    there are very many and a frozen one takes three times as long to make.
     """
 
     kind: FixupKind
     offset: int
     value: Bound
-    origin: Origin
+    origin: Origin | None
     node: Node | None
     after: int = 0
     may_be_lengthened: bool = False
@@ -107,14 +108,23 @@ class FixupError(ValueError):
 def settle_fixups(section: LaidOutSection, order: ByteOrder, diagnostics: Diagnostics) -> list[PendingRelocation]:
     """Fill in the section's fixups; give the relocations for those that only a linker or loader can.
 
-    Errors go to `diagnostics`, each with the place of its operand.
+    Errors go to `diagnostics`, each with the place of its operand, or of the field where it has no origin.
     """
     relocations: list[PendingRelocation] = []
-    for fixup in section.fixups:
+    fixups = section.fixups
+    if section.fixup_groups:
+        subsection = section.builder.subsection(0)
+        fixups = [
+            *fixups,
+            *(fixup for group in section.fixup_groups for fixup in group.fill_near(subsection, order)),
+        ]
+        fixups.sort(key=lambda fixup: fixup.offset)
+    for fixup in fixups:
         try:
             relocation = _settle(fixup, section, order)
         except (ExpressionError, FixupError, RelocationRangeError) as error:
-            diagnostics.error(str(error), fixup.origin.span_of(fixup.node))
+            place = f"({section.builder.name}+{fixup.offset:#x})"
+            diagnostics.error(str(error), place if fixup.origin is None else fixup.origin.span_of(fixup.node))
         else:
             if relocation is not None:
                 relocations.append(relocation)

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 
 from bpfas.asm.expression import Binder, Bound, ExpressionError, parse_number
 from bpfas.asm.fixup import CALL, IMM32, JUMP16, JUMP32, LOAD64, MAP, OFF16, Fixup, FixupKind
+from bpfas.asm.kernel_text import NotAssembledError, helper_number, why_not_assembled
 from bpfas.asm.shape import RESERVED_WORDS
 from bpfas.asm.statement import (
     Constant,
+    HelperCall,
     InstructionStatement,
     MapReference,
     Node,
@@ -59,11 +61,17 @@ def _candidates_by_form() -> dict[str, tuple[Candidate, ...]]:
                 texts.setdefault(template_form(template), set()).add(dialect)
         for (form, operands), dialects in texts.items():
             candidates.setdefault(form, []).append(Candidate(row, operands, frozenset(dialects)))
+    # The kernel's spellings come last: without an opcode before it, a text is what it is in the two dialects.
+    for row in OPCODES:
+        if row.kernel:
+            form, operands = template_form(row.kernel)
+            candidates.setdefault(form, []).append(Candidate(row, operands, frozenset((Dialect.PSEUDOC,))))
     return {form: tuple(rows) for form, rows in candidates.items()}
 
 
 CANDIDATES: dict[str, tuple[Candidate, ...]] = _candidates_by_form()
-"""The rows by form. Rows of one form differ in literal operands: `endle %r1, 16`, `endle %r1, 32`."""
+"""The rows by form. Rows of one form differ in literal operands: `endle %r1, 16`, `endle %r1, 32`; or, where the
+kernel writes them so, in the opcode before them: `(b7) r1 = 5`, `(18) r1 = 0x5`."""
 
 _SYMBOL_FIXUPS: dict[str, FixupKind] = {
     "disp16": JUMP16,
@@ -128,17 +136,27 @@ class Encoder:
         return encode(Instruction(row, **values), self.order), fixups
 
     def choose(self, statement: Statement, body: InstructionStatement) -> Candidate:
-        """The row that the statement is, by its form and its literal operands. Raises OperandError."""
+        """The row that the statement is, by its form, its literal operands and its opcode if it gives one.
+
+        Raises OperandError.
+        """
         rows = CANDIDATES.get(body.form)
         if rows is None:
             raise OperandError(_why_no_row(body), _first_odd_operand(body))
+        opcodes: list[int] = []
         for candidate in rows:
             if all(
                 operand.literal is None or operand.literal == _literal(node, statement)
                 for node, operand in zip(body.operands, candidate.operands, strict=True)
             ):
+                if body.opcode not in (None, candidate.row.code):
+                    opcodes.append(candidate.row.code)
+                    continue
                 self._check_allowed(candidate)
                 return candidate
+        if opcodes:
+            own = " or ".join(f"({opcode:02x})" for opcode in dict.fromkeys(opcodes))
+            raise OperandError(f"the opcode of this instruction is {own}, not ({body.opcode:02x})")
         raise OperandError(*_why_no_literal(rows, body, statement))
 
     def _check_allowed(self, candidate: Candidate) -> None:
@@ -156,6 +174,8 @@ class Encoder:
                 return _register_number(node, statement)
             case MapReference(slot):
                 return self.binder.symbols.named(statement.texts[slot])
+            case HelperCall():
+                return _called_helper(node, statement)
         return self.binder.bind(node, statement)  # type: ignore[arg-type]
 
     def _checked(self, value: int, name: str, row: Opcode, node: Node) -> int:
@@ -169,7 +189,7 @@ class Encoder:
         advice = ""
         if name == "imm" and row.name in ("mov_imm",):
             advice = "; `lddw` (`ldimm64`, `rN = … ll`) loads 64 bits"
-        elif name == "disp16" and row.name == "ja":
+        elif name in ("disp16", "jump16") and row.name == "ja":
             advice = "; `jal` (`gotol`) has 32 bits"
         raise OperandError(f"{_WORDS.get(name, name)} {value} is out of range {kind.low} to {high}{advice}", node)
 
@@ -181,6 +201,8 @@ _WORDS = {
     "immoff": "offset",
     "disp16": "jump offset",
     "disp32": "jump offset",
+    "jump16": "jump offset",
+    "jump32": "jump offset",
     "pcrel": "call offset",
     "pseudo": "kind of the pseudo load",
     "index": "descriptor index",
@@ -210,6 +232,15 @@ def _register_number(node: Register, statement: Statement) -> int:
     if len(text) > _LONGEST_REGISTER_NUMBER:
         raise OperandError(f"there is no register with a number of {len(text)} digits", node)
     return int(text)
+
+
+def _called_helper(node: HelperCall, statement: Statement) -> int:
+    """The number of the helper that is called. Raises OperandError where the text does not tell it."""
+    number = parse_number(statement.texts[node.number_slot])
+    try:
+        return helper_number(statement.texts[node.slot], -number if node.is_negative else number)
+    except NotAssembledError as error:
+        raise OperandError(str(error), node) from error
 
 
 def _literal(node: Node, statement: Statement) -> int | None:
@@ -252,6 +283,8 @@ def _why_no_row(body: InstructionStatement) -> str:
             "%map(…) needs a 64-bit immediate load, whose immediate the kernel replaces by the map's address: "
             "write `ldimm64 %rN, %map(name)` or `rN = %map(name) ll`"
         )
+    if why := why_not_assembled(body.mnemonic):
+        return why[0]
     if body.mnemonic in MNEMONICS:
         forms = dict.fromkeys(_shown(row.normal) for row in MNEMONICS[body.mnemonic])
         return f"`{body.mnemonic}` does not take these operands; it is written {' or '.join(forms)}"

@@ -38,6 +38,10 @@ def lay_out(
     """Settle all sizes, and give every section as it is then; what is wrong goes to `diagnostics`."""
     builders = list(sections)
     elastic = [section for section in builders if _is_elastic(section)]
+    for section in builders:
+        if section in elastic or _has_jump_too_far(section):
+            for subsection in section.subsections.values():
+                subsection.take_groups_apart()
     rounds = 0
     changed = True
     while changed and rounds < _MOST_ROUNDS:
@@ -62,6 +66,15 @@ def _is_elastic(section: SectionBuilder) -> bool:
         not fragment.is_settled_by_place
         for subsection in section.subsections.values()
         for fragment in subsection.fragments
+    )
+
+
+def _has_jump_too_far(section: SectionBuilder) -> bool:
+    """Whether a jump does not reach, with everything where it was read."""
+    return section.size > _REACH * SLOT_SIZE and any(
+        any(fixup.may_be_lengthened and _is_too_far(fixup, subsection) for fixup in subsection.fixups)
+        or any(group.has_jump_too_far(subsection) for group in subsection.fixup_groups)
+        for subsection in section.subsections.values()
     )
 
 
@@ -126,7 +139,7 @@ def _is_too_far(fixup: Fixup, subsection: Subsection) -> bool:
 def _finished(section: SectionBuilder, order: ByteOrder, diagnostics: Diagnostics) -> LaidOutSection:
     first = section.subsections[0]
     if len(section.subsections) == 1 and not first.growth and not first.long_jumps:
-        return LaidOutSection(section, first.data, first.nobits_size, first.fixups)
+        return LaidOutSection(section, first.data, first.nobits_size, first.fixups, first.fixup_groups)
     result = LaidOutSection(section, bytearray(), section.size if section.is_nobits else 0, [])
     for subsection in section.in_order:
         result.fixups += _final_fixups(subsection)

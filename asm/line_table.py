@@ -1,11 +1,14 @@
 """The line table of `.file` and `.loc`: the sections .debug_line and .debug_line_str (DWARF 5 §6.2, DWARF 4 §6.2).
 
 The bytes are those that LLVM's assembler writes: the same header, the same choice among the opcodes that say the
-same. Which rows there are is collected while statements are read; the table is written when all offsets are final.
+same. But LLVM cuts addresses within an instruction, as there are behind data, down to whole instructions; here, as
+in GNU as, they are exact. Which rows there are is collected while statements are read; the table is written when
+all offsets are final.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import enum
 import struct
 from dataclasses import dataclass, field
@@ -14,7 +17,7 @@ from typing import TYPE_CHECKING
 from bpfas.asm.leb128 import signed_leb128, unsigned_leb128
 
 if TYPE_CHECKING:
-    from bpfas.asm.section import SectionBuilder
+    from bpfas.asm.section import SectionBuilder, Subsection
     from bpfas.elf.constants import ByteOrder
 
 _LINE_BASE = -5
@@ -37,6 +40,7 @@ class _Op(enum.IntEnum):
     NEGATE_STMT = 6
     SET_BASIC_BLOCK = 7
     CONST_ADD_PC = 8
+    FIXED_ADVANCE_PC = 9
     SET_PROLOGUE_END = 10
     SET_EPILOGUE_BEGIN = 11
     SET_ISA = 12
@@ -68,19 +72,27 @@ class SourceLocation:
     isa: int = 0
     discriminator: int = 0
 
+    def continued(self) -> SourceLocation:
+        """The same without what is said of one row only."""
+        return dataclasses.replace(self, flags=self.flags & LineFlag.IS_STMT, discriminator=0)
+
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """What one `.file N` says. `directory` is an index into the table's directories."""
+    """What one `.file N` says. `directory` is an index into the table's directories, `source` the file's text."""
 
     name: str
     directory: int = 0
     md5: bytes | None = None
+    source: str | None = None
 
 
 if TYPE_CHECKING:
     SectionRows = dict[SectionBuilder, list[tuple[int, SourceLocation]]]
-    """What `.loc` has said: for each section its rows by offset, ascending."""
+    """The rows of each section by offset, ascending."""
+
+    SubsectionRows = dict[Subsection, list[tuple[int, int, SourceLocation]]]
+    """The rows of each subsection, ascending, each with its place there."""
 
 
 @dataclass(slots=True)
@@ -107,14 +119,25 @@ def _extended(opcode: _Extended, operands: bytes) -> bytes:
     return bytes((_Op.EXTENDED,)) + unsigned_leb128(1 + len(operands)) + bytes((opcode,)) + operands
 
 
-def advance(line_delta: int, bytes_forward: int) -> bytes:
+def _advance_odd(bytes_forward: int, order: ByteOrder) -> bytes:
+    """The opcodes that go forward by what is no whole number of instructions."""
+    most = (1 << 16) - 1
+    units = max(bytes_forward - most + _ADDRESS_UNIT - 1, 0) // _ADDRESS_UNIT
+    opcodes = bytes((_Op.ADVANCE_PC,)) + unsigned_leb128(units) if units else b""
+    rest = bytes_forward - units * _ADDRESS_UNIT
+    return opcodes + struct.pack(f"{order.value}BH", _Op.FIXED_ADVANCE_PC, rest)
+
+
+def advance(line_delta: int, bytes_forward: int, order: ByteOrder) -> bytes:
     """The opcodes that go to another line and address and append a row, as few bytes as there can be."""
-    address_delta = bytes_forward // _ADDRESS_UNIT
+    address_delta, odd_bytes = divmod(bytes_forward, _ADDRESS_UNIT)
     opcodes = b""
+    if odd_bytes:
+        opcodes, address_delta = _advance_odd(bytes_forward, order), 0
     biased = line_delta - _LINE_BASE
     needs_copy = not 0 <= biased < _LINE_RANGE
     if needs_copy:
-        opcodes = bytes((_Op.ADVANCE_LINE,)) + signed_leb128(line_delta)
+        opcodes += bytes((_Op.ADVANCE_LINE,)) + signed_leb128(line_delta)
         line_delta, biased = 0, -_LINE_BASE
     if line_delta == 0 and address_delta == 0:
         return opcodes + bytes((_Op.COPY,))
@@ -128,10 +151,12 @@ def advance(line_delta: int, bytes_forward: int) -> bytes:
     return opcodes + bytes((_Op.ADVANCE_PC,)) + unsigned_leb128(address_delta) + bytes((last,))
 
 
-def end_sequence(bytes_forward: int) -> bytes:
+def end_sequence(bytes_forward: int, order: ByteOrder) -> bytes:
     """The opcodes that go forward to the section's end and close its sequence of rows."""
-    address_delta = bytes_forward // _ADDRESS_UNIT
+    address_delta, odd_bytes = divmod(bytes_forward, _ADDRESS_UNIT)
     end = _extended(_Extended.END_SEQUENCE, b"")
+    if odd_bytes:
+        return _advance_odd(bytes_forward, order) + end
     if address_delta == _MAX_SPECIAL_ADVANCE:
         return bytes((_Op.CONST_ADD_PC,)) + end
     if address_delta:
@@ -178,7 +203,7 @@ _FLAG_OPCODES = (
 )
 
 
-def sequence(rows: list[tuple[int, SourceLocation]], size: int) -> tuple[bytes, int]:
+def sequence(rows: list[tuple[int, SourceLocation]], size: int, order: ByteOrder) -> tuple[bytes, int]:
     """The program for one section of `size` bytes, and the offset in it of the 8 bytes for the first address.
 
     `rows` are (offset in the section, location), ascending, at least one.
@@ -192,10 +217,10 @@ def sequence(rows: list[tuple[int, SourceLocation]], size: int) -> tuple[bytes, 
         if index == 0:
             program += _extended(_Extended.SET_ADDRESS, bytes(8))
             address_at = len(program) - 8
-        program += advance(at.line - state.line, offset - last_offset)
+        program += advance(at.line - state.line, offset - last_offset, order)
         state = _State(at.file, at.line, at.column, at.isa, bool(at.flags & LineFlag.IS_STMT))
         last_offset = offset
-    return bytes(program + end_sequence(size - last_offset)), address_at
+    return bytes(program + end_sequence(size - last_offset, order)), address_at
 
 
 class _Strings:
@@ -219,6 +244,7 @@ class _ContentType(enum.IntEnum):
     PATH = 1
     DIRECTORY_INDEX = 2
     MD5 = 5
+    LLVM_SOURCE = 0x2001
 
 
 class _Form(enum.IntEnum):
@@ -262,9 +288,12 @@ def _file_tables_5(table: LineTable, start: int, order: ByteOrder) -> tuple[byte
     has_md5 = all(file.md5 is not None for file in files)
     if has_md5:
         columns.append((_ContentType.MD5, _Form.DATA16))
+    has_source = any(file.source is not None for file in files)
+    if has_source:
+        columns.append((_ContentType.LLVM_SOURCE, _Form.LINE_STRP))
     data.append(len(columns))
-    for column in columns:
-        data += bytes(column)
+    for content_type, form in columns:
+        data += unsigned_leb128(content_type) + unsigned_leb128(form)
     data += unsigned_leb128(len(files))
     for file in files:
         string(file.name)
@@ -272,6 +301,9 @@ def _file_tables_5(table: LineTable, start: int, order: ByteOrder) -> tuple[byte
         if has_md5:
             assert file.md5 is not None
             data += file.md5
+        if has_source:
+            # An empty string says that there is none, so an empty text is told from it as in LLVM.
+            string("" if file.source is None else file.source or "\n")
     return bytes(data), strings.data, fields
 
 
@@ -302,7 +334,9 @@ def line_bytes(table: LineTable, rows_by_section: SectionRows, order: ByteOrder)
     body += struct.pack(f"{order.value}I", len(fixed) + len(tables)) + fixed + tables
     address_fields = []
     for section, rows in rows_by_section.items():
-        program, address_at = sequence(rows, section.size)
+        if table.version < 4:  # which has no discriminators
+            rows = [(offset, dataclasses.replace(at, discriminator=0)) for offset, at in rows]
+        program, address_at = sequence(rows, section.size, order)
         address_fields.append((4 + len(body) + address_at, section, rows[0][0]))
         body += program
     line = bytearray(struct.pack(f"{order.value}I", len(body))) + body

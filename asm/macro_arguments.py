@@ -18,7 +18,7 @@ from bpfas.asm.source import CHARACTER, STRING
 from bpfas.asm.strings import character_value
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 _LETTER = r"A-Za-z_.$\x80-\U0010ffff"
 NAME = rf"[{_LETTER}][{_LETTER}0-9]*+"
@@ -44,8 +44,9 @@ _UNIT = _unit("(?P<apostrophes>(?!))")
 # Apostrophes about a whole argument of more than one character are quotes in alternate mode.
 _UNIT_ALTERNATE = _unit(r"""(?<![^\s,])(?!'(?:\\.|.)')'(?P<apostrophes>[^'"\n]+)'(?![^\s,])""")
 _NAME = re.compile(NAME)
+_WORD = re.compile(NAME_CHARACTER)
 _COMMA = re.compile(r" ?,? ?")
-_STOP = re.compile(rf"{STRING}|[][() ,<]")
+_SIGN = re.compile(rf"{STRING}|[][() ,<]")
 _STRING_CONTENT = re.compile(r'"((?:\\[^\n]|""|[^"\\\n])*+)"')
 _STRING_CONTENT_ALTERNATE = re.compile(r'"((?:![^\n]|\\[^\n]|""|[^"\\!\n])*+)"')
 _UNDOUBLED = re.compile(r'(\\.)|""')
@@ -142,7 +143,7 @@ class ArgumentReader:
         sign = self._text[start : start + 1]
         if self._alternate and sign == "%":
             self._at += 1
-            expression = self._bare(stop_at_angle=False)
+            expression = self._expression()
             if not expression:
                 raise self.error("`%` needs an expression after it", start)
             return str(self._alternate.evaluate(expression))
@@ -152,7 +153,7 @@ class ArgumentReader:
             return f'"{content}"' if self._alternate else content
         if self._alternate and sign == "<":
             return self._quoted()
-        return self._bare(stop_at_angle=self._alternate is not None)
+        return self._bare()
 
     def error(self, message: str, start: int) -> MacroError:
         """An error whose fault lies from `start`, a former `at`, up to here."""
@@ -161,25 +162,42 @@ class ArgumentReader:
             return MacroError(message, first, first)
         return MacroError(message, first, _original_place(self._original, self._at - 1, self._unit) + 1)
 
-    def _bare(self, *, stop_at_angle: bool) -> str:
-        """The text up to a comma, or to a blank outside of brackets."""
+    def _bare(self) -> str:
+        """The text up to a comma, in alternate mode a `<`, or a blank outside of brackets."""
+        stops = ",<" if self._alternate else ","
         start = self._at
-        self._at = self._bare_end(stop_at_angle=stop_at_angle)
+        self._at = len(self._text)
+        for match, depth in self._signs(start):
+            if match[0] in stops or (match[0] == " " and not depth):
+                self._at = match.start()
+                break
         return self._text[start : self._at]
 
-    def _bare_end(self, *, stop_at_angle: bool) -> int:
+    def _expression(self) -> str:
+        """The text up to a comma, to a blank outside of brackets, or to a word behind a `)`."""
+        start = self._at
+        self._at = len(self._text)
+        for match, depth in self._signs(start):
+            if match[0] == "," or (match[0] == " " and not depth):
+                self._at = match.start()
+                break
+            if match[0] == ")" and _WORD.match(self._text, match.end()):
+                self._at = match.end()
+                break
+        return self._text[start : self._at]
+
+    def _signs(self, start: int) -> Iterator[tuple[re.Match[str], int]]:
+        """The signs and strings from `start` on, each with the number of brackets open behind it."""
         brackets: list[str] = []
-        for match in _STOP.finditer(self._text, self._at):
+        for match in _SIGN.finditer(self._text, start):
             sign = match[0]
-            if sign == "," or (sign == " " and not brackets) or (sign == "<" and stop_at_angle):
-                return match.start()
             if sign[0] == '"':
                 self._check_closed(match)
             elif sign in "([":
                 brackets.append(sign)
             elif sign in _OPENING and brackets and brackets[-1] == _OPENING[sign]:
                 brackets.pop()
-        return len(self._text)
+            yield match, len(brackets)
 
     def _check_closed(self, string: re.Match[str]) -> None:
         if not _STRING_CONTENT.fullmatch(string[0]):
@@ -246,6 +264,6 @@ def _original_place(text: str, place: int, unit: re.Pattern[str]) -> int:
     for match in unit.finditer(text):
         normal = _normal_unit(match)
         if match.start() - shift + len(normal) > place:
-            break
+            return min(place + shift, match.end() - 1)
         shift += len(match[0]) - len(normal)
-    return min(place + shift, len(text))
+    return place + shift

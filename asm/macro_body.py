@@ -1,9 +1,9 @@
 r"""Takes the body of a macro or loop apart, so that each call only has to put the arguments in.
 
-As in GNU as, `\name`, `&name` and `&name&` are replaced, and `\@` and `\+` by counts; `\()` is empty, and `\(text)` is
-the text as it stands. That holds in strings too, but not in characters: `'\a'` is a character. In alternate mode
-names alone are replaced as well, and in macros the statement `LOCAL a, b` gives its names to new symbols from there
-on. Names that are no parameters stay as they are.
+As in GNU as, `\name`, `&name` and `&name&` are replaced, and `\@` and `\+` by counts; `\()` is empty, and
+`\(text)` is the text as it stands. That holds in strings too, but not in characters: `'\a'` is a character. In
+alternate mode names alone are replaced as well, and in macros the statement `LOCAL a, b` gives its names to new
+symbols from there on. Names that are no parameters stay as they are.
 """
 
 from __future__ import annotations
@@ -52,16 +52,16 @@ def loop_template(body: str, parameter: str, *, is_alternate: bool) -> Template:
     return _template(body, [parameter], *(_LOOP_ALTERNATE if is_alternate else _PLAIN))
 
 
-def _pattern(*, first: str = "", apostrophe: str = "", bare: str = "") -> re.Pattern[str]:
-    """What is replaced in a text, or is to be passed over, `first`."""
+def _pattern(*, passed_over: str = "", name_end: str = "", ampersand: str = "", bare: str = "") -> re.Pattern[str]:
+    """What is replaced in a text; with a name go the signs that end it."""
     return re.compile(
-        rf"""{first}
+        rf"""{passed_over}
         \\(?: (?P<counter>[@+])
             | \((?P<literal>[^)\n]*)\)
             | (?P<open>\([^\n]*)
-            | (?P<escaped>{NAME}){apostrophe}
+            | (?P<escaped>{NAME}){ampersand}{name_end}
             | & )
-        | &(?: & | (?P<joined>{NAME})&? )
+        | &(?: & | (?P<joined>{NAME}){ampersand}&? )
         {bare}""",
         re.VERBOSE,
     )
@@ -70,16 +70,17 @@ def _pattern(*, first: str = "", apostrophe: str = "", bare: str = "") -> re.Pat
 _UNITS = rf"(?P<string>{STRING}) | {CHARACTER} |"
 _LOCAL = r"(?P<local>(?i:local)[ \t]+[^\n;`]*) |"
 _LOCAL_SEPARATOR = re.compile(r"\s*,\s*|\s+")
-_BARE = rf"| (?P<bare>{NAME})"
+_BARE = rf"| (?P<bare>{NAME})&?"
 _NAME = re.compile(NAME)
 
 # A `'` behind a name in a string ends it and is dropped, `"\name'text"`; elsewhere it begins a character.
-_STRING = _pattern(apostrophe="'?")
-_STRING_ALTERNATE = _pattern(apostrophe="'?", bare=f"{_BARE}'?")
+# In alternate mode a `&` does the same everywhere.
+_STRING = _pattern(name_end="'?")
+_STRING_ALTERNATE = _pattern(name_end="'?", ampersand="&?", bare=f"{_BARE}'?")
 # For a kind of body the pattern for what is outside of strings, and for strings.
-_PLAIN = _pattern(first=_UNITS), _STRING
-_MACRO_ALTERNATE = _pattern(first=_UNITS + _LOCAL, bare=_BARE), _STRING_ALTERNATE
-_LOOP_ALTERNATE = _pattern(first=_UNITS, bare=_BARE), _STRING_ALTERNATE
+_PLAIN = _pattern(passed_over=_UNITS), _STRING
+_MACRO_ALTERNATE = _pattern(passed_over=_UNITS + _LOCAL, ampersand="&?", bare=_BARE), _STRING_ALTERNATE
+_LOOP_ALTERNATE = _pattern(passed_over=_UNITS, ampersand="&?", bare=_BARE), _STRING_ALTERNATE
 
 
 def _template(
@@ -102,7 +103,7 @@ class _TemplateBuilder:
         return Template((*self._parts, "".join(self._literal)), tuple(self._local_names))
 
     def add(self, pattern: re.Pattern[str], text: str, start: int, end: int) -> None:
-        for match in pattern.finditer(text, start, end):
+        while match := pattern.search(text, start, end):
             self._literal.append(text[start : match.start()])
             start = match.end()
             match match.lastgroup:
@@ -112,6 +113,10 @@ class _TemplateBuilder:
                     self._add_slot(match["counter"])
                 case "escaped" | "joined" | "bare" as group if match[group] in self._known:
                     self._add_slot(match[group])
+                case "escaped" | "bare" as group:
+                    # What would end a parameter's name is a sign like any other behind this one.
+                    start = match.end(group)
+                    self._literal.append(text[match.start() : start])
                 case "literal":
                     self._literal.append(match["literal"])
                 case "open":

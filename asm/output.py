@@ -1,7 +1,8 @@
 """From a finished assembly to an object file: fixups settled, symbols chosen, relocations attached.
 
-Shown are all symbols that have a name of their own (not `.L…`), and the section symbols that relocations need.
-Order: the file names, then section symbols and local symbols, then the others (the writer puts locals first).
+Shown are all symbols that have a name of their own (`.L…` only with `-L`), and the section symbols that
+relocations need. Order: the file names, then section symbols and local symbols, then the others (the writer puts
+locals first).
 """
 
 from __future__ import annotations
@@ -13,13 +14,17 @@ from bpfas.asm.expression import ExpressionError, resolve
 from bpfas.asm.fixup import settle_fixups
 from bpfas.asm.layout import lay_out
 from bpfas.asm.relocation_directives import explicit_relocations
-from bpfas.asm.symbol import AssemblySymbol, display_name
+from bpfas.asm.symbol import LOCAL_PREFIX, AssemblySymbol, display_name
 from bpfas.elf.constants import SymbolBinding, SymbolType
+from bpfas.isa import SLOT_SIZE
 from bpfas.objfile import ObjectFile, Relocation, Section, SpecialSection, Symbol
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from bpfas.asm.assembly import Assembly
     from bpfas.asm.section import LaidOutSection, SectionBuilder
+    from bpfas.diag import Diagnostics
 
 
 def make_object(assembly: Assembly, name: str) -> ObjectFile:
@@ -38,8 +43,11 @@ def make_object(assembly: Assembly, name: str) -> ObjectFile:
     }
     for builder, relocation in explicit_relocations(assembly, laid_out):
         pending[builder].append(relocation)
+    if assembly.listing is not None:
+        assembly.listing.contents = {builder: bytes(section.data) for builder, section in laid_out.items()}
     targets = {relocation.target for relocations in pending.values() for relocation in relocations}
-    homes = {_home(symbol) for symbol in assembly.symbols.symbols.values() if not symbol.is_temporary}
+    shown = [symbol for symbol in assembly.symbols.symbols.values() if _is_shown(symbol, assembly)]
+    homes = {_home(symbol) for symbol in shown}
     sections = {
         builder: _section(section)
         for builder, section in laid_out.items()
@@ -49,13 +57,16 @@ def make_object(assembly: Assembly, name: str) -> ObjectFile:
     for builder, section in sections.items():
         if builder in targets:
             symbols[builder] = Symbol("", section, st_type=SymbolType.SECTION)
+    wanted = targets.union(symbol for symbol in shown if symbol.is_defined or symbol.is_declared)
     for symbol in assembly.symbols.symbols.values():
-        if symbol in targets or (not symbol.is_temporary and (symbol.is_defined or symbol.is_declared)):
+        if symbol in wanted:
             try:
                 symbols[symbol] = _symbol(symbol, sections)
+                symbols[symbol].st_size = _size(symbol, assembly)
             except ExpressionError as error:
-                diagnostics.error(f"{display_name(symbol)}: {error}", symbol.defined_at)
+                diagnostics.error(f"{display_name(symbol)}: {error}", symbol.definition)
     diagnostics.raise_if_errors()
+    _warn_of_broken_code(laid_out.values(), diagnostics)
     for builder, relocations in pending.items():
         sections_relocations = [
             Relocation(relocation.r_offset, relocation.r_type, symbols[relocation.target])
@@ -76,6 +87,33 @@ def _check_assumptions(assembly: Assembly) -> None:
                 f"this was taken for {assumption.number}, but is {number} because something in between has become "
                 "longer, such as a jump that does not reach",
                 assumption.statement.span_of(assumption.node),
+            )
+
+
+def _is_shown(symbol: AssemblySymbol, assembly: Assembly) -> bool:
+    """Whether the symbol table shall have it, if it means something and whether a relocation names it or not."""
+    is_kept = assembly.keeps_local_labels and symbol.name.startswith(LOCAL_PREFIX) and not symbol.is_section
+    if symbol.is_temporary and not is_kept:
+        return False
+    is_local = symbol.binding in (None, SymbolBinding.LOCAL)
+    return not (assembly.strips_local_absolute and is_local and _is_number(symbol))
+
+
+def _is_number(symbol: AssemblySymbol) -> bool:
+    try:
+        return symbol.expression is not None and resolve(symbol).symbol is None
+    except ExpressionError:
+        return False  # reported where the symbol is made
+
+
+def _warn_of_broken_code(sections: Iterable[LaidOutSection], diagnostics: Diagnostics) -> None:
+    """Warn of sections with instructions and something else, such as a stray `.byte`, that no loader takes."""
+    for section in sections:
+        if section.builder.is_code and section.size % SLOT_SIZE:
+            diagnostics.warning(
+                f"section `{section.builder.name}` is for code, but its {section.size} bytes are no whole number "
+                f"of {SLOT_SIZE}-byte instructions",
+                section.builder.opened_at,
             )
 
 
@@ -134,7 +172,6 @@ def _symbol(symbol: AssemblySymbol, sections: dict[SectionBuilder, Section]) -> 
         st_bind=symbol.binding or (SymbolBinding.LOCAL if symbol.is_defined else SymbolBinding.GLOBAL),
         st_type=symbol.st_type,
         st_visibility=symbol.visibility,
-        st_size=_size(symbol),
     )
     if symbol.common_alignment is not None:
         shown.section, shown.st_value = SpecialSection.COMMON, symbol.common_alignment
@@ -155,7 +192,17 @@ def _symbol(symbol: AssemblySymbol, sections: dict[SectionBuilder, Section]) -> 
     return shown
 
 
-def _size(symbol: AssemblySymbol) -> int:
+def _size(symbol: AssemblySymbol, assembly: Assembly) -> int:
+    try:
+        return _checked_size(symbol)
+    except ExpressionError as error:
+        if assembly.checks_sizes:
+            raise
+        assembly.diagnostics.warning(f"{display_name(symbol)}: {error}; it gets the size 0", symbol.definition)
+        return 0
+
+
+def _checked_size(symbol: AssemblySymbol) -> int:
     value = resolve(symbol.size)
     if value.symbol is not None:
         raise ExpressionError(f"its size is not a number but the address of `{display_name(value.symbol)}`")

@@ -13,6 +13,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bpfas.asm.kernel_text import prefix_opcode, why_not_assembled
 from bpfas.asm.list_template import list_template
 from bpfas.asm.shape import SLOT_MARK, split_shape
 from bpfas.asm.statement import (
@@ -24,6 +25,7 @@ from bpfas.asm.statement import (
     Directive,
     Expression,
     Float,
+    HelperCall,
     InstructionStatement,
     Label,
     LocalReference,
@@ -54,7 +56,7 @@ DEEPEST_NESTING = 200
 """Levels of operators and parentheses that an expression may have; what walks over it recurses."""
 
 _FRAME_POINTER = 10
-_FORM_LETTERS = {"displacement": "O", "no_displacement": "O", "map_reference": "M"}
+_FORM_LETTERS = {"displacement": "O", "no_displacement": "O", "map_reference": "M", "helper_call": "H"}
 
 
 class _TemplateBuilder:
@@ -67,9 +69,12 @@ class _TemplateBuilder:
     def template(self, tree: Tree[Token]) -> Template:
         labels: list[Label] = []
         body: Assignment | Directive | InstructionStatement | None = None
+        opcode: int | None = None
         for child in tree.children:
             if isinstance(child, str):
-                if child.type != "COLON":
+                if child.type == "KERNEL_PREFIX":
+                    opcode = prefix_opcode(child)
+                elif child.type != "COLON":
                     labels.append(Label(self._slot(child), child.type == "LOCAL_LABEL"))
             elif child.data == "assignment":
                 name, _, value = child.children
@@ -77,7 +82,7 @@ class _TemplateBuilder:
             elif child.data == "directive":
                 body = self._directive(child.children)
             else:
-                body = self._instruction(child.children)
+                body = self._instruction(child.children, opcode)
         return Template(tuple(labels), body)
 
     def _slot(self, token: Branch, start: int = 0, end: int | None = None) -> int:
@@ -114,7 +119,7 @@ class _TemplateBuilder:
             return TypeName(str(branch.children[0])[1:].lower())
         return self._expression(branch)
 
-    def _instruction(self, children: list[Branch]) -> InstructionStatement:
+    def _instruction(self, children: list[Branch], opcode: int | None) -> InstructionStatement:
         form: list[str] = []
         operands: list[Operand] = []
         for child in children:
@@ -128,7 +133,7 @@ class _TemplateBuilder:
             else:
                 form.append(_FORM_LETTERS.get(str(child.data), "I"))
         text = "".join(form).replace("pcO", "pcP")
-        return InstructionStatement(text, form[0], tuple(operands))
+        return InstructionStatement(text, form[0], tuple(operands), opcode)
 
     def _operand(self, tree: Tree[Token]) -> Operand:
         if tree.data == "register":
@@ -139,6 +144,9 @@ class _TemplateBuilder:
             )
         if tree.data == "map_reference":
             return MapReference(self._slot(tree.children[2]))
+        if tree.data == "helper_call":
+            name, *_, number = tree.children
+            return HelperCall(self._slot(name), self._slot(number), "-" in tree.children)
         return self._expression(tree)
 
     def _expression(self, branch: Branch, depth: int = 0) -> Expression:
@@ -240,7 +248,7 @@ class StatementParser:
         try:
             return parse_plain(text)
         except UnexpectedInput as error:
-            message, at, length = _explain(error, text)
+            message, at, length = why_not_assembled(text) or _explain(error, text)
             raise BpfasError.of(message, Span(source, start + at, start + at + length)) from error
         except _NestingError:
             raise BpfasError.of(

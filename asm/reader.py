@@ -22,7 +22,7 @@ from bpfas.asm.parser import REGISTER
 from bpfas.asm.shape import RESERVED_WORDS
 from bpfas.asm.source import blank_comments, statement_places
 from bpfas.asm.statement import Directive
-from bpfas.diag import BpfasError, Expansion, Source, Span
+from bpfas.diag import BpfasError, Expansion, ExpansionKind, Source, Span
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,18 +69,23 @@ class Reader:
         if self._depth > DEEPEST_EXPANSION:
             self._stop(f"included files and macros are nested more than {DEEPEST_EXPANSION} levels deep", feed)
         self._depth += 1
+        record = self.assembler.assembly.listing
         try:
-            if self.assembler.is_read_in_batches(feed.text) and not self.has_reserved_macro:
-                # numpy takes a tenth of a second to import, which only a large source is worth.
-                from bpfas.asm.batch import BatchReader
-
-                BatchReader(self.assembler, feed).read()
-            else:
-                self.read_lines(feed, 0, len(feed.text))
+            with contextlib.nullcontext() if record is None else record.reading(feed):
+                self._read_statements(feed)
             for condition in feed.conditions:
                 self.error(f"{condition.name} has no .endif", condition.span)
         finally:
             self._depth -= 1
+
+    def _read_statements(self, feed: Feed) -> None:
+        if self.assembler.is_read_in_batches(feed.text) and not self.has_reserved_macro:
+            # numpy takes a tenth of a second to import, which only a large source is worth.
+            from bpfas.asm.batch import BatchReader
+
+            BatchReader(self.assembler, feed).read()
+        else:
+            self.read_lines(feed, 0, len(feed.text))
 
     def read_lines(self, feed: Feed, start: int, end: int) -> int:
         """Carry out the statements that begin from `start` on and before `end` of a text.
@@ -97,6 +102,7 @@ class Reader:
         """Carry out statements until one says that another offset than that behind it is next; that offset."""
         text = feed.text
         parser, diagnostics = self.assembler.parser, self.assembler.assembly.diagnostics
+        record = self.assembler.assembly.listing
         for first, last in statement_places(text, start, end):
             try:
                 if (statement := self._input_statement(feed, first, last)) is not None:
@@ -104,7 +110,11 @@ class Reader:
                     if position != last:
                         return position
                     continue
-                self.assembler.carry_out(parser.parse(text[first:last], feed.source, first))
+                parsed = parser.parse(text[first:last], feed.source, first)
+                if record is None:
+                    self.assembler.carry_out(parsed)
+                else:
+                    record.carry_out(parsed, self.assembler)
             except BpfasError as error:
                 diagnostics.items.extend(error.diagnostics)
         return None
@@ -129,11 +139,19 @@ class Reader:
 
     def _carry_out(self, statement: InputStatement) -> int:
         """Do what the statement says; give the offset at which reading goes on."""
+        record = self.assembler.assembly.listing
         try:
             handler = INPUT_DIRECTIVES.get(statement.word)
-            return call_macro(self, statement) if handler is None else handler(self, statement)
+            position = call_macro(self, statement) if handler is None else handler(self, statement)
         except MacroError as error:
             raise BpfasError.of(str(error), statement.place_of(error)) from None
+        except (EndOfSource, EndOfExpansion):
+            if record is not None:
+                record.reading_ends(statement)
+            raise
+        if record is not None:
+            record.reading_goes_on(statement, position)
+        return position
 
     def error(self, message: str, at: Span) -> None:
         """Note an error and go on."""
@@ -177,7 +195,8 @@ class Reader:
         self._expanded += len(text) + _COST_OF_EXPANSION
         if self._expanded > EXPANSION_LIMIT:
             self._stop(f"the expansions would have more than {EXPANSION_LIMIT} characters", statement.feed)
-        source = Source(name, text, Expansion(what, statement.span, first_line, period))
+        kind = ExpansionKind.REPETITION if period else ExpansionKind.MACRO
+        source = Source(name, text, Expansion(what, statement.span, first_line, period, kind))
         with contextlib.suppress(EndOfExpansion):
             self._read(Feed(source, text, is_expansion=True))
 

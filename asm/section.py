@@ -15,6 +15,7 @@ from bpfas.elf.constants import SECTION_FLAG_LETTERS, SECTION_TYPE_NAMES, Sectio
 
 if TYPE_CHECKING:
     from bpfas.asm.fixup import Fixup
+    from bpfas.asm.fixup_group import FixupGroup
     from bpfas.asm.fragment import Fragment
     from bpfas.diag import Span
 
@@ -79,6 +80,7 @@ class Subsection:
     data: bytearray = field(default_factory=bytearray)
     nobits_size: int = 0
     fixups: list[Fixup] = field(default_factory=list)
+    fixup_groups: list[FixupGroup] = field(default_factory=list)
     fragments: list[Fragment] = field(default_factory=list)
     base: int = 0
     growth: list[int] = field(default_factory=list)
@@ -104,6 +106,13 @@ class Subsection:
             position += GROWTH_OF_JUMP * bisect_left(self.grown_at, offset)
         return position
 
+    def take_groups_apart(self) -> None:
+        """Have single fixups in place of groups."""
+        if self.fixup_groups:
+            self.fixups += [fixup for group in self.fixup_groups for fixup in group.fixups()]
+            self.fixups.sort(key=lambda fixup: fixup.offset)
+            self.fixup_groups = []
+
     @property
     def laid_out_size(self) -> int:
         """Bytes by the layout so far."""
@@ -116,12 +125,16 @@ GROWTH_OF_JUMP = 16
 
 @dataclass(slots=True)
 class LaidOutSection:
-    """A section with its final contents, and its fixups with their final offsets in it."""
+    """A section with its final contents, and its fixups with their final offsets in it.
+
+    Groups of fixups are left in it only if all of it lies as it was read.
+    """
 
     builder: SectionBuilder
     data: bytearray
     nobits_size: int
     fixups: list[Fixup]
+    fixup_groups: list[FixupGroup] = field(default_factory=list)
 
     @property
     def size(self) -> int:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from bpfas.isa import OPCODES, Dialect
+from bpfas.asm.kernel_text import OPCODE_LENGTH, prefix_end
+from bpfas.isa import OPCODES
 
 _FLOAT = r"""(?i:
       0x(?:[0-9a-f]*\.[0-9a-f]*(?:p[-+]?[0-9]*)?|[0-9a-f]+p[-+]?[0-9]*)
@@ -40,8 +41,8 @@ _LANGUAGE_WORDS = frozenset(("if", "goto", "ll", "lock", "skb", "pc", "map", "fp
 RESERVED_WORDS: frozenset[str] = _LANGUAGE_WORDS | {
     word
     for row in OPCODES
-    for dialect in Dialect
-    for word in re.findall(r"[a-z_]\w*", re.sub(r"\{\w+\}", "", row.template(dialect)))
+    for template in (row.normal, row.pseudoc, row.kernel)
+    for word in re.findall(r"[a-z_]\w*", re.sub(r"\{\w+\}", "", template))
 }
 """The words that make forms: mnemonics, functions, types. They are part of a shape."""
 
@@ -89,7 +90,8 @@ def split_shape(text: str) -> tuple[str, list[str]]:
 
     The statement must not have a SLOT_MARK.
     """
-    parts = _SLOT.split(text)
+    begin = prefix_end(text)
+    parts = _SLOT.split(text[begin:])
     texts: list[str] = []
     for index in range(1, len(parts), 2):
         part = parts[index]
@@ -103,21 +105,22 @@ def split_shape(text: str) -> tuple[str, list[str]]:
             letter = "S"
         texts.append(part)
         parts[index] = SLOT_MARK + letter
-    return "".join(parts), texts
+    # Of a prefix, the opcode between its parentheses belongs to the shape.
+    return text[begin - OPCODE_LENGTH : begin] + "".join(parts) if begin else "".join(parts), texts
 
 
 @lru_cache(maxsize=4)  # a long list may have many errors
 def slot_positions(text: str) -> list[tuple[int, int]]:
     """Start and end in `text` of the slots that `split_shape` finds, in the same order; not to be changed."""
     positions: list[tuple[int, int]] = []
-    end_of_last = 0
-    for match in _SLOT.finditer(text):
+    begin = end_of_last = prefix_end(text)
+    for match in _SLOT.finditer(text, begin):
         part = match[1]
         if part is None:
             break
         preceding, end_of_last = text[end_of_last : match.start()], match.end()
         if _slot_letter(part) is None and _is_word_of_the_shape(
-            preceding, part, text, match.end(), is_first=match.start() == len(preceding)
+            preceding, part, text, match.end(), is_first=match.start() == begin + len(preceding)
         ):
             continue
         positions.append(match.span())

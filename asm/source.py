@@ -1,7 +1,8 @@
 """Cuts a source text into statements: comments away, then at newlines, `;` and backticks, but not in strings.
 
 Comments are replaced by as many blanks, so that every statement keeps its place in the text. Comments begin with
-`#` or `//` and end with the line, or stand between `/*` and `*/`; GNU as and LLVM agree on these for BPF.
+`#` or `//` and end with the line, or stand between `/*` and `*/`; GNU as and LLVM agree on these for BPF. In
+a line of the kernel's (`bpfas.asm.kernel_text`) `;` begins one too, and the `#` of `call name#number` does not.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from bpfas.asm.kernel_text import PREFIX, doubtful_load
 from bpfas.diag import Diagnostics, Source, Span
 
 if TYPE_CHECKING:
@@ -20,6 +22,13 @@ CHARACTER = r"'(?:\\[^\n]|[^\\\n])'?"
 _COMMENT = re.compile(
     rf"{STRING}|{CHARACTER}|(?P<line>(?:\#|//)[^\n]*)|(?P<block>/\*.*?\*/)|(?P<open>/\*.*)", re.DOTALL
 )
+_KERNEL_LINE = re.compile(
+    rf"(?P<kernel>^[ \t]*{PREFIX}(?: +call +(?!pc *[-+])[^\s;]+)?(?:[^;#/\n`\"']|/(?![/*]))*)(?P<state>;[^\n]*)?"
+    rf"|{_COMMENT.pattern}",
+    re.DOTALL | re.MULTILINE,
+)
+# Begins with what is always the same, so that it is quickly known of most sources that they have none.
+_KERNEL_PREFIX = re.compile(r": +(?:[0-9.]{10} +)?\([0-9a-f]{2}\)")
 _NOT_NEWLINE = re.compile(r"[^\n]")
 _STATEMENT = re.compile(rf"(?:{STRING}|{CHARACTER}|[^;`\n\"']++|')+")
 
@@ -27,8 +36,19 @@ _STATEMENT = re.compile(rf"(?:{STRING}|{CHARACTER}|[^;`\n\"']++|')+")
 def blank_comments(source: Source, diagnostics: Diagnostics) -> str:
     """The text with blanks in place of comments; newlines stay.
 
-    A comment without end goes on to the end of the text, and is noted in `diagnostics`.
+    A comment without end goes on to the end of the text, and is noted in `diagnostics`. So is a load in a line of
+    the kernel's whose comment says, or leaves open, that it loads something else than the number in the text.
     """
+
+    def blank_state(match: re.Match[str]) -> str:
+        if match["kernel"] is None:
+            return blank(match)
+        state = match["state"] or ""
+        if doubt := doubtful_load(match["kernel"], state):
+            why, at, length = doubt
+            start = match.start() + at
+            diagnostics.error(why, Span(source, start, start + length))
+        return match["kernel"] + " " * len(state)
 
     def blank(match: re.Match[str]) -> str:
         if match["open"]:
@@ -39,9 +59,19 @@ def blank_comments(source: Source, diagnostics: Diagnostics) -> str:
             return " " * len(match["line"])
         return _NOT_NEWLINE.sub(" ", match["block"]) if match["block"] else match[0]
 
+    def blank_line(line: str) -> str:
+        at = min(found for found in (line.find("#"), line.find("//")) if found >= 0)
+        code = line[:at]
+        return _COMMENT.sub(blank, line) if '"' in code or "'" in code else code + " " * (len(line) - at)
+
     text = source.text
-    if "#" in text or "//" in text or "/*" in text:
+    if _KERNEL_PREFIX.search(text):
+        return _KERNEL_LINE.sub(blank_state, text)
+    if "/*" in text:
         return _COMMENT.sub(blank, text)
+    if "#" in text or "//" in text:
+        # Without comments of several lines each line is for itself, which is much faster.
+        return "\n".join([blank_line(line) if "#" in line or "//" in line else line for line in text.split("\n")])
     return text
 
 

@@ -101,6 +101,15 @@ class MapReference:
 
 
 @dataclass(frozen=True, slots=True)
+class HelperCall:
+    """`name#number`, as the kernel writes a called function."""
+
+    slot: int
+    number_slot: int
+    is_negative: bool
+
+
+@dataclass(frozen=True, slots=True)
 class String:
     """A string, quotes and escapes as written."""
 
@@ -133,7 +142,7 @@ class Omitted:
     """Nothing between two commas: an argument left out, as in `.p2align 3,,7`."""
 
 
-Operand = Register | Expression | MapReference
+Operand = Register | Expression | MapReference | HelperCall
 Argument = Expression | String | ByteInString | TypeName | SectionName | Omitted
 Node = Operand | Argument
 
@@ -168,11 +177,15 @@ class Directive:
 
 @dataclass(frozen=True, slots=True)
 class InstructionStatement:
-    """An instruction by the form of its text (see bpfas.isa) and its operands in the text's order."""
+    """An instruction by the form of its text (see bpfas.isa) and its operands in the text's order.
+
+    `opcode` is the one that the kernel's text gives before the instruction.
+    """
 
     form: str
     mnemonic: str
     operands: tuple[Operand, ...]
+    opcode: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,6 +251,8 @@ def _slots(node: Node | Label | Assignment | None) -> list[int]:
             return []
         case Register(int(slot)) | Assignment(slot=slot):
             return [slot]
+        case HelperCall(slot, number_slot):
+            return [slot, number_slot]
         case Label() | MapReference() | String() | ByteInString() | SectionName():
             return [node.slot]
         case Number() | Float() | SymbolName() | LocalReference():

@@ -85,11 +85,11 @@ def _part_of_file(assembly: Assembly, argument: Argument, statement: Statement, 
     return number
 
 
+STRING_ENDS = {".ascii": b"", ".asciz": b"\0", ".string": b"\0", ".string8": b"\0"}
+"""What directives for strings of bytes put behind each string."""
+
 STRING_DIRECTIVES: dict[str, Handler] = {
-    ".ascii": partial(_strings, 1, False),
-    ".asciz": partial(_strings, 1, True),
-    ".string": partial(_strings, 1, True),
-    ".string8": partial(_strings, 1, True),
+    **{name: partial(_strings, 1, end != b"") for name, end in STRING_ENDS.items()},
     ".string16": partial(_strings, 2, True),
     ".string32": partial(_strings, 4, True),
     ".string64": partial(_strings, 8, True),

@@ -7,17 +7,25 @@ Symbols come into being when they are first named. Which of them an object shows
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
+from bpfas.diag import Span
 from bpfas.elf.constants import SymbolBinding, SymbolType, SymbolVisibility
 
 if TYPE_CHECKING:
     from bpfas.asm.expression import Bound
     from bpfas.asm.section import SectionBuilder, Subsection
-    from bpfas.diag import Span
 
 LOCAL_PREFIX = ".L"
 """What the names of labels begin with that are no symbols of the object."""
+
+
+class LabelOrigin(Protocol):
+    """What can find out where a label stands."""
+
+    def label_span(self) -> Span:
+        """The label in its source."""
+        ...
 
 
 @dataclass(eq=False, slots=True)
@@ -42,7 +50,7 @@ class AssemblySymbol:
     is_declared: bool = False
     is_section: bool = False
     is_final: bool = False
-    defined_at: Span | None = None
+    defined_at: Span | LabelOrigin | None = None
 
     @property
     def section(self) -> SectionBuilder | None:
@@ -54,6 +62,12 @@ class AssemblySymbol:
         """Where in its section it lies by the layout so far, in bytes; its subsection must not be None."""
         assert self.subsection is not None
         return self.subsection.position(self.offset, self.after) + self.displacement
+
+    @property
+    def definition(self) -> Span | None:
+        """Where it is defined, if that is in a source."""
+        at = self.defined_at
+        return at if at is None or isinstance(at, Span) else at.label_span()
 
     @property
     def is_defined(self) -> bool:

@@ -1,23 +1,93 @@
-"""What the four commands share: reading inputs, writing outputs whole or not at all, exit statuses."""
+"""What the four commands share: response files, inputs, outputs whole or not at all, messages, exit statuses."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
 import gc
+import json
 import os
+import re
 import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from bpfas.diag import BpfasError
+from bpfas.diag import BpfasError, Diagnostic, Severity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
 STANDARD_STREAM = "-"
 """The path that means standard input or standard output."""
+
+JSON_OPTION = "--json"
+"""The option of every command with which messages are JSON."""
+
+_MOST_RESPONSE_FILES = 2000
+"""Response files of a command, those in others counted; more are taken for an endless loop."""
+
+_RESPONSE_WORD = re.compile(r"""(?:\\.|'(?:\\.|[^'\\])*'?|"(?:\\.|[^"\\])*"?|[^\s\\'"]|\\\Z)+""", re.DOTALL)
+_RESPONSE_QUOTE = re.compile(r"""\\(.|\Z)|'((?:\\.|[^'\\])*)'?|"((?:\\.|[^"\\])*)"?""", re.DOTALL)
+
+
+def expand_response_files(arguments: Iterable[str]) -> list[str]:
+    """The arguments with the words of FILE in place of every `@FILE`, as GNU's tools do it.
+
+    Words stand between blanks; quotes and backslashes keep blanks in them. An `@FILE` that cannot be read stays as
+    it is, for whoever takes it as the name of an input. Raises BpfasError if response files name one another
+    without end.
+    """
+    expanded: list[str] = []
+    waiting = list(reversed(list(arguments)))
+    files = 0
+    while waiting:
+        word = waiting.pop()
+        if not word.startswith("@") or (text := _response_text(word[1:])) is None:
+            expanded.append(word)
+            continue
+        files += 1
+        if files > _MOST_RESPONSE_FILES:
+            raise BpfasError.of(
+                f"there are more than {_MOST_RESPONSE_FILES} response files; does {word} name itself?"
+            )
+        waiting += reversed([_unquoted(match[0]) for match in _RESPONSE_WORD.finditer(text)])
+    return expanded
+
+
+def _response_text(path: str) -> str | None:
+    try:
+        return Path(path).read_text(encoding="utf-8", errors="surrogateescape")
+    except (OSError, ValueError):
+        return None
+
+
+def _unquoted(word: str) -> str:
+    def contents(match: re.Match[str]) -> str:
+        escaped, single, double = match.groups()
+        return escaped if escaped is not None else re.sub(r"\\(.)", r"\1", single or double or "", flags=re.DOTALL)
+
+    return _RESPONSE_QUOTE.sub(contents, word)
+
+
+def report(program: str, diagnostics: Iterable[Diagnostic], *, as_json: bool) -> None:
+    """Print messages to standard error: as text, or each as a line of JSON (docs/diagnostics.md).
+
+    A text without a place carries the program's name, as those of GNU's tools do.
+    """
+    for diagnostic in diagnostics:
+        if as_json:
+            line = _json_line({"program": program, **diagnostic.as_data()})
+        else:
+            line = diagnostic.render() if diagnostic.at else f"{program}: {diagnostic.render()}"
+        print(line, file=sys.stderr)
+
+
+def _json_line(data: dict[str, object]) -> str:
+    # The name of a file may have bytes that are no text, which JSON cannot say; the rest is made ASCII, for
+    # standard error may have any encoding.
+    text = json.dumps(data, ensure_ascii=False).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return re.sub(r"[^\x00-\x7f]", lambda character: json.dumps(character[0])[1:-1], text)
 
 
 def read_input(path: str) -> bytes:
@@ -58,6 +128,17 @@ def refuse_to_overwrite(output: str, inputs: Iterable[str]) -> None:
             raise BpfasError.of(f"the output {output} is also an input; it would be overwritten")
 
 
+def refuse_same_output(paths: Iterable[str]) -> None:
+    """Raise BpfasError if two of the outputs `paths` are the same file, or standard output."""
+    seen: set[str] = set()
+    for path in paths:
+        is_file = path == STANDARD_STREAM or os.path.isfile(path) or not os.path.lexists(path)
+        name = path if path == STANDARD_STREAM else os.path.realpath(path)
+        if is_file and name in seen:
+            raise BpfasError.of(f"{path} is the file of two outputs")
+        seen.add(name)
+
+
 class ArgumentParser(argparse.ArgumentParser):
     """Reports what is wrong with the arguments as all other errors are reported."""
 
@@ -86,37 +167,44 @@ def _replace_file(path: str, contents: bytes) -> None:
 
 
 def run(program: str, command: Callable[[Sequence[str]], int], arguments: Sequence[str] | None = None) -> int:
-    """Run `command` on `arguments` (default: the process's) and give its exit status.
+    """Run `command` on `arguments` (default: the process's), response files expanded; give its exit status.
 
-    What the input is to blame for is printed to standard error, and the status is 1. A message without a
-    place carries the program's name, as those of GNU's tools do.
+    What the input is to blame for is printed to standard error, and the status is 1.
     """
+    words = list(sys.argv[1:] if arguments is None else arguments)
     # A command makes much, keeps it and ends soon; looking for garbage in it only takes time.
     was_collecting = gc.isenabled()
     gc.disable()
     try:
-        status = command(sys.argv[1:] if arguments is None else arguments)
+        words = expand_response_files(words)
+        status = command(words)
         if sys.stdout is not None:
             sys.stdout.flush()
         return status
     except BpfasError as error:
-        for diagnostic in error.diagnostics:
-            print(diagnostic.render() if diagnostic.at else f"{program}: {diagnostic.render()}", file=sys.stderr)
+        found = error.diagnostics
     except BrokenPipeError:
         _discard_standard_output()  # whoever read it has gone
+        return 1
     except OSError as error:
-        print(f"{program}: error: cannot write the output: {error.strerror}", file=sys.stderr)
+        found = [Diagnostic(Severity.ERROR, f"cannot write the output: {error.strerror}")]
         _discard_standard_output()
     except KeyboardInterrupt:
         return 130
     except RecursionError:
-        print(f"{program}: error: the input is nested too deeply", file=sys.stderr)
+        found = [Diagnostic(Severity.ERROR, "the input is nested too deeply")]
     except MemoryError:
-        print(f"{program}: error: there is not enough memory for this input", file=sys.stderr)
+        found = [Diagnostic(Severity.ERROR, "there is not enough memory for this input")]
     finally:
         if was_collecting:
             gc.enable()
+    report(program, found, as_json=wants_json(words))
     return 1
+
+
+def wants_json(words: Sequence[str]) -> bool:
+    """Whether the arguments ask for messages as JSON, even if they are wrong otherwise."""
+    return JSON_OPTION in words[: words.index("--") if "--" in words else None]
 
 
 def _discard_standard_output() -> None:

@@ -2,7 +2,8 @@
 
 A phase (parse, assemble, read, link, …) collects what it finds in a `Diagnostics` and ends with
 `raise_if_errors()`, so that one run reports every error of that phase. Rendered, a message is
-`file:line:col: error: message`, the source line and a caret. What a command does with it is `bpfas.cli`'s part.
+`file:line:col: error: message`, the source line and a caret; a program gets it as data. What a command does with
+it is `bpfas.cli`'s part.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ _LONGEST_MESSAGE = 1000
 _LONGEST_CHAIN = 10
 """Places of expansions that are shown with a message."""
 
-_LINE_MARKER = re.compile(r'^#[ \t]*(?:line[ \t]+)?([0-9]{1,9})[ \t]+"((?:\\.|[^"\\\n])*)"', re.MULTILINE)
+_LINE_MARKER = re.compile(
+    r'^(?:#[ \t]*(?:line[ \t]+)?|[ \t]*\.linefile[ \t]+)([0-9]{1,9})[ \t]+"((?:\\.|[^"\\\n])*)"', re.MULTILINE
+)
 
 
 class Severity(enum.Enum):
@@ -31,6 +34,14 @@ class Severity(enum.Enum):
     ERROR = "error"
     WARNING = "warning"
     NOTE = "note"
+
+
+class ExpansionKind(enum.Enum):
+    """What a text is that is not an input itself."""
+
+    INCLUSION = enum.auto()
+    MACRO = enum.auto()
+    REPETITION = enum.auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +56,7 @@ class Expansion:
     at: Span
     first_line: int = 1
     period: int = 0
+    kind: ExpansionKind = ExpansionKind.INCLUSION
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,9 +95,10 @@ class Source:
     def origin_of_line(self, line: int) -> tuple[str, int]:
         """The file and the line in it that line `line` of this text comes from (both lines from 1).
 
-        That is told by line markers (`# 12 "file.c"`, as a preprocessor writes them), or by the expansion.
+        That is told by line markers (`# 12 "file.c"`, as a preprocessor writes them, or `.linefile 12 "file.c"`),
+        or of what a macro or a repetition has been made into, by the expansion.
         """
-        if self.expansion is not None:
+        if self.expansion is not None and self.expansion.kind is not ExpansionKind.INCLUSION:
             turn = (line - 1) % self.expansion.period if self.expansion.period else line - 1
             return self.name, self.expansion.first_line + turn
         index = bisect_right(self._line_markers, line, key=lambda marker: marker[0])
@@ -112,9 +125,17 @@ class Span:
     @property
     def place(self) -> str:
         """`file:line:col`."""
-        line, column = self.source.line_and_column(self.start)
-        name, line = self.source.origin_of_line(line)
-        return f"{name}:{line}:{column}"
+        return ":".join(map(str, self._origin_of(self.start)))
+
+    def as_data(self) -> dict[str, object]:
+        """File, first line and column, and the line and column behind the last character, all counted from 1."""
+        file, line, column = self._origin_of(self.start)
+        _, end_line, end_column = self._origin_of(self.end)
+        return {"file": file, "line": line, "column": column, "end_line": end_line, "end_column": end_column}
+
+    def _origin_of(self, offset: int) -> tuple[str, int, int]:
+        line, column = self.source.line_and_column(offset)
+        return *self.source.origin_of_line(line), column
 
     def expansions(self) -> list[Expansion]:
         """How the text came to be read, from the innermost macro or included file to the outermost."""
@@ -159,10 +180,7 @@ class Diagnostic:
 
     def render(self) -> str:
         """The message as text of one or more lines, without a final newline."""
-        message = self.message
-        if len(message) > _LONGEST_MESSAGE:  # it quotes something endless
-            half = _LONGEST_MESSAGE // 2
-            message = f"{message[:half]} … {message[-half:]}"
+        message = self._shortened_message
         match self.at:
             case Span() as span:
                 lines = [f"{span.place}: {self.severity.value}: {message}", span.excerpt()]
@@ -173,6 +191,33 @@ class Diagnostic:
                 lines = [f"{self.severity.value}: {message}"]
         lines.extend(f">>> {note}" for note in self.notes)
         return "\n".join(lines)
+
+    @property
+    def _shortened_message(self) -> str:
+        message = self.message
+        if len(message) <= _LONGEST_MESSAGE:
+            return message
+        half = _LONGEST_MESSAGE // 2  # it quotes something endless
+        return f"{message[:half]} … {message[-half:]}"
+
+    def as_data(self) -> dict[str, object]:
+        """The message for a program to read; docs/diagnostics.md describes it."""
+        place: dict[str, object] = dict.fromkeys(("file", "line", "column", "end_line", "end_column"))
+        chain: list[Expansion] = []
+        match self.at:
+            case Span() as span:
+                place = span.as_data()
+                chain = span.expansions()
+            case str(text):
+                place["file"] = text.partition(":(")[0]
+        return {
+            "severity": self.severity.value,
+            "message": self._shortened_message,
+            **place,
+            "place": self.at.place if isinstance(self.at, Span) else self.at,
+            "notes": list(self.notes),
+            "chain": [{"what": expansion.what, **expansion.at.as_data()} for expansion in chain],
+        }
 
 
 def _chain_lines(chain: list[Expansion]) -> list[str]:
@@ -189,8 +234,11 @@ class BpfasError(Exception):
     """What a phase raises when its input is at fault: every diagnostic it collected, errors and warnings."""
 
     def __init__(self, diagnostics: list[Diagnostic]) -> None:
+        super().__init__(diagnostics)
         self.diagnostics = diagnostics
-        super().__init__("\n".join(diagnostic.render() for diagnostic in diagnostics))
+
+    def __str__(self) -> str:
+        return "\n".join(diagnostic.render() for diagnostic in self.diagnostics)
 
     @classmethod
     def of(cls, message: str, at: Span | str | None = None, notes: tuple[str, ...] = ()) -> BpfasError:

@@ -1,10 +1,10 @@
 """The BPF instruction set as one table; encoding, decoding and printing all derive from it.
 
-A row gives an instruction's text in both dialects and its bits. The texts are templates: `{dst}` stands for an
-operand, everything else for itself. The assembler recognises a statement by its `form`, the text with the
-operands' values taken out, so a new row here is all it takes to add an instruction (and its forms go into
-the reference page). Parsing text is `bpfas.asm`'s part. Facts: RFC 9669 and the kernel's
-instruction-set document; spellings are those of GNU as (normal) and LLVM (pseudo-C).
+A row gives an instruction's text in both dialects, in the kernel's spelling where that is another, and its bits.
+The texts are templates: `{dst}` stands for an operand, everything else for itself. The assembler recognises a
+statement by its `form`, the text with the operands' values taken out, so a new row here is all it takes to add an
+instruction (and its forms go into the reference page). Parsing text is `bpfas.asm`'s part. Facts: RFC 9669 and the
+kernel's instruction-set document; spellings are those of GNU as (normal), LLVM (pseudo-C) and kernel/bpf/disasm.c.
 
 An instruction is one slot of 8 bytes, `opcode:8 dst:4 src:4 off:16 imm:32`, or for a 64-bit immediate two, of
 which the second holds only the immediate's high half (RFC 9669 §3).
@@ -73,9 +73,9 @@ class OperandKind:
     """What a placeholder of a template stands for.
 
     `form` is the class of text that the grammar gives it: R and W a 64- and a 32-bit register, I an expression,
-    O the signed offset in a memory operand, P an offset after `pc`, M a `%map(…)`. `field` is where its value
-    is encoded, `low` to `high` are the numbers it takes as they are decoded; `unsigned_high`, where larger, lets a
-    source write the same bits as an unsigned number.
+    O the signed offset in a memory operand, P an offset after `pc`, M a `%map(…)`, H a helper's name and number.
+    `field` is where its value is encoded, `low` to `high` are the numbers it takes as they are decoded;
+    `unsigned_high`, where larger, lets a source write the same bits as an unsigned number.
     """
 
     form: str
@@ -112,13 +112,16 @@ OPERAND_KINDS: dict[str, OperandKind] = {
     "disp16": _signed("I", "off", 16, is_target=True),
     "disp32": _signed("I", "imm", 32, is_target=True),
     "pcrel": _signed("P", "imm", 32),
+    "jump16": OperandKind("P", "off", -(1 << 15), (1 << 15) - 1),
+    "jump32": OperandKind("P", "imm", -(1 << 31), (1 << 31) - 1),
+    "helper": _signed("H", "imm", 32),
     "map": OperandKind("M", "imm", 0, 0),
     "pseudo": OperandKind("I", "src", 1, 15),
     "index": OperandKind("I", "off", 0, 0x7FFF),
     "dst_as": OperandKind("I", "imm_high", 0, 0x7FFF),
     "src_as": OperandKind("I", "imm_low", 0, 0xFFFF),
 }
-"""Every placeholder. `disp16`, `disp32` and `pcrel` count instructions from the next one."""
+"""Every placeholder. `disp16`, `disp32`, `jump16`, `jump32` and `pcrel` count instructions from the next one."""
 
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 _TEMPLATE_PIECE = re.compile(
@@ -136,7 +139,10 @@ class FormOperand:
 
 @dataclass(frozen=True, eq=False)
 class Opcode:
-    """A row of the table. Fields that neither `fixed` nor an operand names are reserved and must be zero."""
+    """A row of the table. Fields that neither `fixed` nor an operand names are reserved and must be zero.
+
+    `kernel` is the text in the verifier's log and in `bpftool prog dump xlated` where it is not the pseudo-C one.
+    """
 
     name: str
     code: int
@@ -146,6 +152,7 @@ class Opcode:
     fixed: dict[str, int] = field(default_factory=dict)
     is_wide: bool = False
     is_alias: bool = False  # another spelling of a row that decoding prefers
+    kernel: str = ""
 
     @property
     def size(self) -> int:
@@ -168,7 +175,7 @@ class Opcode:
 
     def forms(self) -> Iterator[tuple[str, tuple[FormOperand, ...]]]:
         """Each text's form and what its operands are, in order."""
-        for text in dict.fromkeys((self.normal, self.pseudoc)):
+        for text in dict.fromkeys((self.normal, self.pseudoc, self.kernel)):
             if text:
                 yield template_form(text)
 
@@ -233,7 +240,8 @@ def _arithmetic() -> Iterator[Opcode]:
 
 
 def _loads_and_stores() -> Iterator[Opcode]:
-    yield Opcode("lddw", 0x18, "lddw {dst}, {imm64}", "{dst} = {imm64} ll", is_wide=True)
+    # The kernel's text is that of a mov; the opcode before it tells the two apart.
+    yield Opcode("lddw", 0x18, "lddw {dst}, {imm64}", "{dst} = {imm64} ll", is_wide=True, kernel="{dst} = {imm64}")
     yield Opcode("ldimm64", 0x18, "ldimm64 {dst}, {imm64}", "", is_wide=True, is_alias=True)
     pseudo_load = "ld_pseudo {dst}, {pseudo}, {imm64}"
     yield Opcode("ld_pseudo", 0x18, pseudo_load, pseudo_load, is_wide=True)
@@ -267,22 +275,48 @@ def _atomics() -> Iterator[Opcode]:
     for suffix, w, width, code in (("", "", 64, 0xDB), ("32", "w", 32, 0xC3)):
         src, to = f"{{{w}src}}", f"*(u{width} *)({{dst}}{{off}})"
         pointer = f"(u{width} *)({{dst}}{{off}})"
+        kernel_function = "atomic64" if width == 64 else "atomic"
         for name, operator, imm in operations:
             normal = "[{dst}{off}], {src}"
             plain = f"lock {to} {operator} {src}"
-            yield Opcode(f"a{name}{suffix}", code, f"a{name}{suffix} {normal}", plain, IsaVersion.V3, {"imm": imm})
-            fetching = f"{src} = atomic_fetch_{name}({pointer}, {src})"
-            fetch = {"imm": imm | FETCH}
-            yield Opcode(f"af{name}{suffix}", code, f"af{name}{suffix} {normal}", fetching, IsaVersion.V3, fetch)
+            yield Opcode(
+                f"a{name}{suffix}",
+                code,
+                f"a{name}{suffix} {normal}",
+                plain,
+                IsaVersion.V3,
+                {"imm": imm},
+                # The kernel's 32-bit add is in the table since v1: xaddw_lock.
+                kernel=f"lock {to} {operator} {{src}}" if width == 32 and name != "add" else "",
+            )
+            yield Opcode(
+                f"af{name}{suffix}",
+                code,
+                f"af{name}{suffix} {normal}",
+                f"{src} = atomic_fetch_{name}({pointer}, {src})",
+                IsaVersion.V3,
+                {"imm": imm | FETCH},
+                kernel=f"{{src}} = {kernel_function}_fetch_{name}({pointer}, {{src}})",
+            )
         function = "64" if width == 64 else "32_32"
-        exchange = f"{src} = xchg{'_' if width == 64 else ''}{function}({{dst}}{{off}}, {src})"
         yield Opcode(
-            f"axchg{suffix}", code, f"axchg{suffix} {normal}", exchange, IsaVersion.V3, {"imm": 0xE0 | FETCH}
+            f"axchg{suffix}",
+            code,
+            f"axchg{suffix} {normal}",
+            f"{src} = xchg{'_' if width == 64 else ''}{function}({{dst}}{{off}}, {src})",
+            IsaVersion.V3,
+            {"imm": 0xE0 | FETCH},
+            kernel=f"{{src}} = {kernel_function}_xchg({pointer}, {{src}})",
         )
         r0 = "r0" if width == 64 else "w0"
-        compare = f"{r0} = cmpxchg{'_' if width == 64 else ''}{function}({{dst}}{{off}}, {r0}, {src})"
         yield Opcode(
-            f"acmp{suffix}", code, f"acmp{suffix} {normal}", compare, IsaVersion.V3, {"imm": 0xF0 | FETCH}
+            f"acmp{suffix}",
+            code,
+            f"acmp{suffix} {normal}",
+            f"{r0} = cmpxchg{'_' if width == 64 else ''}{function}({{dst}}{{off}}, {r0}, {src})",
+            IsaVersion.V3,
+            {"imm": 0xF0 | FETCH},
+            kernel=f"r0 = {kernel_function}_cmpxchg({pointer}, r0, {{src}})",
         )
     # The add of before there were other atomics: the same bits under its old names.
     yield Opcode("xadddw", 0xDB, "xadddw [{dst}{off}], {src}", "*(u64 *)({dst}{off}) += {src}", is_alias=True)
@@ -291,18 +325,32 @@ def _atomics() -> Iterator[Opcode]:
     yield Opcode("xaddw_lock", 0xC3, "", "lock *(u32 *)({dst}{off}) += {src}", is_alias=True)
     for suffix, width, size in _SIZES:
         w = "" if width == 64 else "w"
-        acquire = f"{{{w}dst}} = load_acquire((u{width} *)({{src}}{{off}}))"
-        normal = f"ldacq{suffix} {{dst}}, [{{src}}{{off}}]"
         code = 0xC3 | size
-        yield Opcode(f"ldacq{suffix}", code, normal, acquire, IsaVersion.LATEST, {"imm": LOAD_ACQUIRE})
-        release = f"store_release((u{width} *)({{dst}}{{off}}), {{{w}src}})"
-        normal = f"strel{suffix} [{{dst}}{{off}}], {{src}}"
-        yield Opcode(f"strel{suffix}", code, normal, release, IsaVersion.LATEST, {"imm": STORE_RELEASE})
+        acquire = f"load_acquire((u{width} *)({{src}}{{off}}))"
+        yield Opcode(
+            f"ldacq{suffix}",
+            code,
+            f"ldacq{suffix} {{dst}}, [{{src}}{{off}}]",
+            f"{{{w}dst}} = {acquire}",
+            IsaVersion.LATEST,
+            {"imm": LOAD_ACQUIRE},
+            kernel=f"{{dst}} = {acquire}" if w else "",
+        )
+        release = f"store_release((u{width} *)({{dst}}{{off}})"
+        yield Opcode(
+            f"strel{suffix}",
+            code,
+            f"strel{suffix} [{{dst}}{{off}}], {{src}}",
+            f"{release}, {{{w}src}})",
+            IsaVersion.LATEST,
+            {"imm": STORE_RELEASE},
+            kernel=f"{release}, {{src}})" if w else "",
+        )
 
 
 def _jumps() -> Iterator[Opcode]:
-    yield Opcode("ja", 0x05, "ja {disp16}", "goto {disp16}")
-    yield Opcode("jal", 0x06, "jal {disp32}", "gotol {disp32}", IsaVersion.V4)
+    yield Opcode("ja", 0x05, "ja {disp16}", "goto {disp16}", kernel="goto pc{jump16}")
+    yield Opcode("jal", 0x06, "jal {disp32}", "gotol {disp32}", IsaVersion.V4, kernel="gotol pc{jump32}")
     comparisons = (
         ("jeq", "==", 0x10, 1), ("jgt", ">", 0x20, 1), ("jge", ">=", 0x30, 1), ("jset", "&", 0x40, 1),
         ("jne", "!=", 0x50, 1), ("jsgt", "s>", 0x60, 1), ("jsge", "s>=", 0x70, 1), ("jlt", "<", 0xA0, 2),
@@ -316,9 +364,16 @@ def _jumps() -> Iterator[Opcode]:
                 ("reg", 8, f"{{{w}src}}", "{src}"),
             ):
                 normal = f"{name}{suffix} {{dst}}, {operand}, {{disp16}}"
-                pseudoc = f"if {{{w}dst}} {operator} {w_operand} goto {{disp16}}"
-                yield Opcode(f"{name}{suffix}_{kind}", code | bit | instruction_class, normal, pseudoc, isa)
-    yield Opcode("call", 0x85, "call {imm}", "call {imm}")
+                condition = f"if {{{w}dst}} {operator} {w_operand}"
+                yield Opcode(
+                    f"{name}{suffix}_{kind}",
+                    code | bit | instruction_class,
+                    normal,
+                    f"{condition} goto {{disp16}}",
+                    isa,
+                    kernel=f"{condition} goto pc{{jump16}}",
+                )
+    yield Opcode("call", 0x85, "call {imm}", "call {imm}", kernel="call {helper}")
     pseudo_call = "call pc{pcrel}"
     yield Opcode("call_pseudo", 0x85, pseudo_call, pseudo_call, fixed={"src": PSEUDO_CALL})
     kernel_call = "call_kfunc {imm}, {index}"
@@ -326,7 +381,8 @@ def _jumps() -> Iterator[Opcode]:
     yield Opcode("callx", 0x8D, "callx {dst}", "callx {dst}")
     yield Opcode("call_reg", 0x8D, "call {dst}", "call {dst}", is_alias=True)
     yield Opcode("exit", 0x95, "exit", "exit")
-    yield Opcode("may_goto", 0xE5, "may_goto {disp16}", "may_goto {disp16}", IsaVersion.LATEST)
+    may_goto = "may_goto {disp16}"
+    yield Opcode("may_goto", 0xE5, may_goto, may_goto, IsaVersion.LATEST, kernel="may_goto pc{jump16}")
     yield Opcode("gotox", 0x0D, "gotox {dst}", "gotox {dst}", IsaVersion.LATEST)
     yield Opcode("brkpt", 0x8C, "brkpt", "brkpt", IsaVersion.XBPF)
 

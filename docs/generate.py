@@ -11,8 +11,9 @@ from bpfas.isa import OPCODES, IsaVersion, Opcode
 _INSTRUCTIONS_HEAD = """\
 # Instructions
 
-Every instruction in both ways to write it, with its encoding. This page is made from the table that the
-assembler, the disassembler and the tests use (`bpfas/isa.py`); `python docs/generate.py` writes it anew.
+Every instruction in both ways to write it, and as the kernel's verifier and bpftool write it where that is another
+way, with its encoding. This page is made from the table that the assembler, the disassembler and the tests use
+(`bpfas/isa.py`); `python docs/generate.py` writes it anew.
 
 `dst` and `src` are registers r0 to r10: `%r1` or `r1`, and `%fp` for r10. In pseudo-C, `wD` and `wS` are the same
 registers' lower halves, `w0` to `w10`. `imm` is a 32-bit number, `imm64` a 64-bit one, `off` a 16-bit offset in
@@ -48,9 +49,13 @@ _GROUPS: tuple[tuple[str, set[int]], ...] = (
     ("32-bit jumps", {6}),
 )
 
+_TABLE_HEAD = "| GNU's dialect | pseudo-C | kernel's text | encoding | since |\n|---|---|---|---|---|\n"
+
 
 def _text(template: str) -> str:
     text = template.replace("{off}", " + {off}").replace("{immoff}", " + {imm}").replace("{pcrel}", " + {disp32}")
+    text = text.replace("{jump16}", " + {disp16}").replace("{jump32}", " + {disp32}")
+    text = text.replace("{helper}", "name#imm")
     text = text.replace("{wdst}", "w{dst}").replace("{wsrc}", "w{src}").replace("{map}", "%map({name})")
     text = text.replace("w{dst}", "wD").replace("w{src}", "wS")
     return f"`{text.replace('{', '').replace('}', '')}`" if text else ""
@@ -65,12 +70,12 @@ def instructions() -> str:
     """The text of instructions.md."""
     parts = [_INSTRUCTIONS_HEAD]
     for title, classes in _GROUPS:
-        parts.append(f"\n## {title}\n\n| GNU's dialect | pseudo-C | encoding | since |\n|---|---|---|---|\n")
+        parts.append(f"\n## {title}\n\n{_TABLE_HEAD}")
         for row in OPCODES:
             if row.code & 7 in classes:
                 since = "after v4" if row.isa is IsaVersion.LATEST else row.isa.spelling
                 note = " (another spelling)" if row.is_alias else ""
-                cells = (_text(row.normal), _text(row.pseudoc), _encoding(row) + note, since)
+                cells = (_text(row.normal), _text(row.pseudoc), _text(row.kernel), _encoding(row) + note, since)
                 parts.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |\n")
     return "".join(parts)
 

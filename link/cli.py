@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from bpfas import __version__
-from bpfas.cli import STANDARD_STREAM, ArgumentParser, read_input, refuse_to_overwrite, run, write_output
+from bpfas.cli import STANDARD_STREAM, ArgumentParser, read_input, refuse_to_overwrite, report, run, write_output
 from bpfas.diag import BpfasError, Diagnostics
 from bpfas.elf.constants import ByteOrder
 from bpfas.elf.reader import read_object
@@ -72,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     add("-z", choices=("muldefs",), help="muldefs: the same as --allow-multiple-definition")
     add("-EL", dest="order", action="store_const", const=ByteOrder.LITTLE, help="objects must be little-endian")
     add("-EB", dest="order", action="store_const", const=ByteOrder.BIG, help="objects must be big-endian")
+    add("--json", action="store_true", help="print messages as JSON, one a line")
     add("-v", action="store_true", help="print the version, then go on")
     add("--version", action="version", version=f"{PROGRAM} {__version__}")
     return parser
@@ -97,8 +98,7 @@ def _link_files(argv: Sequence[str]) -> int:
     objects = _read_objects(arguments.files, arguments.order)
     diagnostics = Diagnostics()
     output = link(objects, arguments.output, options, diagnostics)
-    for warning in diagnostics.items:
-        print(warning.render() if warning.at else f"{PROGRAM}: {warning.render()}", file=sys.stderr)
+    report(PROGRAM, diagnostics.items, as_json=arguments.json)
     write_output(arguments.output, write_object(output))
     return 0
 

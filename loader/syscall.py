@@ -301,10 +301,11 @@ def map_freeze(map_fd: int) -> None:
 
 @dataclass(slots=True)
 class LogBuffer:
-    """Where the verifier writes its log."""
+    """Where the verifier writes its log. At level 2 it says of every instruction what it knows, and more."""
 
     size: int
     text: str = ""
+    level: int = 1
 
 
 def prog_load(
@@ -320,7 +321,7 @@ def prog_load(
 ) -> int:
     """BPF_PROG_LOAD: the descriptor of a new program.
 
-    With `log` the verifier works at log level 1 and the text is put there, also on failure; ENOSPC then says that
+    With `log` the verifier's text is put there, also on failure; ENOSPC then says that
     the buffer was too small for it.
     """
     code, license_buffer = _buffer(instructions), ctypes.create_string_buffer(license_text)
@@ -337,7 +338,7 @@ def prog_load(
     if log is None:
         return _bpf(Command.PROG_LOAD, attributes)
     log_buffer = ctypes.create_string_buffer(log.size)
-    attributes.log_level, attributes.log_size = 1, log.size
+    attributes.log_level, attributes.log_size = log.level, log.size
     attributes.log_buf = ctypes.addressof(log_buffer)
     try:
         return _bpf(Command.PROG_LOAD, attributes)

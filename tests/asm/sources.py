@@ -185,6 +185,26 @@ _TEMPLATES = (
     ),
     *("{n}:", "{n} :", "1:", "{i}:", "1: exit", "{n}: mov r1, {i}", "{n}: .byte {i}", "{n}:{n}: exit"),
     *(
+        "{i}: (bf) {d} = {d}",
+        "{i}: (07) {d} += {i} ; R1={i}",
+        "{i}: (b7) {d} = {i}",
+        "{i}: (18) {d} = {i}  ; R1={n}",
+    ),
+    *(
+        "{i}: .1........ (18) {d} = {i}",
+        "{i}: (85) call {n}#{i} ; R0",
+        "{i}: (85) call pc+{i}#{n}",
+        "call {n}#{i}",
+    ),
+    *(
+        "{i}: (15) if {d} == {i} goto pc+{i}",
+        "goto pc{t}",
+        "if {d} > {d} goto pc+{i}",
+        "gotol pc-{i}",
+        "{i}: ({i}) exit",
+    ),
+    *("{i}: (db) {d} = atomic64_xchg((u64 *)({d} -{i}), {d})", "{d} = map[id:{i}]", "{i}: (c2) nospec", "BUG_{i}"),
+    *(
         "frobnicate {d}",
         "{d} = ",
         "{n} {n}",

@@ -12,7 +12,7 @@ from bpfas.elf.writer import write_object
 from tests.objdump.compare import assert_same_object
 from tests.peers import Peer
 
-from .test_compilers import ours
+from .compilers import ours
 
 
 def data(text: str) -> str:

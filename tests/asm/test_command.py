@@ -294,19 +294,18 @@ def test_standard_input_is_named_in_messages(
 
 
 def test_help_fits_a_screen_and_has_examples(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as exit_:
-        main(["--help"])
+    assert main(["--help"]) == 0
     text = capsys.readouterr().out
-    assert exit_.value.code == 0
     assert len(text.splitlines()) <= 40
     assert "bpf-as prog.s -o prog.o" in text
 
 
-def test_version(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as exit_:
-        main(["--version"])
-    assert exit_.value.code == 0
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize("option", ["--version", "-version"])
+def test_version(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([option, "a.s"]) == 0
     assert capsys.readouterr().out.startswith("bpf-as ")
+    assert not Path("a.out").exists()
 
 
 def test_an_output_that_is_an_input_is_refused(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -154,8 +154,10 @@ def test_a_condition_belongs_to_the_text_that_opens_it() -> None:
 def test_places_in_macros_are_those_of_the_definition_and_of_all_calls() -> None:
     found = errors(".macro inner a\n\n  mov %r1, \\a\n.endm\n.macro outer\ninner 1<<40\n.endm\nexit\nouter\n")
     assert found.splitlines() == [
-        "x.s:3:12: error: immediate 1099511627776 is out of range -2147483648 to 4294967295; "
-        "`lddw` (`ldimm64`, `rN = … ll`) loads 64 bits",
+        (
+            "x.s:3:12: error: immediate 1099511627776 is out of range -2147483648 to 4294967295; "
+            "`lddw` (`ldimm64`, `rN = … ll`) loads 64 bits"
+        ),
         "  mov %r1, 1<<40",
         "           ^~~~~",
         ">>> in the expansion of macro `inner` at x.s:6:1",
@@ -236,8 +238,8 @@ def test_messages(capsys: pytest.CaptureFixture[str]) -> None:
 def test_blocks_that_span_many_lines_of_a_large_source(reading: Reading) -> None:
     lines = "r1 = 1\nr2 += r3\n" * 50
     text = (
-        f"{lines}.macro m a\n{lines}r4 = \\a\n.endm\n{lines}m 5; r6 = 6\n{lines}.if 0\n{lines}.endif; r7 = 7\n{lines}"
-        f".rept 2\nr8 = 8\n.endr; exit\n.macro exit\nr9 = 9\n.endm\n{lines}exit\n"
+        f"{lines}.macro m a\n{lines}r4 = \\a\n.endm\n{lines}m 5; r6 = 6\n{lines}.if 0\n{lines}.endif; r7 = 7\n"
+        f"{lines}.rept 2\nr8 = 8\n.endr; exit\n.macro exit\nr9 = 9\n.endm\n{lines}exit\n"
     )
     section = assemble(text, reading=reading).section(".text")
     expected = assemble(

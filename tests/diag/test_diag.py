@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import pytest
 
 from bpfas.diag import BpfasError, Diagnostics, Source, Span
@@ -33,6 +35,13 @@ def test_messages_come_in_the_order_of_the_sources_and_of_their_places() -> None
     with pytest.raises(BpfasError) as raised:
         diagnostics.raise_if_errors()
     assert [item.message for item in raised.value.diagnostics] == ["second", "third", "fourth", "last"]
+
+
+def test_an_error_may_come_from_another_process() -> None:
+    error = BpfasError.of("what is wrong", Span(Source("a.s", "add"), 0, 3), ("more of it",))
+    copy = pickle.loads(pickle.dumps(error))  # noqa: S301
+    assert isinstance(copy, BpfasError)
+    assert (str(copy), copy.diagnostics[0].notes) == (str(error), ("more of it",))
 
 
 def test_warnings_alone_are_no_error() -> None:

@@ -10,7 +10,17 @@ from pathlib import Path
 import pytest
 
 from bpfas.elf.constants import ByteOrder
-from bpfas.isa import BY_NAME, OPCODES, OPERAND_KINDS, Dialect, Instruction, decode, encode, format_instruction
+from bpfas.isa import (
+    BY_NAME,
+    OPCODES,
+    OPERAND_KINDS,
+    Dialect,
+    Instruction,
+    decode,
+    encode,
+    format_instruction,
+    template_form,
+)
 
 MAP_ROWS = {"lddw_map", "ldimm64_map"}
 """Rows whose operand is a symbol: without an assembler they have no text with a number."""
@@ -81,7 +91,7 @@ def test_every_row_that_decoding_gives_has_a_text_in_both_dialects() -> None:
     assert [row.name for row in OPCODES if not row.is_alias and not (row.normal and row.pseudoc)] == []
 
 
-def test_both_texts_of_a_row_have_the_same_fields() -> None:
+def test_all_texts_of_a_row_have_the_same_fields() -> None:
     for row in OPCODES:
         fields = [
             {OPERAND_KINDS[operand.name].field for operand in operands if operand.name}
@@ -93,8 +103,18 @@ def test_both_texts_of_a_row_have_the_same_fields() -> None:
 def test_no_two_rows_have_the_same_form_with_the_same_literals() -> None:
     owners: dict[tuple[str, tuple[int | None, ...]], set[str]] = {}
     for row in OPCODES:
-        for form, operands in row.forms():
+        for text in filter(None, {row.normal, row.pseudoc}):
+            form, operands = template_form(text)
             owners.setdefault((form, tuple(operand.literal for operand in operands)), set()).add(row.name)
+    assert [names for names in owners.values() if len(names) > 1] == []
+
+
+def test_the_opcode_tells_apart_what_the_kernel_writes_alike() -> None:
+    owners: dict[tuple[str, tuple[int | None, ...], int], set[str]] = {}
+    for row in OPCODES:
+        for form, operands in row.forms():
+            literals = tuple(operand.literal for operand in operands)
+            owners.setdefault((form, literals, row.code), set()).add(row.name)
     assert [names for names in owners.values() if len(names) > 1] == []
 
 

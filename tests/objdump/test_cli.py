@@ -113,12 +113,17 @@ def test_help_fits_a_screen_and_has_examples(capsys: pytest.CaptureFixture[str])
     assert len(text.splitlines()) <= 40
 
 
-@pytest.mark.parametrize("arguments", [[], ["x.o"], ["-d"], ["-d", "--json", "x.o"], ["-d", "--dialect=c", "x.o"]])
+@pytest.mark.parametrize("arguments", [[], ["x.o"], ["-d"], ["-d", "--dialect=c", "x.o"]])
 def test_wrong_usage_has_status_1(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments) == 1
     error = capsys.readouterr().err
     assert error.startswith("bpf-objdump: error: ")
     assert error.endswith("try bpf-objdump --help\n")
+
+
+def test_json_is_for_tables_only(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["-d", "--json", "x.o"]) == 1
+    assert json.loads(capsys.readouterr().err)["message"].startswith("--json goes with -h, -t and -r only")
 
 
 def test_every_bad_file_is_named_and_the_good_ones_are_shown(
