@@ -29,6 +29,7 @@ from bpfas.asm.message_directives import MESSAGE_DIRECTIVES
 from bpfas.asm.output import make_object
 from bpfas.asm.parser import StatementParser
 from bpfas.asm.reader import Reader
+from bpfas.asm.relocation_directives import RELOCATION_DIRECTIVES
 from bpfas.asm.section_directives import SECTION_DIRECTIVES
 from bpfas.asm.statement import Assignment, Directive, InstructionStatement, Omitted, Statement
 from bpfas.asm.string_directives import BYTES_DIRECTIVES, STRING_DIRECTIVES
@@ -71,6 +72,7 @@ DIRECTIVES = {
     **LAYOUT_DIRECTIVES,
     **FRAME_DIRECTIVES,
     **MESSAGE_DIRECTIVES,
+    **RELOCATION_DIRECTIVES,
     **SECTION_DIRECTIVES,
     **STRING_DIRECTIVES,
     **SYMBOL_DIRECTIVES,

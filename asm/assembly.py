@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from bpfas.asm.fragment import Fragment
     from bpfas.asm.listing import ListingRecord
+    from bpfas.asm.relocation_directives import ExplicitRelocation
     from bpfas.asm.section import Subsection
     from bpfas.asm.statement import Argument, Node
 
@@ -82,6 +83,7 @@ class Assembly:
     file_names: list[str] = field(default_factory=list)
     lengthens_jumps: bool = True
     assumptions: list[Assumption] = field(default_factory=list)
+    relocations: list[ExplicitRelocation] = field(default_factory=list)
     debug: DebugInformation = field(default_factory=DebugInformation)
     files: SourceFiles = field(default_factory=SourceFiles)
     print_line: Callable[[str], None] = print

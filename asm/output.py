@@ -13,6 +13,7 @@ from bpfas.asm.debug_sections import add_debug_sections
 from bpfas.asm.expression import ExpressionError, resolve
 from bpfas.asm.fixup import settle_fixups
 from bpfas.asm.layout import lay_out
+from bpfas.asm.relocation_directives import explicit_relocations
 from bpfas.asm.symbol import LOCAL_PREFIX, AssemblySymbol, display_name
 from bpfas.elf.constants import SymbolBinding, SymbolType
 from bpfas.isa import SLOT_SIZE
@@ -40,6 +41,8 @@ def make_object(assembly: Assembly, name: str) -> ObjectFile:
     pending = {
         builder: settle_fixups(section, assembly.order, diagnostics) for builder, section in laid_out.items()
     }
+    for builder, relocation in explicit_relocations(assembly, laid_out):
+        pending[builder].append(relocation)
     if assembly.listing is not None:
         assembly.listing.contents = {builder: bytes(section.data) for builder, section in laid_out.items()}
     targets = {relocation.target for relocations in pending.values() for relocation in relocations}

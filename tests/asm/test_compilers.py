@@ -45,7 +45,6 @@ ALL_OPTIONS = (
 WITH_ALL_OPTIONS = ("types", "control_flow", "linkage", "tables", "escapes", "btf_maps", "asm_directives")
 NOT_YET = (
     ("aliases", "", "an alias has no size, where LLVM gives it that of what it stands for"),
-    ("asm_directives", "-fno-integrated-as", ".octa is unknown"),
     ("", "-gembed-source", ".file does not know `source`"),
     ("", "-gdwarf-3", "there is no option for the version of DWARF"),
     ("", "-fasynchronous-unwind-tables", "there is no .eh_frame"),

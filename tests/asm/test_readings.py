@@ -71,6 +71,7 @@ def test_any_source(text: str, order: ByteOrder) -> None:
         pytest.param("r1 = 1\r\n\tr2  =  2 \r\n x9:\r\n", id="carriage returns and blanks"),
         pytest.param("r1 = 4611686018427387904 ll\nr1 = 18446744073709551615 ll\nr1 = 1 ll\n", id="wide numbers"),
         pytest.param("goto .L1\n.L1: .byte 1\n.text\ngoto .L1\n", id="dots before labels and directives"),
+        pytest.param("f1: exit\n1$: goto 1$\nf2: exit\n1$: goto 1$\nf3: exit\ngoto 1$\n1$:\n", id="dollar labels"),
         pytest.param("0: (b7) r1 = 5\n1: (18) r1 = 6\n3: (bf) r1 = 7\nr1 = 8\n", id="opcodes that choose the row"),
         pytest.param("12: (07) r1 += 5\n1: (07) r1 += 6\n7: (7) r1 += 7\n", id="an opcode has two digits"),
         pytest.param("r1 = " + "1" * 5000, id="a number with thousands of digits"),
