@@ -14,6 +14,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bpfas.asm.feed import MacroError
 from bpfas.asm.source import CHARACTER, STRING
 from bpfas.asm.strings import character_value
 
@@ -56,18 +57,6 @@ _UNESCAPED = re.compile(r'(\\.)|""|!(.)')
 _ANGLE = re.compile(r"![^\n]|[<>]")
 _EXCLAMATION = re.compile(r"!([^\n])")
 _OPENING = {")": "(", "]": "["}
-
-
-class MacroError(ValueError):
-    """A definition, call or body that has no expansion, with the reason.
-
-    `start` and `end` are the offsets of what is at fault in the text handed in, or None where no part of it is.
-    """
-
-    def __init__(self, message: str, start: int | None = None, end: int | None = None) -> None:
-        super().__init__(message)
-        self.start = start
-        self.end = end
 
 
 @dataclass(frozen=True, slots=True)
