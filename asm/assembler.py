@@ -20,6 +20,7 @@ from bpfas.asm.fixup import JUMP16
 from bpfas.asm.input_directives import INPUT_DIRECTIVES
 from bpfas.asm.instruction import Encoder, OperandError, nearest
 from bpfas.asm.message_directives import MESSAGE_DIRECTIVES
+from bpfas.asm.note_directives import NOTE_DIRECTIVES
 from bpfas.asm.output import make_object
 from bpfas.asm.parser import StatementParser
 from bpfas.asm.reader import Reader
@@ -58,6 +59,7 @@ DIRECTIVES = {
     **DATA_DIRECTIVES,
     **DEBUG_DIRECTIVES,
     **MESSAGE_DIRECTIVES,
+    **NOTE_DIRECTIVES,
     **SECTION_DIRECTIVES,
     **SYMBOL_DIRECTIVES,
 }

@@ -6,6 +6,7 @@ put data into .bss). Which statement does what is said by `bpfas.asm.assembler` 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ from bpfas.asm.expression import Binder, Bound, ExpressionError, resolve
 from bpfas.asm.files import SourceFiles
 from bpfas.asm.fixup import DATA8, DATA16, DATA32, DATA64, Fixup, FixupError, check_number
 from bpfas.asm.fragment import FragmentError, checked_size
-from bpfas.asm.section import SectionBuilder, default_attributes
+from bpfas.asm.section import SectionBuilder, SectionKey, default_attributes
 from bpfas.asm.statement import (
     Directive,
     Expression,
@@ -31,10 +32,10 @@ from bpfas.diag import Diagnostics, Span
 from bpfas.elf.constants import ByteOrder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from bpfas.asm.fragment import Fragment
-    from bpfas.asm.section import Subsection
+    from bpfas.asm.section import SectionGroup, Subsection
     from bpfas.asm.statement import Argument, Node
 
 DATA_FIXUPS = {1: DATA8, 2: DATA16, 4: DATA32, 8: DATA64}
@@ -65,13 +66,16 @@ class Assembly:
     """What the statements so far have made.
 
     `lengthens_jumps` says whether jumps that do not reach may become longer ones. `assumptions` are numbers that
-    statements have used before the layout was known; `print_line` is what `.print` does.
+    statements have used before the layout was known; `print_line` is what `.print` does. `address_significant` are
+    the symbols of `.addrsig_sym`, which the object lists if `lists_address_significant`; `has_ident` says whether
+    there was an `.ident`.
     """
 
     order: ByteOrder = ByteOrder.LITTLE
     diagnostics: Diagnostics = field(default_factory=Diagnostics)
     symbols: SymbolTable = field(default_factory=SymbolTable)
-    sections: dict[str, SectionBuilder] = field(default_factory=dict)
+    sections: dict[SectionKey, SectionBuilder] = field(default_factory=dict)
+    groups: dict[str, SectionGroup] = field(default_factory=dict)
     subsection: Subsection = field(init=False)
     section_stack: list[tuple[Subsection, Subsection | None]] = field(default_factory=list)
     previous: Subsection | None = None
@@ -80,6 +84,9 @@ class Assembly:
     assumptions: list[Assumption] = field(default_factory=list)
     debug: DebugInformation = field(default_factory=DebugInformation)
     files: SourceFiles = field(default_factory=SourceFiles)
+    address_significant: list[AssemblySymbol] = field(default_factory=list)
+    lists_address_significant: bool = False
+    has_ident: bool = False
     print_line: Callable[[str], None] = print
 
     def __post_init__(self) -> None:
@@ -96,14 +103,29 @@ class Assembly:
         return Binder(self.symbols, self.subsection)
 
     def section_named(self, name: str) -> SectionBuilder:
-        """The section called `name`, made with its name's attributes if it is new."""
-        section = self.sections.get(name)
+        """The section called `name` of which nothing else is said, made if it is new."""
+        return self.section_by(SectionKey(name))
+
+    def section_by(self, key: SectionKey) -> SectionBuilder:
+        """The section that `key` tells from others, made with its name's attributes if it is new."""
+        section = self.sections.get(key)
         if section is None:
-            sh_type, sh_flags = default_attributes(name)
-            section = self.sections[name] = SectionBuilder(name, sh_type, sh_flags)
+            sh_type, sh_flags = default_attributes(key.name)
+            section = SectionBuilder(key.name, sh_type, sh_flags, symbols_before=len(self.symbols.symbols))
+            self.sections[key] = section
             if section.is_code:
                 section.sh_addralign = 8
         return section
+
+    @contextlib.contextmanager
+    def elsewhere(self, name: str) -> Iterator[None]:
+        """Put what is appended in between into the section called `name`, as if it were not the source's text."""
+        current, location = self.subsection, self.debug.location
+        self.subsection = self.section_named(name).subsection(0)
+        try:
+            yield
+        finally:
+            self.subsection, self.debug.location = current, location
 
     def switch_to(self, subsection: Subsection) -> None:
         """Make `subsection` the current one."""

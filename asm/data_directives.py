@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from bpfas.asm.assembly import Assembly, StatementError, need_arguments
 from bpfas.asm.fragment import AlignFragment, FillFragment, Leb128Fragment, OrgFragment
-from bpfas.leb128 import signed_leb128, unsigned_leb128
 from bpfas.asm.statement import Directive, Expression, Omitted, Statement
 from bpfas.elf.constants import MAX_ALIGNMENT
+from bpfas.leb128 import signed_leb128, unsigned_leb128
 
 if TYPE_CHECKING:
     from collections.abc import Callable

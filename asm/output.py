@@ -1,11 +1,13 @@
 """From a finished assembly to an object file: fixups settled, symbols chosen, relocations attached.
 
 Shown are all symbols that have a name of their own (not `.L…`), and the section symbols that relocations need.
-Order: the file names, then section symbols and local symbols, then the others (the writer puts locals first).
+Order: the file names, then the others as the source has named them first, sections among them, as in LLVM (the
+writer puts locals first).
 """
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING
 
 from bpfas.asm.debug_sections import add_debug_sections
@@ -13,12 +15,13 @@ from bpfas.asm.expression import ExpressionError, resolve
 from bpfas.asm.fixup import settle_fixups
 from bpfas.asm.layout import lay_out
 from bpfas.asm.symbol import AssemblySymbol, display_name
-from bpfas.elf.constants import SymbolBinding, SymbolType
-from bpfas.objfile import ObjectFile, Relocation, Section, SpecialSection, Symbol
+from bpfas.elf.constants import WORD_SIZE, SectionFlag, SectionType, SymbolBinding, SymbolType
+from bpfas.objfile import Group, ObjectFile, Relocation, Section, SpecialSection, Symbol
 
 if TYPE_CHECKING:
     from bpfas.asm.assembly import Assembly
-    from bpfas.asm.section import LaidOutSection, SectionBuilder
+    from bpfas.asm.section import LaidOutSection, SectionBuilder, SectionGroup
+    from bpfas.diag import Diagnostics
 
 
 def make_object(assembly: Assembly, name: str) -> ObjectFile:
@@ -35,24 +38,24 @@ def make_object(assembly: Assembly, name: str) -> ObjectFile:
     pending = {
         builder: settle_fixups(section, assembly.order, diagnostics) for builder, section in laid_out.items()
     }
+    links = {builder: _linked_section(builder, diagnostics) for builder in laid_out}
+
+    # What is referred to is in the object even if it holds nothing.
     targets = {relocation.target for relocations in pending.values() for relocation in relocations}
+    targets |= {_signature(group) for group in assembly.groups.values() if group.signature.is_defined}
+    targets |= {_shown(symbol) for symbol in _address_significant(assembly) if symbol.is_temporary}
     homes = {_home(symbol) for symbol in assembly.symbols.symbols.values() if not symbol.is_temporary}
+    needed = targets | homes | set(links.values())
     sections = {
         builder: _section(section)
         for builder, section in laid_out.items()
-        if section.size or pending[builder] or builder in targets or builder in homes
+        if section.size or pending[builder] or builder in needed
     }
-    symbols: dict[AssemblySymbol | SectionBuilder, Symbol] = {}
-    for builder, section in sections.items():
-        if builder in targets:
-            symbols[builder] = Symbol("", section, st_type=SymbolType.SECTION)
-    for symbol in assembly.symbols.symbols.values():
-        if symbol in targets or (not symbol.is_temporary and (symbol.is_defined or symbol.is_declared)):
-            try:
-                symbols[symbol] = _symbol(symbol, sections)
-            except ExpressionError as error:
-                diagnostics.error(f"{display_name(symbol)}: {error}", symbol.defined_at)
+    groups = _group_sections(sections)
+    symbols = _symbols(assembly, sections, groups, targets)
     diagnostics.raise_if_errors()
+
+    # From here on everything that the object refers to is known.
     for builder, relocations in pending.items():
         sections_relocations = [
             Relocation(relocation.r_offset, relocation.r_type, symbols[relocation.target])
@@ -60,8 +63,58 @@ def make_object(assembly: Assembly, name: str) -> ObjectFile:
         ]
         if sections_relocations:
             sections[builder].relocations = sections_relocations
+    for builder, section in sections.items():
+        linked_to = links[builder]
+        if linked_to is not None:
+            section.link_order = sections[linked_to]
+    for group, group_section in groups.items():
+        members = [section for builder, section in sections.items() if builder.group is group]
+        group_section.group = Group(symbols[_signature(group)], members, group.is_comdat)
+    in_order = _with_groups_before_members(sections, groups)
+    if assembly.lists_address_significant:
+        listed = [symbols[shown] for shown in map(_shown, _address_significant(assembly)) if shown in symbols]
+        in_order.append(
+            Section(".llvm_addrsig", SectionType.LLVM_ADDRSIG, SectionFlag.EXCLUDE, listed_symbols=listed)
+        )
     files = [Symbol(file_name, SpecialSection.ABS, st_type=SymbolType.FILE) for file_name in assembly.file_names]
-    return ObjectFile(name, assembly.order, list(sections.values()), [*files, *symbols.values()])
+    return ObjectFile(name, assembly.order, in_order, [*files, *symbols.values()])
+
+
+def _symbols(
+    assembly: Assembly,
+    sections: dict[SectionBuilder, Section],
+    groups: dict[SectionGroup, Section],
+    targets: set[AssemblySymbol | SectionBuilder],
+) -> dict[AssemblySymbol | SectionBuilder, Symbol]:
+    """The object's symbols; those of sections stand where the source has come to the section first."""
+    symbols: dict[AssemblySymbol | SectionBuilder, Symbol] = {}
+    waiting = deque(sorted((s for s in sections if s in targets), key=lambda builder: builder.symbols_before))
+    for number, symbol in enumerate(assembly.symbols.symbols.values()):
+        while waiting and waiting[0].symbols_before <= number:
+            builder = waiting.popleft()
+            symbols[builder] = Symbol("", sections[builder], st_type=SymbolType.SECTION)
+        if symbol in targets or (not symbol.is_temporary and (symbol.is_defined or symbol.is_declared)):
+            try:
+                symbols[symbol] = _symbol(symbol, sections)
+            except ExpressionError as error:
+                assembly.diagnostics.error(f"{display_name(symbol)}: {error}", symbol.defined_at)
+        elif not symbol.is_defined and symbol.name in assembly.groups and assembly.groups[symbol.name] in groups:
+            symbols[symbol] = Symbol(symbol.name, groups[assembly.groups[symbol.name]])
+    for builder in waiting:
+        symbols[builder] = Symbol("", sections[builder], st_type=SymbolType.SECTION)
+    return symbols
+
+
+def _address_significant(assembly: Assembly) -> list[AssemblySymbol]:
+    """The symbols of `.addrsig_sym`, if `.addrsig` asks for them at all; labels must be defined."""
+    if not assembly.lists_address_significant:
+        return []
+    return [symbol for symbol in assembly.address_significant if symbol.section or not symbol.is_temporary]
+
+
+def _shown(symbol: AssemblySymbol) -> AssemblySymbol | SectionBuilder:
+    """What stands for `symbol` in the symbol table: for a temporary one in a section that section."""
+    return symbol.section if symbol.is_temporary and symbol.section else symbol
 
 
 def _check_assumptions(assembly: Assembly) -> None:
@@ -78,8 +131,8 @@ def _check_assumptions(assembly: Assembly) -> None:
 
 def _let_names_mean_sections(assembly: Assembly) -> None:
     """Let names that nothing else defines mean sections, as in `.long .debug_abbrev`."""
-    for name, section in assembly.sections.items():
-        symbol = assembly.symbols.symbols.get(name)
+    for section in assembly.sections.values():
+        symbol = assembly.symbols.symbols.get(section.name)
         if symbol is not None and not symbol.is_defined and not symbol.is_declared:
             symbol.subsection, symbol.is_section = section.subsection(0), True
 
@@ -111,7 +164,47 @@ def _section(section: LaidOutSection) -> Section:
         builder.sh_entsize,
         bytes(section.data),
         section.nobits_size,
+        builder.sh_info,
     )
+
+
+def _linked_section(builder: SectionBuilder, diagnostics: Diagnostics) -> SectionBuilder | None:
+    """The section that the one of `builder` goes with, if any."""
+    link_order = builder.link_order
+    if link_order is None:
+        return None
+    found = _home(link_order.symbol)
+    if found is None:
+        name = display_name(link_order.symbol)
+        diagnostics.error(
+            f"section `{builder.name}` is to go with `{name}`, which is neither a section nor in one",
+            link_order.statement.span_of(link_order.node),
+        )
+    return found
+
+
+def _signature(group: SectionGroup) -> AssemblySymbol | SectionBuilder:
+    """What stands in the symbol table for a group's signature, which may be the name of a section."""
+    symbol = group.signature
+    return symbol.section if symbol.is_section and symbol.section else symbol
+
+
+def _group_sections(sections: dict[SectionBuilder, Section]) -> dict[SectionGroup, Section]:
+    """A section for each group that has one of `sections`; what it says is filled in when symbols are known."""
+    used = dict.fromkeys(builder.group for builder in sections if builder.group is not None)
+    return {group: Section(".group", SectionType.GROUP, 0, WORD_SIZE, WORD_SIZE) for group in used}
+
+
+def _with_groups_before_members(
+    sections: dict[SectionBuilder, Section], groups: dict[SectionGroup, Section]
+) -> list[Section]:
+    """All sections, each group just before its first member (gABI: a group's index is less than its members')."""
+    in_order: dict[Section, None] = {}
+    for builder, section in sections.items():
+        if builder.group is not None:
+            in_order.setdefault(groups[builder.group])
+        in_order[section] = None
+    return list(in_order)
 
 
 def _home(symbol: AssemblySymbol) -> SectionBuilder | None:

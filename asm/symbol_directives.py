@@ -121,18 +121,20 @@ def _common(is_local: bool, assembly: Assembly, directive: Directive, statement:
 
 def _allocate(symbol: AssemblySymbol, size: int, alignment: int, assembly: Assembly, statement: Statement) -> None:
     """Give a local common symbol its place in .bss."""
-    current = assembly.subsection
-    assembly.subsection = assembly.section_named(".bss").subsection(0)
-    try:
+    with assembly.elsewhere(".bss"):
         append_alignment(assembly, statement, None, alignment)
         assembly.define_at_end(symbol)
         assembly.append_fill(size, b"\0")
-    finally:
-        assembly.subsection = current
 
 
-def _nothing(assembly: Assembly, directive: Directive, statement: Statement) -> None:
-    """For directives whose information an object for BPF does not carry."""
+def _addrsig(assembly: Assembly, directive: Directive, statement: Statement) -> None:
+    need_arguments(directive, 0, 0)
+    assembly.lists_address_significant = True
+
+
+def _addrsig_sym(assembly: Assembly, directive: Directive, statement: Statement) -> None:
+    need_arguments(directive, 1, 1)
+    assembly.address_significant.append(assembly.symbol(directive.arguments[0], statement))
 
 
 def _expression(directive: Directive, position: int) -> Expression:
@@ -158,7 +160,6 @@ SYMBOL_DIRECTIVES: dict[str, Handler] = {
     ".equiv": _equiv,
     ".comm": partial(_common, False),
     ".lcomm": partial(_common, True),
-    ".ident": _nothing,
-    ".addrsig": _nothing,
-    ".addrsig_sym": _nothing,
+    ".addrsig": _addrsig,
+    ".addrsig_sym": _addrsig_sym,
 }

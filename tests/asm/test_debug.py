@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from bpfas.asm import Reading, assemble
-from bpfas.leb128 import signed_leb128
 from bpfas.asm.line_table import advance, end_sequence
 from bpfas.elf.constants import ByteOrder
 from bpfas.elf.writer import write_object
+from bpfas.leb128 import signed_leb128
 from tests.peers import Peer
 
 LOCATIONS = """\
