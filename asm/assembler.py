@@ -27,6 +27,7 @@ from bpfas.asm.reader import Reader
 from bpfas.asm.section_directives import SECTION_DIRECTIVES
 from bpfas.asm.statement import Assignment, Directive, InstructionStatement, Omitted, Statement
 from bpfas.asm.symbol_directives import SYMBOL_DIRECTIVES
+from bpfas.asm.symbol_versions import VERSION_DIRECTIVES
 from bpfas.diag import BpfasError, Diagnostic, Source
 from bpfas.elf.constants import ByteOrder
 from bpfas.isa import Dialect, IsaVersion
@@ -52,7 +53,7 @@ class Reading(enum.Enum):
 MAY_OMIT_ARGUMENTS = frozenset(ALIGNMENT_DIRECTIVES)
 """Directives with arguments that may be left out between two commas."""
 
-MAY_OMIT_COMMAS = frozenset((*STRING_DIRECTIVES, ".type", ".file", ".ident", ".loc"))
+MAY_OMIT_COMMAS = frozenset((*STRING_DIRECTIVES, ".type", ".file", ".ident", ".loc", ".comm", ".common", ".lcomm"))
 """Directives with arguments that need no comma between them."""
 
 DIRECTIVES = {
@@ -62,6 +63,7 @@ DIRECTIVES = {
     **NOTE_DIRECTIVES,
     **SECTION_DIRECTIVES,
     **SYMBOL_DIRECTIVES,
+    **VERSION_DIRECTIVES,
 }
 """What each directive does, by name."""
 

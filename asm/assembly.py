@@ -26,7 +26,7 @@ from bpfas.asm.statement import (
     String,
     SymbolName,
 )
-from bpfas.asm.strings import string_bytes, string_text
+from bpfas.asm.strings import name_text, string_bytes
 from bpfas.asm.symbol import AssemblySymbol, SymbolTable
 from bpfas.diag import Diagnostics, Span
 from bpfas.elf.constants import ByteOrder
@@ -68,7 +68,8 @@ class Assembly:
     `lengthens_jumps` says whether jumps that do not reach may become longer ones. `assumptions` are numbers that
     statements have used before the layout was known; `print_line` is what `.print` does. `address_significant` are
     the symbols of `.addrsig_sym`, which the object lists if `lists_address_significant`; `has_ident` says whether
-    there was an `.ident`.
+    there was an `.ident`. `weak_references` are what `.weakref` refers to, by name: the symbol of that name if it
+    is defined or used otherwise, and a weak undefined one if not.
     """
 
     order: ByteOrder = ByteOrder.LITTLE
@@ -87,6 +88,7 @@ class Assembly:
     address_significant: list[AssemblySymbol] = field(default_factory=list)
     lists_address_significant: bool = False
     has_ident: bool = False
+    weak_references: dict[str, AssemblySymbol] = field(default_factory=dict)
     print_line: Callable[[str], None] = print
 
     def __post_init__(self) -> None:
@@ -136,12 +138,10 @@ class Assembly:
     def define_label(self, label: Label, statement: Statement) -> None:
         """Define a label at the end of the current section."""
         name = statement.texts[label.slot]
-        if name == ".":
-            raise StatementError("`.` is no symbol", label)
         if label.is_numeric:
             self.define_at_end(self.symbols.next_numeric(name))
             return
-        symbol = self.symbols.named(name)
+        symbol = self._symbol_called(name, label)
         self.refuse_redefinition(symbol, label)
         symbol.defined_at = statement.span_of(label)
         self.define_at_end(symbol)
@@ -272,19 +272,17 @@ class Assembly:
         """The name that an argument spells, as it is or as a string. Raises StatementError."""
         match argument:
             case SymbolName(slot) | String(slot) | SectionName(slot):
-                text = statement.texts[slot]
-            case _:
-                raise StatementError("a name is needed here", argument)
-        name = string_text(text) if text.startswith('"') else text
-        if not name or any(character < " " for character in name):
-            raise StatementError("a name cannot be empty or have control characters", argument)
-        return name
+                return _unquoted(statement.texts[slot], argument)
+        raise StatementError("a name is needed here", argument)
 
     def symbol(self, argument: Argument, statement: Statement) -> AssemblySymbol:
         """The symbol that an argument names. Raises StatementError."""
-        name = self.name(argument, statement)
+        return self._symbol_called(self.name(argument, statement), argument)
+
+    def _symbol_called(self, text: str, node: Node | Label) -> AssemblySymbol:
+        name = _unquoted(text, node)
         if name == ".":
-            raise StatementError("`.` is no symbol", argument)
+            raise StatementError("`.` is no symbol", node)
         return self.symbols.named(name)
 
     def string(self, argument: Argument, statement: Statement) -> bytes:
@@ -292,6 +290,14 @@ class Assembly:
         if not isinstance(argument, String):
             raise StatementError('a string in quotes is needed here, such as "text"', argument)
         return string_bytes(statement.texts[argument.slot])
+
+
+def _unquoted(text: str, node: Node | Label) -> str:
+    """A name as it is, or without its quotes. Raises StatementError."""
+    try:
+        return name_text(text)
+    except ValueError as error:
+        raise StatementError(str(error), node) from error
 
 
 def need_arguments(directive: Directive, least: int = 1, most: int | None = None) -> None:

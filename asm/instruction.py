@@ -22,6 +22,7 @@ from bpfas.asm.statement import (
     Register,
     Statement,
 )
+from bpfas.asm.strings import name_text
 from bpfas.isa import (
     BY_NAME,
     OPCODES,
@@ -155,7 +156,7 @@ class Encoder:
             case Register():
                 return _register_number(node, statement)
             case MapReference(slot):
-                return self.binder.symbols.named(statement.texts[slot])
+                return self.binder.symbols.named(name_text(statement.texts[slot]))
         return self.binder.bind(node, statement)  # type: ignore[arg-type]
 
     def _checked(self, value: int, name: str, row: Opcode, node: Node) -> int:

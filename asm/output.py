@@ -15,6 +15,7 @@ from bpfas.asm.expression import ExpressionError, resolve
 from bpfas.asm.fixup import settle_fixups
 from bpfas.asm.layout import lay_out
 from bpfas.asm.symbol import AssemblySymbol, display_name
+from bpfas.asm.symbol_versions import with_versions
 from bpfas.elf.constants import WORD_SIZE, SectionFlag, SectionType, SymbolBinding, SymbolType
 from bpfas.objfile import Group, ObjectFile, Relocation, Section, SpecialSection, Symbol
 
@@ -27,7 +28,9 @@ if TYPE_CHECKING:
 def make_object(assembly: Assembly, name: str) -> ObjectFile:
     """The object file of a finished assembly. Raises BpfasError with all that was found wrong."""
     diagnostics = assembly.diagnostics
+    _evaluate_at_the_end(assembly)
     _let_names_mean_sections(assembly)
+    _let_weak_references_mean_definitions(assembly)
     laid_out = {
         section.builder: section for section in lay_out(assembly.sections.values(), assembly.order, diagnostics)
     }
@@ -77,7 +80,7 @@ def make_object(assembly: Assembly, name: str) -> ObjectFile:
             Section(".llvm_addrsig", SectionType.LLVM_ADDRSIG, SectionFlag.EXCLUDE, listed_symbols=listed)
         )
     files = [Symbol(file_name, SpecialSection.ABS, st_type=SymbolType.FILE) for file_name in assembly.file_names]
-    return ObjectFile(name, assembly.order, in_order, [*files, *symbols.values()])
+    return ObjectFile(name, assembly.order, in_order, [*files, *dict.fromkeys(symbols.values())])
 
 
 def _symbols(
@@ -93,16 +96,39 @@ def _symbols(
         while waiting and waiting[0].symbols_before <= number:
             builder = waiting.popleft()
             symbols[builder] = Symbol("", sections[builder], st_type=SymbolType.SECTION)
-        if symbol in targets or (not symbol.is_temporary and (symbol.is_defined or symbol.is_declared)):
+        if symbol in targets or _is_shown(symbol):
             try:
-                symbols[symbol] = _symbol(symbol, sections)
+                symbols[symbol], *further = with_versions(symbol, _symbol(symbol, sections))
+                symbols |= {AssemblySymbol(shown.name): shown for shown in further}
             except ExpressionError as error:
                 assembly.diagnostics.error(f"{display_name(symbol)}: {error}", symbol.defined_at)
         elif not symbol.is_defined and symbol.name in assembly.groups and assembly.groups[symbol.name] in groups:
             symbols[symbol] = Symbol(symbol.name, groups[assembly.groups[symbol.name]])
+    for name, reference in assembly.weak_references.items():
+        if reference in targets:
+            weak = Symbol(name, st_bind=SymbolBinding.WEAK)
+            symbols[reference] = symbols.get(assembly.symbols.named(name), weak)
     for builder in waiting:
         symbols[builder] = Symbol("", sections[builder], st_type=SymbolType.SECTION)
     return symbols
+
+
+def _is_shown(symbol: AssemblySymbol) -> bool:
+    """Whether the object has the symbol even if nothing refers to it."""
+    if symbol.is_temporary or symbol.is_weak_reference or not (symbol.is_defined or symbol.is_declared):
+        return False
+    return symbol.binding not in (None, SymbolBinding.LOCAL) or not _is_another_object_s(symbol)
+
+
+def _is_another_object_s(symbol: AssemblySymbol) -> bool:
+    """Whether the symbol is set to one that is not defined here: uses of it are uses of that one."""
+    if symbol.expression is None:
+        return False
+    try:
+        other = resolve(symbol).symbol
+    except ExpressionError:
+        return False  # reported where the symbol is made
+    return other is not None and not other.is_defined
 
 
 def _address_significant(assembly: Assembly) -> list[AssemblySymbol]:
@@ -127,6 +153,24 @@ def _check_assumptions(assembly: Assembly) -> None:
                 "longer, such as a jump that does not reach",
                 assumption.statement.span_of(assumption.node),
             )
+
+
+def _evaluate_at_the_end(assembly: Assembly) -> None:
+    """Give symbols whose expression is evaluated at each use the value that the last one would see."""
+    for symbol in assembly.symbols.symbols.values():
+        if symbol.evaluated_at_use is not None:
+            try:
+                symbol.expression = assembly.binder.bind(*symbol.evaluated_at_use)
+            except ExpressionError as error:
+                assembly.diagnostics.error(f"{symbol.name}: {error}", symbol.defined_at)
+
+
+def _let_weak_references_mean_definitions(assembly: Assembly) -> None:
+    """Let `.weakref` of a symbol that is defined here mean that symbol."""
+    for name, reference in assembly.weak_references.items():
+        symbol = assembly.symbols.symbols.get(name)
+        if symbol is not None and symbol.is_defined:
+            reference.expression = symbol
 
 
 def _let_names_mean_sections(assembly: Assembly) -> None:
@@ -237,7 +281,11 @@ def _symbol(symbol: AssemblySymbol, sections: dict[SectionBuilder, Section]) -> 
         # A place in a section would have become the symbol's own.
         place = value.symbol.section
         if place is None:
-            raise ExpressionError(f"is set to `{display_name(value.symbol)}`, which is not defined here")
+            other = display_name(value.symbol)
+            assert symbol.binding is not None
+            raise ExpressionError(
+                f"is set to `{other}`, which is not defined here, so it cannot be {symbol.binding.name.lower()}"
+            )
         before = -(value.symbol.position + value.constant)
         raise ExpressionError(f"is set to {before} bytes before the start of section `{place.name}`")
     if symbol.section is not None:

@@ -51,6 +51,8 @@ DEEPEST_NESTING = 200
 """Levels of operators and parentheses that an expression may have; what walks over it recurses."""
 
 _FRAME_POINTER = 10
+_ASSIGNMENT_DIRECTIVES = {"lazy_assignment": ".eqv", "quoted_assignment": ".set"}
+"""Assignments that say what a directive says."""
 _FORM_LETTERS = {"displacement": "O", "no_displacement": "O", "map_reference": "M"}
 
 
@@ -71,6 +73,11 @@ class _TemplateBuilder:
             elif child.data == "assignment":
                 name, _, value = child.children
                 body = Assignment(self._slot(name), self._expression(value))
+            elif child.data in _ASSIGNMENT_DIRECTIVES:
+                name, _, value = child.children
+                is_quoted = isinstance(name, str) and name.type == "STRING"
+                target = String(self._slot(name)) if is_quoted else SymbolName(self._slot(name))
+                body = Directive(_ASSIGNMENT_DIRECTIVES[str(child.data)], (target, self._expression(value)))
             elif child.data == "directive":
                 body = self._directive(child.children)
             else:
@@ -98,8 +105,9 @@ class _TemplateBuilder:
     def _argument(self, branch: Branch) -> Argument:
         if isinstance(branch, str):
             return SectionName(self._slot(branch))
-        if branch.data == "string":
-            return String(self._slot(branch.children[0]))
+        first = branch.children[0] if branch.children else None
+        if branch.data == "symbol" and isinstance(first, str) and first.type == "STRING":
+            return String(self._slot(first))
         if branch.data == "omitted":
             return Omitted()
         if branch.data == "type_name":

@@ -210,6 +210,8 @@ class _Disassembly:
                 row = RELOCATION_TYPES[relocation.r_type]
                 addend = read_addend(row, section.data, relocation.r_offset, self.obj.byte_order)
             expression = self.labels.expression(relocation.symbol, addend, temporary=_wants_temporary(relocation))
+            if expression.endswith('"'):
+                expression = f"({expression})"  # a string alone would be text
             directive = ".quad" if width == 8 else ".long"
             comment = f"{relocation_name(relocation.r_type)} {_shown(relocation.symbol)}"
             yield relocation.r_offset, (f"{directive} {expression}", comment)
