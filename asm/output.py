@@ -195,6 +195,7 @@ def _place_aliases(assembly: Assembly) -> None:
             symbol.subsection, symbol.offset, symbol.after = target.subsection, target.offset, target.after
             symbol.displacement = target.displacement + value.constant
             symbol.st_type = symbol.st_type or target.st_type
+            symbol.size = symbol.size or target.size
             symbol.expression = None
 
 

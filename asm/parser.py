@@ -256,7 +256,6 @@ _EXPECTATIONS = {
     "NAME": "a name",
     "NUMBER": "a number",
     "REGISTER": "a register",
-    "STRING": "a string",
     "COMMA": "`,`",
     "EQUAL": "`=`",
     "RPAR": "`)`",

@@ -127,6 +127,7 @@ def _join(
         diagnostics.error("compressed sections cannot be joined; compile without -gz", where)
     offset = output.sh_size + -output.sh_size % max(1, section.sh_addralign)
     output.sh_addralign = max(output.sh_addralign, section.sh_addralign)
+    output.sh_flags |= section.sh_flags & SectionFlag.GNU_RETAIN
     if output.sh_type == SectionType.NOBITS:
         output.nobits_size = offset + section.sh_size
     else:
@@ -136,13 +137,17 @@ def _join(
     return Placement(output, offset, is_copy=False)
 
 
+_FLAGS_OF_ONE_SECTION = SectionFlag.GROUP | SectionFlag.GNU_RETAIN
+"""Flags that need not be those of the sections to be joined with."""
+
+
 def _kind(section: Section) -> str:
     """What sections to be joined must have in common, in words: type, flags, size of entries."""
     try:
         words = f"@{SectionType(section.sh_type).name.lower()}"
     except ValueError:
         words = f"of type {section.sh_type:#x}"
-    letters = section.sh_flags & ~SectionFlag.GROUP
+    letters = section.sh_flags & ~_FLAGS_OF_ONE_SECTION
     flags = "".join(letter for flag, letter in SECTION_FLAG_LETTERS.items() if letters & flag)
     other = section.sh_flags & ~sum(SECTION_FLAG_LETTERS)
     words = f'"{flags}"{f"+{other:#x}" if other else ""},{words}'

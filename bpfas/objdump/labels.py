@@ -1,8 +1,8 @@
 """What the places of an object are called in the text of its disassembly.
 
-A symbol keeps its name, in quotes where that is not a plain word. A place that an operand refers to and that has no
-local symbol gets a generated label, `.L<section number>_<offset in hexadecimal>`. What refers to a place is decided
-in `bpfas.objdump.operands`; where the labels are printed, in `bpfas.objdump.disassemble`.
+A symbol keeps its name, in quotes where that is not a plain word. A place that an operand refers to and that has
+no local symbol gets a generated label, `.L<section number>_<offset in hexadecimal>`. What refers to a place is
+decided in `bpfas.objdump.operands`; where the labels are printed, in `bpfas.objdump.disassemble`.
 """
 
 from __future__ import annotations

@@ -52,9 +52,11 @@ SAME_AS_LLVM = {
     "the last visibility": ".hidden f\n.internal f\nf:\n.protected g, h\n.globl g, h, f\n.hidden g\ng: h: exit",
     "sizes": "f: exit\n.size f, 1f-f\n1:\n.size g, . - f\n.globl g\ng:\n.size h, 4\nh:\n.size h, . - f",
     "types": (
-        ".type a,@function\n.type b,%object\n.type c,\"function\"\n.type d STT_FUNC\n.type e,STT_TLS\n.type f,@common\n"
-        ".type g,@notype\n.type i,@gnu_indirect_function\n.type j,STT_GNU_IFUNC\na:b:c:d:e:f:g:i:j: exit"
+        ".type a,@function\n.type b,%object\n.type c,\"function\"\n.type d STT_FUNC\n.type e,STT_TLS\n"
+        ".type f,@common\n.type g,@notype\n.type i,@gnu_indirect_function\n.type j,STT_GNU_IFUNC\n"
+        "a:b:c:d:e:f:g:i:j: exit"
     ),
+    "size of an alias": "f: exit\n.type f, @function\n.size f, .-f\n.set g, f\n.set h, f+8\n.set i, f\n.size i, 4",
     "common symbols": ".comm alpha, 5\n.comm beta,5,16\n.weak gamma\n.comm gamma,3,8\n.hidden beta",
     "local common symbols": ".local alpha\n.comm alpha,5\n.local beta\n.comm beta,8,8\n.lcomm gamma,8",
 }  # fmt: skip

@@ -103,3 +103,9 @@ def test_sections_that_go_with_different_ones_are_not_joined() -> None:
     out = linked(text, text)
     found = {s.link_order.name: bytes(s.data) for s in out.sections if s.link_order}
     assert found == {".text": b"\1\1", "xdp": b"\2\2"}
+
+
+@pytest.mark.parametrize("flags", [("ax", "axR"), ("axR", "ax")])
+def test_a_section_is_retained_if_a_part_of_it_is(flags: tuple[str, str]) -> None:
+    out = linked(*(f'.section x,"{letters}"\nexit\n' for letters in flags))
+    assert section(out, "x").sh_flags & SectionFlag.GNU_RETAIN
