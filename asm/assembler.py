@@ -26,6 +26,7 @@ from bpfas.asm.listing import ListingRecord
 from bpfas.asm.listing_directives import LISTING_DIRECTIVES
 from bpfas.asm.listing_text import listing_text
 from bpfas.asm.message_directives import MESSAGE_DIRECTIVES
+from bpfas.asm.note_directives import NOTE_DIRECTIVES
 from bpfas.asm.output import make_object
 from bpfas.asm.parser import StatementParser
 from bpfas.asm.reader import Reader
@@ -34,6 +35,7 @@ from bpfas.asm.section_directives import SECTION_DIRECTIVES
 from bpfas.asm.statement import Assignment, Directive, InstructionStatement, Omitted, Statement
 from bpfas.asm.string_directives import BYTES_DIRECTIVES, STRING_DIRECTIVES
 from bpfas.asm.symbol_directives import SYMBOL_DIRECTIVES
+from bpfas.asm.symbol_versions import VERSION_DIRECTIVES
 from bpfas.diag import BpfasError, Diagnostic, Source
 from bpfas.elf.constants import ByteOrder
 from bpfas.isa import Dialect, IsaVersion
@@ -60,7 +62,9 @@ class Reading(enum.Enum):
 MAY_OMIT_ARGUMENTS = frozenset((*ALIGNMENT_DIRECTIVES, ".incbin"))
 """Directives with arguments that may be left out between two commas."""
 
-MAY_OMIT_COMMAS = frozenset((*STRING_DIRECTIVES, ".type", ".file", ".ident", ".loc", ".linefile"))
+MAY_OMIT_COMMAS = frozenset(
+    (*STRING_DIRECTIVES, ".type", ".file", ".ident", ".loc", ".linefile", ".comm", ".common", ".lcomm")
+)
 """Directives with arguments that need no comma between them."""
 
 DIRECTIVES = {
@@ -73,9 +77,11 @@ DIRECTIVES = {
     **FRAME_DIRECTIVES,
     **MESSAGE_DIRECTIVES,
     **RELOCATION_DIRECTIVES,
+    **NOTE_DIRECTIVES,
     **SECTION_DIRECTIVES,
     **STRING_DIRECTIVES,
     **SYMBOL_DIRECTIVES,
+    **VERSION_DIRECTIVES,
 }
 """What each directive does, by name."""
 

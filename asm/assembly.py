@@ -16,7 +16,7 @@ from bpfas.asm.expression import Binder, Bound, ExpressionError, resolve
 from bpfas.asm.files import SourceFiles
 from bpfas.asm.fixup import DATA8, DATA16, DATA32, DATA64, Fixup, FixupError, check_number
 from bpfas.asm.fragment import FragmentError, checked_size
-from bpfas.asm.section import SectionBuilder, default_attributes
+from bpfas.asm.section import SectionBuilder, SectionKey, default_attributes
 from bpfas.asm.statement import (
     Directive,
     Expression,
@@ -26,18 +26,18 @@ from bpfas.asm.statement import (
     String,
     SymbolName,
 )
-from bpfas.asm.strings import string_bytes, string_text
+from bpfas.asm.strings import name_text, string_bytes
 from bpfas.asm.symbol import AssemblySymbol, SymbolTable
 from bpfas.diag import Diagnostics, Span
 from bpfas.elf.constants import ByteOrder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from bpfas.asm.fragment import Fragment
     from bpfas.asm.listing import ListingRecord
     from bpfas.asm.relocation_directives import ExplicitRelocation
-    from bpfas.asm.section import Subsection
+    from bpfas.asm.section import SectionGroup, Subsection
     from bpfas.asm.statement import Argument, Node
 
 DATA_FIXUPS = {1: DATA8, 2: DATA16, 4: DATA32, 8: DATA64}
@@ -68,15 +68,20 @@ class Assembly:
     """What the statements so far have made.
 
     `lengthens_jumps` says whether jumps that do not reach may become longer ones. `assumptions` are numbers that
-    statements have used before the layout was known; `print_line` is what `.print` does. What the options
-    `keeps_local_labels` to `substitutes_section_names` mean is said by `bpfas.asm.assembler.Options`. `listing`
-    records what a listing will show, if one is wanted.
+    statements have used before the layout was known; `print_line` is what `.print` does. `address_significant` are
+    the symbols of `.addrsig_sym`, which the object lists if `lists_address_significant`; `has_ident` says whether
+    there was an `.ident`. `weak_references` are what `.weakref` refers to, by name: the symbol of that name if it
+    is defined or used otherwise, and a weak undefined one if not.
+
+    What the options `keeps_local_labels` to `substitutes_section_names` mean is said by
+    `bpfas.asm.assembler.Options`. `listing` records what a listing will show, if one is wanted.
     """
 
     order: ByteOrder = ByteOrder.LITTLE
     diagnostics: Diagnostics = field(default_factory=Diagnostics)
     symbols: SymbolTable = field(default_factory=SymbolTable)
-    sections: dict[str, SectionBuilder] = field(default_factory=dict)
+    sections: dict[SectionKey, SectionBuilder] = field(default_factory=dict)
+    groups: dict[str, SectionGroup] = field(default_factory=dict)
     subsection: Subsection = field(init=False)
     section_stack: list[tuple[Subsection, Subsection | None]] = field(default_factory=list)
     previous: Subsection | None = None
@@ -86,6 +91,10 @@ class Assembly:
     relocations: list[ExplicitRelocation] = field(default_factory=list)
     debug: DebugInformation = field(default_factory=DebugInformation)
     files: SourceFiles = field(default_factory=SourceFiles)
+    address_significant: list[AssemblySymbol] = field(default_factory=list)
+    lists_address_significant: bool = False
+    has_ident: bool = False
+    weak_references: dict[str, AssemblySymbol] = field(default_factory=dict)
     print_line: Callable[[str], None] = print
     keeps_local_labels: bool = False
     strips_local_absolute: bool = False
@@ -107,14 +116,29 @@ class Assembly:
         return Binder(self.symbols, self.subsection)
 
     def section_named(self, name: str) -> SectionBuilder:
-        """The section called `name`, made with its name's attributes if it is new."""
-        section = self.sections.get(name)
+        """The section called `name` of which nothing else is said, made if it is new."""
+        return self.section_by(SectionKey(name))
+
+    def section_by(self, key: SectionKey) -> SectionBuilder:
+        """The section that `key` tells from others, made with its name's attributes if it is new."""
+        section = self.sections.get(key)
         if section is None:
-            sh_type, sh_flags = default_attributes(name)
-            section = self.sections[name] = SectionBuilder(name, sh_type, sh_flags)
+            sh_type, sh_flags = default_attributes(key.name)
+            section = SectionBuilder(key.name, sh_type, sh_flags, symbols_before=len(self.symbols.symbols))
+            self.sections[key] = section
             if section.is_code:
                 section.sh_addralign = 8
         return section
+
+    @contextlib.contextmanager
+    def elsewhere(self, name: str) -> Iterator[None]:
+        """Put what is appended in between into the section called `name`, as if it were not the source's text."""
+        current, location = self.subsection, self.debug.location
+        self.subsection = self.section_named(name).subsection(0)
+        try:
+            yield
+        finally:
+            self.subsection, self.debug.location = current, location
 
     def switch_to(self, subsection: Subsection) -> None:
         """Make `subsection` the current one."""
@@ -125,15 +149,13 @@ class Assembly:
     def define_label(self, label: Label, statement: Statement) -> None:
         """Define a label at the end of the current section."""
         name = statement.texts[label.slot]
-        if name == ".":
-            raise StatementError("`.` is no symbol", label)
         if label.is_numeric:
             numeric = self.symbols.next_numeric(name)
             if numeric is None:
                 raise StatementError(f"label `{name}` is defined already since the last ordinary label", label)
             symbol = numeric
         else:
-            symbol = self.symbols.named(name)
+            symbol = self._symbol_called(_unquoted(name, label), label)
             if not symbol.is_temporary:
                 self.symbols.end_dollar_labels()
             self.refuse_redefinition(symbol, label)
@@ -282,21 +304,20 @@ class Assembly:
         """The name that an argument spells, as it is or as a string. Raises StatementError."""
         match argument:
             case SymbolName(slot) | String(slot) | SectionName(slot):
-                text = statement.texts[slot]
+                name = _unquoted(statement.texts[slot], argument)
             case _:
                 raise StatementError("a name is needed here", argument)
-        name = string_text(text) if text.startswith('"') else text
         if self.substitutes_section_names and isinstance(argument, SectionName):
             name = name.replace("%S", self.section.name)
-        if not name or any(character < " " for character in name):
-            raise StatementError("a name cannot be empty or have control characters", argument)
         return name
 
     def symbol(self, argument: Argument, statement: Statement) -> AssemblySymbol:
         """The symbol that an argument names. Raises StatementError."""
-        name = self.name(argument, statement)
+        return self._symbol_called(self.name(argument, statement), argument)
+
+    def _symbol_called(self, name: str, node: Node | Label) -> AssemblySymbol:
         if name == ".":
-            raise StatementError("`.` is no symbol", argument)
+            raise StatementError("`.` is no symbol", node)
         return self.symbols.named(name)
 
     def string(self, argument: Argument, statement: Statement) -> bytes:
@@ -304,6 +325,14 @@ class Assembly:
         if not isinstance(argument, String):
             raise StatementError('a string in quotes is needed here, such as "text"', argument)
         return string_bytes(statement.texts[argument.slot])
+
+
+def _unquoted(text: str, node: Node | Label) -> str:
+    """A name as it is, or without its quotes. Raises StatementError."""
+    try:
+        return name_text(text)
+    except ValueError as error:
+        raise StatementError(str(error), node) from error
 
 
 def need_arguments(directive: Directive, least: int = 1, most: int | None = None) -> None:

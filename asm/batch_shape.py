@@ -348,6 +348,8 @@ class _Learner:
     def _name(self, slot: int, *, is_number: bool = False) -> NameText:
         start, end = self.slots[slot]
         text = self.text[start:end]
+        if text[0] == '"':
+            raise _NotLearnable  # what is between quotes is no part of the outline
         inner = [index for index, (first, last) in enumerate(self.runs) if start <= first and last <= end]
         if not is_number and (text == "." or RUN.sub("0", text.lower()) in _OUTLINES_OF_WORDS):
             raise _NotLearnable

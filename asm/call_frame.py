@@ -11,7 +11,7 @@ import struct
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from bpfas.asm.leb128 import signed_leb128, unsigned_leb128
+from bpfas.leb128 import signed_leb128, unsigned_leb128
 
 if TYPE_CHECKING:
     from bpfas.asm.statement import Node, Statement

@@ -33,7 +33,7 @@ from bpfas.asm.debug_info import (
     SectionT,
     Tag,
 )
-from bpfas.asm.leb128 import unsigned_leb128
+from bpfas.leb128 import unsigned_leb128
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

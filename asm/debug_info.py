@@ -12,7 +12,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from bpfas.asm.leb128 import unsigned_leb128
+from bpfas.leb128 import unsigned_leb128
 
 if TYPE_CHECKING:
     from bpfas.elf.constants import ByteOrder

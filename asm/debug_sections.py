@@ -14,7 +14,7 @@ from bpfas.asm.expression import ExpressionError, resolve
 from bpfas.asm.fixup import DATA32, DATA64, Fixup, FixupKind
 from bpfas.asm.frames import EH_FRAME, Procedure, frame_bytes
 from bpfas.asm.line_table import LineTable, SourceFile, line_bytes
-from bpfas.asm.section import LaidOutSection
+from bpfas.asm.section import LaidOutSection, SectionKey
 from bpfas.asm.source_lines import working_directory
 from bpfas.asm.symbol import AssemblySymbol
 from bpfas.elf.constants import SectionFlag, SymbolBinding, SymbolType
@@ -56,7 +56,7 @@ class _DebugSections:
         self._append_frames()
 
     def _has_contents(self, name: str) -> bool:
-        builder = self.assembly.sections.get(name)
+        builder = self.assembly.sections.get(SectionKey(name))
         return builder is not None and builder.size > 0
 
     def _append_line_table(self, table: LineTable, rows: SubsectionRows) -> int:

@@ -6,6 +6,7 @@ or a symbol plus a number for a relocation to express. Arithmetic has 64 bits an
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,7 @@ from bpfas.asm.statement import (
     Unary,
     left_spine,
 )
-from bpfas.asm.strings import character_value
+from bpfas.asm.strings import character_value, name_text
 from bpfas.asm.symbol import AssemblySymbol, SymbolTable, display_name, here
 
 if TYPE_CHECKING:
@@ -163,10 +164,14 @@ def _in_range(value: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Binder:
-    """Binds expressions of statements that stand at the end of `subsection`."""
+    """Binds expressions of statements that stand at the end of `subsection`.
+
+    `expanded` are the symbols of `.eqv` whose expressions it has bound, or is binding (None), to bind one of them.
+    """
 
     symbols: SymbolTable
     subsection: Subsection
+    expanded: dict[AssemblySymbol, Bound | None] | None = None
 
     def bind(self, expression: Expression, statement: Statement) -> Bound:
         """The expression with its numbers and symbols in place. Raises ExpressionError."""
@@ -182,7 +187,7 @@ class Binder:
             case Constant(value):
                 return value
             case SymbolName(slot):
-                return self._symbol(statement.texts[slot])
+                return self._symbol(statement.texts[slot], expression)
             case LocalReference(slot, is_forward):
                 number = statement.texts[slot]
                 symbol = self.symbols.numeric(number, is_forward=is_forward)
@@ -199,12 +204,37 @@ class Binder:
                     bound = self._operation(operation.operator, operands, operation)
                 return bound
 
-    def _symbol(self, name: str) -> Bound:
+    def _symbol(self, name: str, node: Expression) -> Bound:
         if name == ".":
             return here(self.subsection)
-        symbol = self.symbols.named(name)
+        try:
+            symbol = self.symbols.named(name_text(name))
+        except ValueError as error:
+            raise ExpressionError(str(error), node) from None
+        if symbol.evaluated_at_use is not None:
+            try:
+                return self._evaluated_here(symbol)
+            except ExpressionError as error:
+                raise ExpressionError(str(error), node) from None
         # A symbol that is a number now may be set to another one later; this use means the present one.
         return symbol.expression if isinstance(symbol.expression, int) else symbol
+
+    def _evaluated_here(self, symbol: AssemblySymbol) -> Bound:
+        """What the expression of `.eqv` means at this place."""
+        assert symbol.evaluated_at_use is not None
+        expanded = {} if self.expanded is None else self.expanded
+        if len(expanded) > _DEEPEST:
+            raise ExpressionError(f"more than {_DEEPEST} symbols are defined by one another")
+        if symbol not in expanded:
+            expanded[symbol] = None
+            bound = dataclasses.replace(self, expanded=expanded).bind(*symbol.evaluated_at_use)
+            # As a symbol it is resolved once, however often it is used.
+            is_tree = isinstance(bound, Operation)
+            expanded[symbol] = AssemblySymbol(f"\1{symbol.name}", expression=bound) if is_tree else bound
+        found = expanded[symbol]
+        if found is None:
+            raise ExpressionError(f"symbol `{symbol.name}` is defined by itself")
+        return found
 
     def _operation(self, operator: str, operands: tuple[Bound, ...], node: Expression) -> Bound:
         try:

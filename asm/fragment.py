@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bpfas.asm.expression import Bound, ExpressionError, resolve
-from bpfas.asm.leb128 import signed_leb128, unsigned_leb128
 from bpfas.asm.symbol import display_name
+from bpfas.leb128 import signed_leb128, unsigned_leb128
 
 if TYPE_CHECKING:
     from bpfas.asm.section import SectionBuilder

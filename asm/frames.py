@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from bpfas.asm.call_frame import CODE_ALIGNMENT_FACTOR, DATA_ALIGNMENT_FACTOR, advance_location
-from bpfas.asm.leb128 import signed_leb128, unsigned_leb128
+from bpfas.leb128 import signed_leb128, unsigned_leb128
 
 if TYPE_CHECKING:
     from bpfas.asm.call_frame import EncodedPointer, FrameAttributes

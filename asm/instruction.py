@@ -24,6 +24,7 @@ from bpfas.asm.statement import (
     Register,
     Statement,
 )
+from bpfas.asm.strings import name_text
 from bpfas.isa import (
     BY_NAME,
     OPCODES,
@@ -173,7 +174,7 @@ class Encoder:
             case Register():
                 return _register_number(node, statement)
             case MapReference(slot):
-                return self.binder.symbols.named(statement.texts[slot])
+                return self.binder.symbols.named(name_text(statement.texts[slot]))
             case HelperCall():
                 return _called_helper(node, statement)
         return self.binder.bind(node, statement)  # type: ignore[arg-type]

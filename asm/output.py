@@ -1,12 +1,13 @@
 """From a finished assembly to an object file: fixups settled, symbols chosen, relocations attached.
 
 Shown are all symbols that have a name of their own (`.L…` only with `-L`), and the section symbols that
-relocations need. Order: the file names, then section symbols and local symbols, then the others (the writer puts
-locals first).
+relocations need. Order: the file names, then the others as the source has named them first, sections among them,
+as in LLVM (the writer puts locals first).
 """
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING
 
 from bpfas.asm.debug_sections import add_debug_sections
@@ -15,22 +16,25 @@ from bpfas.asm.fixup import settle_fixups
 from bpfas.asm.layout import lay_out
 from bpfas.asm.relocation_directives import explicit_relocations
 from bpfas.asm.symbol import LOCAL_PREFIX, AssemblySymbol, display_name
-from bpfas.elf.constants import SymbolBinding, SymbolType
+from bpfas.asm.symbol_versions import with_versions
+from bpfas.elf.constants import WORD_SIZE, SectionFlag, SectionType, SymbolBinding, SymbolType
 from bpfas.isa import SLOT_SIZE
-from bpfas.objfile import ObjectFile, Relocation, Section, SpecialSection, Symbol
+from bpfas.objfile import Group, ObjectFile, Relocation, Section, SpecialSection, Symbol
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from bpfas.asm.assembly import Assembly
-    from bpfas.asm.section import LaidOutSection, SectionBuilder
+    from bpfas.asm.section import LaidOutSection, SectionBuilder, SectionGroup
     from bpfas.diag import Diagnostics
 
 
 def make_object(assembly: Assembly, name: str) -> ObjectFile:
     """The object file of a finished assembly. Raises BpfasError with all that was found wrong."""
     diagnostics = assembly.diagnostics
+    _evaluate_at_the_end(assembly)
     _let_names_mean_sections(assembly)
+    _let_weak_references_mean_definitions(assembly)
     laid_out = {
         section.builder: section for section in lay_out(assembly.sections.values(), assembly.order, diagnostics)
     }
@@ -45,28 +49,25 @@ def make_object(assembly: Assembly, name: str) -> ObjectFile:
         pending[builder].append(relocation)
     if assembly.listing is not None:
         assembly.listing.contents = {builder: bytes(section.data) for builder, section in laid_out.items()}
+    links = {builder: _linked_section(builder, diagnostics) for builder in laid_out}
+
+    # What is referred to is in the object even if it holds nothing.
     targets = {relocation.target for relocations in pending.values() for relocation in relocations}
-    shown = [symbol for symbol in assembly.symbols.symbols.values() if _is_shown(symbol, assembly)]
-    homes = {_home(symbol) for symbol in shown}
+    targets |= {_signature(group) for group in assembly.groups.values() if group.signature.is_defined}
+    targets |= {_shown(symbol) for symbol in _address_significant(assembly) if symbol.is_temporary}
+    homes = {_home(symbol) for symbol in assembly.symbols.symbols.values() if _has_name(symbol, assembly)}
+    needed = targets | homes | set(links.values())
     sections = {
         builder: _section(section)
         for builder, section in laid_out.items()
-        if section.size or pending[builder] or builder in targets or builder in homes
+        if section.size or pending[builder] or builder in needed
     }
-    symbols: dict[AssemblySymbol | SectionBuilder, Symbol] = {}
-    for builder, section in sections.items():
-        if builder in targets:
-            symbols[builder] = Symbol("", section, st_type=SymbolType.SECTION)
-    wanted = targets.union(symbol for symbol in shown if symbol.is_defined or symbol.is_declared)
-    for symbol in assembly.symbols.symbols.values():
-        if symbol in wanted:
-            try:
-                symbols[symbol] = _symbol(symbol, sections)
-                symbols[symbol].st_size = _size(symbol, assembly)
-            except ExpressionError as error:
-                diagnostics.error(f"{display_name(symbol)}: {error}", symbol.definition)
+    groups = _group_sections(sections)
+    symbols = _symbols(assembly, sections, groups, targets)
     diagnostics.raise_if_errors()
     _warn_of_broken_code(laid_out.values(), diagnostics)
+
+    # From here on everything that the object refers to is known.
     for builder, relocations in pending.items():
         sections_relocations = [
             Relocation(relocation.r_offset, relocation.r_type, symbols[relocation.target])
@@ -74,8 +75,88 @@ def make_object(assembly: Assembly, name: str) -> ObjectFile:
         ]
         if sections_relocations:
             sections[builder].relocations = sections_relocations
+    for builder, section in sections.items():
+        linked_to = links[builder]
+        if linked_to is not None:
+            section.link_order = sections[linked_to]
+    for group, group_section in groups.items():
+        members = [section for builder, section in sections.items() if builder.group is group]
+        group_section.group = Group(symbols[_signature(group)], members, group.is_comdat)
+    in_order = _with_groups_before_members(sections, groups)
+    if assembly.lists_address_significant:
+        listed = [symbols[shown] for shown in map(_shown, _address_significant(assembly)) if shown in symbols]
+        in_order.append(
+            Section(".llvm_addrsig", SectionType.LLVM_ADDRSIG, SectionFlag.EXCLUDE, listed_symbols=listed)
+        )
     files = [Symbol(file_name, SpecialSection.ABS, st_type=SymbolType.FILE) for file_name in assembly.file_names]
-    return ObjectFile(name, assembly.order, list(sections.values()), [*files, *symbols.values()])
+    return ObjectFile(name, assembly.order, in_order, [*files, *dict.fromkeys(symbols.values())])
+
+
+def _symbols(
+    assembly: Assembly,
+    sections: dict[SectionBuilder, Section],
+    groups: dict[SectionGroup, Section],
+    targets: set[AssemblySymbol | SectionBuilder],
+) -> dict[AssemblySymbol | SectionBuilder, Symbol]:
+    """The object's symbols; those of sections stand where the source has come to the section first."""
+    symbols: dict[AssemblySymbol | SectionBuilder, Symbol] = {}
+    waiting = deque(sorted((s for s in sections if s in targets), key=lambda builder: builder.symbols_before))
+    for number, symbol in enumerate(assembly.symbols.symbols.values()):
+        while waiting and waiting[0].symbols_before <= number:
+            builder = waiting.popleft()
+            symbols[builder] = Symbol("", sections[builder], st_type=SymbolType.SECTION)
+        if symbol in targets or _is_shown(symbol, assembly):
+            try:
+                shown = _symbol(symbol, sections)
+                shown.st_size = _size(symbol, assembly)
+                symbols[symbol], *further = with_versions(symbol, shown)
+                symbols |= {AssemblySymbol(another.name): another for another in further}
+            except ExpressionError as error:
+                assembly.diagnostics.error(f"{display_name(symbol)}: {error}", symbol.definition)
+        elif not symbol.is_defined and symbol.name in assembly.groups and assembly.groups[symbol.name] in groups:
+            symbols[symbol] = Symbol(symbol.name, groups[assembly.groups[symbol.name]])
+    for name, reference in assembly.weak_references.items():
+        if reference in targets:
+            weak = Symbol(name, st_bind=SymbolBinding.WEAK)
+            symbols[reference] = symbols.get(assembly.symbols.named(name), weak)
+    for builder in waiting:
+        symbols[builder] = Symbol("", sections[builder], st_type=SymbolType.SECTION)
+    return symbols
+
+
+def _is_shown(symbol: AssemblySymbol, assembly: Assembly) -> bool:
+    """Whether the object has the symbol even if nothing refers to it."""
+    if symbol.is_weak_reference or not (symbol.is_defined or symbol.is_declared):
+        return False
+    if not _has_name(symbol, assembly):
+        return False
+    if symbol.binding not in (None, SymbolBinding.LOCAL) or symbol.expression is None:
+        return True
+    try:
+        other = resolve(symbol).symbol
+    except ExpressionError:
+        return True  # reported where the symbol is made
+    if other is None:
+        return not assembly.strips_local_absolute
+    return other.is_defined  # uses of a name for a symbol that is not defined here are uses of that one
+
+
+def _has_name(symbol: AssemblySymbol, assembly: Assembly) -> bool:
+    """Whether the symbol table may have it by its own name."""
+    is_kept = assembly.keeps_local_labels and symbol.name.startswith(LOCAL_PREFIX) and not symbol.is_section
+    return is_kept or not symbol.is_temporary
+
+
+def _address_significant(assembly: Assembly) -> list[AssemblySymbol]:
+    """The symbols of `.addrsig_sym`, if `.addrsig` asks for them at all; labels must be defined."""
+    if not assembly.lists_address_significant:
+        return []
+    return [symbol for symbol in assembly.address_significant if symbol.section or not symbol.is_temporary]
+
+
+def _shown(symbol: AssemblySymbol) -> AssemblySymbol | SectionBuilder:
+    """What stands for `symbol` in the symbol table: for a temporary one in a section that section."""
+    return symbol.section if symbol.is_temporary and symbol.section else symbol
 
 
 def _check_assumptions(assembly: Assembly) -> None:
@@ -90,22 +171,6 @@ def _check_assumptions(assembly: Assembly) -> None:
             )
 
 
-def _is_shown(symbol: AssemblySymbol, assembly: Assembly) -> bool:
-    """Whether the symbol table shall have it, if it means something and whether a relocation names it or not."""
-    is_kept = assembly.keeps_local_labels and symbol.name.startswith(LOCAL_PREFIX) and not symbol.is_section
-    if symbol.is_temporary and not is_kept:
-        return False
-    is_local = symbol.binding in (None, SymbolBinding.LOCAL)
-    return not (assembly.strips_local_absolute and is_local and _is_number(symbol))
-
-
-def _is_number(symbol: AssemblySymbol) -> bool:
-    try:
-        return symbol.expression is not None and resolve(symbol).symbol is None
-    except ExpressionError:
-        return False  # reported where the symbol is made
-
-
 def _warn_of_broken_code(sections: Iterable[LaidOutSection], diagnostics: Diagnostics) -> None:
     """Warn of sections with instructions and something else, such as a stray `.byte`, that no loader takes."""
     for section in sections:
@@ -117,10 +182,28 @@ def _warn_of_broken_code(sections: Iterable[LaidOutSection], diagnostics: Diagno
             )
 
 
+def _evaluate_at_the_end(assembly: Assembly) -> None:
+    """Give symbols whose expression is evaluated at each use the value that the last one would see."""
+    for symbol in assembly.symbols.symbols.values():
+        if symbol.evaluated_at_use is not None:
+            try:
+                symbol.expression = assembly.binder.bind(*symbol.evaluated_at_use)
+            except ExpressionError as error:
+                assembly.diagnostics.error(f"{symbol.name}: {error}", symbol.definition)
+
+
+def _let_weak_references_mean_definitions(assembly: Assembly) -> None:
+    """Let `.weakref` of a symbol that is defined here mean that symbol."""
+    for name, reference in assembly.weak_references.items():
+        symbol = assembly.symbols.symbols.get(name)
+        if symbol is not None and symbol.is_defined:
+            reference.expression = symbol
+
+
 def _let_names_mean_sections(assembly: Assembly) -> None:
     """Let names that nothing else defines mean sections, as in `.long .debug_abbrev`."""
-    for name, section in assembly.sections.items():
-        symbol = assembly.symbols.symbols.get(name)
+    for section in assembly.sections.values():
+        symbol = assembly.symbols.symbols.get(section.name)
         if symbol is not None and not symbol.is_defined and not symbol.is_declared:
             symbol.subsection, symbol.is_section = section.subsection(0), True
 
@@ -139,6 +222,7 @@ def _place_aliases(assembly: Assembly) -> None:
             symbol.subsection, symbol.offset, symbol.after = target.subsection, target.offset, target.after
             symbol.displacement = target.displacement + value.constant
             symbol.st_type = symbol.st_type or target.st_type
+            symbol.size = symbol.size or target.size
             symbol.expression = None
 
 
@@ -152,7 +236,47 @@ def _section(section: LaidOutSection) -> Section:
         builder.sh_entsize,
         bytes(section.data),
         section.nobits_size,
+        builder.sh_info,
     )
+
+
+def _linked_section(builder: SectionBuilder, diagnostics: Diagnostics) -> SectionBuilder | None:
+    """The section that the one of `builder` goes with, if any."""
+    link_order = builder.link_order
+    if link_order is None:
+        return None
+    found = _home(link_order.symbol)
+    if found is None:
+        name = display_name(link_order.symbol)
+        diagnostics.error(
+            f"section `{builder.name}` is to go with `{name}`, which is neither a section nor in one",
+            link_order.statement.span_of(link_order.node),
+        )
+    return found
+
+
+def _signature(group: SectionGroup) -> AssemblySymbol | SectionBuilder:
+    """What stands in the symbol table for a group's signature, which may be the name of a section."""
+    symbol = group.signature
+    return symbol.section if symbol.is_section and symbol.section else symbol
+
+
+def _group_sections(sections: dict[SectionBuilder, Section]) -> dict[SectionGroup, Section]:
+    """A section for each group that has one of `sections`; what it says is filled in when symbols are known."""
+    used = dict.fromkeys(builder.group for builder in sections if builder.group is not None)
+    return {group: Section(".group", SectionType.GROUP, 0, WORD_SIZE, WORD_SIZE) for group in used}
+
+
+def _with_groups_before_members(
+    sections: dict[SectionBuilder, Section], groups: dict[SectionGroup, Section]
+) -> list[Section]:
+    """All sections, each group just before its first member (gABI: a group's index is less than its members')."""
+    in_order: dict[Section, None] = {}
+    for builder, section in sections.items():
+        if builder.group is not None:
+            in_order.setdefault(groups[builder.group])
+        in_order[section] = None
+    return list(in_order)
 
 
 def _home(symbol: AssemblySymbol) -> SectionBuilder | None:
@@ -184,7 +308,11 @@ def _symbol(symbol: AssemblySymbol, sections: dict[SectionBuilder, Section]) -> 
         # A place in a section would have become the symbol's own.
         place = value.symbol.section
         if place is None:
-            raise ExpressionError(f"is set to `{display_name(value.symbol)}`, which is not defined here")
+            other = display_name(value.symbol)
+            assert symbol.binding is not None
+            raise ExpressionError(
+                f"is set to `{other}`, which is not defined here, so it cannot be {symbol.binding.name.lower()}"
+            )
         before = -(value.symbol.position + value.constant)
         raise ExpressionError(f"is set to {before} bytes before the start of section `{place.name}`")
     if symbol.section is not None:

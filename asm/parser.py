@@ -57,6 +57,8 @@ DEEPEST_NESTING = 200
 
 _FRAME_POINTER = 10
 _FORM_LETTERS = {"displacement": "O", "no_displacement": "O", "map_reference": "M", "helper_call": "H"}
+_ASSIGNMENT_DIRECTIVES = {"lazy_assignment": ".eqv", "quoted_assignment": ".set"}
+"""Assignments that say what a directive says."""
 
 
 class _TemplateBuilder:
@@ -79,6 +81,11 @@ class _TemplateBuilder:
             elif child.data == "assignment":
                 name, _, value = child.children
                 body = Assignment(self._slot(name), self._expression(value))
+            elif child.data in _ASSIGNMENT_DIRECTIVES:
+                name, _, value = child.children
+                is_quoted = isinstance(name, str) and name.type == "STRING"
+                target = String(self._slot(name)) if is_quoted else SymbolName(self._slot(name))
+                body = Directive(_ASSIGNMENT_DIRECTIVES[str(child.data)], (target, self._expression(value)))
             elif child.data == "directive":
                 body = self._directive(child.children)
             else:
@@ -106,13 +113,14 @@ class _TemplateBuilder:
     def _argument(self, branch: Branch) -> Argument:
         if isinstance(branch, str):
             return SectionName(self._slot(branch))
-        if branch.data == "string":
-            return String(self._slot(branch.children[0]))
         if branch.data == "byte_in_string":
             token = branch.children[0]
             number = str(token)[1:-1].strip()
             start = str(token).index(number)
             return ByteInString(self._slot(token, start, start + len(number)))
+        first = branch.children[0] if branch.children else None
+        if branch.data in ("symbol", "string") and isinstance(first, str) and first.type.startswith("STRING"):
+            return String(self._slot(first))
         if branch.data == "omitted":
             return Omitted()
         if branch.data == "type_name":
@@ -269,7 +277,6 @@ _EXPECTATIONS = {
     "NAME": "a name",
     "NUMBER": "a number",
     "REGISTER": "a register",
-    "STRING": "a string",
     "COMMA": "`,`",
     "EQUAL": "`=`",
     "RPAR": "`)`",

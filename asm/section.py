@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from bpfas.elf.constants import SECTION_FLAG_LETTERS, SECTION_TYPE_NAMES, SectionFlag, SectionType
 
@@ -17,7 +17,39 @@ if TYPE_CHECKING:
     from bpfas.asm.fixup import Fixup
     from bpfas.asm.fixup_group import FixupGroup
     from bpfas.asm.fragment import Fragment
+    from bpfas.asm.statement import Node, Statement
+    from bpfas.asm.symbol import AssemblySymbol
     from bpfas.diag import Span
+
+
+class SectionKey(NamedTuple):
+    """What tells sections apart: sections of one name are different ones if anything else differs.
+
+    `group` is the name of its group, `linked_to` what the source calls the section that it goes with.
+    """
+
+    name: str
+    group: str | None = None
+    linked_to: str | None = None
+    unique: int | None = None
+
+
+@dataclass(eq=False, slots=True)
+class SectionGroup:
+    """A group of sections by its signature; of COMDAT groups with one signature a linker keeps one."""
+
+    signature: AssemblySymbol
+    is_comdat: bool
+    named_at: Span
+
+
+@dataclass(frozen=True, slots=True)
+class LinkOrder:
+    """What a section with SHF_LINK_ORDER goes with: the section that `symbol` lies in; no section without one."""
+
+    symbol: AssemblySymbol
+    statement: Statement
+    node: Node
 
 
 @dataclass(eq=False, slots=True)
@@ -25,6 +57,7 @@ class SectionBuilder:
     """A section by its attributes, and its contents as subsections by number, which lie in this order in it.
 
     `opened_at` is where the source has named it first; later mentions may not change its type and flags.
+    `symbols_before` is how many symbols had been named by then.
     """
 
     name: str
@@ -32,6 +65,10 @@ class SectionBuilder:
     sh_flags: int
     sh_entsize: int = 0
     sh_addralign: int = 1
+    sh_info: int = 0
+    group: SectionGroup | None = None
+    link_order: LinkOrder | None = None
+    symbols_before: int = 0
     subsections: dict[int, Subsection] = field(default_factory=dict)
     opened_at: Span | None = None
 
@@ -143,15 +180,25 @@ class LaidOutSection:
 
 
 _F = SectionFlag
-_DEFAULTS: tuple[tuple[str, SectionType, SectionFlag], ...] = (
-    (".text", SectionType.PROGBITS, _F.ALLOC | _F.EXECINSTR),
-    (".init", SectionType.PROGBITS, _F.ALLOC | _F.EXECINSTR),
-    (".fini", SectionType.PROGBITS, _F.ALLOC | _F.EXECINSTR),
-    (".data", SectionType.PROGBITS, _F.ALLOC | _F.WRITE),
+_WRITABLE = _F.ALLOC | _F.WRITE
+_CODE = _F.ALLOC | _F.EXECINSTR
+_DEFAULTS_OF_STEMS: tuple[tuple[str, SectionType, SectionFlag], ...] = (
+    (".text", SectionType.PROGBITS, _CODE),
+    (".data", SectionType.PROGBITS, _WRITABLE),
     (".rodata", SectionType.PROGBITS, _F.ALLOC),
-    (".bss", SectionType.NOBITS, _F.ALLOC | _F.WRITE),
-    (".note", SectionType.NOTE, _F(0)),
+    (".bss", SectionType.NOBITS, _WRITABLE),
+    (".tdata", SectionType.PROGBITS, _WRITABLE | _F.TLS),
+    (".tbss", SectionType.NOBITS, _WRITABLE | _F.TLS),
+    (".init_array", SectionType.INIT_ARRAY, _WRITABLE),
+    (".fini_array", SectionType.FINI_ARRAY, _WRITABLE),
+    (".preinit_array", SectionType.PREINIT_ARRAY, _WRITABLE),
 )
+_DEFAULTS_OF_NAMES: dict[str, tuple[SectionType, SectionFlag]] = {
+    ".init": (SectionType.PROGBITS, _CODE),
+    ".fini": (SectionType.PROGBITS, _CODE),
+    ".data1": (SectionType.PROGBITS, _WRITABLE),
+    ".rodata1": (SectionType.PROGBITS, _F.ALLOC),
+}
 
 
 def default_attributes(name: str) -> tuple[SectionType, SectionFlag]:
@@ -159,10 +206,12 @@ def default_attributes(name: str) -> tuple[SectionType, SectionFlag]:
 
     Any other name is PROGBITS without flags, as in GNU as and LLVM.
     """
-    for stem, sh_type, sh_flags in _DEFAULTS:
+    if name in _DEFAULTS_OF_NAMES:
+        return _DEFAULTS_OF_NAMES[name]
+    for stem, sh_type, sh_flags in _DEFAULTS_OF_STEMS:
         if name == stem or name.startswith(f"{stem}."):
             return sh_type, sh_flags
-    return SectionType.PROGBITS, SectionFlag(0)
+    return (SectionType.NOTE if name.startswith(".note") else SectionType.PROGBITS), SectionFlag(0)
 
 
 FLAGS_BY_LETTER: dict[str, SectionFlag] = {

@@ -1,4 +1,7 @@
-"""Directives that choose the section."""
+"""Directives that choose the section.
+
+What the arguments of `.section` say is `bpfas.asm.section_arguments`' part.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from bpfas.asm.assembly import Assembly, StatementError, need_arguments
-from bpfas.asm.section import FLAGS_BY_LETTER, TYPES_BY_NAME, SectionBuilder
-from bpfas.asm.statement import Directive, Statement, String, SymbolName, TypeName
-from bpfas.elf.constants import SECTION_FLAG_LETTERS, SECTION_TYPE_NAMES, SectionFlag, SectionType
+from bpfas.asm.section import LinkOrder, SectionBuilder, SectionGroup, SectionKey
+from bpfas.asm.section_arguments import SectionArguments, section_arguments
+from bpfas.asm.statement import Directive, Expression, Statement
+from bpfas.elf.constants import SECTION_FLAG_LETTERS, SECTION_TYPE_NAMES, SectionFlag
 
 if TYPE_CHECKING:
     from bpfas.asm.data_directives import Handler
@@ -23,89 +27,73 @@ def _named(name: str, assembly: Assembly, directive: Directive, statement: State
 
 
 def _section(assembly: Assembly, directive: Directive, statement: Statement) -> None:
+    _name_section(directive, list(directive.arguments[1:]), 0, assembly, statement)
+
+
+def _name_section(
+    directive: Directive, rest: list[Argument], subsection: int, assembly: Assembly, statement: Statement
+) -> None:
+    """Make the section that the first argument names, and `rest` from the flags on describes, the current one."""
     if not directive.arguments:
         raise StatementError(f"{directive.name} needs the section's name")
-    name_argument, *rest = directive.arguments
-    name = assembly.name(name_argument, statement)
-    is_new = name not in assembly.sections
-    section = assembly.section_named(name)
+    name = assembly.name(directive.arguments[0], statement)
     if rest:
-        _set_attributes(section, rest, assembly, statement, is_new=is_new or section.opened_at is None)
-    elif section.opened_at is None:
-        section.opened_at = statement.span
-    assembly.switch_to(section.subsection(0))
+        section = _described(name, rest, assembly, statement)
+    else:
+        section = assembly.section_named(name)
+        section.opened_at = section.opened_at or statement.span
+    assembly.switch_to(section.subsection(subsection))
 
 
-def _set_attributes(
-    section: SectionBuilder, arguments: list[Argument], assembly: Assembly, statement: Statement, *, is_new: bool
-) -> None:
-    flags_argument, *rest = arguments
-    sh_flags = _flags(flags_argument, assembly, statement)
-    sh_type = section.sh_type
-    if rest:
-        sh_type = _type(rest.pop(0), assembly, statement)
-    sh_entsize = section.sh_entsize
-    if sh_flags & SectionFlag.MERGE:
-        if not rest:
-            raise StatementError("a mergeable section (flag M) needs the size of its entries", flags_argument)
-        sh_entsize = assembly.number(rest[0], statement, "the entry size")
-        if not 0 < sh_entsize < 1 << 32:
-            raise StatementError(f"the entry size {sh_entsize} is not possible", rest[0])
-        del rest[0]
-    if rest:
-        raise StatementError("this argument of .section is one too many", rest[0])
+def _described(name: str, arguments: list[Argument], assembly: Assembly, statement: Statement) -> SectionBuilder:
+    """The section that the arguments behind the name describe, made if it is new."""
+    said = section_arguments(arguments, assembly, statement)
+    group = _group(said, arguments[0], assembly, statement)
+    sh_flags = said.sh_flags | (SectionFlag.GROUP if group else 0)
+    key = SectionKey(name, group.signature.name if group else None, said.linked_to, said.unique)
+    is_new = key not in assembly.sections
+    section = assembly.section_by(key)
+    wanted = (
+        section.sh_type if said.sh_type is None else said.sh_type,
+        sh_flags,
+        section.sh_entsize if said.sh_entsize is None else said.sh_entsize,
+    )
     found = (section.sh_type, section.sh_flags, section.sh_entsize)
-    if is_new and not section.size:
-        section.sh_type, section.sh_flags, section.sh_entsize = sh_type, sh_flags, sh_entsize
+    if (is_new or section.opened_at is None) and not section.size:
+        section.sh_type, section.sh_flags, section.sh_entsize = wanted
         section.opened_at = statement.span
+        section.sh_info, section.group = said.sh_info, group
+        if said.linked_to:
+            section.link_order = LinkOrder(assembly.symbols.named(said.linked_to), statement, arguments[0])
         if section.is_code:
             section.sh_addralign = max(section.sh_addralign, 8)
-    elif found != (sh_type, sh_flags, sh_entsize):
+    elif found != wanted:
         notes = (f"first opened at {section.opened_at.place}",) if section.opened_at else ()
         raise StatementError(
             f"section `{section.name}` has type {_type_text(found[0])}, flags {_flag_text(found[1])}, entry size "
-            f"{found[2]}; here they are {_type_text(sh_type)}, {_flag_text(sh_flags)}, {sh_entsize}",
-            flags_argument,
+            f"{found[2]}; here they are {_type_text(wanted[0])}, {_flag_text(wanted[1])}, {wanted[2]}",
+            arguments[0],
             notes,
         )
+    return section
 
 
-def _flags(argument: Argument, assembly: Assembly, statement: Statement) -> SectionFlag:
-    if not isinstance(argument, String):
-        raise StatementError('the flags are a string, such as "aw"', argument)
-    flags = SectionFlag(0)
-    for letter in assembly.string(argument, statement).decode("latin-1"):
-        if letter not in FLAGS_BY_LETTER:
-            raise StatementError(
-                f"section flag `{letter}` is unknown; there are {''.join(FLAGS_BY_LETTER)}", argument
-            )
-        flags |= FLAGS_BY_LETTER[letter]
-    return flags
-
-
-def _type(argument: Argument, assembly: Assembly, statement: Statement) -> int:
-    match argument:
-        case TypeName(text):
-            name = text
-        case String() | SymbolName():
-            name = assembly.name(argument, statement)
-        case _:
-            number = assembly.number(argument, statement, "the section type")
-            if not 0 < number < 1 << 32 or number in _TYPES_OF_THE_WRITER:
-                raise StatementError(f"a section cannot be given the type {number:#x}", argument)
-            return number
-    if name not in TYPES_BY_NAME:
-        raise StatementError(f"section type `{name}` is unknown; there are @{', @'.join(TYPES_BY_NAME)}", argument)
-    return TYPES_BY_NAME[name]
-
-
-_TYPES_OF_THE_WRITER = (
-    SectionType.SYMTAB,
-    SectionType.STRTAB,
-    SectionType.RELA,
-    SectionType.REL,
-)
-"""Types whose contents only the writer of the object can make."""
+def _group(
+    said: SectionArguments, node: Argument, assembly: Assembly, statement: Statement
+) -> SectionGroup | None:
+    """The group that a section is to be in, made if it is new."""
+    if said.follows_group:
+        return assembly.section.group
+    if said.group is None:
+        return None
+    group = assembly.groups.get(said.group)
+    if group is None:
+        signature = assembly.symbols.named(said.group)
+        group = assembly.groups[said.group] = SectionGroup(signature, said.is_comdat, statement.span)
+    elif said.is_comdat and not group.is_comdat:
+        notes = (f"first named at {group.named_at.place}",)
+        raise StatementError(f"group `{said.group}` was not comdat before", node, notes)
+    return group
 
 
 def _type_text(sh_type: int) -> str:
@@ -119,7 +107,10 @@ def _flag_text(sh_flags: int) -> str:
 
 def _push(assembly: Assembly, directive: Directive, statement: Statement) -> None:
     saved = (assembly.subsection, assembly.previous)
-    _section(assembly, directive, statement)
+    rest = list(directive.arguments[1:])
+    has_subsection = bool(rest) and isinstance(rest[0], Expression)
+    number = _checked_subsection(rest.pop(0), assembly, statement) if has_subsection else 0
+    _name_section(directive, rest, number, assembly, statement)
     assembly.section_stack.append(saved)
 
 
@@ -144,9 +135,13 @@ def _subsection_number(directive: Directive, assembly: Assembly, statement: Stat
     need_arguments(directive, 0, 1)
     if not directive.arguments:
         return 0
-    number = assembly.number(directive.arguments[0], statement, "the subsection's number")
+    return _checked_subsection(directive.arguments[0], assembly, statement)
+
+
+def _checked_subsection(argument: Argument, assembly: Assembly, statement: Statement) -> int:
+    number = assembly.number(argument, statement, "the subsection's number")
     if not 0 <= number <= _LAST_SUBSECTION:
-        raise StatementError(f"subsection {number} is not one of 0 to {_LAST_SUBSECTION}", directive.arguments[0])
+        raise StatementError(f"subsection {number} is not one of 0 to {_LAST_SUBSECTION}", argument)
     return number
 
 

@@ -25,8 +25,16 @@ def string_bytes(text: str) -> bytes:
 
 
 def string_text(text: str) -> str:
-    """The same as text, for names."""
+    """The same as text."""
     return string_bytes(text).decode("utf-8", "surrogateescape")
+
+
+def name_text(text: str) -> str:
+    """A name, which may stand in quotes. Raises ValueError where it cannot be one."""
+    name = string_text(text) if text.startswith('"') else text
+    if not name or any(character < " " for character in name):
+        raise ValueError("a name cannot be empty or have control characters")
+    return name
 
 
 def _encode(text: str) -> bytes:

@@ -15,6 +15,8 @@ from bpfas.elf.constants import SymbolBinding, SymbolType, SymbolVisibility
 if TYPE_CHECKING:
     from bpfas.asm.expression import Bound
     from bpfas.asm.section import SectionBuilder, Subsection
+    from bpfas.asm.statement import Expression, Statement
+    from bpfas.asm.symbol_versions import SymbolVersion
 
 LOCAL_PREFIX = ".L"
 """What the names of labels begin with that are no symbols of the object."""
@@ -33,7 +35,9 @@ class AssemblySymbol:
     """A name. It is defined by a place, by an expression, or by `.comm`.
 
     The place is `offset` bytes of what was read of `subsection`, behind `after` of its fragments. Another name for
-    a place, set by an expression, is `displacement` bytes away from it.
+    a place, set by an expression, is `displacement` bytes away from it. `evaluated_at_use` is the expression of
+    `.eqv`, which means something else in each place, with its statement; `is_weak_reference` says that `.weakref`
+    has made the name.
     """
 
     name: str
@@ -42,6 +46,7 @@ class AssemblySymbol:
     after: int = 0
     displacement: int = 0
     expression: Bound | None = None
+    evaluated_at_use: tuple[Expression, Statement] | None = None
     common_alignment: int | None = None
     binding: SymbolBinding | None = None
     visibility: SymbolVisibility = SymbolVisibility.DEFAULT
@@ -50,6 +55,8 @@ class AssemblySymbol:
     is_declared: bool = False
     is_section: bool = False
     is_final: bool = False
+    is_weak_reference: bool = False
+    versions: tuple[SymbolVersion, ...] = ()
     defined_at: Span | LabelOrigin | None = None
 
     @property

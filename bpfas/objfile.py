@@ -29,11 +29,27 @@ class SpecialSection(enum.Enum):
 
 
 @dataclass(eq=False, slots=True)
+class Group:
+    """What a section of type SHT_GROUP says: a linker keeps or drops its members together.
+
+    Of the groups whose `signature` has the same name, COMDAT ones are kept once.
+    """
+
+    signature: Symbol
+    members: list[Section]
+    is_comdat: bool = True
+
+
+@dataclass(eq=False, slots=True)
 class Section:
     """A section with its contents and the relocations that apply to them.
 
     `data` is empty for SHT_NOBITS, whose length is `nobits_size`. `sh_type` and `sh_flags` stay plain
     integers where a file holds numbers that the enumerations do not name.
+
+    `link_order` is the section that one with SHF_LINK_ORDER goes with (sh_link). Contents that number sections or
+    symbols stand in `group` (SHT_GROUP) and `listed_symbols` (SHT_LLVM_ADDRSIG), and a writer makes `data` from
+    them. What sh_info is of other sections is theirs to say.
     """
 
     name: str
@@ -43,6 +59,10 @@ class Section:
     sh_entsize: int = 0
     data: bytes | bytearray = b""
     nobits_size: int = 0
+    sh_info: int = 0
+    link_order: Section | None = None
+    group: Group | None = None
+    listed_symbols: list[Symbol] | None = None
     relocations: list[Relocation] = field(default_factory=list)
 
     @property
@@ -64,6 +84,7 @@ class Symbol:
     """A symbol.
 
     `st_value` is the offset in bytes from the start of `section` (for ABS the value, for COMMON the alignment).
+    A symbol that is only the signature of a group lies in the SHT_GROUP section.
     """
 
     name: str

@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from bpfas.elf.constants import SECTION_FLAG_LETTERS, SectionType
+from bpfas.elf.constants import SECTION_FLAG_LETTERS, SectionFlag, SectionType
 from bpfas.isa import SLOT_SIZE
 from bpfas.objfile import ObjectFile, Section
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Sequence, Set
 
     from bpfas.diag import Diagnostics
 
@@ -22,7 +22,6 @@ BTF_SECTIONS = frozenset({".BTF", ".BTF.ext"})
 """The sections that hold types; their contents speak of the whole object, so joining needs more than a copy."""
 
 _KEPT_ONCE = frozenset({"license", "version"})
-_SHF_COMPRESSED = 0x800
 
 
 class Placement(NamedTuple):
@@ -53,27 +52,37 @@ def is_dropped(section: Section, joining: bool) -> bool:
     return joining and section.name in BTF_SECTIONS
 
 
-def lay_out(objects: Sequence[ObjectFile], joining: bool, diagnostics: Diagnostics) -> Layout:
+def lay_out(
+    objects: Sequence[ObjectFile], joining: bool, discarded: Set[Section], diagnostics: Diagnostics
+) -> Layout:
     """Join the sections of `objects`; what can't be joined is an error, and gets a place all the same.
 
     A section begins at the next multiple of its alignment after what its name has gathered so far; the gap is
-    filled with zeros. The output's alignment is the greatest of its parts.
+    filled with zeros. The output's alignment is the greatest of its parts. Sections that go with others
+    (SHF_LINK_ORDER) are joined if what they go with is.
     """
     layout = Layout()
-    joined: dict[str, tuple[ObjectFile, Section]] = {}
+    joined: dict[tuple[str, str | None], tuple[ObjectFile, Section]] = {}
+    linked: dict[Section, Section] = {}
     for obj in objects:
         for section in obj.sections:
-            if is_dropped(section, joining):
+            if section in discarded or is_dropped(section, joining):
                 continue
             _check_code(obj, section, diagnostics)
-            if section.name in joined:
-                first_obj, output = joined[section.name]
+            key = section.name, section.link_order.name if section.link_order else None
+            if key in joined:
+                first_obj, output = joined[key]
                 layout.placements[section] = _join(output, first_obj, section, obj, diagnostics)
             else:
                 output = _copy_of(section)
                 layout.sections.append(output)
-                joined[section.name] = obj, output
+                joined[key] = obj, output
                 layout.placements[section] = Placement(output, 0, is_copy=False)
+                if section.link_order is not None:
+                    linked[output] = section.link_order
+    for output, link_order in linked.items():
+        placement = layout.placements.get(link_order)
+        output.link_order = placement.section if placement else None
     return layout
 
 
@@ -89,11 +98,12 @@ def _copy_of(section: Section) -> Section:
     return Section(
         section.name,
         section.sh_type,
-        section.sh_flags,
+        section.sh_flags & ~SectionFlag.GROUP,
         section.sh_addralign,
         section.sh_entsize,
         bytearray(section.data),
         section.nobits_size,
+        section.sh_info,
     )
 
 
@@ -113,10 +123,11 @@ def _join(
     here, there = _kind(section), _kind(output)
     if here != there:
         diagnostics.error(f"section {section.name} is {here} here, {there} in {first_obj.name}", where)
-    if (section.sh_flags | output.sh_flags) & _SHF_COMPRESSED:
+    if (section.sh_flags | output.sh_flags) & SectionFlag.COMPRESSED:
         diagnostics.error("compressed sections cannot be joined; compile without -gz", where)
     offset = output.sh_size + -output.sh_size % max(1, section.sh_addralign)
     output.sh_addralign = max(output.sh_addralign, section.sh_addralign)
+    output.sh_flags |= section.sh_flags & SectionFlag.GNU_RETAIN
     if output.sh_type == SectionType.NOBITS:
         output.nobits_size = offset + section.sh_size
     else:
@@ -126,13 +137,18 @@ def _join(
     return Placement(output, offset, is_copy=False)
 
 
+_FLAGS_OF_ONE_SECTION = SectionFlag.GROUP | SectionFlag.GNU_RETAIN
+"""Flags that need not be those of the sections to be joined with."""
+
+
 def _kind(section: Section) -> str:
     """What sections to be joined must have in common, in words: type, flags, size of entries."""
     try:
         words = f"@{SectionType(section.sh_type).name.lower()}"
     except ValueError:
         words = f"of type {section.sh_type:#x}"
-    flags = "".join(letter for flag, letter in SECTION_FLAG_LETTERS.items() if section.sh_flags & flag)
+    letters = section.sh_flags & ~_FLAGS_OF_ONE_SECTION
+    flags = "".join(letter for flag, letter in SECTION_FLAG_LETTERS.items() if letters & flag)
     other = section.sh_flags & ~sum(SECTION_FLAG_LETTERS)
     words = f'"{flags}"{f"+{other:#x}" if other else ""},{words}'
     return f"{words},{section.sh_entsize}" if section.sh_entsize else words

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from bpfas.diag import BpfasError, Diagnostics
 from bpfas.elf.constants import SymbolBinding, SymbolType
+from bpfas.link.groups import discarded_sections
 from bpfas.link.layout import BTF_SECTIONS, lay_out
 from bpfas.link.relocate import relocate
 from bpfas.link.symtab import allocate_commons, resolve
@@ -55,21 +56,24 @@ def link(
     if joining:
         _warn_of_dropped_types(objects, diagnostics)
 
+    # Of section groups that several objects have, one is enough; the others' symbols are references to it.
+    discarded = discarded_sections(objects)
+
     # Let every global and weak name have one winner.
-    table = resolve(objects)
+    table = resolve(objects, discarded)
 
     # Two strong definitions of a name are a mistake, and so is the lack of any.
     if not options.allow_multiple_definition:
         table.report_duplicates(diagnostics)
     if not options.allow_undefined:
-        report_undefined(objects, table, diagnostics)
+        report_undefined(objects, table, discarded, diagnostics)
 
     # Common symbols get room in .bss. From here on every definition lies in a section or is a number.
     commons = allocate_commons(table, objects[0].byte_order)
     inputs = [*objects, commons] if commons else list(objects)
 
     # Join the sections of each name. From here on every offset is final, and no more contents are added.
-    layout = lay_out(inputs, joining, diagnostics)
+    layout = lay_out(inputs, joining, discarded, diagnostics)
 
     # An address has 64 bits; what is larger cannot be written.
     for section in layout.sections:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bpfas.elf.constants import ByteOrder, SymbolBinding, SymbolType
+from bpfas.elf.constants import ByteOrder, SectionFlag, SymbolBinding, SymbolType
 from bpfas.link.places import place_in_source
 from bpfas.objfile import ObjectFile, Relocation, Section, SpecialSection, Symbol
 from bpfas.reloc import (
@@ -92,11 +92,15 @@ def _relocate_one(
         site.report(f"{relocation_name(r_type)} against {shown}", diagnostics)
         return None
     symbol = symbols.get(old)
+    data = site.placement.section.data
+    assert isinstance(data, bytearray)  # the layout made it
+    if symbol is None and not site.section.sh_flags & SectionFlag.ALLOC:
+        # Debugging information of what was left out: there is no such place.
+        write_field(row.field, data, site.place, 0, site.order)
+        return None
     if symbol is None:
         site.report(f"{row.name} against {shown}, which the output does not hold", diagnostics)
         return None
-    data = site.placement.section.data
-    assert isinstance(data, bytearray)  # the layout made it
     try:
         return _settle(row, site, symbol, data, layout)
     except RelocationRangeError as error:

@@ -16,7 +16,7 @@ from bpfas.link.places import place_of_symbol
 from bpfas.objfile import ObjectFile, Section, SpecialSection, Symbol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Sequence, Set
 
     from bpfas.diag import Diagnostics
     from bpfas.elf.constants import ByteOrder
@@ -126,12 +126,20 @@ def _are_one_definition(first: Symbol, second: Symbol) -> bool:
     )
 
 
-def resolve(objects: Sequence[ObjectFile]) -> SymbolTable:
-    """The symbol table of `objects`; the order of the objects decides between equals."""
+def resolve(objects: Sequence[ObjectFile], discarded: Set[Section] = frozenset()) -> SymbolTable:
+    """The symbol table of `objects`; the order of the objects decides between equals.
+
+    A definition in one of the `discarded` sections counts as a reference.
+    """
     table = SymbolTable()
     for obj in objects:
         for symbol in obj.symbols:
-            if symbol.st_bind is not SymbolBinding.LOCAL:
+            if symbol.st_bind is SymbolBinding.LOCAL:
+                continue
+            if symbol.section in discarded:
+                reference = Symbol(symbol.name, st_bind=symbol.st_bind, st_visibility=symbol.st_visibility)
+                table.add(obj, reference)
+            else:
                 table.add(obj, symbol)
     return table
 

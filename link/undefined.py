@@ -13,18 +13,23 @@ from bpfas.link.externs import loader_externs
 from bpfas.link.places import place_in_source
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Sequence, Set
 
     from bpfas.diag import Diagnostics
     from bpfas.link.symtab import SymbolTable
-    from bpfas.objfile import ObjectFile
+    from bpfas.objfile import ObjectFile, Section
 
 _MAX_PLACES = 3
 _MAX_HINTS = 10  # looking for a near name among many takes time
 
 
-def report_undefined(objects: Sequence[ObjectFile], table: SymbolTable, diagnostics: Diagnostics) -> None:
-    """An error for each strong name that a loadable section of `objects` uses and that `table` lacks."""
+def report_undefined(
+    objects: Sequence[ObjectFile], table: SymbolTable, discarded: Set[Section], diagnostics: Diagnostics
+) -> None:
+    """An error for each strong name that a loadable section of `objects` uses and that `table` lacks.
+
+    What `discarded` sections use does not matter.
+    """
     missing: dict[str, list[str]] = {
         name: []
         for name, found in table.resolutions.items()
@@ -39,7 +44,7 @@ def report_undefined(objects: Sequence[ObjectFile], table: SymbolTable, diagnost
     counts = dict.fromkeys(missing, 0)
     for obj in objects:
         for section in obj.sections:
-            if not section.sh_flags & SectionFlag.ALLOC:
+            if section in discarded or not section.sh_flags & SectionFlag.ALLOC:
                 continue  # types and debug information only mention names
             for reloc in section.relocations:
                 name = reloc.symbol.name

@@ -5,6 +5,9 @@ from __future__ import annotations
 import enum
 from typing import Literal
 
+ELFOSABI_NONE = 0
+ELFOSABI_GNU = 3
+
 EM_NONE = 0
 EM_BPF = 247
 ET_REL = 1
@@ -20,6 +23,7 @@ SHDR_SIZE = 64
 SYM_SIZE = 24
 REL_SIZE = 16
 RELA_SIZE = 24
+WORD_SIZE = 4
 
 MAX_ALIGNMENT = 1 << 20
 """The greatest sh_addralign that our tools write and read: a file is filled up to it."""
@@ -43,7 +47,18 @@ class SectionType(enum.IntEnum):
     PREINIT_ARRAY = 16
     GROUP = 17
     SYMTAB_SHNDX = 18
+    LLVM_ODRTAB = 0x6FFF4C00
+    LLVM_LINKER_OPTIONS = 0x6FFF4C01
     LLVM_ADDRSIG = 0x6FFF4C03
+    LLVM_DEPENDENT_LIBRARIES = 0x6FFF4C04
+    LLVM_SYMPART = 0x6FFF4C05
+    LLVM_CALL_GRAPH_PROFILE = 0x6FFF4C09
+    LLVM_BB_ADDR_MAP = 0x6FFF4C0A
+    LLVM_OFFLOADING = 0x6FFF4C0B
+    LLVM_LTO = 0x6FFF4C0C
+    LLVM_JT_SIZES = 0x6FFF4C0D
+    LLVM_CFI_JUMP_TABLE = 0x6FFF4C0E
+    LLVM_CALL_GRAPH = 0x6FFF4C0F
 
 
 class SectionFlag(enum.IntFlag):
@@ -58,7 +73,9 @@ class SectionFlag(enum.IntFlag):
     LINK_ORDER = 0x80
     GROUP = 0x200
     TLS = 0x400
+    COMPRESSED = 0x800
     GNU_RETAIN = 0x200000
+    GNU_MBIND = 0x1000000
     EXCLUDE = 0x80000000
 
 
@@ -68,8 +85,11 @@ SECTION_FLAG_LETTERS: dict[SectionFlag, str] = {
     SectionFlag.EXECINSTR: "x",
     SectionFlag.MERGE: "M",
     SectionFlag.STRINGS: "S",
+    SectionFlag.LINK_ORDER: "o",
+    SectionFlag.GROUP: "G",
     SectionFlag.TLS: "T",
     SectionFlag.GNU_RETAIN: "R",
+    SectionFlag.GNU_MBIND: "d",
     SectionFlag.EXCLUDE: "e",
 }
 """The letters of `.section name,"flags"` (GNU as manual, .section for ELF)."""
@@ -81,9 +101,13 @@ SECTION_TYPE_NAMES: dict[int, str] = {
     SectionType.INIT_ARRAY: "init_array",
     SectionType.FINI_ARRAY: "fini_array",
     SectionType.PREINIT_ARRAY: "preinit_array",
-    SectionType.LLVM_ADDRSIG: "llvm_addrsig",
+    **{sh_type: sh_type.name.lower() for sh_type in SectionType if sh_type.name.startswith("LLVM_")},
 }
 """The names of `.section name,"flags",@type`."""
+
+
+GRP_COMDAT = 1
+"""The flag of a section group of which a linker keeps one (the first word of its contents)."""
 
 
 class SymbolBinding(enum.IntEnum):
@@ -104,6 +128,7 @@ class SymbolType(enum.IntEnum):
     FILE = 4
     COMMON = 5
     TLS = 6
+    GNU_IFUNC = 10
 
 
 class SymbolVisibility(enum.IntEnum):

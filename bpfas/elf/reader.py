@@ -5,23 +5,18 @@ with it is reported, as much of it in one run as makes sense, in a BpfasError. W
 every relocation names a symbol of the object and its field lies inside its section. What types and symbols
 *mean* is left to who takes the object.
 
-pyelftools reads the ELF header and knows the names of foreign machines; the tables, which have hundreds of
-thousands of entries, are unpacked by `struct`. Source: gABI chapters 4 and 5.
+Whether the file is one at all is `bpfas.elf.file_header`'s part. The tables, which have hundreds of thousands of
+entries, are unpacked by `struct`. Source: gABI chapters 4 and 5.
 """
 
 from __future__ import annotations
 
-import io
 import struct
 from typing import TYPE_CHECKING, NamedTuple
 
-from elftools.common.utils import struct_parse
-from elftools.elf.descriptions import describe_e_machine, describe_e_type
-from elftools.elf.structs import ELFStructs
-
-from bpfas.diag import BpfasError, Diagnostics
+from bpfas.diag import Diagnostics
 from bpfas.elf.constants import (
-    EHDR_SIZE,
+    GRP_COMDAT,
     MAX_ALIGNMENT,
     REL_SIZE,
     RELA_SIZE,
@@ -30,14 +25,16 @@ from bpfas.elf.constants import (
     SHN_UNDEF,
     SHN_XINDEX,
     SYM_SIZE,
-    ByteOrder,
+    WORD_SIZE,
     SectionFlag,
     SectionType,
     SymbolBinding,
     SymbolType,
     SymbolVisibility,
 )
-from bpfas.objfile import ObjectFile, Relocation, Section, SpecialSection, Symbol
+from bpfas.elf.file_header import FileHeader, read_file_header
+from bpfas.leb128 import unsigned_numbers
+from bpfas.objfile import Group, ObjectFile, Relocation, Section, SpecialSection, Symbol
 from bpfas.reloc import RELOCATION_TYPES, RelocationNumber, relocation_name
 
 if TYPE_CHECKING:
@@ -47,34 +44,17 @@ if TYPE_CHECKING:
 _MAX_ERRORS = 20
 _MAX_NAME_BYTES = 1 << 26  # all names together; suffix sharing lets a small file ask for terabytes
 
-_ELF_MAGIC = b"\x7fELF"
-_FOREIGN_MAGIC = {
-    b"BC\xc0\xde": "LLVM bitcode; compile it without -flto or -emit-llvm",
-    b"!<arch>\n": "an archive, not an object; extract its members",
-    b"!<thin>\n": "a thin archive, not an object; name its members instead",
-}
 _BINDINGS = {int(bind): bind for bind in SymbolBinding}
 _TYPES = {int(kind): kind for kind in SymbolType}
 _VISIBILITIES = {int(visibility): visibility for visibility in SymbolVisibility}
 _SPECIAL_SECTIONS = {special.value: special for special in SpecialSection}
 _FIELD_ENDS = {number: row.field.end for number, row in RELOCATION_TYPES.items()}
+_RELOCATION_TYPES = (SectionType.REL, SectionType.RELA)
 # Link and info of such a section name others by number, which an ObjectFile has no place for.
 _UNSUPPORTED_TYPES = {
-    SectionType.GROUP: "a section group (COMDAT)",
     SectionType.HASH: "a symbol hash table",
     SectionType.DYNAMIC: "dynamic linking information",
 }
-
-
-class _Header(NamedTuple):
-    """What the ELF header says about where things are."""
-
-    order: ByteOrder
-    e_flags: int
-    e_shoff: int
-    e_shentsize: int
-    e_shnum: int
-    e_shstrndx: int
 
 
 class _SectionHeader(NamedTuple):
@@ -99,55 +79,14 @@ def read_object(data: bytes, name: str) -> ObjectFile:
     consumed: symbols and relocations stand in the result instead. Names that are not UTF-8 come with
     surrogate escapes, which the writer turns back. Raises BpfasError with everything that is wrong.
     """
-    header = _read_header(data, name)
+    header = read_file_header(data, name)
     return _Reader(data, name, header).read()
-
-
-def _read_header(data: bytes, name: str) -> _Header:
-    """Check what kind of file this is; raises BpfasError unless it is one that can be read."""
-    if not data.startswith(_ELF_MAGIC):
-        for magic, meaning in _FOREIGN_MAGIC.items():
-            if data.startswith(magic):
-                raise BpfasError.of(f"is {meaning}", name)
-        if not data:
-            raise BpfasError.of("is empty, not an ELF file", name)
-        raise BpfasError.of(
-            f"is not an ELF file: it begins with {data[:4].hex(' ')}, not 7f 45 4c 46; assemble it first?", name
-        )
-    if len(data) < EHDR_SIZE:
-        raise BpfasError.of(f"is truncated: {len(data)} bytes, less than an ELF header's {EHDR_SIZE}", name)
-    ei_class, ei_data, ei_version = data[4:7]
-    if ei_class != 2:
-        width = {1: "a 32-bit ELF file"}.get(ei_class, f"an ELF file of unknown class {ei_class}")
-        raise BpfasError.of(f"is {width}; BPF objects are 64-bit: compile it for BPF", name)
-    if ei_data not in (1, 2):
-        raise BpfasError.of(f"has unknown byte order (EI_DATA {ei_data}), neither 1 nor 2", name)
-    if ei_version != 1:
-        raise BpfasError.of(f"has ELF version {ei_version}, not 1", name)
-    structs = ELFStructs(little_endian=ei_data == 1, elfclass=64)
-    structs.create_basic_structs()
-    structs.create_advanced_structs()
-    ehdr = struct_parse(structs.Elf_Ehdr, io.BytesIO(data), 0)  # cannot fail: the header is there whole
-    diagnostics = Diagnostics()
-    if ehdr.e_machine not in ("EM_BPF", "EM_NONE"):
-        machine = describe_e_machine(ehdr.e_machine).strip("<>")
-        diagnostics.error(f"is for another machine, {machine} ({ehdr.e_machine}); compile it for BPF", name)
-    if ehdr.e_type != "ET_REL":
-        kind = describe_e_type(ehdr.e_type).strip("<>")
-        diagnostics.error(
-            f"is not a relocatable object but of type {kind} ({ehdr.e_type}); compile it with -c", name
-        )
-    diagnostics.raise_if_errors()
-    return _Header(
-        ByteOrder.LITTLE if ei_data == 1 else ByteOrder.BIG,
-        *(ehdr.e_flags, ehdr.e_shoff, ehdr.e_shentsize, ehdr.e_shnum, ehdr.e_shstrndx),
-    )
 
 
 class _Reader:
     """The state of reading one file; each method needs what those above it in `read` have made."""
 
-    def __init__(self, data: bytes, name: str, header: _Header) -> None:
+    def __init__(self, data: bytes, name: str, header: FileHeader) -> None:
         self.data = data
         self.name = name
         self.header = header
@@ -158,6 +97,7 @@ class _Reader:
         self.section_names: list[str] = []
         self.sections: dict[int, Section] = {}
         self.symbols: list[Symbol | None] = []
+        self.grouped: set[int] = set()
         self._strings: dict[tuple[int, int], str | None] = {}
         self._name_bytes = 0
 
@@ -174,8 +114,10 @@ class _Reader:
         self.diagnostics.raise_if_errors()
         # From here on every symbol's section is known.
         for index, header in enumerate(self.headers):
-            if header.sh_type in (SectionType.REL, SectionType.RELA):
+            if header.sh_type in _RELOCATION_TYPES:
                 self.read_relocations(index, header, symtab_index)
+            elif index in self.sections:
+                self.read_references(index, header, symtab_index)
         self.diagnostics.raise_if_errors()
         return ObjectFile(
             self.name,
@@ -280,11 +222,13 @@ class _Reader:
                     self.check_entries(header, SYM_SIZE, name)
                 case SectionType.SYMTAB_SHNDX:
                     consumed.add(index)
-                    self.check_entries(header, 4, name)
+                    self.check_entries(header, WORD_SIZE, name)
                 case SectionType.REL | SectionType.RELA:
                     consumed.add(index)
                     rela = header.sh_type == SectionType.RELA
                     self.check_entries(header, RELA_SIZE if rela else REL_SIZE, name)
+                case SectionType.GROUP:
+                    self.check_entries(header, WORD_SIZE, name)
                 case SectionType.NOBITS:
                     pass
                 case sh_type if sh_type in _UNSUPPORTED_TYPES:
@@ -321,12 +265,13 @@ class _Reader:
             self.sections[index] = Section(
                 self.section_names[index],
                 header.sh_type,
-                # Both flags speak of sh_link and sh_info, which a Section does not keep.
-                header.sh_flags & ~(SectionFlag.LINK_ORDER | SectionFlag.INFO_LINK),
+                # The number of a section in sh_info is kept for groups and relocations only.
+                header.sh_flags & ~SectionFlag.INFO_LINK,
                 header.sh_addralign,
                 header.sh_entsize,
                 b"" if nobits else self.data[header.sh_offset : header.sh_offset + header.sh_size],
                 header.sh_size if nobits else 0,
+                0 if header.sh_flags & SectionFlag.INFO_LINK else header.sh_info,
             )
 
     def entries(self, header: _SectionHeader, layout: str) -> Iterator[tuple[int, ...]]:
@@ -411,4 +356,67 @@ class _Reader:
                 self.error(f"{relocation_name(r_type)} lies beyond the section's end at {size:#x}", at)
             else:
                 target.relocations.append(Relocation(r_offset, r_type, symbol, entry[2] if rela else None))
+        return None
+
+    def read_references(self, index: int, header: _SectionHeader, symtab_index: int) -> None:
+        """Give section `index` the sections and symbols that it names by number."""
+        section = self.sections[index]
+        place = self.section_names[index]
+        if header.sh_flags & SectionFlag.LINK_ORDER and header.sh_link:
+            section.link_order = self.sections.get(header.sh_link)
+            if section.link_order is None:
+                why_not = self.why_not(header.sh_link)
+                self.error(f"is ordered after section {header.sh_link}{why_not}", place)
+        if header.sh_type == SectionType.GROUP:
+            self.read_group(section, header, symtab_index)
+        # A list without a symbol table (sh_link 0) is one that a tool like objcopy has invalidated.
+        if header.sh_type == SectionType.LLVM_ADDRSIG and header.sh_link:
+            self.read_listed_symbols(section, header, symtab_index)
+
+    def read_group(self, section: Section, header: _SectionHeader, symtab_index: int) -> None:
+        """Read what an SHT_GROUP section says (gABI, Section Groups)."""
+        place = section.name
+        section.sh_info = 0
+        if header.sh_link != symtab_index or not symtab_index:
+            return self.error(f"takes its signature from section {header.sh_link}, not the symbol table", place)
+        signature = self.symbols[header.sh_info] if header.sh_info < len(self.symbols) else None
+        if signature is None:
+            return self.error(
+                f"has symbol {header.sh_info} as its signature; symbols go from 1 to {len(self.symbols) - 1}",
+                place,
+            )
+        flags, *members = [number for (number,) in self.entries(header, "I")] or [0]
+        if flags & ~GRP_COMDAT:
+            self.error(f"has unknown flags of a group, {flags:#x}", place)
+        group = section.group = Group(signature, [], bool(flags & GRP_COMDAT))
+        for number in members:
+            member = self.sections.get(number)
+            if 0 < number < len(self.headers) and self.headers[number].sh_type in _RELOCATION_TYPES:
+                continue  # goes with the section that it relocates
+            if member is None or member.sh_type == SectionType.GROUP:
+                self.error(f"has section {number} as a member{self.why_not(number)}", place)
+            elif number in self.grouped:
+                self.error(f"has {member.name} as a member, which is in a group already", place)
+            else:
+                self.grouped.add(number)
+                group.members.append(member)
+        return None
+
+    def read_listed_symbols(self, section: Section, header: _SectionHeader, symtab_index: int) -> None:
+        """Read the symbols that .llvm_addrsig lists by number, as unsigned LEB128."""
+        place = section.name
+        if header.sh_link != symtab_index:
+            return self.error(
+                f"takes its symbols from section {header.sh_link}, not the symbol table", section.name
+            )
+        section.listed_symbols = []
+        try:
+            numbers = list(unsigned_numbers(section.data))
+        except ValueError as error:
+            return self.error(f"its list of symbols {error}", place)
+        for number in numbers:
+            symbol = self.symbols[number] if number < len(self.symbols) else None
+            if symbol is None:
+                return self.error(f"lists symbol {number}; symbols go from 1 to {len(self.symbols) - 1}", place)
+            section.listed_symbols.append(symbol)
         return None

@@ -1,7 +1,8 @@
 """An ObjectFile to the bytes of an ELF64 relocatable file for BPF.
 
 The file holds the sections in their order, each followed by its relocation section, then `.symtab` (locals
-first) and one `.strtab` for the names of sections and symbols. The same object gives the same bytes.
+first) and one `.strtab` for the names of sections and symbols. What refers to sections and symbols by number
+(groups, SHF_LINK_ORDER, .llvm_addrsig) gets their numbers here. The same object gives the same bytes.
 What the object should hold is its maker's part. Source: gABI chapters 4 and 5.
 """
 
@@ -13,8 +14,11 @@ from typing import TYPE_CHECKING
 
 from bpfas.elf.constants import (
     EHDR_SIZE,
+    ELFOSABI_GNU,
+    ELFOSABI_NONE,
     EM_BPF,
     ET_REL,
+    GRP_COMDAT,
     REL_SIZE,
     RELA_SIZE,
     SHDR_SIZE,
@@ -26,15 +30,17 @@ from bpfas.elf.constants import (
     SymbolBinding,
     SymbolType,
 )
+from bpfas.leb128 import unsigned_leb128
 from bpfas.objfile import SpecialSection
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from bpfas.objfile import ObjectFile, Relocation, Section, Symbol
 
 _NULL_SYMBOL = bytes(SYM_SIZE)
 _TABLE_ALIGNMENT = 8
+_GNU_FLAGS = SectionFlag.GNU_RETAIN | SectionFlag.GNU_MBIND
 
 
 class _StringTable:
@@ -80,14 +86,16 @@ class _OutputSection:
 def write_object(obj: ObjectFile) -> bytes:
     """The ELF file that holds `obj`.
 
-    Every symbol that a relocation names must be in `obj.symbols`, and every symbol's section in
-    `obj.sections`; no name may contain NUL. Raises ValueError when the maker of `obj` broke that.
+    Every symbol that a relocation, a group or a list names must be in `obj.symbols`, and every section that a
+    symbol, a group or another section names in `obj.sections`; no name may contain NUL. Raises ValueError when
+    the maker of `obj` broke that.
     """
     prefix = obj.byte_order.value
     strings = _StringTable()
     outputs: list[_OutputSection] = []
     section_indices: dict[Section, int] = {}
     relocated: list[tuple[Section, int]] = []
+    grouped = {member for section in obj.sections if section.group for member in section.group.members}
     for section in obj.sections:
         outputs.append(
             _OutputSection(
@@ -98,12 +106,15 @@ def write_object(obj: ObjectFile) -> bytes:
                 section.sh_size,
                 section.sh_addralign,
                 section.sh_entsize,
+                sh_info=section.sh_info,
             )
         )
         section_indices[section] = len(outputs)  # index 0 is the null section
         for has_addends in sorted({reloc.r_addend is not None for reloc in section.relocations}):
             relocated.append((section, len(outputs)))
             outputs.append(_relocation_section(section, has_addends, len(outputs)))
+            if section in grouped:
+                outputs[-1].sh_flags |= SectionFlag.GROUP
 
     # From here on the section indices are fixed; the tables of the file's own come last.
     symbols = [symbol for symbol in obj.symbols if symbol.st_bind is SymbolBinding.LOCAL]
@@ -127,6 +138,9 @@ def write_object(obj: ObjectFile) -> bytes:
         packed = _pack_relocations(section, output.sh_type, symbol_indices, prefix)
         output.data, output.sh_size = packed, len(packed)
         output.sh_link = symtab_index
+
+    for section in obj.sections:
+        _fill_in_numbers(section, outputs, section_indices, symbol_indices, symtab_index, prefix)
 
     outputs.append(_table(".strtab", SectionType.STRTAB, b"", 0, alignment=1))
     names = [strings.offset_of(output.name) for output in outputs]
@@ -174,6 +188,46 @@ def _pack_rela(relocations: Iterable[Relocation], symbol_indices: dict[Symbol, i
         for reloc in relocations
         if reloc.r_addend is not None
     )
+
+
+def _fill_in_numbers(
+    section: Section,
+    outputs: list[_OutputSection],
+    section_indices: dict[Section, int],
+    symbol_indices: dict[Symbol, int],
+    symtab_index: int,
+    prefix: str,
+) -> None:
+    """Give the output of `section` what it says about other sections and about symbols."""
+    output = outputs[section_indices[section] - 1]
+    try:
+        if section.link_order is not None:
+            output.sh_link = section_indices[section.link_order]
+        if section.group is not None:
+            numbers = [GRP_COMDAT if section.group.is_comdat else 0]
+            for member in section.group.members:
+                number = section_indices[member]
+                numbers += (number, *_relocation_sections_of(number, outputs))
+            output.data = struct.pack(f"{prefix}{len(numbers)}I", *numbers)
+            output.sh_link, output.sh_info = symtab_index, symbol_indices[section.group.signature]
+        if section.listed_symbols is not None:
+            output.data = b"".join(unsigned_leb128(symbol_indices[symbol]) for symbol in section.listed_symbols)
+            output.sh_link = symtab_index
+        elif section.sh_type == SectionType.LLVM_CALL_GRAPH_PROFILE:
+            output.sh_link = symtab_index
+    except KeyError as error:
+        raise ValueError(f"{section!r} names {error.args[0]!r}, which is not in the object") from None
+    if section.group is not None or section.listed_symbols is not None:
+        output.sh_size = len(output.data)
+
+
+def _relocation_sections_of(number: int, outputs: list[_OutputSection]) -> Iterator[int]:
+    """The numbers of the relocation sections that stand behind section `number`."""
+    for at in range(number + 1, len(outputs) + 1):
+        output = outputs[at - 1]
+        if output.sh_type not in (SectionType.REL, SectionType.RELA) or output.sh_info != number:
+            return
+        yield at
 
 
 def _symbol_tables(
@@ -251,7 +305,8 @@ def _lay_out(
         strtab_index if strtab_index >= SHN_LORESERVE else 0,
         *(0, 0, 0),
     )
-    e_ident = struct.pack("4sBBB9x", b"\x7fELF", 2, obj.byte_order.ei_data, 1)  # ELFCLASS64, EV_CURRENT
+    # ELFCLASS64, EV_CURRENT
+    e_ident = struct.pack("4sBBBB8x", b"\x7fELF", 2, obj.byte_order.ei_data, 1, _osabi(obj))
     pieces[0] = struct.pack(
         f"{prefix}16sHHIQQQIHHHHHH",
         e_ident,
@@ -265,3 +320,11 @@ def _lay_out(
         strtab_index if strtab_index < SHN_LORESERVE else SHN_XINDEX,
     )
     return b"".join(pieces) + b"".join(headers)
+
+
+def _osabi(obj: ObjectFile) -> int:
+    """EI_OSABI: flags and types from the range of operating systems mean something under GNU's only."""
+    uses_gnu = any(section.sh_flags & _GNU_FLAGS for section in obj.sections) or any(
+        symbol.st_type is SymbolType.GNU_IFUNC for symbol in obj.symbols
+    )
+    return ELFOSABI_GNU if uses_gnu else ELFOSABI_NONE

@@ -105,10 +105,12 @@ def _lines(obj: ObjectFile, options: argparse.Namespace) -> Iterator[str]:
 
 def _tables(obj: ObjectFile, options: argparse.Namespace) -> Iterator[str]:
     if options.section_headers:
-        columns = ("index", "name", "type", "flags", "size", "align", "relocations")
-        yield from table("Sections", section_rows(obj), columns)
+        rows = section_rows(obj)
+        columns = ["index", "name", "type", "flags", "size", "align", "relocations"]
+        columns += [column for column in ("group", "link") if any(row[column] for row in rows)]
+        yield from table("Sections", rows, columns)
     if options.syms:
-        columns = ("value", "size", "type", "binding", "visibility", "section", "name")
+        columns = ["value", "size", "type", "binding", "visibility", "section", "name"]
         yield from table("Symbols", symbol_rows(obj), columns)
     if options.reloc:
         yield from table("Relocations", relocation_rows(obj), ("section", "offset", "type", "symbol", "addend"))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bpfas.elf.constants import (
     SECTION_FLAG_LETTERS,
     SECTION_TYPE_NAMES,
     SectionFlag,
+    SectionType,
     SymbolBinding,
     SymbolType,
     SymbolVisibility,
@@ -23,6 +25,7 @@ _SYMBOL_TYPES = {
     SymbolType.FUNC: "@function",
     SymbolType.OBJECT: "@object",
     SymbolType.TLS: "@tls_object",
+    SymbolType.GNU_IFUNC: "@gnu_indirect_function",
 }
 _VISIBILITIES = {
     SymbolVisibility.HIDDEN: ".hidden",
@@ -50,19 +53,46 @@ def quoted(text: str) -> str:
 
 
 def flag_letters(sh_flags: int) -> str:
-    """The flags that a source can give a section, as letters."""
-    return "".join(letter for flag, letter in SECTION_FLAG_LETTERS.items() if sh_flags & flag)
+    """The flags of a section as letters; those without one as a number in front."""
+    rest = sh_flags & ~sum(SECTION_FLAG_LETTERS)
+    letters = "".join(letter for flag, letter in SECTION_FLAG_LETTERS.items() if sh_flags & flag)
+    return f"{rest:#x}{letters}" if rest else letters
 
 
-def section_directives(section: Section) -> Iterator[str]:
+@dataclass(frozen=True, slots=True)
+class SectionContext:
+    """What a section is besides itself, in a source's words.
+
+    `linked_to` is a place in the section that it goes with, or 0; `group` the name of its group. `unique` tells it
+    from sections of which all the rest is the same.
+    """
+
+    linked_to: str
+    group: str | None
+    is_comdat: bool
+    unique: int | None
+
+
+def section_directives(section: Section, context: SectionContext) -> Iterator[str]:
     """The line that makes the section the current one, and its alignment."""
-    name = section.name if re.fullmatch(r"[\w.$-][\w.$/-]*", section.name) else quoted(section.name)
     type_name = SECTION_TYPE_NAMES.get(section.sh_type)
-    kind = f"@{type_name}" if type_name else f"{section.sh_type:#x}"
-    # A mergeable section without an entry size is none that a source can ask for.
+    arguments = [f"@{type_name}" if type_name else f"{section.sh_type:#x}"]
+    # A mergeable section without an entry size is none that a source can ask for, nor a group's without a group.
     is_mergeable = section.sh_flags & SectionFlag.MERGE and section.sh_entsize
-    flags = flag_letters(section.sh_flags if is_mergeable else section.sh_flags & ~SectionFlag.MERGE)
-    yield f'.section {name},"{flags}",{kind}{f",{section.sh_entsize}" if is_mergeable else ""}'
+    flags = section.sh_flags if is_mergeable else section.sh_flags & ~SectionFlag.MERGE
+    may_have_size = section.sh_flags & SectionFlag.STRINGS or section.sh_type == SectionType.LLVM_CFI_JUMP_TABLE
+    if is_mergeable or (may_have_size and section.sh_entsize):
+        arguments.append(f"{section.sh_entsize}")
+    if section.sh_flags & SectionFlag.LINK_ORDER:
+        arguments.append(context.linked_to)
+    if context.group is None:
+        flags &= ~SectionFlag.GROUP
+    else:
+        arguments += [quoted(context.group), "comdat"] if context.is_comdat else [quoted(context.group)]
+    if context.unique is not None:
+        arguments += ["unique", f"{context.unique}"]
+    name = section.name if re.fullmatch(r"[\w.$-][\w.$/-]*", section.name) else quoted(section.name)
+    yield f'.section {name},"{flag_letters(flags)}",{",".join(arguments)}'
     if section.sh_addralign > 1:
         yield f".p2align {section.sh_addralign.bit_length() - 1}"
 

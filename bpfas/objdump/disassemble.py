@@ -9,13 +9,21 @@ comment beside the bare bits says which. Tables for reading are `bpfas.objdump.r
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from bpfas.elf.constants import ByteOrder, SectionFlag, SectionType, SymbolType
 from bpfas.helpers import HELPERS_BY_NUMBER
 from bpfas.isa import Dialect
-from bpfas.objdump.directives import data_directives, printable, quoted, section_directives, symbol_directives
+from bpfas.objdump.directives import (
+    SectionContext,
+    data_directives,
+    printable,
+    quoted,
+    section_directives,
+    symbol_directives,
+)
 from bpfas.objdump.labels import Labels, is_named
 from bpfas.objdump.operands import plain_text, relocated_text, symbolic_operand
 from bpfas.objdump.pieces import Piece, code_pieces, data_width, inside_fields, label_places
@@ -66,15 +74,21 @@ class _Disassembly:
         # Every text is made before any is printed: only then all labels are known.
         code = {s: list(self._code(s)) for s in self.sections if s.is_code}
         fields = {s: dict(self._fields(s, s.relocations, s.sh_size)) for s in self.sections if not s.is_code}
+        contexts = self._contexts()
+        listed = [self.labels.expression(symbol, 0) for symbol in self._address_significant()]
         for symbol in self.labels.renamed:
+            if _is_signature_only(symbol):
+                continue
             name = self.labels.name_of(symbol)
             yield f"# {name} is {printable(symbol.name)!r}, a name that cannot be written here"
         for symbol in self.obj.symbols:
             if symbol.st_type is SymbolType.FILE:
                 yield _indented(f".file {quoted(symbol.name)}")
         for section in self.sections:
+            if section.group is not None or section.listed_symbols is not None:
+                continue
             yield ""
-            yield from (_indented(line) for line in section_directives(section))
+            yield from (_indented(line) for line in section_directives(section, contexts[section]))
             if section in self.labels.anchors:
                 yield f"{self.labels.anchors[section]}:"
             if section.is_code:
@@ -84,6 +98,45 @@ class _Disassembly:
                 body = self._data(section, 0, section.sh_size, self._label_offsets(section), fields[section])
             yield from self._with_labels(section, body)
         yield from self._symbols_elsewhere()
+        if any(section.listed_symbols is not None for section in self.sections):
+            yield ""
+            yield _indented(".addrsig")
+            yield from (_indented(f".addrsig_sym {name}") for name in listed)
+
+    def _contexts(self) -> dict[Section, SectionContext]:
+        """What the sections are besides themselves."""
+        groups = {
+            member: section.group
+            for section in self.obj.sections
+            if section.group
+            for member in section.group.members
+        }
+        counts: Counter[tuple[object, ...]] = Counter()
+        contexts: dict[Section, SectionContext] = {}
+        for section in self.obj.sections:
+            group, link_order = groups.get(section), section.link_order
+            name = None if group is None else self._group_name(group.signature)
+            key = (section.name, name, link_order)
+            contexts[section] = SectionContext(
+                self.labels.local(link_order, 0) if link_order in self.sections else "0",
+                name,
+                group is not None and group.is_comdat,
+                counts[key] or None,
+            )
+            counts[key] += 1
+        return contexts
+
+    def _group_name(self, signature: Symbol) -> str:
+        if _is_signature_only(signature):
+            return signature.name
+        return _shown(signature) if signature.st_type is SymbolType.SECTION else self.labels.name_of(signature)
+
+    def _address_significant(self) -> Iterator[Symbol]:
+        """The symbols that .llvm_addrsig lists and that a source can name."""
+        for section in self.sections:
+            for symbol in section.listed_symbols or ():
+                if symbol.st_type is not SymbolType.FILE:
+                    yield symbol
 
     def _label_offsets(self, section: Section) -> set[int]:
         offsets = self.symbols.get(section, {}).keys() | self.labels.generated(section).keys()
@@ -157,6 +210,8 @@ class _Disassembly:
                 row = RELOCATION_TYPES[relocation.r_type]
                 addend = read_addend(row, section.data, relocation.r_offset, self.obj.byte_order)
             expression = self.labels.expression(relocation.symbol, addend, temporary=_wants_temporary(relocation))
+            if expression.endswith('"'):
+                expression = f"({expression})"  # a string alone would be text
             directive = ".quad" if width == 8 else ".long"
             comment = f"{relocation_name(relocation.r_type)} {_shown(relocation.symbol)}"
             yield relocation.r_offset, (f"{directive} {expression}", comment)
@@ -201,8 +256,8 @@ def _code_and_what_it_refers_to(obj: ObjectFile) -> list[Section]:
     wanted = {section for section in obj.sections if section.is_code}
     waiting = list(wanted)
     while waiting:
-        for relocation in waiting.pop().relocations:
-            section = relocation.symbol.section
+        user = waiting.pop()
+        for section in (user.link_order, *(relocation.symbol.section for relocation in user.relocations)):
             if isinstance(section, Section) and section not in wanted:
                 wanted.add(section)
                 waiting.append(section)
@@ -228,6 +283,11 @@ def _wants_temporary(relocation: Relocation) -> bool | None:
     if home.sh_flags & SectionFlag.EXECINSTR:
         return is_kept
     return not is_kept if home.sh_flags & SectionFlag.WRITE else None
+
+
+def _is_signature_only(symbol: Symbol) -> bool:
+    """Whether the symbol is nothing but the name of a group."""
+    return isinstance(symbol.section, Section) and symbol.section.group is not None
 
 
 def _shown(symbol: Symbol) -> str:

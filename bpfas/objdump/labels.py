@@ -1,8 +1,8 @@
 """What the places of an object are called in the text of its disassembly.
 
-A symbol keeps its name where the assembler can read it. A place that an operand refers to and that has no local
-symbol gets a generated label, `.L<section number>_<offset in hexadecimal>`. What refers to a place is decided in
-`bpfas.objdump.operands`; where the labels are printed, in `bpfas.objdump.disassemble`.
+A symbol keeps its name, in quotes where that is not a plain word. A place that an operand refers to and that has
+no local symbol gets a generated label, `.L<section number>_<offset in hexadecimal>`. What refers to a place is
+decided in `bpfas.objdump.operands`; where the labels are printed, in `bpfas.objdump.disassemble`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import re
 from typing import TYPE_CHECKING
 
 from bpfas.elf.constants import SymbolBinding, SymbolType
+from bpfas.objdump.directives import quoted
 from bpfas.objfile import ObjectFile, Section, Symbol
 
 if TYPE_CHECKING:
@@ -22,9 +23,14 @@ _RESERVED = re.compile(r"[rw]\d+|fp|pc|if|goto|ll|skb|\.", re.IGNORECASE)
 """Names that an operand would be taken for something else by: registers and the words of pseudo-C."""
 
 
-def is_writable_name(name: str) -> bool:
-    """Whether an assembler source can name a symbol so, as a label and in every operand."""
-    return bool(_NAME.fullmatch(name)) and not _RESERVED.fullmatch(name)
+_CONTROL = re.compile(r"[\0-\x1f]")
+
+
+def written_name(name: str) -> str | None:
+    """How a source names a symbol so, as a label and in every operand; None if it cannot."""
+    if _NAME.fullmatch(name) and not _RESERVED.fullmatch(name):
+        return name
+    return None if name in ("", ".") or _CONTROL.search(name) else quoted(name)
 
 
 def is_named(symbol: Symbol) -> bool:
@@ -58,8 +64,8 @@ class Labels:
                     self._named_in.setdefault(symbol.section, symbol)
 
     def _name(self, symbol: Symbol, number: int, used: set[str]) -> None:
-        name = symbol.name
-        if not is_writable_name(name) or name in used:
+        name = written_name(symbol.name)
+        if name is None or name in used:
             is_local = symbol.st_bind is SymbolBinding.LOCAL
             name = self._fresh(f"{_LOCAL_PREFIX if is_local else ''}symbol_{number}")
             self.renamed.append(symbol)

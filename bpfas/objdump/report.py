@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from bpfas.elf.constants import SECTION_TYPE_NAMES, SectionType, SymbolType
 from bpfas.objdump.directives import flag_letters, printable
-from bpfas.objfile import ObjectFile, Section, SpecialSection, Symbol
+from bpfas.objfile import Group, ObjectFile, Section, SpecialSection, Symbol
 from bpfas.reloc import RELOCATION_TYPES, read_addend, relocation_name
 
 if TYPE_CHECKING:
@@ -22,19 +22,42 @@ _BYTES_PER_LINE = 16
 
 
 def section_rows(obj: ObjectFile) -> list[Row]:
-    """The section headers; sizes and alignments in bytes."""
+    """The section headers; sizes and alignments in bytes.
+
+    `group` is the signature of the group that a section is in, `link` the section that it goes with; both are
+    empty where there is none.
+    """
+    groups = {
+        member: _signature(section.group)
+        for section in obj.sections
+        if section.group
+        for member in (section, *section.group.members)
+    }
     return [
         {
             "index": index,
             "name": section.name,
-            "type": SECTION_TYPE_NAMES.get(section.sh_type, f"{section.sh_type:#x}"),
+            "type": _type_name(section.sh_type),
             "flags": flag_letters(section.sh_flags),
             "size": section.sh_size,
             "align": section.sh_addralign,
             "relocations": len(section.relocations),
+            "group": groups.get(section, ""),
+            "link": section.link_order.name if section.link_order else "",
         }
         for index, section in enumerate(obj.sections, 1)
     ]
+
+
+def _signature(group: Group) -> str:
+    name = _home(group.signature) if group.signature.st_type is SymbolType.SECTION else group.signature.name
+    return f"{name} (comdat)" if group.is_comdat else name
+
+
+def _type_name(sh_type: int) -> str:
+    if sh_type == SectionType.GROUP:
+        return "group"
+    return SECTION_TYPE_NAMES.get(sh_type, f"{sh_type:#x}")
 
 
 def symbol_rows(obj: ObjectFile) -> list[Row]:

@@ -226,7 +226,7 @@ def test_bytes_that_are_no_text_may_stand_in_comments_and_strings() -> None:
         (b"f: .size f, -1", "its size is -1, which is negative"),
         (b'.section x,"a",0x1ffffffff', "a section cannot be given the type 0x1ffffffff"),
         (b'.section x,"a",2', "a section cannot be given the type 0x2"),
-        (b'.section x,"aM",@progbits,-1', "the entry size -1 is not possible"),
+        (b'.section x,"aM",@progbits,-1', "the entry size is -1, but may be 1 to 4294967294"),
         (b'.section "a\\0b"', "a name cannot be empty or have control characters"),
         (b'.globl ""', "a name cannot be empty or have control characters"),
         (b'.file "\\000"', "a name cannot be empty or have control characters"),

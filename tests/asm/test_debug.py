@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bpfas.asm import Options, Reading, assemble, assemble_sources
-from bpfas.asm.leb128 import signed_leb128
 from bpfas.asm.line_table import advance, end_sequence
 from bpfas.diag import BpfasError, Source
 from bpfas.elf.constants import ByteOrder
 from bpfas.elf.reader import read_object
 from bpfas.elf.writer import write_object
+from bpfas.leb128 import signed_leb128
 from tests.peers import Peer
 
 if TYPE_CHECKING:

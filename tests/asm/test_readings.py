@@ -70,6 +70,17 @@ def test_any_source(text: str, order: ByteOrder) -> None:
         pytest.param("exit\n.bss\n.text\nexit\n.bss\nexit\n", id="instructions in .bss"),
         pytest.param("r1 = 1\r\n\tr2  =  2 \r\n x9:\r\n", id="carriage returns and blanks"),
         pytest.param("r1 = 4611686018427387904 ll\nr1 = 18446744073709551615 ll\nr1 = 1 ll\n", id="wide numbers"),
+        pytest.param("x = 1\ny == x + 1\nr1 = y\nx = 2\nr1 = y\n.quad y\n", id="a value found at each use"),
+        pytest.param("y == x\ncall y\n.globl x\nx: exit\ncall y\n", id="a function found at each use"),
+        pytest.param(".weakref x1, a\ncall x1\n.quad x1\nx2: call x2\nx1:\n", id="a weak reference"),
+        pytest.param("x1: call y1\n.symver x1, a@@V\n.symver y1, b@V\ncall y1\n.quad x1\n", id="versions"),
+        pytest.param('"a b": exit\n"c d":\n"a b":\ncall "c d"\ncall "c;d"\ncall a\n', id="names in quotes"),
+        pytest.param('r1 = "a" ll\nr2 = %map("b c") ll\nr3 = %map("d") ll\n', id="maps with names in quotes"),
+        pytest.param(
+            "call z1\n.addrsig\n.addrsig_sym a1\na1: call z0\n.data\n.quad a2\na2:\n", id="symbols in order"
+        ),
+        pytest.param('.section x,"axG",@progbits,g,comdat\na1: exit\n.text\ncall a1\ncall g\n', id="a group"),
+        pytest.param('.section .text,"ax",@progbits,unique,1\na1: exit\n.text\ncall a1\n', id="a unique section"),
         pytest.param("goto .L1\n.L1: .byte 1\n.text\ngoto .L1\n", id="dots before labels and directives"),
         pytest.param("f1: exit\n1$: goto 1$\nf2: exit\n1$: goto 1$\nf3: exit\ngoto 1$\n1$:\n", id="dollar labels"),
         pytest.param("0: (b7) r1 = 5\n1: (18) r1 = 6\n3: (bf) r1 = 7\nr1 = 8\n", id="opcodes that choose the row"),

@@ -14,7 +14,7 @@ from bpfas.elf.constants import (
     SymbolType,
     SymbolVisibility,
 )
-from bpfas.objfile import ObjectFile, Relocation, Section, SpecialSection, Symbol
+from bpfas.objfile import Group, ObjectFile, Relocation, Section, SpecialSection, Symbol
 from bpfas.reloc import RELOCATION_TYPES
 
 if TYPE_CHECKING:
@@ -51,7 +51,23 @@ def sections(draw: st.DrawFn) -> Section:
         sh_entsize=draw(st.integers(0, 32)),
         data=b"" if nobits else draw(st.binary(max_size=64)),
         nobits_size=draw(st.integers(0, 2**40)) if nobits else 0,
+        sh_info=draw(st.integers(0, 2**32 - 1)),
     )
+
+
+@st.composite
+def groups(draw: st.DrawFn, homes: list[Section], table: list[Symbol]) -> list[Section]:
+    """Sections that put some of `homes` into groups."""
+    found: list[Section] = []
+    free = list(homes)
+    while free and table and draw(st.booleans()):
+        members = [section for section in free if draw(st.booleans())]
+        free = [section for section in free if section not in members]
+        for member in members:
+            member.sh_flags |= SectionFlag.GROUP
+        group = Group(draw(st.sampled_from(table)), members, draw(st.booleans()))
+        found.append(Section(draw(names), SectionType.GROUP, 0, 4, 4, group=group))
+    return found
 
 
 @st.composite
@@ -89,7 +105,19 @@ def objects(draw: st.DrawFn) -> ObjectFile:
                     draw(addends),
                 )
             )
-    return ObjectFile("x.o", draw(st.sampled_from(ByteOrder)), homes, table, draw(st.integers(0, 2**32 - 1)))
+    for section in homes:
+        if section.sh_type != SectionType.LLVM_ADDRSIG and draw(st.booleans()):
+            section.sh_flags |= SectionFlag.LINK_ORDER
+            section.link_order = draw(st.none() | st.sampled_from(homes))
+    special = draw(groups(homes, table))
+    if draw(st.booleans()) and special:
+        table.append(Symbol("signature", special[0]))
+        special[0].group = Group(table[-1], [])
+    if draw(st.booleans()) and table:
+        listed = draw(st.lists(st.sampled_from(table)))
+        special.append(Section("list", SectionType.LLVM_ADDRSIG, SectionFlag.EXCLUDE, listed_symbols=listed))
+    everything = draw(st.permutations([*homes, *special]))
+    return ObjectFile("x.o", draw(st.sampled_from(ByteOrder)), everything, table, draw(st.integers(0, 2**32 - 1)))
 
 
 def essence(obj: ObjectFile) -> Hashable:
@@ -104,7 +132,15 @@ def essence(obj: ObjectFile) -> Hashable:
         tuple(
             (
                 *(section.name, section.sh_type, int(section.sh_flags), section.sh_addralign),
-                *(section.sh_entsize, bytes(section.data), section.nobits_size),
+                *(section.sh_entsize, _contents(section), section.nobits_size, section.sh_info),
+                section.link_order and section_numbers[section.link_order],
+                section.group
+                and (
+                    symbol_numbers[section.group.signature],
+                    tuple(section_numbers[member] for member in section.group.members),
+                    section.group.is_comdat,
+                ),
+                section.listed_symbols and tuple(symbol_numbers[symbol] for symbol in section.listed_symbols),
                 tuple(
                     (reloc.r_offset, reloc.r_type, symbol_numbers[reloc.symbol], reloc.r_addend)
                     for reloc in section.relocations
@@ -122,3 +158,9 @@ def essence(obj: ObjectFile) -> Hashable:
             for symbol in table
         ),
     )
+
+
+def _contents(section: Section) -> bytes:
+    """The data, unless the writer makes it of what the section names."""
+    is_made = section.group is not None or section.listed_symbols is not None
+    return b"" if is_made else bytes(section.data)

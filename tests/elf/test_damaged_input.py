@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bpfas.diag import BpfasError
-from bpfas.elf.constants import REL_SIZE, ByteOrder, SectionType
+from bpfas.elf.constants import REL_SIZE, ByteOrder, SectionFlag, SectionType
 from bpfas.elf.reader import read_object
 from bpfas.elf.writer import write_object
-from bpfas.objfile import ObjectFile, Relocation, Section, Symbol
+from bpfas.objfile import Group, ObjectFile, Relocation, Section, Symbol
 from bpfas.reloc import RelocationNumber
 from tests.elf.samples import Image, sample
 
@@ -104,7 +104,7 @@ def rel(image: Image) -> int:
         (lambda i: i.set_header(1, size=2**63), "contents from 0x40 to 0x8000000000000040 lie beyond"),
         (lambda i: i.set_header(1, addralign=3), "alignment 0x3 is no power of two"),
         (lambda i: i.set_header(1, addralign=2**40), "alignment 0x10000000000 is no power of two up to 0x100000"),
-        (lambda i: i.set_header(3, type=SectionType.GROUP), "a.o:(.data): error: is a section group (COMDAT)"),
+        (lambda i: i.set_header(3, type=SectionType.HASH), "a.o:(.data): error: is a symbol hash table"),
         (lambda i: i.set_header(symtab(i), link=1), "symbol names are in section 1, no string table"),
         (lambda i: i.set_header(symtab(i), entsize=16), "sh_entsize is 16, not 24"),
         (lambda i: i.set_header(symtab(i), size=95), "size 0x5f is no multiple of an entry's 24 bytes"),
@@ -120,7 +120,7 @@ def rel(image: Image) -> int:
         (lambda i: i.set_header(rel(i), entsize=24), "sh_entsize is 24, not 16"),
         (lambda i: i.set_symbol(1, "I", 0, 0x999), "the name of symbol 1 is at 0x999 of a string table"),
         (lambda i: i.set_symbol(1, "B", 4, 0xA1), "symbol 1 (counter) has binding 10"),
-        (lambda i: i.set_symbol(1, "B", 4, 0x0A), "symbol 1 (counter) has unknown type 10"),
+        (lambda i: i.set_symbol(1, "B", 4, 0x0B), "symbol 1 (counter) has unknown type 11"),
         (lambda i: i.set_symbol(1, "B", 5, 0x10), "symbol 1 (counter) has unknown visibility (st_other 0x10)"),
         (lambda i: i.set_symbol(1, "H", 6, 77), "symbol 1 (counter) is in section 77, but the file has only"),
         (lambda i: i.set_symbol(1, "H", 6, 0xFF05), "symbol 1 (counter) is in section 65285"),
@@ -134,6 +134,64 @@ def rel(image: Image) -> int:
 )
 def test_a_table_that_is_wrong(change: Callable[[Image], Image], message: str) -> None:
     assert message in damage(change)
+
+
+def grouped() -> Image:
+    """The sample with a group, which is section 1, of its code and data (2 and 4), ordered after one another."""
+    obj = sample()
+    text, data, _ = obj.sections
+    text.sh_flags |= SectionFlag.LINK_ORDER
+    text.link_order = data
+    group = Section(".group", SectionType.GROUP, 0, 4, 4, group=Group(obj.symbols[0], [text, data]))
+    listed = Section(".llvm_addrsig", SectionType.LLVM_ADDRSIG, SectionFlag.EXCLUDE, listed_symbols=obj.symbols)
+    obj.sections = [group, *obj.sections, listed]
+    return Image.of(obj)
+
+
+def set_word(image: Image, index: int, number: int, word: int) -> Image:
+    """Replace a word of the contents of section `index`."""
+    struct.pack_into("<I", image.data, image.header(index)["offset"] + 4 * number, word)
+    return image
+
+
+LIST = 6
+"""The number of .llvm_addrsig in `grouped`."""
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda i: i.set_header(2, link=99),
+            "a.o:(xdp): error: is ordered after section 99, but the file",
+        ),
+        (lambda i: i.set_header(2, link=symtab(i)), "is ordered after section 7, .symtab, which holds no code"),
+        (lambda i: i.set_header(1, entsize=8), "a.o:(.group): error: sh_entsize is 8, not 4"),
+        (lambda i: i.set_header(1, size=5), "size 0x5 is no multiple of an entry's 4 bytes"),
+        (lambda i: i.set_header(1, link=3), "takes its signature from section 3, not the symbol table"),
+        (lambda i: i.set_header(1, info=77), "has symbol 77 as its signature; symbols go from 1 to 3"),
+        (lambda i: i.set_header(1, info=0), "has symbol 0 as its signature"),
+        (lambda i: set_word(i, 1, 0, 0x11), "a.o:(.group): error: has unknown flags of a group, 0x11"),
+        (lambda i: set_word(i, 1, 1, 99), "has section 99 as a member, but the file has only"),
+        (lambda i: set_word(i, 1, 1, 0), "has section 0 as a member, <null>, which holds no code or data"),
+        (lambda i: set_word(i, 1, 1, 1), "has section 1 as a member, .group, which holds no code or data"),
+        (lambda i: set_word(i, 1, 1, 4), "has .data as a member, which is in a group already"),
+        (lambda i: i.set_header(LIST, link=3), "a.o:(.llvm_addrsig): error: takes its symbols from section 3"),
+        (
+            lambda i: set_word(i, LIST, 0, 0x00010104),
+            "a.o:(.llvm_addrsig): error: lists symbol 4; symbols go",
+        ),
+        (lambda i: set_word(i, LIST, 0, 0x01010100), "lists symbol 0"),
+        (lambda i: set_word(i, LIST, 0, 0x01810101), "its list of symbols ends inside a number"),
+    ],
+)
+def test_a_group_or_list_that_is_wrong(change: Callable[[Image], Image], message: str) -> None:
+    assert message in messages(bytes(change(grouped()).data))
+
+
+def test_a_list_of_symbols_without_a_symbol_table_is_kept_as_it_is() -> None:
+    listed = read_object(bytes(grouped().set_header(LIST, link=0).data), "a.o").sections[-1]
+    assert (listed.listed_symbols, bytes(listed.data)) == (None, b"\2\1\3")
 
 
 def with_relocation(r_offset: int, r_type: int, symbol: int) -> bytes:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import struct
+
 import pytest
 from hypothesis import given
 
 from bpfas.elf.constants import SHN_LORESERVE, SectionFlag, SectionType, SymbolBinding, SymbolType
 from bpfas.elf.reader import read_object
 from bpfas.elf.writer import write_object
-from bpfas.objfile import ObjectFile, Relocation, Section, Symbol
+from bpfas.objfile import Group, ObjectFile, Relocation, Section, Symbol
 from bpfas.reloc import RelocationNumber
 from tests.elf.samples import Image, sample
 from tests.elf.strategies import essence, objects
@@ -58,10 +60,50 @@ def test_a_section_symbol_has_no_name_of_its_own() -> None:
     assert b"named" not in write_object(obj)
 
 
-def test_flags_that_speak_of_lost_links_are_not_kept() -> None:
-    flags = SectionFlag.ALLOC | SectionFlag.LINK_ORDER | SectionFlag.INFO_LINK
+def test_a_flag_that_speaks_of_a_lost_link_is_not_kept() -> None:
+    flags = SectionFlag.ALLOC | SectionFlag.INFO_LINK
     written = write_object(ObjectFile("a.o", sections=[Section(".order", sh_flags=flags)]))
     assert read_object(written, "a.o").sections[0].sh_flags == SectionFlag.ALLOC
+
+
+def test_relocations_of_a_group_s_member_are_in_the_group() -> None:
+    obj = sample()
+    group = Section(".group", SectionType.GROUP, 0, 4, 4, group=Group(obj.symbols[0], obj.sections[:1]))
+    obj.sections.insert(0, group)
+    image = Image.of(obj)
+    offset = image.header(1)["offset"]
+    assert struct.unpack_from("<III", image.data, offset) == (1, 2, 3)
+    assert image.header(3)["flags"] == SectionFlag.INFO_LINK | SectionFlag.GROUP
+
+
+@pytest.mark.parametrize(
+    ("obj", "osabi"),
+    [
+        (ObjectFile("a.o", sections=[Section("a", sh_flags=SectionFlag.GNU_RETAIN)]), 3),
+        (ObjectFile("a.o", symbols=[Symbol("a", st_type=SymbolType.GNU_IFUNC)]), 3),
+        (sample(), 0),
+    ],
+)
+def test_what_only_gnu_defines_makes_the_file_one_of_gnu(obj: ObjectFile, osabi: int) -> None:
+    assert write_object(obj)[7] == osabi
+
+
+def missing_member() -> ObjectFile:
+    obj = sample()
+    obj.sections.append(Section(".group", SectionType.GROUP, group=Group(obj.symbols[0], [Section("other")])))
+    return obj
+
+
+def missing_link() -> ObjectFile:
+    obj = sample()
+    obj.sections[0].link_order = Section("other")
+    return obj
+
+
+@pytest.mark.parametrize("obj", [missing_member(), missing_link()])
+def test_a_reference_to_a_section_of_another_object_is_refused(obj: ObjectFile) -> None:
+    with pytest.raises(ValueError, match=r"names Section\('other', 0 bytes\), which is not in the object"):
+        write_object(obj)
 
 
 def test_more_sections_than_a_16_bit_index_counts() -> None:

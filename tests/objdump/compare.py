@@ -11,11 +11,14 @@ if TYPE_CHECKING:
 
 
 def section_facts(section: Section) -> dict[str, object]:
-    """What a section is."""
+    """What a section is; a list of symbols stands there by their names, for their numbers may differ."""
     return {
         "name": section.name,
-        "header": (section.sh_type, section.sh_flags, section.sh_addralign, section.sh_entsize, section.sh_size),
-        "data": bytes(section.data).hex(" ", 8),
+        "header": (section.sh_type, section.sh_flags, section.sh_addralign, section.sh_entsize, section.sh_info),
+        "data": "" if section.listed_symbols else bytes(section.data).hex(" ", 8),
+        "nobits": section.nobits_size,
+        "listed": [referred(symbol) for symbol in section.listed_symbols or ()],
+        "link": section.link_order and section.link_order.name,
         "relocations": sorted(
             (relocation.r_offset, relocation.r_type, *referred(relocation.symbol))
             for relocation in section.relocations

@@ -101,7 +101,9 @@ def test_json(prog: str, capfd: pytest.CaptureFixture[str]) -> None:
     assert data["byte_order"] == "little"
     assert {"table", "prog", "helper"} <= {symbol["name"] for symbol in data["symbols"]}
     assert [relocation["type"] for relocation in data["relocations"]] == ["R_BPF_64_64", "R_BPF_64_32"]
-    assert {"index", "name", "type", "flags", "size", "align", "relocations"} == data["sections"][0].keys()
+    assert {"index", "name", "type", "flags", "size", "align", "relocations", "group", "link"} == data["sections"][
+        0
+    ].keys()
 
 
 def test_help_fits_a_screen_and_has_examples(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,7 +8,7 @@ from bpfas.asm import assemble
 from bpfas.elf.constants import SectionFlag, SymbolBinding, SymbolType
 from bpfas.isa import BY_NAME, Dialect, Instruction, encode
 from bpfas.objdump.disassemble import disassemble
-from bpfas.objdump.labels import is_writable_name
+from bpfas.objdump.labels import written_name
 from bpfas.objfile import ObjectFile, Relocation, Section, SpecialSection, Symbol
 from bpfas.reloc import RelocationNumber
 
@@ -39,10 +39,19 @@ EXIT = Instruction(BY_NAME["exit"])
 
 
 @pytest.mark.parametrize(
-    "name", ["r1", "R10", "w0", "fp", "pc", "if", "goto", "ll", "skb", ".", "", "1a", "a b", "a\nb"]
+    "name", ["r1", "R10", "w0", "fp", "pc", "if", "goto", "ll", "skb", "1a", "a b", "f@V", 'q"\\']
 )
+def test_names_that_are_no_words_stand_in_quotes(name: str) -> None:
+    section = code(EXIT, Instruction(BY_NAME["lddw"], dst=1), Instruction(BY_NAME["lddw_map"], dst=1))
+    symbol = Symbol(name, section, 8, st_bind=SymbolBinding.GLOBAL)
+    section.relocations = [Relocation(at, RelocationNumber.R_BPF_64_64, symbol) for at in (8, 24)]
+    again = assert_same_code(ObjectFile("x.o", sections=[section], symbols=[symbol]))
+    assert [found.name for found in again.symbols] == [name]
+
+
+@pytest.mark.parametrize("name", [".", "", "a\nb"])
 def test_names_that_a_source_cannot_use(name: str) -> None:
-    assert not is_writable_name(name)
+    assert written_name(name) is None
     section = code(EXIT, EXIT)
     obj = ObjectFile("x.o", sections=[section], symbols=[Symbol(name, section, 8, st_bind=SymbolBinding.GLOBAL)])
     assert "# symbol_1 is " in text_of(obj)

@@ -18,6 +18,7 @@ from bpfas.elf.constants import (
     SymbolVisibility,
 )
 from bpfas.elf.reader import read_object
+from bpfas.elf.writer import write_object
 from bpfas.isa import SLOT_SIZE, Dialect, encode
 from bpfas.objdump.disassemble import disassemble
 from bpfas.objfile import ObjectFile, Relocation, Section, SpecialSection, Symbol
@@ -83,7 +84,8 @@ NAMES = [
 def round_trip(obj: ObjectFile, dialect: Dialect, *, everything: bool = True) -> ObjectFile:
     """What the object's disassembly assembles to."""
     lines = disassemble(obj, dialect, everything=everything)
-    return assemble("".join(f"{line}\n" for line in lines), byte_order=obj.byte_order)
+    again = assemble("".join(f"{line}\n" for line in lines), byte_order=obj.byte_order)
+    return read_object(write_object(again), "again.o")
 
 
 @st.composite

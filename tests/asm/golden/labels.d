@@ -2,9 +2,9 @@
 # Symbols: 8
 #   value  size  type     binding  visibility  section  name
 #     0x0     0  section  local    default     .text
-#     0x0     0  section  local    default     other
 #    0x58     0  notype   local    default     .text    near
 #     0x8     0  notype   local    default     other    far
+#     0x0     0  section  local    default     other
 #     0x0    88  func     global   default     .text    main
 #     0x0     0  notype   global   default     *UNDEF*  missing
 #     0x0     0  notype   global   default     .data    table
