@@ -156,8 +156,7 @@ class Assembly:
             symbol = numeric
         else:
             symbol = self._symbol_called(_unquoted(name, label), label)
-            if not symbol.is_temporary:
-                self.symbols.end_dollar_labels()
+            self.symbols.end_dollar_labels(symbol)
             self.refuse_redefinition(symbol, label)
             symbol.defined_at = statement.span_of(label)
         self.define_at_end(symbol)

@@ -367,8 +367,7 @@ class _Walk:
                 label_symbol = symbols.next_numeric(label)
                 assert label_symbol is not None  # only those with a `$` may be defined already
             else:
-                if not label_symbol.is_temporary:
-                    symbols.end_dollar_labels()
+                symbols.end_dollar_labels(label_symbol)
                 label_symbol.defined_at = LineOrigin(self.chunk, index)
             subsection = self.assembly.subsection
             label_symbol.subsection, label_symbol.offset = subsection, place + self.shift

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 # A string that is not closed goes on to the end of its line, or each quote in it would be tried for a beginning.
 _STRING = re.compile(r'"((?:\\[^\n]|[^"\\\n])*+)("|\\?)')
 _BLANKS = " \t\r\f\v"
-_BLANK_AT_END = re.compile(r"[ \t\r\f\v](?:\n|\Z)")
 _WORD = np.zeros(256, bool)
 _WORD[[*range(48, 58), *range(65, 91), *range(97, 123), *b"_.$"]] = True
 _HEX = np.zeros(256, bool)
@@ -65,7 +64,7 @@ def cut_lines(text: str) -> Lines:
     starts, ends = np.concatenate(([0], newlines + 1)), np.append(newlines, len(text))
     strings: list[str] = []
     # Blanks at a line's end, where comments have been, say nothing.
-    if _BLANK_AT_END.search(text):
+    if any(f"{blank}\n" in text for blank in _BLANKS) or text[-1] in _BLANKS:
         text = "\n".join([line.rstrip(_BLANKS) for line in text.split("\n")])
     if '"' in text:
         found = _STRING.findall(text)

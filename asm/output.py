@@ -105,7 +105,10 @@ def _symbols(
         while waiting and waiting[0].symbols_before <= number:
             builder = waiting.popleft()
             symbols[builder] = Symbol("", sections[builder], st_type=SymbolType.SECTION)
-        if symbol in targets or _is_shown(symbol, assembly):
+        if symbol.is_plain_label and symbol.section is not None:
+            if symbol in targets or _has_name(symbol, assembly):
+                symbols[symbol] = Symbol(symbol.name, sections[symbol.section], symbol.position)
+        elif symbol in targets or _is_shown(symbol, assembly):
             try:
                 shown = _symbol(symbol, sections)
                 shown.st_size = _size(symbol, assembly)
@@ -143,8 +146,9 @@ def _is_shown(symbol: AssemblySymbol, assembly: Assembly) -> bool:
 
 def _has_name(symbol: AssemblySymbol, assembly: Assembly) -> bool:
     """Whether the symbol table may have it by its own name."""
-    is_kept = assembly.keeps_local_labels and symbol.name.startswith(LOCAL_PREFIX) and not symbol.is_section
-    return is_kept or not symbol.is_temporary
+    if not symbol.is_temporary:
+        return True
+    return assembly.keeps_local_labels and symbol.name.startswith(LOCAL_PREFIX) and not symbol.is_section
 
 
 def _address_significant(assembly: Assembly) -> list[AssemblySymbol]:
