@@ -31,8 +31,11 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, np.dtype[Any]]
 
-CHUNK_SIZE = 1 << 21
-"""Characters of a chunk, up to the end of a line."""
+CHUNK_SIZE = 1 << 18
+"""Characters of a chunk, up to the end of a line; more would not fit the processor's caches."""
+
+LEARNS_FROM_SECOND_LINE = True
+"""Whether the first line of an outline goes the plain way: learning takes longer than reading one line."""
 
 
 class Chunk:
@@ -91,6 +94,7 @@ class BatchReader:
         # Outlines by number: a template's, or a negative one that leads to the outlines with guards.
         self._numbers: dict[bytes, int] = {b"": EMPTY}
         self._guarded: list[_Guarded] = []
+        self._seen_once: set[bytes] = set()
 
     def read(self) -> None:
         """Carry out all statements of the source."""
@@ -125,12 +129,18 @@ class BatchReader:
 
     def _template_numbers(self, lines: Lines) -> Array:
         """For each line the number of its template; lines of new outlines are learnt from."""
-        if not self._numbers.keys() >= set(lines.outlines):
-            first_lines = dict(zip(reversed(lines.outlines), range(len(lines.outlines) - 1, -1, -1), strict=True))
-            for outline, index in first_lines.items():
-                if outline not in self._numbers:
-                    self._learn_outline(outline, lines, index)
-        result = np.fromiter(map(self._numbers.__getitem__, lines.outlines), np.int64, len(lines.outlines))
+        numbers = self._numbers
+        if new := set(lines.outlines).difference(numbers):
+            count = len(lines.outlines)
+            first_lines = dict(zip(reversed(lines.outlines), range(count - 1, -1, -1), strict=True))
+            last_lines = dict(zip(lines.outlines, range(count), strict=True))
+            once = {outline for outline in new if first_lines[outline] == last_lines[outline]} - self._seen_once
+            once = once if LEARNS_FROM_SECOND_LINE else set()
+            self._seen_once = (self._seen_once - new) | once
+            for outline in new - once:
+                self._learn_outline(outline, lines, first_lines[outline])
+            numbers = {**numbers, **dict.fromkeys(once, PLAIN)} if once else numbers
+        result = np.fromiter(map(numbers.__getitem__, lines.outlines), np.int64, len(lines.outlines))
         members = np.flatnonzero(result < 0)
         members = members[np.argsort(result[members], kind="stable")]
         _, first = np.unique(result[members], return_index=True)

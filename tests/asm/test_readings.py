@@ -42,6 +42,7 @@ def chunk_size(request: pytest.FixtureRequest) -> Iterator[int]:
     """Batches of one line, of a few lines, and of whole sources."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(batch, "CHUNK_SIZE", request.param)
+        patch.setattr(batch, "LEARNS_FROM_SECOND_LINE", False)
         yield request.param
 
 
