@@ -3,15 +3,19 @@
 Comments are replaced by as many blanks, so that every statement keeps its place in the text. Comments begin with
 `#` or `//` and end with the line, or stand between `/*` and `*/`; GNU as and LLVM agree on these for BPF. In
 a line of the kernel's (`bpfas.asm.kernel_text`) `;` begins one too, and the `#` of `call name#number` does not.
+
+So does `;` in what a GCC before 14 has written, as in the GNU as of its time (binutils 2.40). Its line markers
+around inline assembly, `; 12 "file.c" 1`, are known by themselves, for `.ident` need not be there.
 """
 
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import TYPE_CHECKING
 
 from bpfas.asm.kernel_text import PREFIX, doubtful_load
-from bpfas.diag import Diagnostics, Source, Span
+from bpfas.diag import SEMICOLON_LINE_MARKER, Diagnostics, Source, Span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,17 +23,14 @@ if TYPE_CHECKING:
 # A string without its closing quote goes on to the end of its line, for Lark to report it whole.
 STRING = r'"(?:\\[^\n]|[^"\\\n])*+(?:"|\\?(?=\n|\Z))'
 CHARACTER = r"'(?:\\[^\n]|[^\\\n])'?"
-_COMMENT = re.compile(
-    rf"{STRING}|{CHARACTER}|(?P<line>(?:\#|//)[^\n]*)|(?P<block>/\*.*?\*/)|(?P<open>/\*.*)", re.DOTALL
-)
-_KERNEL_LINE = re.compile(
+_KERNEL_LINE = (
     rf"(?P<kernel>^[ \t]*{PREFIX}(?: +call +(?!pc *[-+])[^\s;]+)?(?:[^;#/\n`\"']|/(?![/*]))*)(?P<state>;[^\n]*)?"
-    rf"|{_COMMENT.pattern}",
-    re.DOTALL | re.MULTILINE,
 )
 # Begins with what is always the same, so that it is quickly known of most sources that they have none.
 _KERNEL_PREFIX = re.compile(r": +(?:[0-9.]{10} +)?\([0-9a-f]{2}\)")
 _NOT_NEWLINE = re.compile(r"[^\n]")
+_IDENT_OF_GCC = re.compile(r'\.ident[ \t]+"GCC: \(.*\) ([0-9]{1,3})\.')
+_FIRST_GCC_WITH_SEPARATOR = 14
 _STATEMENT = re.compile(rf"(?:{STRING}|{CHARACTER}|[^;`\n\"']++|')+")
 
 
@@ -61,19 +62,45 @@ def blank_comments(source: Source, diagnostics: Diagnostics) -> str:
 
     def blank_line(line: str) -> str:
         code = line.partition("#")[0]
-        if '"' in code or "'" in code or "/" in code:
-            return _COMMENT.sub(blank, line)
+        if '"' in code or "'" in code or "/" in code or ";" in marks:
+            return comment.sub(blank, line)
         return code.ljust(len(line))
 
     text = source.text
+    if "\n;" in text or text.startswith(";"):
+        text = SEMICOLON_LINE_MARKER.sub(lambda match: "#" + match[0][1:], text)
+    marks = ("#", "//", ";") if _is_by_old_gcc(text) else ("#", "//")
+    comment = _comment(marks)
     if _KERNEL_PREFIX.search(text):
-        return _KERNEL_LINE.sub(blank_state, text)
+        return re.compile(rf"{_KERNEL_LINE}|{comment.pattern}", re.DOTALL | re.MULTILINE).sub(blank_state, text)
     if "/*" in text:
-        return _COMMENT.sub(blank, text)
+        return comment.sub(blank, text)
+    # Without comments of several lines each line is for itself, which is much faster.
+    if ";" in marks:
+        return "\n".join(
+            [blank_line(line) if ";" in line or "#" in line or "//" in line else line for line in text.split("\n")]
+        )
     if "#" in text or "//" in text:
-        # Without comments of several lines each line is for itself, which is much faster.
         return "\n".join([blank_line(line) if "#" in line or "//" in line else line for line in text.split("\n")])
     return text
+
+
+@cache
+def _comment(marks: tuple[str, ...]) -> re.Pattern[str]:
+    """What finds comments, those of one line being begun by one of `marks`, and strings, where there are none."""
+    beginning = "|".join(map(re.escape, marks))
+    return re.compile(
+        rf"{STRING}|{CHARACTER}|(?P<line>(?:{beginning})[^\n]*)|(?P<block>/\*.*?\*/)|(?P<open>/\*.*)", re.DOTALL
+    )
+
+
+def _is_by_old_gcc(text: str) -> bool:
+    """Whether `.ident` says that a GCC has written the text whose assembler took `;` for a comment's beginning."""
+    return ";" in text and any(
+        int(ident[1]) < _FIRST_GCC_WITH_SEPARATOR
+        and not text[text.rfind("\n", 0, ident.start()) + 1 : ident.start()].strip()
+        for ident in _IDENT_OF_GCC.finditer(text)
+    )
 
 
 def statement_places(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:

@@ -23,9 +23,11 @@ _LONGEST_MESSAGE = 1000
 _LONGEST_CHAIN = 10
 """Places of expansions that are shown with a message."""
 
-_LINE_MARKER = re.compile(
-    r'^(?:#[ \t]*(?:line[ \t]+)?|[ \t]*\.linefile[ \t]+)([0-9]{1,9})[ \t]+"((?:\\.|[^"\\\n])*)"', re.MULTILINE
-)
+_PLACE = r'([0-9]{1,9})[ \t]+"((?:\\.|[^"\\\n])*)"'
+_LINE_MARKER = re.compile(rf"^(?:#[ \t]*(?:line[ \t]+)?|[ \t]*\.linefile[ \t]+){_PLACE}", re.MULTILINE)
+
+SEMICOLON_LINE_MARKER = re.compile(rf"^;[ \t]*{_PLACE}[ \t0-9]*\r?$", re.MULTILINE)
+"""A line marker as a GCC before 14 writes it for BPF; nothing else may stand in the line."""
 
 
 class Severity(enum.Enum):
@@ -86,7 +88,8 @@ class Source:
     def _line_markers(self) -> list[tuple[int, str, int]]:
         """What a preprocessor says of lines: from this line on, the text is of that file from that line on."""
         markers: list[tuple[int, str, int]] = []
-        for match in _LINE_MARKER.finditer(self.text):
+        found = [*_LINE_MARKER.finditer(self.text), *SEMICOLON_LINE_MARKER.finditer(self.text)]
+        for match in sorted(found, key=re.Match.start):
             physical = self.line_and_column(match.start())[0] + 1
             # An empty name ends what a compiler has put in from an inline assembly.
             markers.append((physical, match[2], int(match[1])) if match[2] else (physical, self.name, physical))
@@ -95,8 +98,8 @@ class Source:
     def origin_of_line(self, line: int) -> tuple[str, int]:
         """The file and the line in it that line `line` of this text comes from (both lines from 1).
 
-        That is told by line markers (`# 12 "file.c"`, as a preprocessor writes them, or `.linefile 12 "file.c"`),
-        or of what a macro or a repetition has been made into, by the expansion.
+        That is told by line markers (`# 12 "file.c"`, as a preprocessor writes them, `; 12 "file.c"`, as GCC 12
+        does, or `.linefile 12 "file.c"`), or of what a macro or a repetition has been made into, by the expansion.
         """
         if self.expansion is not None and self.expansion.kind is not ExpansionKind.INCLUSION:
             turn = (line - 1) % self.expansion.period if self.expansion.period else line - 1

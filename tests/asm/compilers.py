@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bpfas.asm import assemble
-from bpfas.diag import BpfasError
+from bpfas.asm import Options, assemble_sources
+from bpfas.diag import Source
 from bpfas.elf.constants import ByteOrder, SectionFlag
 from bpfas.elf.reader import read_object
 from bpfas.elf.writer import write_object
@@ -111,26 +111,26 @@ def as_clang_reads_it(text: bytes) -> bytes:
     return re.sub(rb"^([\w.$]+) = (.*)$", rb"\t.set \1, \2", text, flags=re.MULTILINE)
 
 
-def assembled(source: Path, order: ByteOrder) -> ObjectFile:
-    """Our object, as it reads from the file that it would be."""
-    return ours(source.read_text(errors="surrogateescape"), order)
+def assembled(files: Compiled, case: Case) -> ObjectFile:
+    """Our object, as it reads from the file that it would be.
 
-
-def ours(text: str, order: ByteOrder) -> ObjectFile:
-    """Our object of a text, as it reads from the file that it would be."""
-    return read_object(write_object(assemble(text, byte_order=order)), "ours.o")
-
-
-def sections(obj: ObjectFile, filling: int) -> dict[str, object]:
-    """The sections that say something, by name, with code filled up our way; `filling` is the object's own.
-
-    .llvm_addrsig is left out: it is of use to LLVM's linker only.
+    The version of DWARF is told to clang's own assembler too.
     """
-    return {
-        section.name: section_facts(refilled(section, filling.to_bytes(8, obj.byte_order.name_for_int)))
-        for section in obj.sections
-        if section.sh_size and section.name != ".llvm_addrsig"
-    }
+    version = re.search(r"-gdwarf-(\d)", case.options) if case.compiler is Compiler.CLANG else None
+    options = Options(case.order, debug_version=int(version[1]) if version else None)
+    text = files.source.read_text(errors="surrogateescape")
+    made = assemble_sources([Source(str(files.source), text)], "ours.o", options)
+    return read_object(write_object(made.object_file), "ours.o")
+
+
+def sections(obj: ObjectFile, filling: int) -> dict[str, list[object]]:
+    """The sections that say something, by name, with code filled up our way; `filling` is the object's own."""
+    found: dict[str, list[object]] = {}
+    for section in obj.sections:
+        if section.sh_size:
+            facts = section_facts(refilled(section, filling.to_bytes(8, obj.byte_order.name_for_int)))
+            found.setdefault(section.name, []).append(facts)
+    return found
 
 
 def refilled(section: Section, filling: bytes) -> Section:
@@ -145,23 +145,6 @@ def refilled(section: Section, filling: bytes) -> Section:
     return section
 
 
-def parameters(cases: Iterable[Case], not_yet: Iterable[tuple[str, str, str]]) -> Sequence[object]:
-    """The cases as pytest's parameters.
-
-    `not_yet` has rows of program, option and reason, where an empty program or option stands for all: such a case
-    must fail, until the assembler is mended and the row removed.
-    """
-    found = []
-    for case in cases:
-        reasons = [
-            reason
-            for program, option, reason in not_yet
-            if program in ("", case.program.stem) and f" {option} " in f" {case.options}  "
-        ]
-        marks = (
-            [pytest.mark.xfail(reason=reasons[0], raises=(AssertionError, BpfasError), strict=True)]
-            if reasons
-            else []
-        )
-        found.append(pytest.param(case, id=re.sub(r"\W+", "-", str(case)), marks=marks))
-    return found
+def parameters(cases: Iterable[Case]) -> Sequence[object]:
+    """The cases as pytest's parameters."""
+    return [pytest.param(case, id=re.sub(r"\W+", "-", str(case))) for case in cases]

@@ -6,13 +6,11 @@ import pytest
 
 from bpfas.asm import Reading, assemble
 from bpfas.diag import BpfasError
-from bpfas.elf.constants import ByteOrder, SymbolBinding
+from bpfas.elf.constants import SymbolBinding
 from bpfas.elf.reader import read_object
 from bpfas.elf.writer import write_object
 from tests.objdump.compare import assert_same_object
 from tests.peers import Peer
-
-from .compilers import ours
 
 
 def data(text: str) -> str:
@@ -65,7 +63,7 @@ def test_aliases_are_symbols_of_their_own(reading: Reading) -> None:
 
 
 def test_a_weak_alias_of_a_function_can_be_replaced() -> None:
-    obj = ours(".weak w\n.set w, real\nreal: exit\ncall w\n", ByteOrder.LITTLE)
+    obj = assemble(".weak w\n.set w, real\nreal: exit\ncall w\n")
     text = obj.section(".text")
     assert text
     (relocation,) = text.relocations

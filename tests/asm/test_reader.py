@@ -178,6 +178,65 @@ def test_line_markers_of_a_preprocessor_tell_places() -> None:
     assert "x.s:7:1: error: unknown instruction `foo`" in found
 
 
+def test_line_markers_of_gcc_12() -> None:
+    found = errors('; 10 "prog.c" 1\nexit\nbogus # 7\n; 0 "" 2\r\nfoo\n.ascii "\\n; 9"\n; 8 "odd.c" 1; bar\n')
+    assert [line.partition(": error")[0] for line in found.splitlines() if "error" in line] == [
+        "prog.c:11:1",
+        "x.s:5:1",
+        "x.s:7:3",
+        "x.s:7:16",
+    ]
+
+
+IDENT = '.ident "GCC: (12.2.0-14+deb12u1+) 12.2.0"'
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param(".byte 1\t; x, y\n;\tit is `so'\n\t.byte 2;", b"\1\2", id="tails and lines"),
+        pytest.param('.ascii "a;b" ; "c"\n.byte \';\' ; \'e', b"a;b;", id="strings"),
+        pytest.param(".byte 1 ; a /* b\n.byte 2 /* ; */\n/* c\n; */ .byte 3", b"\1\2\3", id="the first counts"),
+        pytest.param(".byte 1 # a ; b\n.byte 2 // c ; d\n; e # f\n.byte 3", b"\1\2\3", id="of other kinds"),
+    ],
+)
+@pytest.mark.parametrize("reading", [Reading.PLAIN, Reading.SHAPES, Reading.BATCHES])
+def test_comments_in_what_an_old_gcc_has_written(text: str, expected: bytes, reading: Reading) -> None:
+    assert data(f"{text}\n{IDENT}", reading) == expected
+
+
+@pytest.mark.peer
+def test_comments_of_an_old_gcc_are_gnu_s_of_its_time(tmp_path: Path) -> None:
+    text = '\t.ascii "a;b" ; "c"\n\t.byte 1 ; .byte 2\n; .byte 3\n\t.byte 4 /* ; */\n'
+    (tmp_path / "x.s").write_text(f"{text}{IDENT}\n")
+    Peer.GNU_AS.run("-EL", tmp_path / "x.s", "-o", tmp_path / "x.o")
+    theirs = read_object((tmp_path / "x.o").read_bytes(), "x.o").section(".text")
+    found = assemble(f"{text}{IDENT}\n").section(".text")
+    assert found
+    assert theirs
+    assert bytes(theirs.data).startswith(found.data)
+    assert found.data == b"a;b\1\4"
+
+
+@pytest.mark.parametrize(
+    "ident",
+    [
+        "",
+        '.ident "GCC: (GNU) 14.1.0"',
+        '.ident "clang version 12.0.0"',
+        f"# {IDENT}",
+        '.ascii ".ident \\"GCC: (GNU) 12.2.0\\""',
+    ],
+)
+def test_a_semicolon_separates_where_no_old_gcc_has_written(ident: str) -> None:
+    assert data(f".byte 1; .byte 2 ; .byte 3\n.text\n{ident}", Reading.BATCHES) == b"\1\2\3"
+
+
+def test_kernel_text_in_what_an_old_gcc_has_written() -> None:
+    text = "0: (b7) r0 = 1 ; R0=1\n\texit ; x\n"
+    assert len(bytes(assemble(f"{text}{IDENT}\n").sections[0].data)) == 16
+
+
 def test_included_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "inc").mkdir()

@@ -11,13 +11,15 @@ if TYPE_CHECKING:
 
 
 def section_facts(section: Section) -> dict[str, object]:
-    """What a section is; a list of symbols stands there by their names, for their numbers may differ."""
+    """What a section is; those in a list stand there by their names, for their numbers may differ."""
+    group = section.group
     return {
         "name": section.name,
         "header": (section.sh_type, section.sh_flags, section.sh_addralign, section.sh_entsize, section.sh_info),
-        "data": "" if section.listed_symbols else bytes(section.data).hex(" ", 8),
+        "data": "" if section.listed_symbols or group else bytes(section.data).hex(" ", 8),
         "nobits": section.nobits_size,
         "listed": [referred(symbol) for symbol in section.listed_symbols or ()],
+        "group": group and (referred(group.signature), [member.name for member in group.members], group.is_comdat),
         "link": section.link_order and section.link_order.name,
         "relocations": sorted(
             (relocation.r_offset, relocation.r_type, *referred(relocation.symbol))
