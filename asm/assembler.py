@@ -96,11 +96,11 @@ class Options:
     what `.print` does.
 
     With a `debug_version`, that of DWARF, 2 to 5, the source is described for debuggers (-g); `debug_prefixes` are
-    beginnings of paths there, each with what it is replaced by. `keeps_local_labels`
-    puts `.L…` into the symbol table, `strips_local_absolute` takes names of numbers out of it. With
-    `checks_sizes` a size that is no number is an error, otherwise a warning. `substitutes_section_names`: `%S` in
-    the name of a section stands for the current one's. `alternate_macros`: reading begins in `.altmacro`. With
-    `listing` there is a listing; then no source is read in batches.
+    beginnings of paths there, each with what it is replaced by. `keeps_local_labels` puts `.L…` into the symbol
+    table, `strips_local_absolute` takes names of numbers out of it. `folds_data_into_text` puts what is for .data
+    behind the instructions of .text. With `checks_sizes` a size that is no number is an error, otherwise a warning.
+    `substitutes_section_names`: `%S` in the name of a section stands for the current one's. `alternate_macros`:
+    reading begins in `.altmacro`. With `listing` there is a listing; then no source is read in batches.
     """
 
     byte_order: ByteOrder = ByteOrder.LITTLE
@@ -115,6 +115,7 @@ class Options:
     debug_prefixes: tuple[tuple[str, str], ...] = ()
     keeps_local_labels: bool = False
     strips_local_absolute: bool = False
+    folds_data_into_text: bool = False
     checks_sizes: bool = True
     substitutes_section_names: bool = False
     alternate_macros: bool = False
@@ -134,6 +135,7 @@ class Assembler:
             print_line=options.print_line,
             keeps_local_labels=options.keeps_local_labels,
             strips_local_absolute=options.strips_local_absolute,
+            folds_data_into_text=options.folds_data_into_text,
             checks_sizes=options.checks_sizes,
             substitutes_section_names=options.substitutes_section_names,
             listing=ListingRecord() if options.listing is not None else None,

@@ -98,6 +98,7 @@ class Assembly:
     print_line: Callable[[str], None] = print
     keeps_local_labels: bool = False
     strips_local_absolute: bool = False
+    folds_data_into_text: bool = False
     checks_sizes: bool = True
     substitutes_section_names: bool = False
     listing: ListingRecord | None = None

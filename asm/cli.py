@@ -110,6 +110,7 @@ def _inputs(command: CommandLine) -> tuple[list[Source], Options]:
         debug_prefixes=tuple(command.debug_prefixes),
         keeps_local_labels=command.keeps_local_labels,
         strips_local_absolute=command.strips_local_absolute,
+        folds_data_into_text=command.folds_data_into_text,
         checks_sizes=command.checks_sizes,
         substitutes_section_names=command.substitutes_section_names,
         alternate_macros=command.alternate_macros,
