@@ -98,7 +98,7 @@ class Options:
     With a `debug_version`, that of DWARF, 2 to 5, the source is described for debuggers (-g); `debug_prefixes` are
     beginnings of paths there, each with what it is replaced by. `keeps_local_labels` puts `.L…` into the symbol
     table, `strips_local_absolute` takes names of numbers out of it. `folds_data_into_text` puts what is for .data
-    behind the instructions of .text. With `checks_sizes` a size that is no number is an error, otherwise a warning.
+    behind the instructions of .text. With `checks_sizes` a size that is no number is an error, else a warning.
     `substitutes_section_names`: `%S` in the name of a section stands for the current one's. `alternate_macros`:
     reading begins in `.altmacro`. With `listing` there is a listing; then no source is read in batches.
     """
