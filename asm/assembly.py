@@ -240,6 +240,7 @@ class Assembly:
     def append_fragment(self, fragment: Fragment) -> None:
         """Put a fragment, which begins at the end of the current section, with the size that it would have now."""
         subsection = self.subsection
+        fragment.section, fragment.start = subsection.section, subsection.size
         try:
             size = fragment.wanted_size(subsection.size)
             checked_size(size, subsection.size, subsection.section)
