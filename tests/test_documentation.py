@@ -156,14 +156,15 @@ def test_every_directive_is_described_once() -> None:
 @pytest.mark.parametrize(
     ("assembler", "command"),
     [
-        ("GNU", (Peer.GNU_AS, "-o", os.devnull, "-")),
-        ("LLVM", (Peer.LLVM_MC, "-triple=bpfel", "-filetype=obj", "-o", os.devnull, "-")),
+        ("GNU", (Peer.GNU_AS,)),
+        ("LLVM", (Peer.LLVM_MC, "-triple=bpfel", "-filetype=obj")),
     ],
 )
 def test_the_peers_lack_the_directives_that_they_are_said_to_lack(
-    assembler: str, command: tuple[Peer, *tuple[str, ...]]
+    assembler: str, command: tuple[Peer, *tuple[str, ...]], tmp_path: Path
 ) -> None:
-    peer, *arguments = command
+    peer, *options = command
+    arguments = [*options, "-o", tmp_path / "out.o", "-"]
     unknown = re.compile("unknown pseudo-op|unknown directive|not supported for this target|unimplemented")
     lacking = {
         name
