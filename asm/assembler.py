@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from bpfas.asm.listing_options import ListingOptions
+    from bpfas.asm.template_cache import TemplateCache
     from bpfas.objfile import ObjectFile
 
 BATCH_THRESHOLD = 1 << 18
@@ -100,7 +101,8 @@ class Options:
     puts `.L…` into the symbol table, `strips_local_absolute` takes names of numbers out of it. With
     `checks_sizes` a size that is no number is an error, otherwise a warning. `substitutes_section_names`: `%S` in
     the name of a section stands for the current one's. `alternate_macros`: reading begins in `.altmacro`. With
-    `listing` there is a listing; then no source is read in batches.
+    `listing` there is a listing; then no source is read in batches. `template_cache` has the templates of earlier
+    runs, and gets those of this one.
     """
 
     byte_order: ByteOrder = ByteOrder.LITTLE
@@ -119,6 +121,7 @@ class Options:
     substitutes_section_names: bool = False
     alternate_macros: bool = False
     listing: ListingOptions | None = None
+    template_cache: TemplateCache | None = None
 
 
 class Assembler:
@@ -141,7 +144,7 @@ class Assembler:
         for name, value in options.symbols:
             self.assembly.symbols.named(name).expression = value
         self.directives = DIRECTIVES
-        self.parser = StatementParser(plainly=options.reading is Reading.PLAIN)
+        self.parser = StatementParser(options.template_cache, plainly=options.reading is Reading.PLAIN)
         self.reader = Reader(self)
         self.reader.set_alternate(options.alternate_macros)
 
