@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from bpfas.asm import conditionals
 from bpfas.asm.feed import EndOfExpansion, EndOfReading, EndOfSource
+from bpfas.asm.on_demand import on_demand
 from bpfas.diag import BpfasError
 
 if TYPE_CHECKING:
@@ -63,7 +63,14 @@ def _abort(reader: Reader, statement: InputStatement) -> int:
 
 
 INPUT_DIRECTIVES: dict[str, Callable[[Reader, InputStatement], int]] = {
-    **conditionals.DIRECTIVES,
+    **on_demand(
+        "conditionals",
+        "DIRECTIVES",
+        """
+        .if .ifne .ifeq .ifgt .ifge .iflt .ifle .ifdef .ifndef .ifnotdef .ifb .ifnb .ifc .ifnc .ifeqs .ifnes
+        .else .elseif .elsif .endif
+        """,
+    ),
     **dict.fromkeys((".macro", ".rept", ".rep", ".irp", ".irpc"), _block),
     **dict.fromkeys((".endm", ".endmacro", ".endr"), _stray_end),
     ".exitm": _exitm,

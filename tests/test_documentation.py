@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from elftools.elf.elffile import ELFFile
+from elftools.elf.relocation import RelocationSection
 
 from bpfas.asm import assemble
 from bpfas.asm.assembler import DIRECTIVES
@@ -203,12 +204,15 @@ def outcome(assembler: Path, arguments: tuple[str, ...], source: str, directory:
         elf = ELFFile(stream)
         name = ".data" if source.startswith(".data\n") else ".text"
         section, relocations = elf.get_section_by_name(name), elf.get_section_by_name(f".rel{name}")
+        assert section is not None
         return Outcome(
             "",
             section.data().hex(" "),
             tuple(
                 f"type {relocation['r_info_type']} at {relocation['r_offset']}"
-                for relocation in (relocations.iter_relocations() if relocations else ())
+                for relocation in (
+                    relocations.iter_relocations() if isinstance(relocations, RelocationSection) else ()
+                )
             ),
         )
 
