@@ -165,7 +165,7 @@ def test_the_peers_lack_the_directives_that_they_are_said_to_lack(
     assembler: str, command: tuple[Peer, *tuple[str, ...]], tmp_path: Path
 ) -> None:
     peer, *options = command
-    arguments = [*options, "-o", tmp_path / "out.o", "-"]
+    arguments: list[str | Path] = [*options, "-o", tmp_path / "out.o", "-"]
     unknown = re.compile("unknown pseudo-op|unknown directive|not supported for this target|unimplemented")
     lacking = {
         name
