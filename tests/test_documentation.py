@@ -15,6 +15,7 @@ from elftools.elf.relocation import RelocationSection
 
 from bpfas.asm import assemble
 from bpfas.asm.assembler import DIRECTIVES
+from bpfas.asm.command_line import LONG_OPTIONS, REFUSED_OPTIONS, SHORT_OPTIONS
 from bpfas.asm.input_directives import INPUT_DIRECTIVES
 from bpfas.loader import load
 from tests.peers import Peer
@@ -243,7 +244,31 @@ def test_a_difference_is_what_the_table_says(row: list[str], tmp_path: Path) -> 
         assert found == said, assembler
 
 
-def test_every_document_that_a_document_points_to_exists() -> None:
-    for document in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]:
-        for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text(encoding="utf-8")):
-            assert (document.parent / target).exists(), f"{document.name}: {target}"
+def test_every_option_is_described() -> None:
+    described = set(re.findall(r"-{1,2}[\w-]+\+?", page("options.md")))
+    for name in (*SHORT_OPTIONS, *LONG_OPTIONS, *REFUSED_OPTIONS):
+        assert {f"-{name}", f"--{name}"} & described, name
+
+
+def test_the_message_on_the_page_of_messages_is_the_one_that_is_printed(tmp_path: Path) -> None:
+    ((command, message),) = re.findall(r"^    \$ (.*)\n    (.*)$", page("diagnostics.md"), re.MULTILINE)
+    assert run_in_shell(command, tmp_path) == f"{message}\n"
+
+
+def anchors(document: Path) -> set[str]:
+    """The names by which a link can point to the headings of a document."""
+    headings = re.findall(r"^#+ (.*)$", document.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize(
+    "document",
+    [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.glob("*.md"))],
+    ids=lambda path: path.name,
+)
+def test_what_a_document_points_to_exists(document: Path) -> None:
+    for target in re.findall(r"\]\(([^):]+)\)", document.read_text(encoding="utf-8")):
+        path, _, anchor = target.partition("#")
+        pointed_to = document.parent / path if path else document
+        assert pointed_to.exists(), target
+        assert not anchor or anchor in anchors(pointed_to), target
