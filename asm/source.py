@@ -19,13 +19,12 @@ if TYPE_CHECKING:
 # A string without its closing quote goes on to the end of its line, for Lark to report it whole.
 STRING = r'"(?:\\[^\n]|[^"\\\n])*+(?:"|\\?(?=\n|\Z))'
 CHARACTER = r"'(?:\\[^\n]|[^\\\n])'?"
-_COMMENT = re.compile(
-    rf"{STRING}|{CHARACTER}|(?P<line>(?:\#|//)[^\n]*)|(?P<block>/\*.*?\*/)|(?P<open>/\*.*)", re.DOTALL
-)
-_KERNEL_LINE = re.compile(
-    rf"(?P<kernel>^[ \t]*{PREFIX}(?: +call +(?!pc *[-+])[^\s;]+)?(?:[^;#/\n`\"']|/(?![/*]))*)(?P<state>;[^\n]*)?"
-    rf"|{_COMMENT.pattern}",
-    re.DOTALL | re.MULTILINE,
+# These two are compiled by `re` itself, and kept, when a source has what they are for.
+_COMMENT = rf"(?s:{STRING}|{CHARACTER}|(?P<line>(?:\#|//)[^\n]*)|(?P<block>/\*.*?\*/)|(?P<open>/\*.*))"
+_KERNEL_LINE = (
+    rf"(?ms)(?P<kernel>^[ \t]*{PREFIX}(?: +call +(?!pc *[-+])[^\s;]+)?(?:[^;#/\n`\"']|/(?![/*]))*)"
+    r"(?P<state>;[^\n]*)?"
+    rf"|{_COMMENT}"
 )
 # Begins with what is always the same, so that it is quickly known of most sources that they have none.
 _KERNEL_PREFIX = re.compile(r": +(?:[0-9.]{10} +)?\([0-9a-f]{2}\)")
@@ -62,14 +61,14 @@ def blank_comments(source: Source, diagnostics: Diagnostics) -> str:
     def blank_line(line: str) -> str:
         code = line.partition("#")[0]
         if '"' in code or "'" in code or "/" in code:
-            return _COMMENT.sub(blank, line)
+            return re.sub(_COMMENT, blank, line)
         return code.ljust(len(line))
 
     text = source.text
     if _KERNEL_PREFIX.search(text):
-        return _KERNEL_LINE.sub(blank_state, text)
+        return re.sub(_KERNEL_LINE, blank_state, text)
     if "/*" in text:
-        return _COMMENT.sub(blank, text)
+        return re.sub(_COMMENT, blank, text)
     if "#" in text or "//" in text:
         # Without comments of several lines each line is for itself, which is much faster.
         return "\n".join([blank_line(line) if "#" in line or "//" in line else line for line in text.split("\n")])

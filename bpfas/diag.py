@@ -23,9 +23,7 @@ _LONGEST_MESSAGE = 1000
 _LONGEST_CHAIN = 10
 """Places of expansions that are shown with a message."""
 
-_LINE_MARKER = re.compile(
-    r'^(?:#[ \t]*(?:line[ \t]+)?|[ \t]*\.linefile[ \t]+)([0-9]{1,9})[ \t]+"((?:\\.|[^"\\\n])*)"', re.MULTILINE
-)
+_LINE_MARKER = r'(?m)^(?:#[ \t]*(?:line[ \t]+)?|[ \t]*\.linefile[ \t]+)([0-9]{1,9})[ \t]+"((?:\\.|[^"\\\n])*)"'
 
 
 class Severity(enum.Enum):
@@ -86,7 +84,7 @@ class Source:
     def _line_markers(self) -> list[tuple[int, str, int]]:
         """What a preprocessor says of lines: from this line on, the text is of that file from that line on."""
         markers: list[tuple[int, str, int]] = []
-        for match in _LINE_MARKER.finditer(self.text):
+        for match in re.finditer(_LINE_MARKER, self.text):
             physical = self.line_and_column(match.start())[0] + 1
             # An empty name ends what a compiler has put in from an inline assembly.
             markers.append((physical, match[2], int(match[1])) if match[2] else (physical, self.name, physical))
@@ -246,7 +244,7 @@ class BpfasError(Exception):
         return cls([Diagnostic(Severity.ERROR, message, at, notes)])
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, slots=True)
 class Diagnostics:
     """Collects the messages of one phase."""
 
