@@ -20,6 +20,7 @@ lint: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python -m bench.assemble
 	$(BIN)/python -m bench.compiled
+	$(BIN)/python -m bench.startup
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from bpfas.asm.assembly import Assembly, StatementError
 from bpfas.asm.data_directives import DATA_DIRECTIVES
@@ -88,7 +88,7 @@ DIRECTIVES = {
 """What each directive does, by name."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class Options:
     """What the command line can choose.
 
@@ -220,8 +220,7 @@ class Assembler:
         handler(self.assembly, directive, statement)
 
 
-@dataclass(frozen=True, slots=True)
-class Assembled:
+class Assembled(NamedTuple):
     """What assembling gives: the object, warnings, the files that were read besides the sources, the listing."""
 
     object_file: ObjectFile

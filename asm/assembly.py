@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from bpfas.asm.debug import DebugInformation
 from bpfas.asm.expression import Binder, Bound, ExpressionError, resolve
@@ -53,8 +53,7 @@ class StatementError(ValueError):
         self.notes = notes
 
 
-@dataclass(frozen=True, slots=True)
-class Assumption:
+class Assumption(NamedTuple):
     """The number that a distance in the source had when a statement that needs a number was read."""
 
     bound: Bound
@@ -63,7 +62,7 @@ class Assumption:
     node: Node
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, slots=True)
 class Assembly:
     """What the statements so far have made.
 

@@ -11,7 +11,7 @@ import re
 import sys
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from bpfas.asm.instruction import nearest
 from bpfas.asm.listing_options import ListingOptions
@@ -44,7 +44,7 @@ class Request(enum.Enum):
     VERSION = enum.auto()
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, slots=True)
 class CommandLine:
     """What the arguments say. `definitions` are texts such as `NAME=1+2`, not evaluated yet."""
 
@@ -76,8 +76,7 @@ class _OptionError(ValueError):
     """What is wrong with the argument of an option."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Option:
+class _Option(NamedTuple):
     """What an option does; `argument` is what its argument is called, None if it has none.
 
     One that `is_joined` takes its argument behind `=` only, or none.
@@ -124,7 +123,7 @@ def _take(command: CommandLine, word: str, waiting: list[str]) -> None:
         _act(option, command, value, word if equals or option.argument is None else f"{word} {value}")
     elif name in REFUSED_OPTIONS:
         raise _OptionError(f"{word} is not supported: {REFUSED_OPTIONS[name]}")
-    elif is_short and (listing := _LISTING.fullmatch(word)):
+    elif is_short and (listing := re.fullmatch(_LISTING, word)):
         _act(_Option(partial(_listing, listing["forms"])), command, listing["file"] or "", word)
     elif is_short and (option := SHORT_OPTIONS.get(word[1])) and option.argument is not None:
         _act(option, command, word[2:], word)
@@ -144,7 +143,7 @@ def _act(option: _Option, command: CommandLine, value: str, shown: str) -> None:
         raise _OptionError(f"{shown.strip()}: {error}") from None
 
 
-_LISTING = re.compile(r"-a(?P<forms>[cdghlmns]*)(?:=(?P<file>.*))?", re.DOTALL)
+_LISTING = r"(?s)-a(?P<forms>[cdghlmns]*)(?:=(?P<file>.*))?"
 
 
 def _listing(forms: str, command: CommandLine, file: str) -> None:

@@ -22,7 +22,7 @@ MARK_LABELS = ".loc_mark_labels"
 """The directive after which every label begins a basic block."""
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, slots=True)
 class DebugInformation:
     """Line table and procedures so far.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from bpfas.asm.statement import (
     Binary,
@@ -54,8 +54,7 @@ class Operation:
 Bound = int | AssemblySymbol | Operation
 
 
-@dataclass(frozen=True, slots=True)
-class Value:
+class Value(NamedTuple):
     """`symbol` plus `constant`; a plain number where `symbol` is None."""
 
     symbol: AssemblySymbol | None
@@ -162,7 +161,7 @@ def _in_range(value: int) -> int:
     return value
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class Binder:
     """Binds expressions of statements that stand at the end of `subsection`.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from bpfas.diag import Source, Span
 
@@ -29,8 +29,7 @@ class Feed:
         return Span(self.source, start, end)
 
 
-@dataclass(frozen=True, slots=True)
-class InputStatement:
+class InputStatement(NamedTuple):
     """A statement that says what is read next, or calls a macro: `word` and what stands behind it."""
 
     feed: Feed

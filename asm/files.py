@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, slots=True)
 class SourceFiles:
     """Finds files by the names that sources give them, and remembers them for a list of dependencies.
 

@@ -8,7 +8,7 @@ replace is relocated). Facts: the relocation table in bpfas.reloc.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from bpfas.asm.expression import Bound, ExpressionError, Value, resolve
 from bpfas.asm.symbol import AssemblySymbol, display_name
@@ -91,8 +91,7 @@ class Fixup:
     may_be_lengthened: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class PendingRelocation:
+class PendingRelocation(NamedTuple):
     """A relocation against a symbol by name, or against a section with the offset already in the field."""
 
     r_offset: int

@@ -7,7 +7,7 @@ their forms are bpfas.isa's.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from bpfas.asm.expression import Binder, Bound, ExpressionError, parse_number
 from bpfas.asm.fixup import CALL, IMM32, JUMP16, JUMP32, LOAD64, MAP, OFF16, Fixup, FixupKind
@@ -43,8 +43,7 @@ if TYPE_CHECKING:
     from bpfas.elf.constants import ByteOrder
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(NamedTuple):
     """A row whose text has a certain form, with what its operands are, in the order of the text."""
 
     row: Opcode
@@ -93,7 +92,7 @@ class OperandError(ValueError):
         self.node = node
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class Encoder:
     """Encodes instruction statements of one assembly."""
 

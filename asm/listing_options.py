@@ -8,7 +8,7 @@ DEFAULT_FORMS = "hls"
 """What `-a` without letters shows, as in GNU as."""
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, slots=True)
 class ListingOptions:
     """`forms` are the letters behind `-a`, of all of them together; without any there is no listing.
 

@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from bpfas.asm.kernel_text import prefix_opcode, why_not_assembled
 from bpfas.asm.list_template import list_template
@@ -210,8 +209,7 @@ def _is_comma(branch: Branch) -> bool:
     return isinstance(branch, str) and branch.type == "COMMA"
 
 
-@dataclass(frozen=True, slots=True)
-class ParsedText:
+class ParsedText(NamedTuple):
     """What a plain parse of a statement's text gives: the template, its slots' texts, and their places."""
 
     template: Template

@@ -44,7 +44,7 @@ _T = TypeVar("_T")
 DEEPEST_EXPANSION = 100
 """Levels of included files and macros within one another."""
 
-_COST_OF_EXPANSION = 512
+_COST_OF_EXPANSION = 1024
 """Characters that every expansion counts for besides its own, so that there are not too many of them."""
 
 _HEAD = re.compile(r'(?P<labels>(?:(?:[\w.$]+|"(?:\\.|[^"\\\n])*")\s*:\s*)*)(?P<word>[\w.$]*)')

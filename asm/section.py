@@ -43,8 +43,7 @@ class SectionGroup:
     named_at: Span
 
 
-@dataclass(frozen=True, slots=True)
-class LinkOrder:
+class LinkOrder(NamedTuple):
     """What a section with SHF_LINK_ORDER goes with: the section that `symbol` lies in; no section without one."""
 
     symbol: AssemblySymbol
@@ -160,7 +159,7 @@ GROWTH_OF_JUMP = 16
 """Bytes by which a conditional jump grows: `jcc +1; ja +1; jal target` instead of one instruction."""
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, slots=True)
 class LaidOutSection:
     """A section with its final contents, and its fixups with their final offsets in it.
 

@@ -26,7 +26,7 @@ SAME_GROUP = "?"
 """The letter that stands for the group of the section that was current."""
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, slots=True)
 class SectionArguments:
     """What was said of a section; None where nothing was.
 

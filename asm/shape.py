@@ -38,12 +38,10 @@ _SLOT = re.compile(
 )
 
 _LANGUAGE_WORDS = frozenset(("if", "goto", "ll", "lock", "skb", "pc", "map", "fp"))
-RESERVED_WORDS: frozenset[str] = _LANGUAGE_WORDS | {
-    word
-    for row in OPCODES
-    for template in (row.normal, row.pseudoc, row.kernel)
-    for word in re.findall(r"[a-z_]\w*", re.sub(r"\{\w+\}", "", template))
-}
+_TEMPLATES = "\n".join(template for row in OPCODES for template in (row.normal, row.pseudoc, row.kernel))
+RESERVED_WORDS: frozenset[str] = _LANGUAGE_WORDS.union(
+    re.findall(r"[a-z_]\w*", re.sub(r"\{\w+\}", "", _TEMPLATES))
+)
 """The words that make forms: mnemonics, functions, types. They are part of a shape."""
 
 SLOT_MARK = "\1"

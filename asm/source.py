@@ -68,7 +68,7 @@ def blank_comments(source: Source, diagnostics: Diagnostics) -> str:
 
     text = source.text
     if "\n;" in text or text.startswith(";"):
-        text = SEMICOLON_LINE_MARKER.sub(lambda match: "#" + match[0][1:], text)
+        text = re.sub(SEMICOLON_LINE_MARKER, lambda match: "#" + match[0][1:], text)
     marks = ("#", "//", ";") if _is_by_old_gcc(text) else ("#", "//")
     comment = _comment(marks)
     if _KERNEL_PREFIX.search(text):

@@ -196,7 +196,7 @@ class Template:
     body: Assignment | Directive | InstructionStatement | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class Statement:
     """A template, the texts of its slots, and where in the source the statement stands.
 

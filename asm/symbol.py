@@ -109,7 +109,7 @@ def here(subsection: Subsection) -> AssemblySymbol:
     return AssemblySymbol("\1.", subsection, *subsection.place)
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, slots=True)
 class SymbolTable:
     """All symbols by name, in the order in which they were first named."""
 

@@ -9,12 +9,13 @@ of a shape: no list would have the shapes of everybody's sources.
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import fields
 from functools import cached_property
 from importlib.util import source_hash
-from pkgutil import get_data
 from typing import TYPE_CHECKING, Any
 
+import bpfas
 from bpfas.asm.statement import (
     Assignment,
     Binary,
@@ -43,13 +44,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _MAKERS = (
-    ("bpfas", "isa.py"),
-    ("bpfas.asm", "kernel_text.py"),
-    ("bpfas.asm", "parser.py"),
-    ("bpfas.asm", "shape.py"),
-    ("bpfas.asm", "statement.py"),
-    ("bpfas.asm", "template_cache.py"),
-    ("bpfas.grammar", "bpf.lark"),
+    "isa.py",
+    "asm/kernel_text.py",
+    "asm/parser.py",
+    "asm/shape.py",
+    "asm/statement.py",
+    "asm/template_cache.py",
+    "grammar/bpf.lark",
 )
 """The files that say what the template of a shape is, and how it is kept."""
 
@@ -77,12 +78,12 @@ class TemplateCache:
 
     @cached_property
     def _file_name(self) -> str | None:
-        """None where the files are not there, as in a program that has been frozen: then nothing is kept."""
+        """None where the files are not there, as in a program packed into one file: nothing is kept then."""
         try:
-            makers = [get_data(package, name) or b"" for package, name in _MAKERS]
+            makers = b"".join(map(_contents, _MAKERS))
         except OSError:
             return None
-        return f"templates-{source_hash(b''.join(makers)).hex()}.json"
+        return f"templates-{source_hash(makers).hex()}.json"
 
     @cached_property
     def _known(self) -> dict[str, Any]:
@@ -110,6 +111,11 @@ class TemplateCache:
             kept = list({**self._known, **new}.items())[-_MOST_TEMPLATES:]
             text = json.dumps(dict(kept), separators=(",", ":")).encode()
             write_cached(self._file_name, _check(text) + b"\n" + text)
+
+
+def _contents(name: str) -> bytes:
+    with open(os.path.join(os.path.dirname(bpfas.__file__), name), "rb") as file:
+        return file.read()
 
 
 def _check(text: bytes) -> bytes:

@@ -15,10 +15,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run of a command: wall-clock seconds, and the most memory it had, in bytes."""
+    """One run of a command: wall-clock seconds, the most memory it had, in bytes, and seconds on a processor."""
 
     seconds: float
     peak: int
+    processor_seconds: float
 
 
 def run_once(command: Sequence[str]) -> Run:
@@ -29,7 +30,7 @@ def run_once(command: Sequence[str]) -> Run:
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise RuntimeError(f"{' '.join(command)} ended with exit status {process.returncode}")
-    return Run(time.perf_counter() - started, usage.ru_maxrss * 1024)
+    return Run(time.perf_counter() - started, usage.ru_maxrss * 1024, usage.ru_utime + usage.ru_stime)
 
 
 def compare(commands: Mapping[str, Sequence[str]], rounds: int) -> dict[str, list[Run]]:

@@ -23,8 +23,8 @@ JSON_OPTION = "--json"
 _MOST_RESPONSE_FILES = 2000
 """Response files of a command, those in others counted; more are taken for an endless loop."""
 
-_RESPONSE_WORD = re.compile(r"""(?:\\.|'(?:\\.|[^'\\])*'?|"(?:\\.|[^"\\])*"?|[^\s\\'"]|\\\Z)+""", re.DOTALL)
-_RESPONSE_QUOTE = re.compile(r"""\\(.|\Z)|'((?:\\.|[^'\\])*)'?|"((?:\\.|[^"\\])*)"?""", re.DOTALL)
+_RESPONSE_WORD = r"""(?s)(?:\\.|'(?:\\.|[^'\\])*'?|"(?:\\.|[^"\\])*"?|[^\s\\'"]|\\\Z)+"""
+_RESPONSE_QUOTE = r"""(?s)\\(.|\Z)|'((?:\\.|[^'\\])*)'?|"((?:\\.|[^"\\])*)"?"""
 
 
 def expand_response_files(arguments: Iterable[str]) -> list[str]:
@@ -47,7 +47,7 @@ def expand_response_files(arguments: Iterable[str]) -> list[str]:
             raise BpfasError.of(
                 f"there are more than {_MOST_RESPONSE_FILES} response files; does {word} name itself?"
             )
-        waiting += reversed([_unquoted(match[0]) for match in _RESPONSE_WORD.finditer(text)])
+        waiting += reversed([_unquoted(match[0]) for match in re.finditer(_RESPONSE_WORD, text)])
     return expanded
 
 
@@ -64,7 +64,7 @@ def _unquoted(word: str) -> str:
         escaped, single, double = match.groups()
         return escaped if escaped is not None else re.sub(r"\\(.)", r"\1", single or double or "", flags=re.DOTALL)
 
-    return _RESPONSE_QUOTE.sub(contents, word)
+    return re.sub(_RESPONSE_QUOTE, contents, word)
 
 
 def report(program: str, diagnostics: Iterable[Diagnostic], *, as_json: bool) -> None:

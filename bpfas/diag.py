@@ -24,9 +24,9 @@ _LONGEST_CHAIN = 10
 """Places of expansions that are shown with a message."""
 
 _PLACE = r'([0-9]{1,9})[ \t]+"((?:\\.|[^"\\\n])*)"'
-_LINE_MARKER = re.compile(rf"^(?:#[ \t]*(?:line[ \t]+)?|[ \t]*\.linefile[ \t]+){_PLACE}", re.MULTILINE)
+_LINE_MARKER = rf"(?m)^(?:#[ \t]*(?:line[ \t]+)?|[ \t]*\.linefile[ \t]+){_PLACE}"
 
-SEMICOLON_LINE_MARKER = re.compile(rf"^;[ \t]*{_PLACE}[ \t0-9]*\r?$", re.MULTILINE)
+SEMICOLON_LINE_MARKER = rf"(?m)^;[ \t]*{_PLACE}[ \t0-9]*\r?$"
 """A line marker as a GCC before 14 writes it for BPF; nothing else may stand in the line."""
 
 
@@ -88,7 +88,7 @@ class Source:
     def _line_markers(self) -> list[tuple[int, str, int]]:
         """What a preprocessor says of lines: from this line on, the text is of that file from that line on."""
         markers: list[tuple[int, str, int]] = []
-        found = [*_LINE_MARKER.finditer(self.text), *SEMICOLON_LINE_MARKER.finditer(self.text)]
+        found = [*re.finditer(_LINE_MARKER, self.text), *re.finditer(SEMICOLON_LINE_MARKER, self.text)]
         for match in sorted(found, key=re.Match.start):
             physical = self.line_and_column(match.start())[0] + 1
             # An empty name ends what a compiler has put in from an inline assembly.
@@ -249,7 +249,7 @@ class BpfasError(Exception):
         return cls([Diagnostic(Severity.ERROR, message, at, notes)])
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, slots=True)
 class Diagnostics:
     """Collects the messages of one phase."""
 

@@ -17,7 +17,7 @@ import re
 import struct
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from bpfas.elf.constants import ByteOrder
 
@@ -68,8 +68,7 @@ class IsaVersion(enum.IntEnum):
         return self.name.lower()
 
 
-@dataclass(frozen=True, slots=True)
-class OperandKind:
+class OperandKind(NamedTuple):
     """What a placeholder of a template stands for.
 
     `form` is the class of text that the grammar gives it: R and W a 64- and a 32-bit register, I an expression,
@@ -129,12 +128,14 @@ _TEMPLATE_PIECE = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class FormOperand:
+class FormOperand(NamedTuple):
     """One operand of a form, in the order of the text: a placeholder's name, or the only value it may have."""
 
     name: str | None
     literal: int | None = None
+
+
+_NAMED_OPERANDS = {name: FormOperand(name) for name in OPERAND_KINDS}
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,7 +187,7 @@ def template_form(template: str) -> tuple[str, tuple[FormOperand, ...]]:
 
     def letter(match: re.Match[str]) -> str:
         if name := match["operand"]:
-            operands.append(FormOperand(name))
+            operands.append(_NAMED_OPERANDS[name])
             return OPERAND_KINDS[name].form
         if match["register"]:
             operands.append(FormOperand(None, int(match["number"])))
@@ -195,7 +196,7 @@ def template_form(template: str) -> tuple[str, tuple[FormOperand, ...]]:
         return "I"
 
     form = _TEMPLATE_PIECE.sub(letter, template)
-    return re.sub(r"\s", "", form), tuple(operands)
+    return "".join(form.split()), tuple(operands)
 
 
 def _arithmetic() -> Iterator[Opcode]:

@@ -7,7 +7,6 @@ finished tables from one run to the next is `bpfas.grammar.cache`'s.
 from __future__ import annotations
 
 from functools import cache
-from pkgutil import get_data
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,6 +16,8 @@ if TYPE_CHECKING:
 
 def grammar_text() -> str:
     """The grammar, as it stands in the file."""
+    from pkgutil import get_data
+
     text = get_data(__name__, "bpf.lark")
     assert text is not None
     return text.decode()

@@ -6,11 +6,17 @@ import re
 
 import pytest
 
-from bpfas.asm import assemble
+from bpfas.asm import assemble, conditionals
 from bpfas.asm.assembler import DIRECTIVES
 from bpfas.asm.debug_directives import DEBUG_DIRECTIVES
+from bpfas.asm.float_directives import FLOAT_DIRECTIVES
 from bpfas.asm.frame_directives import FRAME_DIRECTIVES
+from bpfas.asm.input_directives import INPUT_DIRECTIVES
 from bpfas.asm.listing_directives import LISTING_DIRECTIVES
+from bpfas.asm.message_directives import MESSAGE_DIRECTIVES
+from bpfas.asm.note_directives import NOTE_DIRECTIVES
+from bpfas.asm.relocation_directives import RELOCATION_DIRECTIVES
+from bpfas.asm.symbol_versions import VERSION_DIRECTIVES
 from bpfas.diag import BpfasError
 from bpfas.elf.constants import (
     ByteOrder,
@@ -535,6 +541,28 @@ def test_a_second_definition_names_the_first() -> None:
     assert error("x: exit\nx: exit") == (
         "<string>:2:1: error: symbol `x` is already defined\nx: exit\n^\n>>> first defined at <string>:1:1"
     )
+
+
+@pytest.mark.parametrize(
+    ("known", "table"),
+    [
+        (INPUT_DIRECTIVES, conditionals.DIRECTIVES),
+        (DIRECTIVES, DEBUG_DIRECTIVES),
+        (DIRECTIVES, FLOAT_DIRECTIVES),
+        (DIRECTIVES, FRAME_DIRECTIVES),
+        (DIRECTIVES, LISTING_DIRECTIVES),
+        (DIRECTIVES, MESSAGE_DIRECTIVES),
+        (DIRECTIVES, NOTE_DIRECTIVES),
+        (DIRECTIVES, RELOCATION_DIRECTIVES),
+        (DIRECTIVES, VERSION_DIRECTIVES),
+    ],
+)
+def test_a_table_that_is_imported_on_demand_is_known_by_its_names(
+    known: dict[str, object], table: dict[str, object]
+) -> None:
+    places = {name: getattr(handler, "args", ())[:2] for name, handler in known.items()}
+    (place,) = {places[name] for name in table}
+    assert {name for name in known if places[name] == place} == set(table)
 
 
 @pytest.mark.parametrize("name", sorted(DIRECTIVES))
