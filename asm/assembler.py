@@ -12,21 +12,15 @@ from typing import TYPE_CHECKING
 
 from bpfas.asm.assembly import Assembly, StatementError
 from bpfas.asm.data_directives import DATA_DIRECTIVES
-from bpfas.asm.debug_directives import DEBUG_DIRECTIVES, MARK_LABELS
+from bpfas.asm.debug import MARK_LABELS
 from bpfas.asm.expression import ExpressionError
 from bpfas.asm.feed import EndOfReading
 from bpfas.asm.files import SourceFiles
 from bpfas.asm.fixup import JUMP16
-from bpfas.asm.float_directives import FLOAT_DIRECTIVES
-from bpfas.asm.frame_directives import FRAME_DIRECTIVES
 from bpfas.asm.input_directives import INPUT_DIRECTIVES
 from bpfas.asm.instruction import Encoder, OperandError, nearest
 from bpfas.asm.layout_directives import ALIGNMENT_DIRECTIVES, LAYOUT_DIRECTIVES
-from bpfas.asm.listing import ListingRecord
-from bpfas.asm.listing_directives import LISTING_DIRECTIVES
-from bpfas.asm.listing_text import listing_text
-from bpfas.asm.message_directives import MESSAGE_DIRECTIVES
-from bpfas.asm.note_directives import NOTE_DIRECTIVES
+from bpfas.asm.on_demand import on_demand
 from bpfas.asm.output import make_object
 from bpfas.asm.parser import StatementParser
 from bpfas.asm.reader import Reader
@@ -34,7 +28,6 @@ from bpfas.asm.section_directives import SECTION_DIRECTIVES
 from bpfas.asm.statement import Assignment, Directive, InstructionStatement, Omitted, Statement
 from bpfas.asm.string_directives import BYTES_DIRECTIVES, STRING_DIRECTIVES
 from bpfas.asm.symbol_directives import SYMBOL_DIRECTIVES
-from bpfas.asm.symbol_versions import VERSION_DIRECTIVES
 from bpfas.diag import BpfasError, Diagnostic, Source
 from bpfas.elf.constants import ByteOrder
 from bpfas.isa import Dialect, IsaVersion
@@ -43,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from bpfas.asm.listing_options import ListingOptions
+    from bpfas.asm.template_cache import TemplateCache
     from bpfas.objfile import ObjectFile
 
 BATCH_THRESHOLD = 1 << 18
@@ -69,17 +63,27 @@ MAY_OMIT_COMMAS = frozenset(
 DIRECTIVES = {
     **BYTES_DIRECTIVES,
     **DATA_DIRECTIVES,
-    **DEBUG_DIRECTIVES,
-    **LISTING_DIRECTIVES,
-    **FLOAT_DIRECTIVES,
     **LAYOUT_DIRECTIVES,
-    **FRAME_DIRECTIVES,
-    **MESSAGE_DIRECTIVES,
-    **NOTE_DIRECTIVES,
     **SECTION_DIRECTIVES,
     **STRING_DIRECTIVES,
     **SYMBOL_DIRECTIVES,
-    **VERSION_DIRECTIVES,
+    **on_demand("debug_directives", "DEBUG_DIRECTIVES", f".file .loc {MARK_LABELS} .line .linefile"),
+    **on_demand("listing_directives", "LISTING_DIRECTIVES", ".list .nolist .eject .title .sbttl .psize"),
+    **on_demand("float_directives", "FLOAT_DIRECTIVES", ".float .single .dc.s .dcb.s .double .dc.d .dcb.d"),
+    **on_demand(
+        "frame_directives",
+        "FRAME_DIRECTIVES",
+        """
+        .cfi_sections .cfi_startproc .cfi_endproc .cfi_def_cfa .cfi_def_cfa_offset .cfi_def_cfa_register
+        .cfi_adjust_cfa_offset .cfi_offset .cfi_rel_offset .cfi_val_offset .cfi_register .cfi_restore
+        .cfi_undefined .cfi_same_value .cfi_remember_state .cfi_restore_state .cfi_escape .cfi_signal_frame
+        .cfi_return_column .cfi_personality .cfi_lsda
+        """,
+    ),
+    **on_demand("message_directives", "MESSAGE_DIRECTIVES", ".err .error .warning .print"),
+    **on_demand("relocation_directives", "RELOCATION_DIRECTIVES", ".reloc"),
+    **on_demand("note_directives", "NOTE_DIRECTIVES", ".ident .version"),
+    **on_demand("symbol_versions", "VERSION_DIRECTIVES", ".symver"),
 }
 """What each directive does, by name."""
 
@@ -94,11 +98,12 @@ class Options:
     what `.print` does.
 
     With a `debug_version`, that of DWARF, 2 to 5, the source is described for debuggers (-g); `debug_prefixes` are
-    beginnings of paths there, each with what it is replaced by. `keeps_local_labels`
-    puts `.L…` into the symbol table, `strips_local_absolute` takes names of numbers out of it. With
-    `checks_sizes` a size that is no number is an error, otherwise a warning. `substitutes_section_names`: `%S` in
-    the name of a section stands for the current one's. `alternate_macros`: reading begins in `.altmacro`. With
-    `listing` there is a listing; then no source is read in batches.
+    beginnings of paths there, each with what it is replaced by. `keeps_local_labels` puts `.L…` into the symbol
+    table, `strips_local_absolute` takes names of numbers out of it. `folds_data_into_text` puts what is for .data
+    behind the instructions of .text. With `checks_sizes` a size that is no number is an error, else a warning.
+    `substitutes_section_names`: `%S` in the name of a section stands for the current one's. `alternate_macros`:
+    reading begins in `.altmacro`. With `listing` there is a listing; then no source is read in batches.
+    `template_cache` has the templates of earlier runs, and gets those of this one.
     """
 
     byte_order: ByteOrder = ByteOrder.LITTLE
@@ -113,10 +118,12 @@ class Options:
     debug_prefixes: tuple[tuple[str, str], ...] = ()
     keeps_local_labels: bool = False
     strips_local_absolute: bool = False
+    folds_data_into_text: bool = False
     checks_sizes: bool = True
     substitutes_section_names: bool = False
     alternate_macros: bool = False
     listing: ListingOptions | None = None
+    template_cache: TemplateCache | None = None
 
 
 class Assembler:
@@ -132,14 +139,18 @@ class Assembler:
             print_line=options.print_line,
             keeps_local_labels=options.keeps_local_labels,
             strips_local_absolute=options.strips_local_absolute,
+            folds_data_into_text=options.folds_data_into_text,
             checks_sizes=options.checks_sizes,
             substitutes_section_names=options.substitutes_section_names,
-            listing=ListingRecord() if options.listing is not None else None,
         )
+        if options.listing is not None:
+            from bpfas.asm.listing import ListingRecord
+
+            self.assembly.listing = ListingRecord()
         for name, value in options.symbols:
             self.assembly.symbols.named(name).expression = value
         self.directives = DIRECTIVES
-        self.parser = StatementParser(plainly=options.reading is Reading.PLAIN)
+        self.parser = StatementParser(options.template_cache, plainly=options.reading is Reading.PLAIN)
         self.reader = Reader(self)
         self.reader.set_alternate(options.alternate_macros)
 
@@ -236,6 +247,8 @@ def assemble_sources(sources: Sequence[Source], name: str, options: Options) -> 
     object_file = make_object(assembly, name)
     listing = None
     if assembly.listing is not None and options.listing is not None:
+        from bpfas.asm.listing_text import listing_text
+
         listing = listing_text(assembly.listing, object_file, assembly.symbols, options.listing)
     return Assembled(object_file, assembly.diagnostics.in_source_order(), assembly.files.dependencies, listing)
 

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from bpfas.asm.fragment import Fragment
     from bpfas.asm.listing import ListingRecord
+    from bpfas.asm.relocation_directives import ExplicitRelocation
     from bpfas.asm.section import SectionGroup, Subsection
     from bpfas.asm.statement import Argument, Node
 
@@ -87,6 +88,7 @@ class Assembly:
     file_names: list[str] = field(default_factory=list)
     lengthens_jumps: bool = True
     assumptions: list[Assumption] = field(default_factory=list)
+    relocations: list[ExplicitRelocation] = field(default_factory=list)
     debug: DebugInformation = field(default_factory=DebugInformation)
     files: SourceFiles = field(default_factory=SourceFiles)
     address_significant: list[AssemblySymbol] = field(default_factory=list)
@@ -96,6 +98,7 @@ class Assembly:
     print_line: Callable[[str], None] = print
     keeps_local_labels: bool = False
     strips_local_absolute: bool = False
+    folds_data_into_text: bool = False
     checks_sizes: bool = True
     substitutes_section_names: bool = False
     listing: ListingRecord | None = None
@@ -154,8 +157,7 @@ class Assembly:
             symbol = numeric
         else:
             symbol = self._symbol_called(_unquoted(name, label), label)
-            if not symbol.is_temporary:
-                self.symbols.end_dollar_labels()
+            self.symbols.end_dollar_labels(symbol)
             self.refuse_redefinition(symbol, label)
             symbol.defined_at = statement.span_of(label)
         self.define_at_end(symbol)
@@ -238,6 +240,7 @@ class Assembly:
     def append_fragment(self, fragment: Fragment) -> None:
         """Put a fragment, which begins at the end of the current section, with the size that it would have now."""
         subsection = self.subsection
+        fragment.section, fragment.start = subsection.section, subsection.size
         try:
             size = fragment.wanted_size(subsection.size)
             checked_size(size, subsection.size, subsection.section)

@@ -19,7 +19,7 @@ from bpfas.asm.batch_shape import GUARD_BITS, MAX_SIZE, BatchTemplate, NameText,
 from bpfas.asm.batch_tables import EMPTY, PLAIN, BatchTables
 from bpfas.asm.fixup import JUMP16
 from bpfas.asm.fixup_group import FixupGroup
-from bpfas.asm.statement import Label, Node, Statement
+from bpfas.asm.statement import Label, Node, Statement, Template
 from bpfas.asm.strings import string_bytes
 
 if TYPE_CHECKING:
@@ -31,8 +31,11 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, np.dtype[Any]]
 
-CHUNK_SIZE = 1 << 21
-"""Characters of a chunk, up to the end of a line."""
+CHUNK_SIZE = 1 << 18
+"""Characters of a chunk, up to the end of a line; more would not fit the processor's caches."""
+
+LEARNS_FROM_SECOND_LINE = True
+"""Whether the first line of an outline goes the plain way: learning takes longer than reading one line."""
 
 
 class Chunk:
@@ -60,9 +63,9 @@ class Chunk:
         return LineOrigin(self, line), use.node
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, slots=True)
 class LineOrigin:
-    """Where the operands of a line that was read in a batch stand."""
+    """Where the operands of a line that was read in a batch stand; not frozen, for there are very many."""
 
     chunk: Chunk
     line: int
@@ -91,6 +94,7 @@ class BatchReader:
         # Outlines by number: a template's, or a negative one that leads to the outlines with guards.
         self._numbers: dict[bytes, int] = {b"": EMPTY}
         self._guarded: list[_Guarded] = []
+        self._seen_once: set[bytes] = set()
 
     def read(self) -> None:
         """Carry out all statements of the source."""
@@ -125,12 +129,18 @@ class BatchReader:
 
     def _template_numbers(self, lines: Lines) -> Array:
         """For each line the number of its template; lines of new outlines are learnt from."""
-        numbers = list(map(self._numbers.get, lines.outlines))
-        if None in numbers:
-            for index, number in enumerate(numbers):
-                if number is None:
-                    numbers[index] = self._number_of_new(lines, index)
-        result = np.array(numbers, np.int64)
+        numbers = self._numbers
+        if new := set(lines.outlines).difference(numbers):
+            count = len(lines.outlines)
+            first_lines = dict(zip(reversed(lines.outlines), range(count - 1, -1, -1), strict=True))
+            last_lines = dict(zip(lines.outlines, range(count), strict=True))
+            once = {outline for outline in new if first_lines[outline] == last_lines[outline]} - self._seen_once
+            once = once if LEARNS_FROM_SECOND_LINE else set()
+            self._seen_once = (self._seen_once - new) | once
+            for outline in new - once:
+                self._learn_outline(outline, lines, first_lines[outline])
+            numbers = {**numbers, **dict.fromkeys(once, PLAIN)} if once else numbers
+        result = np.fromiter(map(numbers.__getitem__, lines.outlines), np.int64, len(lines.outlines))
         members = np.flatnonzero(result < 0)
         members = members[np.argsort(result[members], kind="stable")]
         _, first = np.unique(result[members], return_index=True)
@@ -140,17 +150,14 @@ class BatchReader:
                 result[group] = self._choose_by_guards(guarded, group, lines)
         return result
 
-    def _number_of_new(self, lines: Lines, index: int) -> int:
-        outline = lines.outlines[index]
-        number = self._numbers.get(outline)
-        if number is None:
-            guards, template = self._learn(lines, index)
-            number = self._tables.add(template)
-            if guards:
-                self._guarded.append(_Guarded(guards, {lines.values_of(index, guards): number}))
-                number = -len(self._guarded)
-            self._numbers[outline] = number
-        return number
+    def _learn_outline(self, outline: bytes, lines: Lines, index: int) -> None:
+        """Give an outline its number, by the first line that has it."""
+        guards, template = self._learn(lines, index)
+        number = self._tables.add(template)
+        if guards:
+            self._guarded.append(_Guarded(guards, {lines.values_of(index, guards): number}))
+            number = -len(self._guarded)
+        self._numbers[outline] = number
 
     def _learn(self, lines: Lines, index: int) -> tuple[tuple[int, ...], BatchTemplate | None]:
         text = lines.text_of(index)
@@ -230,9 +237,15 @@ class _Walk:
                 if template.string_end is not None:
                     self._append_string(self.lines.strings[string], template.string_end, place)
                     continue
-                if self._carry_out(template, index, place, label, name):
+                if template.slots is None and self._carry_out(template, index, place, label, name):
                     continue
-            read_to = self._read_plainly(index, place)
+            if template is not None and template.slots is not None:
+                self._carry_out_statement(template.template, template.slots, index, place)
+                if not self._cannot_go_on():
+                    continue
+                read_to = self.chunk.span(index)[1]
+            else:
+                read_to = self._read_plainly(index, place)
             if self._cannot_go_on():
                 return read_to if read_to >= self.end else self.reader.read_plainly(read_to, self.end)
             # What the line begins may have its end further on, as a macro's definition does.
@@ -305,25 +318,50 @@ class _Walk:
         self.assembly.append(data)
         self.shift += len(data)
 
+    def _carry_out_statement(
+        self, template: Template, slots: tuple[NameText, ...], index: int, place: int
+    ) -> None:
+        """Carry out a statement without parsing it."""
+        self._flush(place)
+        texts = [self._slot_text(slot, index) for slot in slots]
+        start, end = self.chunk.span(index)
+        feed = self.reader.feed
+        text = feed.text[start:end]
+        start += len(text) - len(text.lstrip())
+        subsection, after = self.assembly.subsection, len(self.assembly.subsection.fragments)
+        self.reader.assembler.carry_out(Statement(template, texts, feed.source, start, text.strip()))
+        if self.assembly.subsection is not subsection or len(subsection.fragments) != after:
+            self.groups = {}
+        self.shift = self.assembly.subsection.size - place
+
+    def _slot_text(self, slot: NameText, index: int) -> str:
+        if slot.constant is not None:
+            return slot.constant
+        lines = self.lines
+        first_run = lines.first_run[index]
+        start = lines.run_starts[first_run + slot.first] - slot.before
+        return lines.text[start : lines.run_ends[first_run + slot.last] + slot.after]
+
     def _carry_out(
         self, template: BatchTemplate, index: int, place: int, label: str | None, name: str | None
     ) -> bool:
         """Define the line's label and leave its fixup; False, with nothing done, where the plain way must."""
         symbols = self.assembly.symbols
+        named = symbols.symbols
         label_symbol: AssemblySymbol | None = None
         if label is not None:
             if template.label_is_numeric:
                 if not label.isdigit():  # 0x1f: is none, though it has the outline of 1:
                     return False
             else:
-                label_symbol = symbols.named(label)  # symbols come in the order in which they are named
+                label_symbol = named.get(label) or symbols.named(label)  # in the order in which they are named
                 if label_symbol.is_defined:
                     return False
         if name is not None:
             use = template.symbol
             assert use is not None
             if use.local is None:
-                symbol = symbols.named(name)
+                symbol = named.get(name) or symbols.named(name)
             elif (found := symbols.numeric(name, is_forward=use.local.is_forward)) is None:
                 return False
             else:
@@ -339,8 +377,7 @@ class _Walk:
                 label_symbol = symbols.next_numeric(label)
                 assert label_symbol is not None  # only those with a `$` may be defined already
             else:
-                if not label_symbol.is_temporary:
-                    symbols.end_dollar_labels()
+                symbols.end_dollar_labels(label_symbol)
                 label_symbol.defined_at = LineOrigin(self.chunk, index)
             subsection = self.assembly.subsection
             label_symbol.subsection, label_symbol.offset = subsection, place + self.shift

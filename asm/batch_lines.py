@@ -60,13 +60,12 @@ class Lines:
 
 def cut_lines(text: str) -> Lines:
     """Find lines, outlines and runs of a text, which must be ASCII and not empty."""
-    lines = text.split("\n")
-    lengths = np.fromiter(map(len, lines), np.int64, len(lines))
-    ends = np.cumsum(lengths + 1) - 1
-    starts = ends - lengths
+    newlines = np.flatnonzero(np.frombuffer(text.encode("ascii"), np.uint8) == 10)
+    starts, ends = np.concatenate(([0], newlines + 1)), np.append(newlines, len(text))
     strings: list[str] = []
     # Blanks at a line's end, where comments have been, say nothing.
-    text = "\n".join([line.rstrip(_BLANKS) for line in lines])
+    if any(f"{blank}\n" in text for blank in _BLANKS) or text[-1] in _BLANKS:
+        text = "\n".join([line.rstrip(_BLANKS) for line in text.split("\n")])
     if '"' in text:
         found = _STRING.findall(text)
         strings = [string for string, end in found if end == '"']

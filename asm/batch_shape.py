@@ -13,6 +13,7 @@ together.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import re
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING
 from bpfas.asm.assembly import DATA_FIXUPS
 from bpfas.asm.data_directives import DATUM_WIDTHS
 from bpfas.asm.expression import ExpressionError
+from bpfas.asm.input_directives import INPUT_DIRECTIVES
 from bpfas.asm.instruction import Encoder, OperandError, symbolic_row
 from bpfas.asm.shape import RESERVED_WORDS, slot_positions
 from bpfas.asm.statement import (
@@ -120,7 +122,8 @@ class BatchTemplate:
     """What lines of one outline (and the same guard numbers) come to: a label, bytes, or both.
 
     `size` bytes, at most 16, are those of `words`, each in the object's byte order, with the numbers of `runs` in
-    them; runs in `equal_runs` must have the same number. A `string_end` stands behind the bytes of a string.
+    them; runs in `equal_runs` must have the same number. A `string_end` stands behind the bytes of a string. With
+    `slots`, the lines are statements to be carried out one by one, with these texts for the slots of `template`.
     """
 
     template: Template
@@ -132,6 +135,7 @@ class BatchTemplate:
     equal_runs: tuple[tuple[int, int], ...] = ()
     symbol: SymbolUse | None = None
     string_end: bytes | None = None
+    slots: tuple[NameText, ...] | None = None
 
 
 class _NotLearnable(Exception):
@@ -254,16 +258,32 @@ class _Learner:
         if directive.name in STRING_ENDS and isinstance(arguments[0], String) and len(arguments) == 1:
             return BatchTemplate(template, string_end=STRING_ENDS[directive.name])
         if directive.name in DATUM_WIDTHS and not directive.adjacent:
-            return self._data(template, arguments, DATUM_WIDTHS[directive.name])
+            with contextlib.suppress(_NotLearnable):
+                return self._data(template, arguments, DATUM_WIDTHS[directive.name])
         if directive.name in (".uleb128", ".sleb128") and len(arguments) == 1:
-            # Numbers of one byte are most, and the others go the plain way.
-            run, sign, _constant = self._operand_number(arguments[0])
-            is_signed = directive.name == ".sleb128"
-            if run is not None:
-                bounds = (-0x40, 0x3F) if is_signed else (0, 0x7F)
-                shift = self._shift_of_datum(0, 1)
-                return BatchTemplate(template, size=1, runs=(FieldRun(run, sign, *bounds, 0, shift, 7),))
-        raise _NotLearnable
+            with contextlib.suppress(_NotLearnable):
+                return self._leb128(template, arguments[0], is_signed=directive.name == ".sleb128")
+        return self._statement(template, directive)
+
+    def _leb128(self, template: Template, argument: Argument, *, is_signed: bool) -> BatchTemplate:
+        """A number of one byte, as most are; the others go the plain way."""
+        run, sign, _ = self._operand_number(argument)
+        if run is None:
+            raise _NotLearnable
+        bounds = (-0x40, 0x3F) if is_signed else (0, 0x7F)
+        field = FieldRun(run, sign, *bounds, 0, self._shift_of_datum(0, 1), 7)
+        return BatchTemplate(template, size=1, runs=(field,))
+
+    def _statement(self, template: Template, directive: Directive) -> BatchTemplate:
+        """A directive that has to be carried out line by line, though not parsed again."""
+        if directive.name in INPUT_DIRECTIVES:
+            raise _NotLearnable
+        slots: list[NameText] = []
+        for slot, text in enumerate(self.statement.texts):
+            if text.startswith('"'):
+                raise _NotLearnable
+            slots.append(NameText(".") if text == "." else self._name(slot, is_number=text[0].isdigit()))
+        return BatchTemplate(template, slots=tuple(slots))
 
     def _data(self, template: Template, arguments: tuple[Argument, ...], width: int) -> BatchTemplate:
         if width * len(arguments) > MAX_SIZE or len(arguments) > FIELDS_AT_MOST or width not in DATA_FIXUPS:

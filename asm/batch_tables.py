@@ -83,7 +83,9 @@ def _row(template: BatchTemplate | None) -> _Row:
         # Runs that need all 64 bits go the plain way, so bounds beyond 63 bits never matter here.
         low, high = max(run.low, -(1 << 62)), min(run.high, 1 << 62)
         runs[index] = [run.run, run.sign, low, high, run.word, run.shift, run.width, run.skip]
-    does_more = template.symbol is not None or template.label is not None or template.string_end is not None
+    does_more = any(
+        part is not None for part in (template.symbol, template.label, template.string_end, template.slots)
+    )
     words = [word - (1 << 64) if word >> 63 else word for word in template.words]
     equal = list(template.equal_runs[0]) if template.equal_runs else [-1, -1]
     return [template.size, int(does_more), *words], runs, equal

@@ -15,6 +15,7 @@ from bpfas.asm.command_line import HELP, TARGET_HELP, Request, Warnings, native_
 from bpfas.asm.definitions import values_of
 from bpfas.asm.dependencies import make_rule
 from bpfas.asm.files import SourceFiles
+from bpfas.asm.template_cache import TemplateCache
 from bpfas.cli import (
     STANDARD_STREAM,
     refuse_same_output,
@@ -55,11 +56,14 @@ def _command(arguments: Sequence[str]) -> int:
         f" output file   \t: {command.output}",
         "",
     )
+    templates = TemplateCache()
     try:
-        sources, options = _inputs(command)
+        sources, options = _inputs(command, templates)
         assembled = assemble_sources(sources, command.output, options)
     except BpfasError as error:
         raise BpfasError(_wanted(error.diagnostics, command)) from None
+    finally:
+        templates.save()
     warnings = _wanted(assembled.warnings, command)
     if warnings and command.warnings is Warnings.FATAL:
         message = (
@@ -82,7 +86,7 @@ def _wanted(diagnostics: list[Diagnostic], command: CommandLine) -> list[Diagnos
     return diagnostics
 
 
-def _inputs(command: CommandLine) -> tuple[list[Source], Options]:
+def _inputs(command: CommandLine, templates: TemplateCache) -> tuple[list[Source], Options]:
     """The sources, and how to assemble them. Raises BpfasError with all that is wrong with either."""
     diagnostics = Diagnostics()
     symbols: tuple[tuple[str, int], ...] = ()
@@ -110,10 +114,12 @@ def _inputs(command: CommandLine) -> tuple[list[Source], Options]:
         debug_prefixes=tuple(command.debug_prefixes),
         keeps_local_labels=command.keeps_local_labels,
         strips_local_absolute=command.strips_local_absolute,
+        folds_data_into_text=command.folds_data_into_text,
         checks_sizes=command.checks_sizes,
         substitutes_section_names=command.substitutes_section_names,
         alternate_macros=command.alternate_macros,
         listing=command.listing if command.listing.is_wanted else None,
+        template_cache=templates,
     )
     return sources, options
 

@@ -64,6 +64,7 @@ class CommandLine:
     debug_prefixes: list[tuple[str, str]] = field(default_factory=list)
     keeps_local_labels: bool = False
     strips_local_absolute: bool = False
+    folds_data_into_text: bool = False
     checks_sizes: bool = True
     substitutes_section_names: bool = False
     alternate_macros: bool = False
@@ -248,6 +249,7 @@ SHORT_OPTIONS: dict[str, _Option] = {
     "I": _Option(_include, "DIR"),
     "W": _set("warnings", Warnings.SILENT),
     "L": _set("keeps_local_labels", True),
+    "R": _set("folds_data_into_text", True),
     "g": _Option(_debug),
     "v": _set("shows_version", True),
     "h": _request(Request.HELP),
@@ -310,7 +312,6 @@ LONG_OPTIONS: dict[str, _Option] = {
 }
 
 REFUSED_OPTIONS: dict[str, str] = {
-    "R": "data among the instructions of .text is nothing that a BPF loader could load",
     **dict.fromkeys(("M", "mri"), "it is for sources of a 68000 assembler"),
     **dict.fromkeys(("gstabs", "gstabs+"), "nothing reads STABS of BPF; -g makes DWARF"),
     "gsframe": "SFrame describes the stacks of other machines",

@@ -56,13 +56,7 @@ def _append(assembly: Assembly, expression: Expression, width: int, statement: S
         assembly.place_location()
         assembly.append_fragment(
             WideNumberFragment(
-                section=assembly.section,
-                start=assembly.subsection.size,
-                statement=statement,
-                node=expression,
-                value=bound,
-                width=width,
-                order=assembly.order,
+                statement=statement, node=expression, value=bound, width=width, order=assembly.order
             )
         )
 
@@ -106,14 +100,7 @@ def _leb128(is_signed: bool, assembly: Assembly, directive: Directive, statement
                 raise StatementError(str(error), argument) from None
         else:
             assembly.append_fragment(
-                Leb128Fragment(
-                    section=assembly.section,
-                    start=assembly.subsection.size,
-                    statement=statement,
-                    node=argument,
-                    value=bound,
-                    is_signed=is_signed,
-                )
+                Leb128Fragment(statement=statement, node=argument, value=bound, is_signed=is_signed)
             )
 
 

@@ -6,17 +6,20 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from bpfas.asm.frames import EH_FRAME
-from bpfas.asm.line_table import LineFlag, LineTable, SourceLocation
-from bpfas.asm.source_lines import SourceLines, main_name, working_directory
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bpfas.asm.call_frame import CallFrame
-    from bpfas.asm.line_table import SubsectionRows
+    from bpfas.asm.line_table import LineTable, SourceLocation, SubsectionRows
+    from bpfas.asm.source_lines import SourceLines
     from bpfas.asm.statement import Statement
     from bpfas.diag import Source
+
+DEBUG_FRAME = ".debug_frame"
+EH_FRAME = ".eh_frame"
+
+MARK_LABELS = ".loc_mark_labels"
+"""The directive after which every label begins a basic block."""
 
 
 @dataclass(slots=True)
@@ -32,7 +35,6 @@ class DebugInformation:
     yet; `frame_sections` are what `.cfi_sections` wants, or else .eh_frame.
     """
 
-    lines: LineTable = field(default_factory=LineTable)
     rows: SubsectionRows = field(default_factory=dict)
     location: SourceLocation | None = None
     last_location: SourceLocation | None = None
@@ -44,9 +46,27 @@ class DebugInformation:
     frames: list[CallFrame] = field(default_factory=list)
     open_frame: CallFrame | None = None
     frame_sections: tuple[str, ...] = (EH_FRAME,)
+    _lines: LineTable | None = None
+
+    @property
+    def lines(self) -> LineTable:
+        """The line table that `.file` and `.loc` make."""
+        if self._lines is None:
+            from bpfas.asm.line_table import LineTable
+
+            self._lines = LineTable()
+        return self._lines
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether neither the source nor the options have anything for debuggers."""
+        has_lines = self._lines is not None or self.rows or self.source_lines is not None
+        return not (has_lines or self.frames or self.open_frame is not None)
 
     def describe_source(self, main: Source, version: int, prefixes: Sequence[tuple[str, str]]) -> None:
         """Have the lines of a source, which `main` is or begins, noted in DWARF `version` (-g)."""
+        from bpfas.asm.source_lines import SourceLines, main_name, working_directory
+
         self.lines.version = version
         self.prefixes = prefixes
         self.source_lines = SourceLines(version, main_name(main), working_directory())
@@ -57,6 +77,8 @@ class DebugInformation:
         if location is None and self.last_location is not None:
             location = self.last_location.continued()
         if location is not None:
+            from bpfas.asm.line_table import LineFlag
+
             self.location = dataclasses.replace(location, flags=location.flags | LineFlag.BASIC_BLOCK)
 
     def remapped(self, path: str) -> str:

@@ -7,6 +7,7 @@ import posixpath
 from typing import TYPE_CHECKING
 
 from bpfas.asm.assembly import Assembly, StatementError, need_arguments
+from bpfas.asm.debug import MARK_LABELS
 from bpfas.asm.expression import Operation
 from bpfas.asm.line_table import LineFlag, SourceFile, SourceLocation
 from bpfas.asm.statement import Binary, Directive, Number, Statement, String, SymbolName, Unary
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from bpfas.asm.section import Subsection
     from bpfas.asm.statement import Argument
 
-MARK_LABELS = ".loc_mark_labels"
 _MD5_SIZE = 16
 _CONTENTS_SYNTAX = 'after the file\'s name there can only be `md5 0x…` and `source "text"`'
 _FILE_SYNTAX = '.file is written .file "name" or .file number ["directory"] "name" [md5 0x…] [source "text"]'

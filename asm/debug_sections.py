@@ -10,9 +10,10 @@ from bpfas import __version__
 from bpfas.asm.assembly import DATA_FIXUPS
 from bpfas.asm.call_frame import CallFrameError, advance_location
 from bpfas.asm.compile_unit import CodeRange, CodeSymbol, UnitDescription, unit_sections
+from bpfas.asm.debug import EH_FRAME
 from bpfas.asm.expression import ExpressionError, resolve
 from bpfas.asm.fixup import DATA32, DATA64, Fixup, FixupKind
-from bpfas.asm.frames import EH_FRAME, Procedure, frame_bytes
+from bpfas.asm.frames import Procedure, frame_bytes
 from bpfas.asm.line_table import LineTable, SourceFile, line_bytes
 from bpfas.asm.section import LaidOutSection, SectionKey
 from bpfas.asm.source_lines import working_directory

@@ -258,6 +258,14 @@ def resolve(bound: Bound) -> Value:
     A defined symbol that the expression ends up with is given as itself; its place is for the caller to use.
     Raises ExpressionError where the value is neither a number nor a symbol plus a number.
     """
+    # A symbol and the distance of two places are what nearly all are.
+    match bound:
+        case AssemblySymbol(expression=None):
+            return Value(bound, 0)
+        case Operation(
+            "-", (AssemblySymbol(expression=None) as left, AssemblySymbol(expression=None) as right)
+        ) if left.section is right.section is not None:
+            return Value(None, left.position - right.position)
     return bound_value(bound, {}, 0)
 
 

@@ -9,7 +9,6 @@ from bpfas.diag import Source, Span
 
 if TYPE_CHECKING:
     from bpfas.asm.conditionals import Condition
-    from bpfas.asm.macro_arguments import MacroError
 
 
 EXPANSION_LIMIT = 1 << 28
@@ -55,6 +54,18 @@ class InputStatement:
         if error.start is None or error.end is None:
             return self.span
         return self.feed.span(self.argument_start + error.start, self.argument_start + error.end)
+
+
+class MacroError(ValueError):
+    """A definition, call or body that has no expansion, with the reason.
+
+    `start` and `end` are the offsets of what is at fault in the text handed in, or None where no part of it is.
+    """
+
+    def __init__(self, message: str, start: int | None = None, end: int | None = None) -> None:
+        super().__init__(message)
+        self.start = start
+        self.end = end
 
 
 class EndOfExpansion(Exception):

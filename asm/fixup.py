@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Protocol
 from bpfas.asm.expression import Bound, ExpressionError, Value, resolve
 from bpfas.asm.symbol import AssemblySymbol, display_name
 from bpfas.elf.constants import ByteOrder, SectionFlag, SymbolBinding
-from bpfas.helpers import HELPERS
 from bpfas.reloc import (
     RELOCATION_TYPES,
     Field,
@@ -145,11 +144,14 @@ def _settle(fixup: Fixup, section: LaidOutSection, order: ByteOrder) -> PendingR
     if not symbol.is_defined:
         if symbol.is_temporary:
             raise FixupError(f"label `{display_name(symbol)}` is not defined")
-        if kind is CALL and not symbol.is_declared and (helper := HELPERS.get(symbol.name)):
-            if value.constant:
-                raise FixupError(f"`{symbol.name}` is a kernel helper, which has no address to add to")
-            _call_by_number(section, fixup.offset, helper.number, order)
-            return None
+        if kind is CALL and not symbol.is_declared:
+            from bpfas.helpers import HELPERS  # a long table, and most calls are by number
+
+            if helper := HELPERS.get(symbol.name):
+                if value.constant:
+                    raise FixupError(f"`{symbol.name}` is a kernel helper, which has no address to add to")
+                _call_by_number(section, fixup.offset, helper.number, order)
+                return None
     return _relocate(fixup, section, symbol, value, order)
 
 

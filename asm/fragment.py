@@ -6,7 +6,7 @@ While statements are read, a fragment has the size that the places known then gi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from bpfas.asm.expression import Bound, ExpressionError, resolve
@@ -36,13 +36,13 @@ class FragmentError(ValueError):
 class Fragment:
     """`read_size` bytes at `start` of what was read of a subsection; `size` bytes by the layout.
 
-    `statement` and `node` are what errors are reported at.
+    `statement` and `node` are what errors are reported at. Where it lies is set when it is appended.
     """
 
-    section: SectionBuilder
-    start: int
-    read_size: int = 0
-    size: int = 0
+    section: SectionBuilder = field(init=False)
+    start: int = field(init=False)
+    read_size: int = field(init=False)
+    size: int = field(init=False, default=0)
     statement: Statement
     node: Node | None
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from bpfas.asm import call_frame
 from bpfas.asm.assembly import Assembly, StatementError, need_arguments
 from bpfas.asm.call_frame import CallFrame, CallFrameError, EncodedPointer, FrameAttributes
-from bpfas.asm.frames import DEBUG_FRAME, EH_FRAME
+from bpfas.asm.debug import DEBUG_FRAME, EH_FRAME
 from bpfas.asm.symbol import here
 
 if TYPE_CHECKING:

@@ -12,15 +12,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from bpfas.asm.call_frame import CODE_ALIGNMENT_FACTOR, DATA_ALIGNMENT_FACTOR, advance_location
+from bpfas.asm.debug import DEBUG_FRAME, EH_FRAME
 from bpfas.leb128 import signed_leb128, unsigned_leb128
 
 if TYPE_CHECKING:
     from bpfas.asm.call_frame import EncodedPointer, FrameAttributes
     from bpfas.asm.section import SectionBuilder
     from bpfas.elf.constants import ByteOrder
-
-DEBUG_FRAME = ".debug_frame"
-EH_FRAME = ".eh_frame"
 
 _RETURN_COLUMN = 11
 """The register number that LLVM has for the return address, which no register holds."""

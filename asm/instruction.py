@@ -6,7 +6,6 @@ their forms are bpfas.isa's.
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -274,6 +273,8 @@ for _row in OPCODES:
 
 def nearest(word: str, words: Iterable[str]) -> str:
     """`; did you mean …?` with the word most like `word`, or nothing."""
+    import difflib  # for messages only
+
     close = difflib.get_close_matches(word, list(words), n=1, cutoff=0.7)
     return f"; did you mean `{close[0]}`?" if close else ""
 

@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import re
 
-from bpfas.helpers import HELPERS
-
 PREFIX = r"[0-9]+: +(?:[0.][1.][2.][3.][4.][5.][6.][7.][8.][9.] +)?\([0-9a-f]{2}\)"
 """A regular expression of what stands before an instruction, up to its opcode."""
 
@@ -51,29 +49,23 @@ _KERNEL_FUNCTION = (
     "but in bpftool's text an address"
 )
 
-_NOT_ASSEMBLED = tuple(
-    (re.compile(pattern, re.IGNORECASE), why)
-    for pattern, why in (
-        (r"map\[idx?:[0-9]+\](?:\[0\])?(?:\+[0-9]+)?", _MAP),
-        (r"subprog\[[-+]?[0-9]+\]", _FUNCTION),
-        (r"(?<=\) )nospec$|^nospec$", _BARRIER),
-        (r"&\(void __percpu \*\)\(r[0-9]+\)", _OWN),
-        (r"\bBUG_(?:(?:alu64|ldx?|st)_)?[0-9a-f]{2}$", _OLD_BPFTOOL),
-        (r"(?<=\(06\) )if w[0-9]+ jmp ", _OLD_BPFTOOL),
-        (r"kernel-function#[-0-9]+", f"the kernel did not name the function that is called; {_KERNEL_FUNCTION}"),
-    )
+_NOT_ASSEMBLED = (
+    (r"map\[idx?:[0-9]+\](?:\[0\])?(?:\+[0-9]+)?", _MAP),
+    (r"subprog\[[-+]?[0-9]+\]", _FUNCTION),
+    (r"(?<=\) )nospec$|^nospec$", _BARRIER),
+    (r"&\(void __percpu \*\)\(r[0-9]+\)", _OWN),
+    (r"\bBUG_(?:(?:alu64|ldx?|st)_)?[0-9a-f]{2}$", _OLD_BPFTOOL),
+    (r"(?<=\(06\) )if w[0-9]+ jmp ", _OLD_BPFTOOL),
+    (r"kernel-function#[-0-9]+", f"the kernel did not name the function that is called; {_KERNEL_FUNCTION}"),
 )
 
 
 def why_not_assembled(text: str) -> tuple[str, int, int] | None:
     """Why a text of the kernel's that is no statement is none, with the place and length of what makes it so."""
     for pattern, why in _NOT_ASSEMBLED:
-        if match := pattern.search(text):
+        if match := re.search(pattern, text, re.IGNORECASE):
             return why, match.start(), match.end() - match.start()
     return None
-
-
-_NAMES_BY_NUMBER = {helper.number: name for name, helper in HELPERS.items()}
 
 
 def helper_number(name: str, number: int) -> int:
@@ -83,9 +75,11 @@ def helper_number(name: str, number: int) -> int:
     which is mostly the helper's, and for the number where that function lies. Raises NotAssembledError where the
     two do not tell a helper.
     """
+    from bpfas.helpers import HELPERS  # a long table, and few sources are the kernel's texts
+
     helper = HELPERS.get(name)
     if helper is not None:
-        other = _NAMES_BY_NUMBER.get(number, name)
+        other = next((other for other, row in HELPERS.items() if row.number == number), name)
         if other != name:
             raise NotAssembledError(f"`{name}` is helper {helper.number}; {number} is `{other}`")
         return helper.number
@@ -101,10 +95,8 @@ def helper_number(name: str, number: int) -> int:
     )
 
 
-_LOAD = re.compile(
-    r"[0-9]+: +(?P<live>[0-9.]{10} +)?\(18\) +r(?P<register>[0-9]+) = (?P<number>0x[0-9a-f]+)\s*$", re.IGNORECASE
-)
-_NUMBER_STATE = re.compile(r"P?(?:inv)?P?(?:-?[0-9]|scalar|\(|$)")
+_LOAD = r"(?i)[0-9]+: +(?P<live>[0-9.]{10} +)?\(18\) +r(?P<register>[0-9]+) = (?P<number>0x[0-9a-f]+)\s*$"
+_NUMBER_STATE = r"P?(?:inv)?P?(?:-?[0-9]|scalar|\(|$)"
 _ADDRESSES = range(0xFFFF_0000_0000_0000, 0xFFFF_FFFF_FF00_0000)
 """What a 64-bit kernel's addresses are, but for numbers that are negative and small."""
 _PLACES_IN_PROGRAM = range(1 << 31)
@@ -116,13 +108,13 @@ def doubtful_load(line: str, state: str) -> tuple[str, int, int] | None:
     For a map or a function the kernel prints what it has put into the instruction: an address, or how far away the
     function is. `state` is what the log says behind the instruction; where it is silent, the number must do.
     """
-    load = _LOAD.search(line)
+    load = re.search(_LOAD, line)
     if load is None:
         return None
     register, text, number = load["register"], load["number"], int(load["number"], 16)
     remedy = f"write `r{register} = %map(name) ll` for a map, `r{register} = name ll` for a variable or a function"
     if held := re.search(rf"\bR{register}(?:_[a-z]+)?=(\S*)", state):
-        if _NUMBER_STATE.match(held[1]):
+        if re.match(_NUMBER_STATE, held[1]):
             return None
         why = f"{text} stands for what the kernel calls {held[1].partition('(')[0]}: {remedy}"
     elif number in _ADDRESSES or (load["live"] and number in _PLACES_IN_PROGRAM):

@@ -79,16 +79,7 @@ def _repeat(unit: bytes, assembly: Assembly, directive: Directive, statement: St
             raise StatementError(f"the count {count} is negative", argument)
         assembly.append_fill(count, unit, argument)
     else:
-        assembly.append_fragment(
-            FillFragment(
-                section=assembly.section,
-                start=assembly.subsection.size,
-                statement=statement,
-                node=argument,
-                count=count,
-                unit=unit,
-            )
-        )
+        assembly.append_fragment(FillFragment(statement=statement, node=argument, count=count, unit=unit))
 
 
 def _no_operation(assembly: Assembly, directive: Directive, statement: Statement) -> None:
@@ -145,15 +136,7 @@ def append_alignment(
     section = assembly.section
     section.sh_addralign = max(section.sh_addralign, alignment)
     assembly.append_fragment(
-        AlignFragment(
-            section=section,
-            start=assembly.subsection.size,
-            statement=statement,
-            node=node,
-            alignment=alignment,
-            unit=unit,
-            most=most,
-        )
+        AlignFragment(statement=statement, node=node, alignment=alignment, unit=unit, most=most)
     )
 
 
@@ -162,8 +145,6 @@ def _org(assembly: Assembly, directive: Directive, statement: Statement) -> None
     first, *rest = directive.arguments
     assembly.append_fragment(
         OrgFragment(
-            section=assembly.section,
-            start=assembly.subsection.size,
             statement=statement,
             node=first,
             target=assembly.bound(first, statement, "the offset"),

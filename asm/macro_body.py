@@ -12,7 +12,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bpfas.asm.macro_arguments import NAME, MacroError
+from bpfas.asm.feed import MacroError
+from bpfas.asm.macro_arguments import NAME
 from bpfas.asm.source import CHARACTER, STRING
 
 if TYPE_CHECKING:

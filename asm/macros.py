@@ -12,7 +12,8 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from bpfas.asm.macro_arguments import NAME_CHARACTER, AlternateMode, ArgumentReader, MacroError
+from bpfas.asm.feed import MacroError
+from bpfas.asm.macro_arguments import NAME_CHARACTER, AlternateMode, ArgumentReader
 from bpfas.asm.macro_body import Template, loop_template, macro_template
 from bpfas.asm.source import statement_places
 

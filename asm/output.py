@@ -10,12 +10,10 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from bpfas.asm.debug_sections import add_debug_sections
 from bpfas.asm.expression import ExpressionError, resolve
 from bpfas.asm.fixup import settle_fixups
 from bpfas.asm.layout import lay_out
 from bpfas.asm.symbol import LOCAL_PREFIX, AssemblySymbol, display_name
-from bpfas.asm.symbol_versions import with_versions
 from bpfas.elf.constants import WORD_SIZE, SectionFlag, SectionType, SymbolBinding, SymbolType
 from bpfas.isa import SLOT_SIZE
 from bpfas.objfile import Group, ObjectFile, Relocation, Section, SpecialSection, Symbol
@@ -38,12 +36,20 @@ def make_object(assembly: Assembly, name: str) -> ObjectFile:
         section.builder: section for section in lay_out(assembly.sections.values(), assembly.order, diagnostics)
     }
     _check_assumptions(assembly)
-    add_debug_sections(assembly, laid_out)
+    if not assembly.debug.is_empty:
+        from bpfas.asm.debug_sections import add_debug_sections
+
+        add_debug_sections(assembly, laid_out)
     _let_names_mean_sections(assembly)
     _place_aliases(assembly)
     pending = {
         builder: settle_fixups(section, assembly.order, diagnostics) for builder, section in laid_out.items()
     }
+    if assembly.relocations:
+        from bpfas.asm.relocation_directives import explicit_relocations
+
+        for builder, relocation in explicit_relocations(assembly, laid_out):
+            pending[builder].append(relocation)
     if assembly.listing is not None:
         assembly.listing.contents = {builder: bytes(section.data) for builder, section in laid_out.items()}
     links = {builder: _linked_section(builder, diagnostics) for builder in laid_out}
@@ -102,12 +108,19 @@ def _symbols(
         while waiting and waiting[0].symbols_before <= number:
             builder = waiting.popleft()
             symbols[builder] = Symbol("", sections[builder], st_type=SymbolType.SECTION)
-        if symbol in targets or _is_shown(symbol, assembly):
+        if symbol.is_plain_label and symbol.section is not None:
+            if symbol in targets or _has_name(symbol, assembly):
+                symbols[symbol] = Symbol(symbol.name, sections[symbol.section], symbol.position)
+        elif symbol in targets or _is_shown(symbol, assembly):
             try:
                 shown = _symbol(symbol, sections)
                 shown.st_size = _size(symbol, assembly)
-                symbols[symbol], *further = with_versions(symbol, shown)
-                symbols |= {AssemblySymbol(another.name): another for another in further}
+                symbols[symbol] = shown
+                if symbol.versions:
+                    from bpfas.asm.symbol_versions import with_versions
+
+                    symbols[symbol], *further = with_versions(symbol, shown)
+                    symbols |= {AssemblySymbol(another.name): another for another in further}
             except ExpressionError as error:
                 assembly.diagnostics.error(f"{display_name(symbol)}: {error}", symbol.definition)
         elif not symbol.is_defined and symbol.name in assembly.groups and assembly.groups[symbol.name] in groups:
@@ -140,8 +153,9 @@ def _is_shown(symbol: AssemblySymbol, assembly: Assembly) -> bool:
 
 def _has_name(symbol: AssemblySymbol, assembly: Assembly) -> bool:
     """Whether the symbol table may have it by its own name."""
-    is_kept = assembly.keeps_local_labels and symbol.name.startswith(LOCAL_PREFIX) and not symbol.is_section
-    return is_kept or not symbol.is_temporary
+    if not symbol.is_temporary:
+        return True
+    return assembly.keeps_local_labels and symbol.name.startswith(LOCAL_PREFIX) and not symbol.is_section
 
 
 def _address_significant(assembly: Assembly) -> list[AssemblySymbol]:

@@ -3,7 +3,8 @@
 `parse_plain` is the reference: Lark parses the text, and the tree becomes a template. `StatementParser` keeps the
 templates by shape, so that Lark sees every shape once; a statement whose slots Lark sees otherwise than
 `bpfas.asm.shape` does (a symbol called `exit`, say) is parsed plainly every time, and plain lists need no Lark at
-all (`bpfas.asm.list_template`). What statements mean is `bpfas.asm.assembler`'s part.
+all (`bpfas.asm.list_template`). `bpfas.asm.template_cache` keeps templates from one run to the next. What
+statements mean is `bpfas.asm.assembler`'s part.
 """
 
 from __future__ import annotations
@@ -49,6 +50,8 @@ if TYPE_CHECKING:
     from lark import Token
     from lark.exceptions import UnexpectedInput
     from lark.tree import Tree
+
+    from bpfas.asm.template_cache import TemplateCache
 
     Branch = Token | Tree[Token]
 
@@ -227,10 +230,11 @@ def parse_plain(text: str) -> ParsedText:
 
 
 class StatementParser:
-    """Parses statements, each shape once. `plainly` switches the knowledge of shapes off."""
+    """Parses statements, each shape once, or never if `cache` has it. `plainly` switches the use of shapes off."""
 
-    def __init__(self, *, plainly: bool = False) -> None:
+    def __init__(self, cache: TemplateCache | None = None, *, plainly: bool = False) -> None:
         self._templates: dict[str, Template] = {}
+        self._cache = cache
         self._plainly = plainly
 
     def parse(self, text: str, source: Source, start: int) -> Statement:
@@ -242,12 +246,16 @@ class StatementParser:
         if has_shape:
             shape, texts = split_shape(text)
             template = self._templates.get(shape) or list_template(shape)
+            if template is None and self._cache is not None:
+                template = self._cache.get(shape)
             if template is not None:
                 self._templates[shape] = template
                 return Statement(template, texts, source, start, text)
         parsed = self._parse_new(text, source, start)
         if has_shape and parsed.texts == texts:
             self._templates[shape] = parsed.template
+            if self._cache is not None:
+                self._cache.add(shape, parsed.template)
         return Statement(parsed.template, parsed.texts, source, start, text, parsed.positions)
 
     def _parse_new(self, text: str, source: Source, start: int) -> ParsedText:

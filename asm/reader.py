@@ -15,9 +15,16 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from bpfas.asm.assembly import StatementError, need_arguments
-from bpfas.asm.feed import EXPANSION_LIMIT, EndOfExpansion, EndOfReading, EndOfSource, Feed, InputStatement
-from bpfas.asm.input_directives import INPUT_DIRECTIVES, call_macro
-from bpfas.asm.macro_arguments import AlternateMode, MacroError
+from bpfas.asm.feed import (
+    EXPANSION_LIMIT,
+    EndOfExpansion,
+    EndOfReading,
+    EndOfSource,
+    Feed,
+    InputStatement,
+    MacroError,
+)
+from bpfas.asm.input_directives import INPUT_DIRECTIVES
 from bpfas.asm.parser import REGISTER
 from bpfas.asm.shape import RESERVED_WORDS
 from bpfas.asm.source import blank_comments, statement_places
@@ -28,7 +35,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from bpfas.asm.assembler import Assembler
-    from bpfas.asm.input_directives import KnownMacro
+    from bpfas.asm.macro_arguments import AlternateMode
+    from bpfas.asm.macro_directives import KnownMacro
     from bpfas.asm.statement import Argument, Statement
 
 _T = TypeVar("_T")
@@ -142,7 +150,7 @@ class Reader:
         record = self.assembler.assembly.listing
         try:
             handler = INPUT_DIRECTIVES.get(statement.word)
-            position = call_macro(self, statement) if handler is None else handler(self, statement)
+            position = self._call_macro(statement) if handler is None else handler(self, statement)
         except MacroError as error:
             raise BpfasError.of(str(error), statement.place_of(error)) from None
         except (EndOfSource, EndOfExpansion):
@@ -156,6 +164,11 @@ class Reader:
     def error(self, message: str, at: Span) -> None:
         """Note an error and go on."""
         self.assembler.assembly.diagnostics.error(message, at)
+
+    def _call_macro(self, statement: InputStatement) -> int:
+        from bpfas.asm.macro_directives import call_macro
+
+        return call_macro(self, statement)
 
     def parse(self, statement: InputStatement) -> Statement:
         """The statement as one of the language: behind most directives stands an expression or a string."""
@@ -207,7 +220,11 @@ class Reader:
 
     def set_alternate(self, is_on: bool) -> None:
         """Switch the alternate mode of macros."""
-        self.alternate = AlternateMode(self._evaluate, self._new_local) if is_on else None
+        self.alternate = None
+        if is_on:
+            from bpfas.asm.macro_arguments import AlternateMode
+
+            self.alternate = AlternateMode(self._evaluate, self._new_local)
 
     def _evaluate(self, text: str) -> int:
         statement = InputStatement(

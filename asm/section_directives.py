@@ -20,10 +20,19 @@ if TYPE_CHECKING:
 
 
 def _named(name: str, assembly: Assembly, directive: Directive, statement: Statement) -> None:
-    section = assembly.section_named(name)
-    assembly.switch_to(section.subsection(_subsection_number(directive, assembly, statement)))
+    number = _subsection_number(directive, assembly, statement)
+    if name == ".data" and assembly.folds_data_into_text:
+        name, number = ".text", _FOLDED_DATA + number
+    assembly.switch_to(assembly.section_named(name).subsection(number))
     if assembly.section.opened_at is None:
         assembly.section.opened_at = statement.span
+
+
+_FOLDED_DATA = 1000
+"""With -R, `.data N` is subsection 1000 + N of .text, as in GNU as,"""
+
+_FOLDED_SECTION = 1 << 14
+"""and what `.section .data` gets comes behind all others."""
 
 
 def _section(assembly: Assembly, directive: Directive, statement: Statement) -> None:
@@ -37,7 +46,9 @@ def _name_section(
     if not directive.arguments:
         raise StatementError(f"{directive.name} needs the section's name")
     name = assembly.name(directive.arguments[0], statement)
-    if rest:
+    if name == ".data" and assembly.folds_data_into_text:
+        section, subsection = assembly.section_named(".text"), _FOLDED_SECTION
+    elif rest:
         section = _described(name, rest, assembly, statement)
     else:
         section = assembly.section_named(name)

@@ -61,9 +61,10 @@ def blank_comments(source: Source, diagnostics: Diagnostics) -> str:
         return _NOT_NEWLINE.sub(" ", match["block"]) if match["block"] else match[0]
 
     def blank_line(line: str) -> str:
-        at = min(found for mark in marks if (found := line.find(mark)) >= 0)
-        code = line[:at]
-        return comment.sub(blank, line) if '"' in code or "'" in code else code + " " * (len(line) - at)
+        code = line.partition("#")[0]
+        if '"' in code or "'" in code or "/" in code or ";" in marks:
+            return comment.sub(blank, line)
+        return code.ljust(len(line))
 
     text = source.text
     if "\n;" in text or text.startswith(";"):

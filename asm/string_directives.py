@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import os
 from functools import partial
 from typing import TYPE_CHECKING
@@ -50,6 +48,9 @@ def _widened(text: bytes, width: int, order: ByteOrder) -> bytes:
 
 
 def _base64(assembly: Assembly, directive: Directive, statement: Statement) -> None:
+    import base64
+    import binascii
+
     for argument in directive.arguments:
         try:
             data = base64.b64decode(assembly.string(argument, statement), validate=True)

@@ -71,6 +71,18 @@ class AssemblySymbol:
         return self.subsection.position(self.offset, self.after) + self.displacement
 
     @property
+    def is_plain_label(self) -> bool:
+        """Whether it is a place, and no directive has said anything of it; so are nearly all of many symbols."""
+        return (
+            self.subsection is not None
+            and not self.is_declared
+            and self.expression is None
+            and self.binding is None
+            and self.size == 0
+            and not (self.st_type or self.versions or self.is_section or self.is_weak_reference)
+        )
+
+    @property
     def definition(self) -> Span | None:
         """Where it is defined, if that is in a source."""
         at = self.defined_at
@@ -133,9 +145,10 @@ class SymbolTable:
         count = self._numeric_counts.get(number, 0) + is_forward
         return self.named(_numeric_name(number, count)) if count else None
 
-    def end_dollar_labels(self) -> None:
-        """An ordinary label: `1$` means another label from here on."""
-        self._dollar_labels.clear()
+    def end_dollar_labels(self, label: AssemblySymbol) -> None:
+        """Behind an ordinary label, `1$` means another label."""
+        if self._dollar_labels and not label.is_temporary:
+            self._dollar_labels.clear()
 
 
 def _without_zeros(number: str) -> str:

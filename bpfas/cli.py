@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
-import contextlib
 import gc
-import json
 import os
 import re
 import sys
-import tempfile
-from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from bpfas.diag import BpfasError, Diagnostic, Severity
+from bpfas.files import replace_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -57,7 +53,8 @@ def expand_response_files(arguments: Iterable[str]) -> list[str]:
 
 def _response_text(path: str) -> str | None:
     try:
-        return Path(path).read_text(encoding="utf-8", errors="surrogateescape")
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            return file.read()
     except (OSError, ValueError):
         return None
 
@@ -84,6 +81,8 @@ def report(program: str, diagnostics: Iterable[Diagnostic], *, as_json: bool) ->
 
 
 def _json_line(data: dict[str, object]) -> str:
+    import json  # few runs print any
+
     # The name of a file may have bytes that are no text, which JSON cannot say; the rest is made ASCII, for
     # standard error may have any encoding.
     text = json.dumps(data, ensure_ascii=False).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
@@ -93,7 +92,10 @@ def _json_line(data: dict[str, object]) -> str:
 def read_input(path: str) -> bytes:
     """The bytes of the file at `path`, or of standard input for `-`; BpfasError when it can't be read."""
     try:
-        return sys.stdin.buffer.read() if path == STANDARD_STREAM else Path(path).read_bytes()
+        if path == STANDARD_STREAM:
+            return sys.stdin.buffer.read()
+        with open(path, "rb") as file:
+            return file.read()
     except OSError as error:
         raise BpfasError.of(f"cannot read {path}: {error.strerror}") from error
 
@@ -111,7 +113,8 @@ def write_output(path: str, contents: bytes) -> None:
             sys.stdout.buffer.write(contents)
             sys.stdout.buffer.flush()
         elif os.path.lexists(path) and not os.path.isfile(path):
-            Path(path).write_bytes(contents)
+            with open(path, "wb") as file:
+                file.write(contents)
         else:
             _replace_file(os.path.realpath(path), contents)
     except BrokenPipeError:
@@ -139,14 +142,6 @@ def refuse_same_output(paths: Iterable[str]) -> None:
         seen.add(name)
 
 
-class ArgumentParser(argparse.ArgumentParser):
-    """Reports what is wrong with the arguments as all other errors are reported."""
-
-    def error(self, message: str) -> NoReturn:
-        """Raise BpfasError."""
-        raise BpfasError.of(f"{message}; try {self.prog} --help")
-
-
 def _replace_file(path: str, contents: bytes) -> None:
     try:
         mode = os.stat(path).st_mode & 0o777
@@ -154,16 +149,7 @@ def _replace_file(path: str, contents: bytes) -> None:
         umask = os.umask(0)
         os.umask(umask)
         mode = 0o666 & ~umask
-    descriptor, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=f".{os.path.basename(path)}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(contents)
-        os.chmod(temporary, mode)
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
+    replace_file(path, contents, mode)
 
 
 def run(program: str, command: Callable[[Sequence[str]], int], arguments: Sequence[str] | None = None) -> int:

@@ -7,7 +7,7 @@ finished tables from one run to the next is `bpfas.grammar.cache`'s.
 from __future__ import annotations
 
 from functools import cache
-from importlib import resources
+from pkgutil import get_data
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 def grammar_text() -> str:
     """The grammar, as it stands in the file."""
-    return resources.files(__name__).joinpath("bpf.lark").read_text(encoding="utf-8")
+    text = get_data(__name__, "bpf.lark")
+    assert text is not None
+    return text.decode()
 
 
 def build_parser(text: str) -> Lark:

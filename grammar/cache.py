@@ -1,8 +1,7 @@
 """Keeps Lark's parse tables in the user's cache directory, so that starting up does not compute them anew.
 
 The file is JSON, not the pickle that Lark itself would write: who runs a tool as root with a user's home must
-not run that user's code. A file that is missing, damaged or of another version is made anew; one that cannot be
-written is done without.
+not run that user's code. A file that is missing, damaged or of another version is made anew.
 """
 
 from __future__ import annotations
@@ -10,10 +9,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from bpfas.user_cache import read_cached, write_cached
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,37 +27,16 @@ def cached_parser(grammar: str, build: Callable[[str], Lark]) -> Lark:
     import lark
 
     identity = f"{_LAYOUT}\0{lark.__version__}\0{grammar}".encode()
-    path = cache_directory() / f"grammar-{hashlib.sha256(identity).hexdigest()[:32]}.json"
+    name = f"grammar-{hashlib.sha256(identity).hexdigest()[:32]}.json"
     # Whatever is wrong with the file, in whichever of Lark's depths it shows, the remedy is to build the parser.
     with contextlib.suppress(Exception):
-        return lark.Lark.load(json.loads(path.read_bytes(), object_hook=_with_numbers_as_keys))
+        return lark.Lark.load(json.loads(read_cached(name) or b"", object_hook=_with_numbers_as_keys))
     parser = build(grammar)
     data, memo = parser.memo_serialize([lark.lexer.TerminalDef, lark.grammar.Rule])
-    with contextlib.suppress(OSError):
-        _write(path, json.dumps({"data": data, "memo": memo}))
+    write_cached(name, json.dumps({"data": data, "memo": memo}).encode())
     return parser
-
-
-def cache_directory() -> Path:
-    """Where this user's cached files are: $XDG_CACHE_HOME/bpf-as, or ~/.cache/bpf-as."""
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    return Path(base) / "bpf-as"
 
 
 def _with_numbers_as_keys(mapping: dict[str, Any]) -> dict[str | int, Any]:
     """JSON has only strings as keys, but Lark numbers its states and symbols."""
     return {int(key) if key.isdecimal() else key: value for key, value in mapping.items()}
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a file so that another process sees all of it or nothing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "w") as file:
-            file.write(text)
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise

@@ -7,7 +7,8 @@ import sys
 from typing import TYPE_CHECKING
 
 from bpfas import __version__
-from bpfas.cli import STANDARD_STREAM, ArgumentParser, read_input, refuse_to_overwrite, report, run, write_output
+from bpfas.arguments import ArgumentParser
+from bpfas.cli import STANDARD_STREAM, read_input, refuse_to_overwrite, report, run, write_output
 from bpfas.diag import BpfasError, Diagnostics
 from bpfas.elf.constants import ByteOrder
 from bpfas.elf.reader import read_object

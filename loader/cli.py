@@ -12,7 +12,8 @@ import sys
 from typing import TYPE_CHECKING
 
 from bpfas import __version__
-from bpfas.cli import STANDARD_STREAM, ArgumentParser, read_input, run, write_output
+from bpfas.arguments import ArgumentParser
+from bpfas.cli import STANDARD_STREAM, read_input, run, write_output
 from bpfas.diag import BpfasError
 from bpfas.elf.reader import read_object
 from bpfas.loader import report

@@ -6,17 +6,38 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from elftools.elf.elffile import ELFFile
+from elftools.elf.relocation import RelocationSection
+
+from bpfas.asm import assemble
+from bpfas.asm.assembler import DIRECTIVES
+from bpfas.asm.input_directives import INPUT_DIRECTIVES
+from bpfas.loader import load
+from tests.peers import Peer
 
 ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def blocks(text: str, language: str) -> list[str]:
     """The code blocks of a language."""
     return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def page(name: str) -> str:
+    """The text of a page of docs/."""
+    return (DOCS / name).read_text(encoding="utf-8")
+
+
+def rows(text: str) -> list[list[str]]:
+    """The rows of all tables, heads left out, as cells without the blanks about them."""
+    lines = re.findall(r"^\|(.*)\|$", re.sub(r"^\|.*\n\|[-:| ]+\n", "", text, flags=re.MULTILINE), re.MULTILINE)
+    return [[cell.strip().replace(r"\|", "|") for cell in re.split(r"(?<!\\)\|", line)] for line in lines]
 
 
 def run_in_shell(script: str, directory: Path) -> str:
@@ -46,6 +67,42 @@ def test_the_tour_works_when_pasted(tmp_path: Path) -> None:
     assert output == "2 b'\\x05\\x00\\x00\\x00\\x00\\x00\\x00\\x00'\n"
 
 
+def shown(expected: str) -> re.Pattern[str]:
+    """What a shown output stands for: an ellipsis is any text in its line, alone in a line any number of lines."""
+    lines = expected.splitlines()
+    texts = (re.escape(line).replace("…", ".*") + "\n" if line != "…" else "(?:.*\n)*" for line in lines)
+    return re.compile("".join(texts))
+
+
+@pytest.mark.peer
+@pytest.mark.parametrize(
+    ("name", "peers"),
+    [
+        pytest.param("tutorial.md", (Peer.CLANG,), marks=pytest.mark.kernel),
+        ("compatibility.md", (Peer.CLANG, Peer.GCC)),
+    ],
+)
+def test_the_commands_of_a_page_do_what_it_shows(name: str, peers: tuple[Peer, ...], tmp_path: Path) -> None:
+    for peer in peers:
+        peer.require()
+    output = ""
+    for language, text in re.findall(r"^```(sh|text)\n(.*?)^```$", page(name), re.MULTILINE | re.DOTALL):
+        if language == "sh":
+            output = run_in_shell(text, tmp_path)
+        else:
+            assert shown(text).fullmatch(output), output
+
+
+@pytest.mark.kernel
+def test_the_exercise_of_the_tutorial_has_a_solution() -> None:
+    solution = ROOT / "examples" / "tutorial" / "by_kind.s"
+    with load(assemble(solution.read_text(encoding="utf-8"), solution.name)) as app:
+        for kind in (0x0800, 0x0806, 0x0800):
+            app.programs["by_kind"].test_run(bytes(12) + kind.to_bytes(2, "big") + bytes(46))
+        counts = {key.hex(): int.from_bytes(value, sys.byteorder) for key, value in app.maps["kinds"].items()}
+    assert counts == {"0800": 2, "0806": 1}
+
+
 @pytest.mark.kernel
 def test_the_python_of_the_loading_page_works(tmp_path: Path) -> None:
     (tour,) = blocks(README, "sh")
@@ -69,6 +126,121 @@ def test_a_page_made_from_a_table_is_that_table(page: str) -> None:
     code = f"import runpy; print(runpy.run_path({str(generate)!r})['PAGES'][{page!r}](), end='')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == (ROOT / "docs" / page).read_text(encoding="utf-8")
+
+
+ASSEMBLY = [
+    pytest.param(block, id=f"{path.name}-{number}")
+    for path in sorted(DOCS.glob("*.md"))
+    for number, block in enumerate(blocks(page(path.name), "asm"), 1)
+]
+
+
+@pytest.mark.parametrize("block", ASSEMBLY)
+def test_a_block_of_assembly_assembles(block: str) -> None:
+    assert assemble(block).sections
+
+
+DIRECTIVE_ROWS = [
+    (re.findall(r"`(\.\w[\w.]*)", row[0]), row[-1])
+    for row in rows(page("directives.md"))
+    if row[0].startswith("`.")
+]
+
+
+def test_every_directive_is_described_once() -> None:
+    described = [name for names, _ in DIRECTIVE_ROWS for name in names]
+    described.remove(".file")  # it is two directives
+    assert sorted(described) == sorted({*DIRECTIVES, *INPUT_DIRECTIVES})
+
+
+@pytest.mark.peer
+@pytest.mark.parametrize(
+    ("assembler", "command"),
+    [
+        ("GNU", (Peer.GNU_AS,)),
+        ("LLVM", (Peer.LLVM_MC, "-triple=bpfel", "-filetype=obj")),
+    ],
+)
+def test_the_peers_lack_the_directives_that_they_are_said_to_lack(
+    assembler: str, command: tuple[Peer, *tuple[str, ...]], tmp_path: Path
+) -> None:
+    peer, *options = command
+    arguments: list[str | Path] = [*options, "-o", tmp_path / "out.o", "-"]
+    unknown = re.compile("unknown pseudo-op|unknown directive|not supported for this target|unimplemented")
+    lacking = {
+        name
+        for names, _ in DIRECTIVE_ROWS
+        for name in names
+        if unknown.search(peer.run(*arguments, stdin=f"{name} 8\n".encode(), check=False).errors)
+    }
+    assert lacking == {name for names, absent in DIRECTIVE_ROWS for name in names if assembler in absent}
+
+
+DIFFERENCES = [
+    pytest.param(row, id=" / ".join(re.findall("`(.*?)`", row[0])))
+    for row in rows(page("compatibility.md"))
+    if len(row) == 5
+]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an assembler makes of a source: `status`, and the contents and relocations of its section."""
+
+    status: str
+    contents: str = ""
+    relocations: tuple[str, ...] = ()
+
+
+def outcome(assembler: Path, arguments: tuple[str, ...], source: str, directory: Path) -> Outcome:
+    """Assemble a source with any of the assemblers."""
+    output = directory / "out.o"
+    done = subprocess.run(
+        [assembler, *arguments, "-o", output, "-"], input=source.encode(), capture_output=True, check=False
+    )
+    if done.returncode:
+        return Outcome("crash" if done.returncode < 0 else "error")
+    with output.open("rb") as stream:
+        elf = ELFFile(stream)
+        name = ".data" if source.startswith(".data\n") else ".text"
+        section, relocations = elf.get_section_by_name(name), elf.get_section_by_name(f".rel{name}")
+        assert section is not None
+        return Outcome(
+            "",
+            section.data().hex(" "),
+            tuple(
+                f"type {relocation['r_info_type']} at {relocation['r_offset']}"
+                for relocation in (
+                    relocations.iter_relocations() if isinstance(relocations, RelocationSection) else ()
+                )
+            ),
+        )
+
+
+def said_outcome(cell: str) -> Outcome:
+    """What a cell of the tables says, with `…` where the contents go on."""
+    contents = "".join(re.findall("`(.*?)`", cell))
+    status = "" if contents else cell
+    return Outcome(status, contents, tuple(re.findall(r"type [0-9]+ at [0-9]+", cell)))
+
+
+@pytest.mark.peer
+@pytest.mark.parametrize("row", DIFFERENCES)
+def test_a_difference_is_what_the_table_says(row: list[str], tmp_path: Path) -> None:
+    source = "".join(f"{line}\n" for line in re.findall("`(.*?)`", row[0]))
+    assemblers = (
+        (Path(sys.executable).parent / "bpf-as", ("-EL",)),
+        (Path(Peer.GNU_AS.require()), ("-EL",)),
+        (Path(Peer.LLVM_MC.require()), ("-triple=bpfel", "-mcpu=v4", "-filetype=obj")),
+    )
+    for (assembler, arguments), cell in zip(assemblers, row[1:4], strict=True):
+        if not cell:
+            continue
+        said, found = said_outcome(cell), outcome(assembler, arguments, source, tmp_path)
+        if said.contents.endswith(" …"):
+            said = replace(said, contents=said.contents[:-2])
+            found = replace(found, contents=found.contents[: len(said.contents)])
+        assert found == said, assembler
 
 
 def test_every_document_that_a_document_points_to_exists() -> None:

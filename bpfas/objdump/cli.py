@@ -7,7 +7,8 @@ import json
 from typing import TYPE_CHECKING
 
 from bpfas import __version__
-from bpfas.cli import STANDARD_STREAM, ArgumentParser, read_input, run, write_output
+from bpfas.arguments import ArgumentParser
+from bpfas.cli import STANDARD_STREAM, read_input, run, write_output
 from bpfas.diag import BpfasError, Diagnostic
 from bpfas.elf.reader import read_object
 from bpfas.isa import Dialect

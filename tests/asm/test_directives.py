@@ -421,6 +421,18 @@ WRONG = [
     (".float - -1", "a floating-point number is needed here"),
     (".float 1." + "0" * 4000, "a floating-point number may have 4000 characters, not 4002"),
     (".nop 1", ".nop takes 0 arguments, not 1"),
+    (".reloc 0, R_BPF_64_64", ".reloc takes 3 arguments, not 2"),
+    (".reloc 0, R_BPF_64_65, x", "relocation type `R_BPF_64_65` is unknown; did you mean `R_BPF_64_6"),
+    (".quad 1; .reloc 0, R_BPF_64_64, x", "section `.text` has no room for a field of R_BPF_64_64"),
+    (".quad 1, 2; .reloc 9, BFD_RELOC_64, x", "the offset 9 is out of range; for R_BPF_64_ABS64 it may be 0 to 8"),
+    (".quad 1; .reloc -1, BFD_RELOC_64, x", "the offset -1 is out of range"),
+    (".bss; .zero 8; .reloc 0, BFD_RELOC_64, x", "section `.bss` has no room for a field of R_BPF_64_ABS64"),
+    (".data; y: .text; .quad 1; .reloc y, BFD_RELOC_64, x", "`y` is not defined in section `.text`"),
+    (".quad 1; .reloc 0, BFD_RELOC_64, 5", "a relocation needs a symbol, not the number 5"),
+    (".quad 1; .reloc 0, BFD_RELOC_64, .Lx", "label `.Lx` is not defined"),
+    (".quad 1; .reloc 0, R_BPF_64_32, x + 4", "addend 4 is not a whole number of instructions"),
+    (".quad 1; .reloc 0, BFD_RELOC_32, x + 0x80000000", "R_BPF_64_ABS32 addend 2147483648 is not in the range"),
+    (".quad 1; .reloc 0, BFD_RELOC_NONE, x + 1", "R_BPF_NONE has no field for the addend 1"),
     (".nops 12", "the size 12 is no multiple of an instruction's 8 bytes"),
     (".nops -8", "the size -8 is no multiple of an instruction's 8 bytes"),
     (".nops 16, 4", "instructions have 8 bytes; 4 is not possible"),
@@ -487,6 +499,38 @@ WRONG = [
 @pytest.mark.parametrize(("statements", "message"), WRONG, ids=[statements for statements, _ in WRONG])
 def test_wrong_use(statements: str, message: str) -> None:
     assert f"error: {message}" in error(statements)
+
+
+@pytest.mark.parametrize(
+    ("statement", "marked"),
+    [
+        (".byte 1, 300, 2", "300"),
+        (".byte 1, -300", "-300"),
+        (".octa 1, 1 << 70", "1 << 70"),
+        (".double 1, -1.5e", "-1.5e"),
+        (".float .5, 0x10", "0x10"),
+        (".quad 2, 1.5", "1.5"),
+        ('.ascii "a", <300>', "300"),
+        ('.base64 "YQ==", "*"', '"*"'),
+        ('.incbin "none.bin"', '"none.bin"'),
+        (".dcb.b 2, 300", "300"),
+        (".dcb.l -5, 300", "-5"),
+        (".ds.l x", "x"),
+        (".fill 1, -2, 3", "-2"),
+        (".p2align 2, 1, -7", "-7"),
+        (".p2align 77, 1", "77"),
+        (".nops 20", "20"),
+        (".uleb128 1, -0x8000000000000001", "-0x8000000000000001"),
+        (".byte 1; .balignw 8, 3", "8"),
+        (".quad 1; .reloc 8, R_BPF_64_64, x", "8"),
+        (".quad 1; .reloc 0, R_BPF_64, x", "R_BPF_64"),
+        (".quad 1; .reloc 0, BFD_RELOC_64, 7", "7"),
+    ],
+)
+def test_the_caret_is_at_the_operand(statement: str, marked: str) -> None:
+    lines = error(statement).splitlines()
+    start, end = lines[2].index("^"), len(lines[2])
+    assert lines[1][start:end] == marked
 
 
 def test_a_second_definition_names_the_first() -> None:

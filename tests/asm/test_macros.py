@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bpfas.asm import assemble
-from bpfas.asm.macro_arguments import AlternateMode, MacroError
+from bpfas.asm.feed import MacroError
+from bpfas.asm.macro_arguments import AlternateMode
 from bpfas.asm.macros import (
     Macro,
     Parameter,

@@ -129,14 +129,13 @@ def test_definitions_that_are_wrong(definition: str, message: str, capsys: pytes
 
 def test_all_wrong_options_are_reported_in_one_run(capsys: pytest.CaptureFixture[str]) -> None:
     arguments = [
-        "-R", "--fatal-warning", "-mdialect=att", "--statistics=3", "-Q", "--listing-lhs-width=0", "--MD=",
+        "--fatal-warning", "-mdialect=att", "--statistics=3", "-Q", "--listing-lhs-width=0", "--MD=",
         "--debug-prefix-map=a", "--gdwarf-9", "-M", "-o",
     ]  # fmt: skip
     assert main(arguments) == 1
     assert capsys.readouterr().err.splitlines() == [
         f"bpf-as: error: {message}"
         for message in (
-            "-R is not supported: data among the instructions of .text is nothing that a BPF loader could load",
             "unknown option `--fatal-warning`; did you mean `--fatal-warnings`?",
             "-mdialect=att: `att` is not one of normal, pseudoc",
             "--statistics=3: this option takes no argument",
@@ -374,3 +373,24 @@ def test_arguments_are_taken_or_refused(arguments: list[str]) -> None:
     except BpfasError:
         return
     assert set(command.sources) <= set(arguments)
+
+
+@pytest.mark.peer
+def test_data_is_folded_into_text(tmp_path: Path) -> None:
+    source, output = str(tmp_path / "x.s"), str(tmp_path / "x.o")
+    Path(source).write_text(
+        ".text\n.byte 1\n.data\n.byte 2\n.data 1\n.byte 4\n.data\na: .byte 3\n.text\n.byte 5\n"
+        ".section .data\n.byte 6\n.lcomm x, 4\n"
+    )
+
+    def contents() -> bytes:
+        obj = read_object(Path(output).read_bytes(), output)
+        text, data = obj.section(".text"), obj.section(".data")
+        assert text is not None
+        assert data is None or not data.data
+        return bytes(text.data)
+
+    assert main(["-EL", "-R", source, "-o", output]) == 0
+    assert contents() == b"\1\5\2\3\4\6"
+    Peer.GNU_AS.run("-EL", "-R", source, "-o", output)
+    assert contents() == b"\1\5\2\3\4\6"

@@ -42,6 +42,7 @@ def chunk_size(request: pytest.FixtureRequest) -> Iterator[int]:
     """Batches of one line, of a few lines, and of whole sources."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(batch, "CHUNK_SIZE", request.param)
+        patch.setattr(batch, "LEARNS_FROM_SECOND_LINE", False)
         yield request.param
 
 
@@ -82,6 +83,7 @@ def test_any_source(text: str, order: ByteOrder) -> None:
         pytest.param('.section x,"axG",@progbits,g,comdat\na1: exit\n.text\ncall a1\ncall g\n', id="a group"),
         pytest.param('.section .text,"ax",@progbits,unique,1\na1: exit\n.text\ncall a1\n', id="a unique section"),
         pytest.param("goto .L1\n.L1: .byte 1\n.text\ngoto .L1\n", id="dots before labels and directives"),
+        pytest.param("f1: exit\n1$: goto 1$\nf2: exit\n1$: goto 1$\nf3: exit\ngoto 1$\n1$:\n", id="dollar labels"),
         pytest.param("0: (b7) r1 = 5\n1: (18) r1 = 6\n3: (bf) r1 = 7\nr1 = 8\n", id="opcodes that choose the row"),
         pytest.param("12: (07) r1 += 5\n1: (07) r1 += 6\n7: (7) r1 += 7\n", id="an opcode has two digits"),
         pytest.param("r1 = " + "1" * 5000, id="a number with thousands of digits"),

@@ -347,3 +347,41 @@ def test_jumps_are_relocated_as_gnu_does_and_not_as_llvm(
     section = by_llvm(text, ByteOrder.LITTLE).section("user")
     assert section
     assert (our_relocation.r_type, section.relocations[0].r_type) == (ours, llvms)
+
+
+@pytest.mark.parametrize(
+    ("statement", "expected", "data"),
+    [
+        (".reloc 0, R_BPF_64_64, x", (0, RelocationNumber.R_BPF_64_64, "x"), "00" * 32),
+        (".reloc 8, BFD_RELOC_64, x + 5", (8, RelocationNumber.R_BPF_64_ABS64, "x"), "00" * 8 + "05" + "00" * 23),
+        (
+            ".reloc a, bfd_reloc_32, x - 1",
+            (8, RelocationNumber.R_BPF_64_ABS32, "x"),
+            "00" * 8 + "ffffffff" + "00" * 20,
+        ),
+        (".reloc b + 4, R_BPF_64_NODYLD32, x", (20, RelocationNumber.R_BPF_64_NODYLD32, "x"), "00" * 32),
+        (".reloc ., R_BPF_64_32, x + 8", (8, RelocationNumber.R_BPF_64_32, "x"), "00" * 32),
+        (
+            ".reloc ., R_BPF_GNU_64_16, x",
+            (8, RelocationNumber.R_BPF_GNU_64_16, "x"),
+            "00" * 10 + "ffff" + "00" * 20,
+        ),
+        (".reloc 32, BFD_RELOC_NONE, x", (32, RelocationNumber.R_BPF_NONE, "x"), "00" * 32),
+        (".reloc 0, BFD_RELOC_64, b + 1", (0, RelocationNumber.R_BPF_64_ABS64, ""), "11" + "00" * 31),
+    ],
+)
+def test_a_relocation_by_hand(statement: str, expected: tuple[int, RelocationNumber, str], data: str) -> None:
+    section = assemble(f".quad 0\na:\n{statement}\n.quad 0\nb: .quad 0, 0\n").section(".text")
+    assert section
+    (relocation,) = section.relocations
+    assert (relocation.r_offset, relocation.r_type, relocation.symbol.name) == expected
+    assert bytes(section.data).hex() == data
+
+
+def test_a_relocation_by_hand_keeps_its_place_when_jumps_grow() -> None:
+    text = "if r1 == 0 goto 1f\n" + "r1 = r2\n" * (1 << 15) + "a: r1 = 0 ll\n1: exit\n.reloc a, R_BPF_64_64, x\n"
+    section = assemble(text).section(".text")
+    assert section
+    (relocation,) = section.relocations
+    assert relocation.r_offset == (3 + (1 << 15)) * 8
+    assert section.data[relocation.r_offset] == 0x18
