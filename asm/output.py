@@ -320,6 +320,8 @@ def _symbol(symbol: AssemblySymbol, sections: dict[SectionBuilder, Section]) -> 
         place = value.symbol.section
         if place is None:
             other = display_name(value.symbol)
+            if value.symbol.is_defined:
+                raise ExpressionError(f"is set to `{other}`, a common symbol, which has no place before linking")
             assert symbol.binding is not None
             raise ExpressionError(
                 f"is set to `{other}`, which is not defined here, so it cannot be {symbol.binding.name.lower()}"

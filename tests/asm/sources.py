@@ -203,6 +203,17 @@ _TEMPLATES = (
         "gotol pc-{i}",
         "{i}: ({i}) exit",
     ),
+    *(
+        ".eqv {n}, {n}",
+        "{n} == {n} + {i}",
+        ".eqv {n}, .",
+        ".weakref {n}, {n}",
+        ".symver {n}, {n}@V{i}",
+        ".symver {n}, {n}@@@V{i}",
+    ),
+    *('"{n}": exit', '"a b{i}":', 'call "{n}"', 'call "a b{i}"', '.quad "{n}"', '{d} = "{n}" ll', '"{n}" = {i}'),
+    *(".addrsig", ".addrsig_sym {n}", '.ident "{i}"', '; {i} "f" 1', '.ident "GCC: (GNU) 12.{i}"'),
+    *('.section foo,"axG",@progbits,{n},comdat', '.section foo,"ax",@progbits,unique,{i}', '.section o,"ao",,{n}'),
     *("{i}: (db) {d} = atomic64_xchg((u64 *)({d} -{i}), {d})", "{d} = map[id:{i}]", "{i}: (c2) nospec", "BUG_{i}"),
     *(
         "frobnicate {d}",

@@ -332,6 +332,8 @@ WRONG = [
     ("x = 5; x: exit", "symbol `x` is already defined"),
     (".equiv x, 1; .equiv x, 2", "symbol `x` is already defined"),
     (".globl x; .set x, y", "x: is set to `y`, which is not defined here, so it cannot be global"),
+    (".comm y, 4; .set x, y", "x: is set to `y`, a common symbol, which has no place before linking"),
+    (".comm y, 4; .globl x; x = y + 4; .quad x", "x: is set to `y`, a common symbol"),
     (".weak x; x = y + 4", "x: is set to `y`, which is not defined here, so it cannot be weak"),
     (".eqv x", ".eqv takes 2 arguments, not 1"),
     (".eqv x, 1; .eqv x, 2", "symbol `x` is already defined"),
