@@ -6,8 +6,6 @@ statement with one changes nothing more. The object is made at the end by `bpfas
 
 from __future__ import annotations
 
-import enum
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from bpfas.asm.assembly import Assembly, StatementError
@@ -15,12 +13,12 @@ from bpfas.asm.data_directives import DATA_DIRECTIVES
 from bpfas.asm.debug import MARK_LABELS
 from bpfas.asm.expression import ExpressionError
 from bpfas.asm.feed import EndOfReading
-from bpfas.asm.files import SourceFiles
 from bpfas.asm.fixup import JUMP16
 from bpfas.asm.input_directives import INPUT_DIRECTIVES
 from bpfas.asm.instruction import Encoder, OperandError, nearest
 from bpfas.asm.layout_directives import ALIGNMENT_DIRECTIVES, LAYOUT_DIRECTIVES
 from bpfas.asm.on_demand import on_demand
+from bpfas.asm.options import Options, Reading
 from bpfas.asm.output import make_object
 from bpfas.asm.parser import StatementParser
 from bpfas.asm.reader import Reader
@@ -30,26 +28,14 @@ from bpfas.asm.string_directives import BYTES_DIRECTIVES, STRING_DIRECTIVES
 from bpfas.asm.symbol_directives import SYMBOL_DIRECTIVES
 from bpfas.diag import BpfasError, Diagnostic, Source
 from bpfas.elf.constants import ByteOrder
-from bpfas.isa import Dialect, IsaVersion
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-    from bpfas.asm.listing_options import ListingOptions
-    from bpfas.asm.template_cache import TemplateCache
     from bpfas.objfile import ObjectFile
 
 BATCH_THRESHOLD = 1 << 18
 """Characters of a source from which on it is read in batches."""
-
-
-class Reading(enum.Enum):
-    """How sources are read. All ways give the same object and the same errors."""
-
-    PLAIN = "every statement is parsed by Lark: the reference for the others"
-    SHAPES = "Lark parses every shape of statement once"
-    BATCHES = "long runs of instructions are encoded together"
-    BEST = "by shapes or in batches, by the size of the source"
 
 
 MAY_OMIT_ARGUMENTS = frozenset((*ALIGNMENT_DIRECTIVES, ".incbin"))
@@ -88,61 +74,12 @@ DIRECTIVES = {
 """What each directive does, by name."""
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class Options:
-    """What the command line can choose.
-
-    `dialect` restricts instructions to one way to write them, `isa` to those of a version. `relax` says whether
-    jumps that do not reach are lengthened, which takes instructions of v4. `include_directories` are where
-    `.include` and `.incbin` look for files, `symbols` are defined before the first source is read, `print_line` is
-    what `.print` does.
-
-    With a `debug_version`, that of DWARF, 2 to 5, the source is described for debuggers (-g); `debug_prefixes` are
-    beginnings of paths there, each with what it is replaced by. `keeps_local_labels` puts `.L…` into the symbol
-    table, `strips_local_absolute` takes names of numbers out of it. `folds_data_into_text` puts what is for .data
-    behind the instructions of .text. With `checks_sizes` a size that is no number is an error, else a warning.
-    `substitutes_section_names`: `%S` in the name of a section stands for the current one's. `alternate_macros`:
-    reading begins in `.altmacro`. With `listing` there is a listing; then no source is read in batches.
-    `template_cache` has the templates of earlier runs, and gets those of this one.
-    """
-
-    byte_order: ByteOrder = ByteOrder.LITTLE
-    dialect: Dialect | None = None
-    isa: IsaVersion = IsaVersion.XBPF
-    reading: Reading = Reading.BEST
-    relax: bool = True
-    include_directories: tuple[str, ...] = ()
-    symbols: tuple[tuple[str, int], ...] = ()
-    print_line: Callable[[str], None] = print
-    debug_version: int | None = None
-    debug_prefixes: tuple[tuple[str, str], ...] = ()
-    keeps_local_labels: bool = False
-    strips_local_absolute: bool = False
-    folds_data_into_text: bool = False
-    checks_sizes: bool = True
-    substitutes_section_names: bool = False
-    alternate_macros: bool = False
-    listing: ListingOptions | None = None
-    template_cache: TemplateCache | None = None
-
-
 class Assembler:
     """Carries out statements on an assembly."""
 
     def __init__(self, options: Options) -> None:
         self.options = options
-        lengthens_jumps = options.relax and options.isa >= IsaVersion.V4
-        self.assembly = Assembly(
-            options.byte_order,
-            lengthens_jumps=lengthens_jumps,
-            files=SourceFiles(options.include_directories),
-            print_line=options.print_line,
-            keeps_local_labels=options.keeps_local_labels,
-            strips_local_absolute=options.strips_local_absolute,
-            folds_data_into_text=options.folds_data_into_text,
-            checks_sizes=options.checks_sizes,
-            substitutes_section_names=options.substitutes_section_names,
-        )
+        self.assembly = Assembly(options)
         if options.listing is not None:
             from bpfas.asm.listing import ListingRecord
 
@@ -202,7 +139,7 @@ class Assembler:
         assembly = self.assembly
         data, fixups = self.encoder.encode(statement, body)
         for fixup in fixups:
-            fixup.may_be_lengthened = fixup.kind is JUMP16 and assembly.lengthens_jumps
+            fixup.may_be_lengthened = fixup.kind is JUMP16 and self.options.lengthens_jumps
         assembly.place_source_line(statement)
         assembly.append(data)
         assembly.subsection.fixups.extend(fixups)

@@ -16,6 +16,7 @@ from bpfas.asm.expression import Binder, Bound, ExpressionError, resolve
 from bpfas.asm.files import SourceFiles
 from bpfas.asm.fixup import DATA8, DATA16, DATA32, DATA64, Fixup, FixupError, check_number
 from bpfas.asm.fragment import FragmentError, checked_size
+from bpfas.asm.options import Options
 from bpfas.asm.section import SectionBuilder, SectionKey, default_attributes
 from bpfas.asm.statement import (
     Directive,
@@ -29,16 +30,16 @@ from bpfas.asm.statement import (
 from bpfas.asm.strings import name_text, string_bytes
 from bpfas.asm.symbol import AssemblySymbol, SymbolTable
 from bpfas.diag import Diagnostics, Span
-from bpfas.elf.constants import ByteOrder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from bpfas.asm.fragment import Fragment
     from bpfas.asm.listing import ListingRecord
     from bpfas.asm.relocation_directives import ExplicitRelocation
     from bpfas.asm.section import SectionGroup, Subsection
     from bpfas.asm.statement import Argument, Node
+    from bpfas.elf.constants import ByteOrder
 
 DATA_FIXUPS = {1: DATA8, 2: DATA16, 4: DATA32, 8: DATA64}
 """What a datum of so many bytes waits for when it has a symbol."""
@@ -66,17 +67,14 @@ class Assumption(NamedTuple):
 class Assembly:
     """What the statements so far have made.
 
-    `lengthens_jumps` says whether jumps that do not reach may become longer ones. `assumptions` are numbers that
-    statements have used before the layout was known; `print_line` is what `.print` does. `address_significant` are
-    the symbols of `.addrsig_sym`, which the object lists if `lists_address_significant`; `has_ident` says whether
+    `assumptions` are numbers that statements have used before the layout was known. `address_significant` are the
+    symbols of `.addrsig_sym`, which the object lists if `lists_address_significant`; `has_ident` says whether
     there was an `.ident`. `weak_references` are what `.weakref` refers to, by name: the symbol of that name if it
-    is defined or used otherwise, and a weak undefined one if not.
-
-    What the options `keeps_local_labels` to `substitutes_section_names` mean is said by
-    `bpfas.asm.assembler.Options`. `listing` records what a listing will show, if one is wanted.
+    is defined or used otherwise, and a weak undefined one if not. `listing` records what a listing will show, if
+    one is wanted.
     """
 
-    order: ByteOrder = ByteOrder.LITTLE
+    options: Options = field(default_factory=Options)
     diagnostics: Diagnostics = field(default_factory=Diagnostics)
     symbols: SymbolTable = field(default_factory=SymbolTable)
     sections: dict[SectionKey, SectionBuilder] = field(default_factory=dict)
@@ -85,25 +83,24 @@ class Assembly:
     section_stack: list[tuple[Subsection, Subsection | None]] = field(default_factory=list)
     previous: Subsection | None = None
     file_names: list[str] = field(default_factory=list)
-    lengthens_jumps: bool = True
     assumptions: list[Assumption] = field(default_factory=list)
     relocations: list[ExplicitRelocation] = field(default_factory=list)
     debug: DebugInformation = field(default_factory=DebugInformation)
-    files: SourceFiles = field(default_factory=SourceFiles)
+    files: SourceFiles = field(init=False)
     address_significant: list[AssemblySymbol] = field(default_factory=list)
     lists_address_significant: bool = False
     has_ident: bool = False
     weak_references: dict[str, AssemblySymbol] = field(default_factory=dict)
-    print_line: Callable[[str], None] = print
-    keeps_local_labels: bool = False
-    strips_local_absolute: bool = False
-    folds_data_into_text: bool = False
-    checks_sizes: bool = True
-    substitutes_section_names: bool = False
     listing: ListingRecord | None = None
 
     def __post_init__(self) -> None:
+        self.files = SourceFiles(self.options.include_directories)
         self.subsection = self.section_named(".text").subsection(0)
+
+    @property
+    def order(self) -> ByteOrder:
+        """The byte order of the object."""
+        return self.options.byte_order
 
     @property
     def section(self) -> SectionBuilder:
@@ -307,7 +304,7 @@ class Assembly:
                 name = _unquoted(statement.texts[slot], argument)
             case _:
                 raise StatementError("a name is needed here", argument)
-        if self.substitutes_section_names and isinstance(argument, SectionName):
+        if self.options.substitutes_section_names and isinstance(argument, SectionName):
             name = name.replace("%S", self.section.name)
         return name
 

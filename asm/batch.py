@@ -386,7 +386,7 @@ class _Walk:
 
     def _new_group(self, kind: FixupKind) -> FixupGroup:
         subsection = self.assembly.subsection
-        may_be_lengthened = kind is JUMP16 and self.assembly.lengthens_jumps
+        may_be_lengthened = kind is JUMP16 and self.assembly.options.lengthens_jumps
         group = FixupGroup(kind, len(subsection.fragments), may_be_lengthened, self.chunk)
         subsection.fixup_groups.append(group)
         self.groups[kind] = group

@@ -10,11 +10,12 @@ import time
 from typing import TYPE_CHECKING
 
 from bpfas import __version__
-from bpfas.asm.assembler import Options, assemble_sources
+from bpfas.asm.assembler import assemble_sources
 from bpfas.asm.command_line import HELP, TARGET_HELP, Request, Warnings, native_byte_order, parse
 from bpfas.asm.definitions import values_of
 from bpfas.asm.dependencies import make_rule
 from bpfas.asm.files import SourceFiles
+from bpfas.asm.options import Options
 from bpfas.asm.template_cache import TemplateCache
 from bpfas.cli import (
     STANDARD_STREAM,
@@ -104,22 +105,14 @@ def _inputs(command: CommandLine, templates: TemplateCache) -> tuple[list[Source
     diagnostics.raise_if_errors()
     options = Options(
         command.order or native_byte_order(),
-        command.dialect,
-        command.isa,
-        relax=command.relax,
         include_directories=tuple(command.include_directories),
         symbols=symbols,
         print_line=_print_to_errors if command.output == STANDARD_STREAM else print,
         debug_version=command.debug_version,
         debug_prefixes=tuple(command.debug_prefixes),
-        keeps_local_labels=command.keeps_local_labels,
-        strips_local_absolute=command.strips_local_absolute,
-        folds_data_into_text=command.folds_data_into_text,
-        checks_sizes=command.checks_sizes,
-        substitutes_section_names=command.substitutes_section_names,
-        alternate_macros=command.alternate_macros,
         listing=command.listing if command.listing.is_wanted else None,
         template_cache=templates,
+        **command.chosen,
     )
     return sources, options
 

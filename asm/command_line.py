@@ -11,7 +11,7 @@ import re
 import sys
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bpfas.asm.instruction import nearest
 from bpfas.asm.listing_options import ListingOptions
@@ -46,15 +46,15 @@ class Request(enum.Enum):
 
 @dataclass(eq=False, slots=True)
 class CommandLine:
-    """What the arguments say. `definitions` are texts such as `NAME=1+2`, not evaluated yet."""
+    """What the arguments say. `definitions` are texts such as `NAME=1+2`, not evaluated yet.
+
+    `chosen` are further values of `bpfas.asm.options.Options`, by name.
+    """
 
     sources: list[str] = field(default_factory=list)
     output: str = "a.out"
     request: Request = Request.ASSEMBLE
     order: ByteOrder | None = None
-    dialect: Dialect | None = None
-    isa: IsaVersion = IsaVersion.XBPF
-    relax: bool = True
     include_directories: list[str] = field(default_factory=list)
     definitions: list[str] = field(default_factory=list)
     warnings: Warnings = Warnings.SHOWN
@@ -62,12 +62,7 @@ class CommandLine:
     listing: ListingOptions = field(default_factory=ListingOptions)
     debug_version: int | None = None
     debug_prefixes: list[tuple[str, str]] = field(default_factory=list)
-    keeps_local_labels: bool = False
-    strips_local_absolute: bool = False
-    folds_data_into_text: bool = False
-    checks_sizes: bool = True
-    substitutes_section_names: bool = False
-    alternate_macros: bool = False
+    chosen: dict[str, Any] = field(default_factory=dict)
     shows_version: bool = False
     shows_statistics: bool = False
 
@@ -163,6 +158,15 @@ def _set(name: str, value: object) -> _Option:
     return _Option(act)
 
 
+def _choose(name: str, value: object) -> _Option:
+    """An option that is one of `bpfas.asm.options.Options`."""
+
+    def act(command: CommandLine, _: str) -> None:
+        command.chosen[name] = value
+
+    return _Option(act)
+
+
 def _text(name: str, argument: str) -> _Option:
     """An option whose argument is an attribute."""
 
@@ -175,13 +179,13 @@ def _text(name: str, argument: str) -> _Option:
 
 
 def _choice(name: str, choices: dict[str, object]) -> _Option:
-    """An option whose argument chooses the value of an attribute; without a name it changes nothing."""
+    """An option of `bpfas.asm.options.Options` by its argument; without a name it changes nothing."""
 
     def act(command: CommandLine, value: str) -> None:
         if value not in choices:
             raise ValueError(f"`{value}` is not one of {', '.join(choices)}")
         if name:
-            setattr(command, name, choices[value])
+            command.chosen[name] = choices[value]
 
     return _Option(act, "|".join(choices))
 
@@ -247,8 +251,8 @@ SHORT_OPTIONS: dict[str, _Option] = {
     "o": _text("output", "FILE"),
     "I": _Option(_include, "DIR"),
     "W": _set("warnings", Warnings.SILENT),
-    "L": _set("keeps_local_labels", True),
-    "R": _set("folds_data_into_text", True),
+    "L": _choose("keeps_local_labels", True),
+    "R": _choose("folds_data_into_text", True),
     "g": _Option(_debug),
     "v": _set("shows_version", True),
     "h": _request(Request.HELP),
@@ -262,18 +266,18 @@ LONG_OPTIONS: dict[str, _Option] = {
     "EB": _byte_order(ByteOrder.BIG),
     "mdialect": _choice("dialect", {dialect.value: dialect for dialect in Dialect}),
     "misa-spec": _choice("isa", {version.spelling: version for version in IsaVersion}),
-    "mxbpf": _set("isa", IsaVersion.XBPF),
-    "mno-relax": _set("relax", False),
+    "mxbpf": _choose("isa", IsaVersion.XBPF),
+    "mno-relax": _choose("relax", False),
     "defsym": _Option(_define, "NAME=VALUE"),
-    "alternate": _set("alternate_macros", True),
-    "sectname-subst": _set("substitutes_section_names", True),
+    "alternate": _choose("alternate_macros", True),
+    "sectname-subst": _choose("substitutes_section_names", True),
     "no-warn": _set("warnings", Warnings.SILENT),
     "warn": _set("warnings", Warnings.SHOWN),
     "fatal-warnings": _set("warnings", Warnings.FATAL),
     "json": _IGNORED,  # asked for by bpfas.cli, which must know even if other options are wrong
     "MD": _text("dependency_file", "FILE"),
-    "keep-locals": _set("keeps_local_labels", True),
-    "strip-local-absolute": _set("strips_local_absolute", True),
+    "keep-locals": _choose("keeps_local_labels", True),
+    "strip-local-absolute": _choose("strips_local_absolute", True),
     "size-check": _choice("checks_sizes", {"error": True, "warning": False}),
     "gen-debug": _Option(_debug),
     **{f"gdwarf-{version}": _set("debug_version", version) for version in (2, 3, 4, 5)},

@@ -26,7 +26,7 @@ def _warning(assembly: Assembly, directive: Directive, statement: Statement) -> 
 
 def _print(assembly: Assembly, directive: Directive, statement: Statement) -> None:
     need_arguments(directive, 1, 1)
-    assembly.print_line(_text(assembly, directive, statement))
+    assembly.options.print_line(_text(assembly, directive, statement))
 
 
 def _message(assembly: Assembly, directive: Directive, statement: Statement) -> str:

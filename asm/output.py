@@ -147,7 +147,7 @@ def _is_shown(symbol: AssemblySymbol, assembly: Assembly) -> bool:
     except ExpressionError:
         return True  # reported where the symbol is made
     if other is None:
-        return not assembly.strips_local_absolute
+        return not assembly.options.strips_local_absolute
     return other.is_defined  # uses of a name for a symbol that is not defined here are uses of that one
 
 
@@ -155,7 +155,7 @@ def _has_name(symbol: AssemblySymbol, assembly: Assembly) -> bool:
     """Whether the symbol table may have it by its own name."""
     if not symbol.is_temporary:
         return True
-    return assembly.keeps_local_labels and symbol.name.startswith(LOCAL_PREFIX) and not symbol.is_section
+    return assembly.options.keeps_local_labels and symbol.name.startswith(LOCAL_PREFIX) and not symbol.is_section
 
 
 def _address_significant(assembly: Assembly) -> list[AssemblySymbol]:
@@ -337,7 +337,7 @@ def _size(symbol: AssemblySymbol, assembly: Assembly) -> int:
     try:
         return _checked_size(symbol)
     except ExpressionError as error:
-        if assembly.checks_sizes:
+        if assembly.options.checks_sizes:
             raise
         assembly.diagnostics.warning(f"{display_name(symbol)}: {error}; it gets the size 0", symbol.definition)
         return 0

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def _named(name: str, assembly: Assembly, directive: Directive, statement: Statement) -> None:
     number = _subsection_number(directive, assembly, statement)
-    if name == ".data" and assembly.folds_data_into_text:
+    if name == ".data" and assembly.options.folds_data_into_text:
         name, number = ".text", _FOLDED_DATA + number
     assembly.switch_to(assembly.section_named(name).subsection(number))
     if assembly.section.opened_at is None:
@@ -46,7 +46,7 @@ def _name_section(
     if not directive.arguments:
         raise StatementError(f"{directive.name} needs the section's name")
     name = assembly.name(directive.arguments[0], statement)
-    if name == ".data" and assembly.folds_data_into_text:
+    if name == ".data" and assembly.options.folds_data_into_text:
         section, subsection = assembly.section_named(".text"), _FOLDED_SECTION
     elif rest:
         section = _described(name, rest, assembly, statement)

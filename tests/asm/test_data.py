@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bpfas.asm import assemble
-from bpfas.asm.assembler import Options, assemble_sources
+from bpfas.asm.assembler import assemble_sources
 from bpfas.asm.floating_point import DOUBLE, SINGLE, FloatFormat, parse_float
+from bpfas.asm.options import Options
 from bpfas.diag import BpfasError, Source
 from bpfas.elf.reader import read_object
 from tests.peers import Peer

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 
 from bpfas.asm import batch
-from bpfas.asm.assembler import BATCH_THRESHOLD, Reading, assemble
+from bpfas.asm.assembler import BATCH_THRESHOLD, assemble
 from bpfas.asm.list_template import list_template
+from bpfas.asm.options import Reading
 from bpfas.asm.parser import parse_plain
 from bpfas.asm.shape import SLOT_MARK, split_shape
 from bpfas.asm.source import statement_places
