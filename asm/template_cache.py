@@ -50,6 +50,7 @@ _MAKERS = (
     "asm/shape.py",
     "asm/statement.py",
     "asm/template_cache.py",
+    "grammar/__init__.py",
     "grammar/bpf.lark",
 )
 """The files that say what the template of a shape is, and how it is kept."""

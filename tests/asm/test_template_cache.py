@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import given
 from lark.exceptions import UnexpectedInput
 
+import bpfas
 from bpfas.asm import template_cache
 from bpfas.asm.cli import main
 from bpfas.asm.parser import parse_plain
@@ -134,6 +136,17 @@ def test_every_file_that_makes_templates_counts(monkeypatch: pytest.MonkeyPatch)
         )
         names.add(TemplateCache()._file_name)
     assert len(names) == len(template_cache._MAKERS) + 1
+
+
+def test_what_the_makers_import_is_a_maker_too() -> None:
+    package = Path(bpfas.__file__).parent
+    imported: set[str] = set()
+    for maker in ("asm/parser.py", "asm/shape.py", "asm/statement.py"):
+        for name in re.findall(r"(?m)^from bpfas\.([\w.]+) import", (package / maker).read_text()):
+            path = package / name.replace(".", "/")
+            imported.add(f"{name.replace('.', '/')}{'/__init__' if path.is_dir() else ''}.py")
+    # Places in messages are in no template; lists are told from their shape without the cache.
+    assert imported - {"diag.py", "asm/list_template.py"} <= set(template_cache._MAKERS)
 
 
 def test_without_the_files_that_make_templates_nothing_is_kept(
