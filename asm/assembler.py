@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bpfas.asm.assembly import Assembly, StatementError
 from bpfas.asm.data_directives import DATA_DIRECTIVES
-from bpfas.asm.debug import MARK_LABELS
 from bpfas.asm.expression import ExpressionError
 from bpfas.asm.feed import EndOfReading
 from bpfas.asm.fixup import JUMP16
@@ -53,7 +52,7 @@ DIRECTIVES = {
     **SECTION_DIRECTIVES,
     **STRING_DIRECTIVES,
     **SYMBOL_DIRECTIVES,
-    **on_demand("debug_directives", "DEBUG_DIRECTIVES", f".file .loc {MARK_LABELS} .line .linefile"),
+    **on_demand("debug_directives", "DEBUG_DIRECTIVES", ".file .loc .loc_mark_labels .line .linefile"),
     **on_demand("listing_directives", "LISTING_DIRECTIVES", ".list .nolist .eject .title .sbttl .psize"),
     **on_demand("float_directives", "FLOAT_DIRECTIVES", ".float .single .dc.s .dcb.s .double .dc.d .dcb.d"),
     **on_demand(
@@ -97,8 +96,6 @@ class Assembler:
         There neither instructions nor labels get rows in the line table of themselves, nor is anything listed.
         """
         if self.assembly.listing is not None or self.options.debug_version is not None:
-            return False
-        if self.assembly.debug.marks_labels or MARK_LABELS in text:
             return False
         match self.options.reading:
             case Reading.BATCHES:

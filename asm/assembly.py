@@ -15,7 +15,7 @@ from bpfas.asm.debug import DebugInformation
 from bpfas.asm.expression import Binder, Bound, ExpressionError, resolve
 from bpfas.asm.files import SourceFiles
 from bpfas.asm.fixup import DATA8, DATA16, DATA32, DATA64, Fixup, FixupError, check_number
-from bpfas.asm.fragment import FragmentError, checked_size
+from bpfas.asm.fragment import FragmentError, checked_size, only_zero
 from bpfas.asm.options import Options
 from bpfas.asm.section import SectionBuilder, SectionKey, default_attributes
 from bpfas.asm.statement import (
@@ -197,7 +197,7 @@ class Assembly:
         subsection = self.subsection
         if subsection.section.is_nobits:
             if any(data):
-                raise StatementError(f"section `{self.section.name}` is @nobits, so its bytes can only be zero")
+                raise StatementError(only_zero(self.section))
             subsection.nobits_size += len(data)
         else:
             subsection.data += data
@@ -246,6 +246,9 @@ class Assembly:
             size = 0  # something in it is not known yet
         fragment.read_size = fragment.size = size
         if subsection.section.is_nobits:
+            with contextlib.suppress(ExpressionError, FragmentError):  # reported by the layout
+                if not fragment.is_zero:
+                    raise StatementError(only_zero(subsection.section), fragment.node)
             subsection.nobits_size += size
         elif size:
             contents = bytes(size)

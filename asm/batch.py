@@ -102,11 +102,19 @@ class BatchReader:
         while start < len(self.feed.text):
             end = self.feed.text.find("\n", start + CHUNK_SIZE)
             end = len(self.feed.text) if end < 0 else end
-            if self.assembly.section.is_nobits or self.assembler.reader.has_reserved_macro:
+            if self.must_read_plainly:
                 read_to = self.read_plainly(start, end)
             else:
                 read_to = self._read_chunk(start, cut_lines(self.feed.text[start:end]))
             start = max(read_to, end + 1)
+
+    @property
+    def must_read_plainly(self) -> bool:
+        """Whether lines may do more now than batches know of."""
+        assembly = self.assembly
+        return (
+            assembly.section.is_nobits or assembly.debug.marks_labels or self.assembler.reader.has_reserved_macro
+        )
 
     @property
     def templates(self) -> list[BatchTemplate | None]:
@@ -288,7 +296,7 @@ class _Walk:
 
     def _cannot_go_on(self) -> bool:
         """Whether the batch may mean something else now; the plain way knows what, and reports what is wrong."""
-        return self.assembly.section.is_nobits or self.reader.assembler.reader.has_reserved_macro
+        return self.reader.must_read_plainly
 
     def _read_plainly(self, index: int, place: int) -> int:
         """Have a line read plainly, in place of what the batch has made of it; where reading goes on.

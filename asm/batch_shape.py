@@ -276,14 +276,18 @@ class _Learner:
 
     def _statement(self, template: Template, directive: Directive) -> BatchTemplate:
         """A directive that has to be carried out line by line, though not parsed again."""
-        if directive.name in INPUT_DIRECTIVES:
+        # What begins with a name, `x == 7`, may also call a macro.
+        if directive.name in INPUT_DIRECTIVES or not self.text.startswith("."):
             raise _NotLearnable
-        slots: list[NameText] = []
-        for slot, text in enumerate(self.statement.texts):
-            if text.startswith('"'):
-                raise _NotLearnable
-            slots.append(NameText(".") if text == "." else self._name(slot, is_number=text[0].isdigit()))
-        return BatchTemplate(template, slots=tuple(slots))
+        return BatchTemplate(template, slots=tuple(map(self._slot_text, range(len(self.statement.texts)))))
+
+    def _slot_text(self, slot: int) -> NameText:
+        text = self.statement.texts[slot]
+        if text.startswith('"'):
+            raise _NotLearnable
+        if text[0].isdigit():
+            self._run_of(slot)  # a number such as 0b1 has the outline of 0b2, which is none
+        return NameText(".") if text == "." else self._name(slot, is_number=text[0].isdigit())
 
     def _data(self, template: Template, arguments: tuple[Argument, ...], width: int) -> BatchTemplate:
         if width * len(arguments) > MAX_SIZE or len(arguments) > FIELDS_AT_MOST or width not in DATA_FIXUPS:

@@ -62,6 +62,9 @@ OFF16 = FixupKind("offset", Field.OFF16, RELOCATION_TYPES[_N.R_BPF_GNU_64_16])
 DATA64 = FixupKind("value", Field.DATA64, RELOCATION_TYPES[_N.R_BPF_64_ABS64])
 DATA32 = FixupKind("value", Field.DATA32, RELOCATION_TYPES[_N.R_BPF_64_ABS32])
 DATA16 = FixupKind("value", Field.DATA16, None)
+REACH16 = 1 << 15
+"""Instructions that a jump with 16 bits reaches, counted from the next one: -32768 to 32767."""
+
 DATA8 = FixupKind("value", Field.DATA8, None)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from bpfas.asm.fixup import Fixup, FixupKind, Origin
+from bpfas.asm.fixup import REACH16, Fixup, FixupKind, Origin
 from bpfas.isa import SLOT_SIZE
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class FixupGroup:
         if not self.may_be_lengthened:
             return False
         _, distances, _ = self._near(subsection)
-        return bool(np.any((distances < -(1 << 15)) | (distances >= 1 << 15)))
+        return bool(np.any((distances < -REACH16) | (distances >= REACH16)))
 
     def _near(self, subsection: Subsection) -> tuple[Array, Array, Array]:
         """Which targets lie in the subsection for good; their distances in instructions, the bytes left over."""

@@ -28,6 +28,11 @@ NOBITS_LIMIT = 1 << 62
 """Bytes that a section without contents may have."""
 
 
+def only_zero(section: SectionBuilder) -> str:
+    """What is wrong with other bytes in a section without contents."""
+    return f"section `{section.name}` is @nobits, so its bytes can only be zero"
+
+
 class FragmentError(ValueError):
     """A fragment that cannot have the size that its statement asks for, with the reason."""
 
@@ -58,6 +63,11 @@ class Fragment:
         raise NotImplementedError
 
     @property
+    def is_zero(self) -> bool:
+        """Whether all its bytes are zero, so that a section without contents may have it."""
+        return not any(self.contents())
+
+    @property
     def is_settled_by_place(self) -> bool:
         """Whether its size is right as soon as nothing in front of it changes."""
         return False
@@ -73,6 +83,11 @@ class AlignFragment(Fragment):
     alignment: int
     unit: bytes | None
     most: int | None
+
+    @property
+    def is_zero(self) -> bool:
+        """Known by the unit, for the size may be enormous."""
+        return not (self.size and self.unit and any(self.unit))
 
     def wanted_size(self, position: int) -> int:
         """The gap."""
@@ -154,6 +169,11 @@ class OrgFragment(Fragment):
     target: Bound
     unit: bytes
 
+    @property
+    def is_zero(self) -> bool:
+        """Known by the unit, for the size may be enormous."""
+        return not (self.size and self.unit and any(self.unit))
+
     def wanted_size(self, position: int) -> int:
         """The gap."""
         value = resolve(self.target)
@@ -179,6 +199,11 @@ class FillFragment(Fragment):
 
     count: Bound
     unit: bytes
+
+    @property
+    def is_zero(self) -> bool:
+        """Known by the unit, for the size may be enormous."""
+        return not (self.size and self.unit and any(self.unit))
 
     def wanted_size(self, position: int) -> int:
         """The count times the unit."""

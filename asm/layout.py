@@ -2,7 +2,8 @@
 
 A jump whose target is too far for 16 bits becomes longer as GNU as does it for BPF: `ja` becomes `jal`; a
 conditional jump becomes `jcc +1; ja +1; jal target`. That moves what is behind it, so sizes are settled again and
-again until nothing changes. Jumps and LEB128 numbers never become shorter again, which is why that ends.
+again until nothing changes. Jumps and LEB128 numbers never become shorter again, which is why that ends for them;
+fills whose sizes depend on one another may have no solution, which is an error.
 """
 
 from __future__ import annotations
@@ -12,24 +13,23 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from bpfas.asm.expression import ExpressionError, resolve
-from bpfas.asm.fixup import JUMP32, Fixup
-from bpfas.asm.fragment import FragmentError
+from bpfas.asm.fixup import JUMP32, REACH16, Fixup
+from bpfas.asm.fragment import FragmentError, only_zero
 from bpfas.asm.section import GROWTH_OF_JUMP, LaidOutSection
-from bpfas.elf.constants import SymbolBinding
 from bpfas.isa import BY_NAME, SLOT_SIZE, Instruction, encode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from bpfas.asm.fragment import Fragment
     from bpfas.asm.section import SectionBuilder, Subsection
     from bpfas.diag import Diagnostics
     from bpfas.elf.constants import ByteOrder
 
-_REACH = 1 << 15
-"""Instructions, counted from the next one: -32768 to 32767."""
+_MOST_STEPS = 1_000_000
+"""Sizes that are asked for before what does not settle is given up: fills may go up and down for ever."""
 
-_MOST_ROUNDS = 10_000
-"""Rounds after which sizes that depend on one another are given up; each round settles one at least."""
+_LEAST_ROUNDS = 100
 
 
 def lay_out(
@@ -37,26 +37,22 @@ def lay_out(
 ) -> list[LaidOutSection]:
     """Settle all sizes, and give every section as it is then; what is wrong goes to `diagnostics`."""
     builders = list(sections)
-    elastic = [section for section in builders if _is_elastic(section)]
+    elastic = dict.fromkeys(section for section in builders if _is_elastic(section))
     for section in builders:
         if section in elastic or _has_jump_too_far(section):
             for subsection in section.subsections.values():
                 subsection.take_groups_apart()
-    rounds = 0
-    changed = True
-    while changed and rounds < _MOST_ROUNDS:
-        rounds += 1
-        changed = False
-        for section in elastic:
-            changed |= _settle(section)
-        if not changed:
-            for section in builders:
-                if _lengthen_jumps(section):
-                    changed = True
-                    if section not in elastic:
-                        elastic.append(section)
-    if changed:
-        diagnostics.error("the sizes in this source depend on one another so that they do not settle")
+    while True:
+        unsettled = _settle_all(list(elastic))
+        lengthened = [] if unsettled else [section for section in builders if _lengthen_jumps(section)]
+        if not lengthened:
+            break
+        elastic.update(dict.fromkeys(lengthened))
+    if unsettled is not None:
+        diagnostics.error(
+            "this size and others depend on one another so that they do not settle",
+            unsettled.statement.span_of(unsettled.node),
+        )
     return [_finished(section, order, diagnostics) for section in builders]
 
 
@@ -71,35 +67,49 @@ def _is_elastic(section: SectionBuilder) -> bool:
 
 def _has_jump_too_far(section: SectionBuilder) -> bool:
     """Whether a jump does not reach, with everything where it was read."""
-    return section.size > _REACH * SLOT_SIZE and any(
+    return section.size > REACH16 * SLOT_SIZE and any(
         any(fixup.may_be_lengthened and _is_too_far(fixup, subsection) for fixup in subsection.fixups)
         or any(group.has_jump_too_far(subsection) for group in subsection.fixup_groups)
         for subsection in section.subsections.values()
     )
 
 
-def _settle(section: SectionBuilder) -> bool:
-    """Give every fragment the size that it wants now; whether anything has changed."""
-    changed = False
+def _settle_all(sections: list[SectionBuilder]) -> Fragment | None:
+    """Give fragments the sizes that they want until nothing changes; if that does not end, one that changes."""
+    steps = sum(len(subsection.fragments) for section in sections for subsection in section.subsections.values())
+    changing: list[Fragment] = []
+    for _ in range(max(_LEAST_ROUNDS, _MOST_STEPS // max(1, steps))):
+        changing, moved = [], False
+        for section in sections:
+            moved |= _settle(section, changing)
+        if not changing and not moved:
+            return None
+    return changing[0] if changing else None
+
+
+def _settle(section: SectionBuilder, changing: list[Fragment]) -> bool:
+    """Give every fragment the size that it wants now; add those that change; whether a subsection moves."""
+    moved = False
     base = 0
     for subsection in section.in_order:
-        changed |= subsection.base != base
+        moved |= subsection.base != base
         subsection.base = base
         growth = subsection.growth = subsection.growth or [0] * (len(subsection.fragments) + 1)
         for index, fragment in enumerate(subsection.fragments):
             # What is wrong is reported with the contents, when all places are final.
+            before = fragment.size
             with contextlib.suppress(ExpressionError, FragmentError):
                 fragment.size = fragment.wanted_size(subsection.position(fragment.start, index))
-            grown = growth[index] + fragment.size - fragment.read_size
-            changed |= growth[index + 1] != grown
-            growth[index + 1] = grown
+            if fragment.size != before:
+                changing.append(fragment)
+            growth[index + 1] = growth[index] + fragment.size - fragment.read_size
         base += subsection.laid_out_size
-    return changed
+    return moved
 
 
 def _lengthen_jumps(section: SectionBuilder) -> bool:
     """Lengthen all jumps of a section that do not reach; whether there was any."""
-    if section.size <= _REACH * SLOT_SIZE:
+    if section.size <= REACH16 * SLOT_SIZE:
         return False
     found = False
     for subsection in section.subsections.values():
@@ -129,11 +139,11 @@ def _is_too_far(fixup: Fixup, subsection: Subsection) -> bool:
     except ExpressionError:
         return False  # reported when the fixups are settled
     symbol = value.symbol
-    if symbol is None or symbol.section is not subsection.section or symbol.binding is SymbolBinding.WEAK:
+    if symbol is None or symbol.section is not subsection.section or symbol.binding in fixup.kind.interposable:
         return False
     target = symbol.position + value.constant
     distance = (target - subsection.position(fixup.offset, fixup.after)) // SLOT_SIZE - 1
-    return not -_REACH <= distance < _REACH
+    return not -REACH16 <= distance < REACH16
 
 
 def _finished(section: SectionBuilder, order: ByteOrder, diagnostics: Diagnostics) -> LaidOutSection:
@@ -168,6 +178,8 @@ def _final_data(subsection: Subsection, order: ByteOrder, diagnostics: Diagnosti
     for index, fragment in enumerate(subsection.fragments):
         try:
             fragment.wanted_size(subsection.position(fragment.start, index))
+            if subsection.section.is_nobits and not fragment.is_zero:
+                raise FragmentError(only_zero(subsection.section))
             contents = b"" if subsection.section.is_nobits else fragment.contents()
         except (ExpressionError, FragmentError) as error:
             diagnostics.error(str(error), fragment.statement.span_of(fragment.node))

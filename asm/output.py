@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from bpfas.asm.expression import ExpressionError, resolve
+from bpfas.asm.expression import ExpressionError, Value, resolve
 from bpfas.asm.fixup import settle_fixups
 from bpfas.asm.layout import lay_out
 from bpfas.asm.symbol import LOCAL_PREFIX, AssemblySymbol, display_name
@@ -30,6 +30,7 @@ def make_object(assembly: Assembly, name: str) -> ObjectFile:
     """The object file of a finished assembly. Raises BpfasError with all that was found wrong."""
     diagnostics = assembly.diagnostics
     _evaluate_at_the_end(assembly)
+    _let_last_values_hold(assembly)
     _let_names_mean_sections(assembly)
     _let_weak_references_mean_definitions(assembly)
     laid_out = {
@@ -59,6 +60,7 @@ def make_object(assembly: Assembly, name: str) -> ObjectFile:
     targets |= {_signature(group) for group in assembly.groups.values() if group.signature.is_defined}
     targets |= {_shown(symbol) for symbol in _address_significant(assembly) if symbol.is_temporary}
     homes = {_home(symbol) for symbol in assembly.symbols.symbols.values() if _has_name(symbol, assembly)}
+    homes |= {target.section for target in targets if isinstance(target, AssemblySymbol)}
     needed = targets | homes | set(links.values())
     sections = {
         builder: _section(section)
@@ -173,13 +175,21 @@ def _shown(symbol: AssemblySymbol) -> AssemblySymbol | SectionBuilder:
 def _check_assumptions(assembly: Assembly) -> None:
     """Report numbers that statements have used while reading and that are others now."""
     for assumption in assembly.assumptions:
-        number = resolve(assumption.bound).constant
-        if number != assumption.number:
-            assembly.diagnostics.error(
-                f"this was taken for {assumption.number}, but is {number} because something in between has become "
-                "longer, such as a jump that does not reach",
-                assumption.statement.span_of(assumption.node),
+        try:
+            value = resolve(assumption.bound)
+        except ExpressionError as error:
+            found = f"in the end has no value: {error}"
+        else:
+            if value == Value(None, assumption.number):
+                continue
+            number = value.constant if value.symbol is None else f"an address, of `{display_name(value.symbol)}`,"
+            found = (
+                f"is {number} because something in between has become longer, such as a jump that does not reach"
             )
+        assembly.diagnostics.error(
+            f"this was taken for {assumption.number}, but {found}",
+            assumption.statement.span_of(assumption.node),
+        )
 
 
 def _warn_of_broken_code(sections: Iterable[LaidOutSection], diagnostics: Diagnostics) -> None:
@@ -195,12 +205,21 @@ def _warn_of_broken_code(sections: Iterable[LaidOutSection], diagnostics: Diagno
 
 def _evaluate_at_the_end(assembly: Assembly) -> None:
     """Give symbols whose expression is evaluated at each use the value that the last one would see."""
-    for symbol in assembly.symbols.symbols.values():
+    # Evaluating may name symbols for the first time.
+    for symbol in list(assembly.symbols.symbols.values()):
         if symbol.evaluated_at_use is not None:
             try:
                 symbol.expression = assembly.binder.bind(*symbol.evaluated_at_use)
             except ExpressionError as error:
                 assembly.diagnostics.error(f"{symbol.name}: {error}", symbol.definition)
+
+
+def _let_last_values_hold(assembly: Assembly) -> None:
+    """Let what directives have named and what was set again later mean the symbol of the end."""
+    symbols = assembly.symbols.symbols
+    for group in assembly.groups.values():
+        group.signature = symbols.get(group.signature.name, group.signature)
+    assembly.address_significant = [symbols.get(symbol.name, symbol) for symbol in assembly.address_significant]
 
 
 def _let_weak_references_mean_definitions(assembly: Assembly) -> None:
@@ -322,10 +341,8 @@ def _symbol(symbol: AssemblySymbol, sections: dict[SectionBuilder, Section]) -> 
             other = display_name(value.symbol)
             if value.symbol.is_defined:
                 raise ExpressionError(f"is set to `{other}`, a common symbol, which has no place before linking")
-            assert symbol.binding is not None
-            raise ExpressionError(
-                f"is set to `{other}`, which is not defined here, so it cannot be {symbol.binding.name.lower()}"
-            )
+            what = symbol.binding.name.lower() if symbol.binding else "the name of a group"
+            raise ExpressionError(f"is set to `{other}`, which is not defined here, so it cannot be {what}")
         before = -(value.symbol.position + value.constant)
         raise ExpressionError(f"is set to {before} bytes before the start of section `{place.name}`")
     if symbol.section is not None:

@@ -82,8 +82,29 @@ def test_a_number_that_was_used_before_a_jump_became_long_is_an_error() -> None:
 
 
 def test_sizes_that_chase_one_another_are_an_error() -> None:
-    with pytest.raises(BpfasError, match="do not settle"):
+    with pytest.raises(BpfasError, match="<string>:2:10: error: this size and others depend on one another"):
         assemble(".data\na: .skip c-b\nb: .skip b-a+1\nc:\n")
+
+
+def test_sizes_that_swing_are_an_error_soon() -> None:
+    numbers = "".join(f".uleb128 x{number}-a\nx{number}:\n" for number in range(300))
+    with pytest.raises(BpfasError, match="<string>:2:10: error: this size and others depend on one another"):
+        assemble(f".data\na: .zero 8-(b-a)\nb:\n{numbers}")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [".octa b-a", ".fill b-a, 1, 5", ".uleb128 b-a", ".balign 8, 0xff", ".org 64, 0xff", ".sleb128 a-b"],
+)
+def test_a_section_without_contents_has_only_zeros(statement: str) -> None:
+    with pytest.raises(BpfasError, match="is @nobits, so its bytes can only be zero"):
+        assemble(f".bss\n.zero 1\n{statement}\na: .zero 8\nb:\n")
+    assert assemble(".bss\n.fill b-a, 1, 0\n.balign 8\na: .zero 8\nb:\n").section(".bss")
+
+
+def test_a_number_that_has_no_value_in_the_end_is_an_error() -> None:
+    with pytest.raises(BpfasError, match="this was taken for 4, but in the end has no value"):
+        assemble(".set b, a+4\n.if b-a\nexit\n.endif\n.set a, b\n")
 
 
 def test_a_sum_may_be_long() -> None:

@@ -175,3 +175,19 @@ def test_long_lists_are_read_as_short_ones() -> None:
         assemble(long.replace(".short", ".byte"))
     wrong = [number for number in numbers if not -128 <= int(number) <= 255]
     assert [diagnostic.message.split()[0] for diagnostic in raised.value.diagnostics] == wrong
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '.file 1 "a"\n.file 2 "b"\n.loc 1 0b1\nexit\n.loc 1 0b12\nexit\n',
+        ".short 0b1\n.short 0b12\n",
+        ".p2align 0f1\n.p2align 1f1\n",
+        "x = 5\n.macro x\n exit\n.endm\nx = 6\n x == 7\n",
+        '.file 1 "a"\n.LOC_MARK_LABELS 1\n.loc 1 1\nexit\nx: exit\ny: exit\n',
+        "x == 1f+4\n1: exit\n",
+    ],
+)
+@pytest.mark.usefixtures("chunk_size")
+def test_numbers_and_names_that_look_alike(text: str) -> None:
+    check(text)

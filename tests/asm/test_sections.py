@@ -253,3 +253,28 @@ def test_a_disassembly_lists_the_same_symbols_again() -> None:
     assert again.listed_symbols
     assert first.listed_symbols
     assert [signature(s) for s in again.listed_symbols] == [signature(s) for s in first.listed_symbols]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '.section maps, "aw"\n.text\nr1 = %map(maps) ll\n',
+        ".bss\n.L1:\n.text\nr1 = %map(.L1) ll\n",
+        '.section .g, "axG", @progbits, .L1, comdat\n.L1:\n.text\nexit\n',
+        'g = 1\n.section .f, "axG", @progbits, g, comdat\nexit\ng = 2\n',
+    ],
+)
+def test_what_is_referred_to_is_in_the_object(text: str) -> None:
+    obj = assemble(text)
+    assert read_object(write_object(obj), "x.o").sections
+
+
+def test_a_group_is_not_named_by_what_is_elsewhere() -> None:
+    with pytest.raises(BpfasError, match="g: is set to `h`, which is not defined here"):
+        assemble('.section .g, "axG", @progbits, g, comdat\ng = h\nexit\n')
+
+
+def test_address_significant_symbols_that_are_set_again() -> None:
+    section = assemble("x = 1\n.addrsig\n.addrsig_sym x\nx = 2\n").section(".llvm_addrsig")
+    assert section is not None
+    assert [symbol.name for symbol in section.listed_symbols or ()] == ["x"]
