@@ -69,6 +69,10 @@ def value(expression: str) -> int:
         ("1 < 2 < 3", -1),
         (r"""'\'' + '"'""", 39 + 34),
         ("'a + 'b", 97 + 98),
+        (r"'\'", 39),
+        (r"'\' + '\\ + '\\'", 39 + 92 + 92),
+        (r"'\1 + '\8'", 49 + 56),
+        (r"'\v + '\x'", 118 + 120),
         ("0X1F + 0B11 + 00", 34),
         ("-0x8000000000000000", -(1 << 63)),
     ],
@@ -251,3 +255,16 @@ def test_a_remainder_needs_no_blanks() -> None:
     section = assemble(".set A, 3\n.quad 11%A, 11 %A, 11 % A, 11% A\n").section(".text")
     assert section
     assert struct.unpack("<4Q", section.data) == (2, 2, 2, 2)
+
+
+@pytest.mark.peer
+def test_gnu_as_gives_the_same_characters(tmp_path: Path) -> None:
+    characters = [chr(code) for code in range(0x21, 0x7F)]
+    lines = [f".byte {quote}{end}" for c in characters for quote in (f"'{c}", f"'\\{c}") for end in ("", "'")]
+    lines.remove(".byte '\\")  # to GNU as an escaped line end
+    source, output = tmp_path / "x.s", tmp_path / "x.o"
+    source.write_text("\n".join((".data", *lines, "")))
+    Peer.GNU_AS.run(source, "-o", output)
+    theirs = read_object(output.read_bytes(), "x.o").section(".data")
+    assert theirs
+    assert dict(zip(lines, data("\n".join(lines)), strict=True)) == dict(zip(lines, theirs.data, strict=True))
