@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _ADDRESS_WIDTH = 8
 _WIDEST = 16
+_LOWEST = -(1 << 63)
+"""Negative numbers below go round, except in 128 bits."""
 
 
 def _numbers(width: int, assembly: Assembly, directive: Directive, statement: Statement) -> None:
@@ -43,7 +45,8 @@ def _expression(directive: Directive, argument: Argument) -> Expression:
 
 
 def _append(assembly: Assembly, expression: Expression, width: int, statement: Statement) -> None:
-    if (number := literal(expression, statement)) is not None:
+    number = literal(expression, statement)
+    if number is not None and (number >= _LOWEST or width == _WIDEST):
         try:
             check_number(number, 8 * width)
         except FixupError as error:

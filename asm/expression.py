@@ -148,7 +148,7 @@ _BINARY: dict[str, Callable[[int, int], int]] = {
 """Infix operators; a true comparison is -1, as in GNU as."""
 
 _UNARY: dict[str, Callable[[int], int]] = {
-    "-": lambda operand: -operand,
+    "-": lambda operand: _bits(-operand),
     "~": lambda operand: _bits(~operand),
     "!": lambda operand: int(not operand),
 }
@@ -245,7 +245,7 @@ class Binder:
 def _fold(operator: str, operands: tuple[Bound, ...]) -> Bound:
     match operands:
         case (int(operand),):
-            return _in_range(_UNARY[operator](operand))
+            return _UNARY[operator](operand)
         case (int(left), int(right)):
             return _BINARY[operator](left, right)
     return Operation(operator, operands)
@@ -308,7 +308,7 @@ def bound_value(bound: Bound, known: dict[AssemblySymbol, Value | None], depth: 
 def _apply(operator: str, values: list[Value]) -> Value:
     match values:
         case [Value(None, operand)]:
-            return Value(None, _in_range(_UNARY[operator](operand)))
+            return Value(None, _UNARY[operator](operand))
         case [Value(None, left), Value(None, right)]:
             return Value(None, _BINARY[operator](left, right))
         case [Value(AssemblySymbol() as symbol, left), Value(None, right)] if operator in "+-":

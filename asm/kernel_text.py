@@ -75,13 +75,13 @@ def helper_number(name: str, number: int) -> int:
     which is mostly the helper's, and for the number where that function lies. Raises NotAssembledError where the
     two do not tell a helper.
     """
-    from bpfas.helpers import HELPERS  # a long table, and few sources are the kernel's texts
+    from bpfas.helpers import HELPERS, HELPERS_BY_NUMBER  # a long table, and few sources are the kernel's texts
 
     helper = HELPERS.get(name)
     if helper is not None:
-        other = next((other for other, row in HELPERS.items() if row.number == number), name)
-        if other != name:
-            raise NotAssembledError(f"`{name}` is helper {helper.number}; {number} is `{other}`")
+        other = HELPERS_BY_NUMBER.get(number, helper)
+        if other is not helper:
+            raise NotAssembledError(f"`{name}` is helper {helper.number}; {number} is `{other.name}`")
         return helper.number
     if name == "unknown":
         raise NotAssembledError("the kernel did not name the function that is called: write `call` and its name")

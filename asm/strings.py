@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 
 _ESCAPE = re.compile(r"\\(?:[xX]([0-9a-fA-F]*)|([0-9]{1,3})|(.))", re.DOTALL)
+_CHARACTER = re.compile(r"'(?:\\(.)|([^\\]))'?", re.DOTALL)
 _LETTERS = {"b": 8, "f": 12, "n": 10, "r": 13, "t": 9, "v": 11}
+_CHARACTER_ESCAPES = {letter: code for letter, code in _LETTERS.items() if letter != "v"}
 
 
 def string_bytes(text: str) -> bytes:
@@ -51,6 +53,11 @@ def _escaped(match: re.Match[str]) -> bytes:
 
 
 def character_value(text: str) -> int:
-    """The number that `'a`, `'a'` or `'\\n'` stands for."""
-    inner = text[1:-1] if len(text) > 2 and text[-1] == "'" else text[1:]
-    return string_bytes(f'"{inner}"')[0] if inner.startswith("\\") else ord(inner)
+    r"""The number that `'a`, `'a'`, `'\n'` or `'\'` (a quote) stands for.
+
+    No digits belong to an escape here: `'\1` is the digit 1, and `'\v` the letter v, as in GNU as.
+    """
+    match = _CHARACTER.fullmatch(text)
+    assert match is not None
+    escaped, plain = match.groups()
+    return ord(plain) if escaped is None else _CHARACTER_ESCAPES.get(escaped, ord(escaped))
