@@ -340,4 +340,5 @@ def need_arguments(directive: Directive, least: int = 1, most: int | None = None
     count = len(directive.arguments)
     if count < least or (most is not None and count > most):
         wanted = f"{least}" if least == most else f"{least} to {most}" if most else f"at least {least}"
-        raise StatementError(f"{directive.name} takes {wanted} arguments, not {count}")
+        noun = "argument" if wanted in ("1", "at least 1") else "arguments"
+        raise StatementError(f"{directive.name} takes {wanted} {noun}, not {count}")

@@ -222,7 +222,8 @@ def _place_aliases(assembly: Assembly) -> None:
             symbol.subsection, symbol.offset, symbol.after = target.subsection, target.offset, target.after
             symbol.displacement = target.displacement + value.constant
             symbol.st_type = symbol.st_type or target.st_type
-            symbol.size = symbol.size or target.size
+            if not symbol.size:
+                symbol.size, symbol.size_at = target.size, target.size_at
             symbol.expression = None
 
 
@@ -324,9 +325,11 @@ def _size(symbol: AssemblySymbol, assembly: Assembly) -> int:
     try:
         return _checked_size(symbol)
     except ExpressionError as error:
+        message, at = f"{display_name(symbol)}: {error}", symbol.size_at or symbol.definition
         if assembly.checks_sizes:
-            raise
-        assembly.diagnostics.warning(f"{display_name(symbol)}: {error}; it gets the size 0", symbol.definition)
+            assembly.diagnostics.error(message, at)
+        else:
+            assembly.diagnostics.warning(f"{message}; it gets the size 0", at)
         return 0
 
 

@@ -48,7 +48,7 @@ _COST_OF_EXPANSION = 512
 """Characters that every expansion counts for besides its own, so that there are not too many of them."""
 
 _HEAD = re.compile(r'(?P<labels>(?:(?:[\w.$]+|"(?:\\.|[^"\\\n])*")\s*:\s*)*)(?P<word>[\w.$]*)')
-_ASSIGNMENT = re.compile(r"\s*=(?!=)")
+_ASSIGNMENT = re.compile(r"\s*=")
 
 
 class Reader:
@@ -57,6 +57,7 @@ class Reader:
     def __init__(self, assembler: Assembler) -> None:
         self.assembler = assembler
         self.macros: dict[str, KnownMacro] = {}
+        self._reserved_macros: set[str] = set()
         self.alternate: AlternateMode | None = None
         self.executed = 0
         self._locals = 0
@@ -66,7 +67,19 @@ class Reader:
     @property
     def has_reserved_macro(self) -> bool:
         """Whether a macro has a name that is a word of the language, so that batches must not be used."""
-        return any(name in RESERVED_WORDS or REGISTER.match(name) for name in self.macros)
+        return bool(self._reserved_macros)
+
+    def define_macro(self, macro: KnownMacro) -> None:
+        """Let the macro's name mean it; its capitals do not matter."""
+        name = macro.macro.name.lower()
+        self.macros[name] = macro
+        if name in RESERVED_WORDS or REGISTER.match(name):
+            self._reserved_macros.add(name)
+
+    def purge_macro(self, name: str) -> bool:
+        """Forget a macro; whether there was one of that name."""
+        self._reserved_macros.discard(name.lower())
+        return self.macros.pop(name.lower(), None) is not None
 
     def read_file(self, source: Source) -> None:
         """Carry out all statements of an input or of an included file."""
@@ -130,9 +143,9 @@ class Reader:
     def _input_statement(self, feed: Feed, first: int, last: int) -> InputStatement | None:
         """The statement as one that says what is read next, with its labels defined; None if it is another."""
         statement = self.directive_statement(feed, first, last)
-        if statement.word not in INPUT_DIRECTIVES and (
-            statement.word not in self.macros or _ASSIGNMENT.match(statement.argument)
-        ):
+        if statement.word not in INPUT_DIRECTIVES and statement.word not in self.macros:
+            return None
+        if _ASSIGNMENT.match(statement.argument):
             return None
         if statement.start > first:
             labels = feed.text[first : statement.start].rstrip()

@@ -105,7 +105,9 @@ _LONGEST_TYPE_NUMBER = 10
 def _size(assembly: Assembly, directive: Directive, statement: Statement) -> None:
     need_arguments(directive, 2, 2)
     symbol = assembly.symbol(directive.arguments[0], statement)
-    symbol.size = assembly.binder.bind(_expression(directive, 1), statement)
+    expression = _expression(directive, 1)
+    symbol.size = assembly.binder.bind(expression, statement)
+    symbol.size_at = statement.span_of(expression)
 
 
 def _set(assembly: Assembly, directive: Directive, statement: Statement) -> None:
