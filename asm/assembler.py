@@ -6,7 +6,9 @@ statement with one changes nothing more. The object is made at the end by `bpfas
 
 from __future__ import annotations
 
+import contextlib
 import enum
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -41,7 +43,7 @@ from bpfas.elf.constants import ByteOrder
 from bpfas.isa import Dialect, IsaVersion
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from bpfas.asm.listing_options import ListingOptions
     from bpfas.objfile import ObjectFile
@@ -221,6 +223,22 @@ class Assembled:
     listing: str | None = None
 
 
+_DEEPEST_RECURSION = 10_000
+"""Calls within one another that suffice for the deepest expansions with the deepest expressions in them."""
+
+
+@contextlib.contextmanager
+def _deep_recursion() -> Iterator[None]:
+    """Let calls nest as deep as sources may, whose own limits are then the ones that are reported."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(before, _DEEPEST_RECURSION))
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(before)
+
+
+@_deep_recursion()
 def assemble_sources(sources: Sequence[Source], name: str, options: Options) -> Assembled:
     """Assemble sources, one after the other as if they were one text, to the object called `name`.
 

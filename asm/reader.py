@@ -44,8 +44,8 @@ _T = TypeVar("_T")
 DEEPEST_EXPANSION = 100
 """Levels of included files and macros within one another."""
 
-_COST_OF_EXPANSION = 512
-"""Characters that every expansion counts for besides its own, so that there are not too many of them."""
+_COST_OF_EXPANSION = 64
+"""Characters that every expansion counts for besides its own, at each level, so that there are not too many."""
 
 _HEAD = re.compile(r'(?P<labels>(?:(?:[\w.$]+|"(?:\\.|[^"\\\n])*")\s*:\s*)*)(?P<word>[\w.$]*)')
 _ASSIGNMENT = re.compile(r"\s*=")
@@ -218,7 +218,8 @@ class Reader:
         `origin` are the file and line that it has been made from; after `period` lines that begins again.
         """
         name, first_line = origin
-        self._expanded += len(text) + _COST_OF_EXPANSION
+        # What is deep inside others is many times more likely to be a mistake than what a file calls itself.
+        self._expanded += (len(text) + _COST_OF_EXPANSION * self._depth) * self._depth
         if self._expanded > EXPANSION_LIMIT:
             self._stop(f"the expansions would have more than {EXPANSION_LIMIT} characters", statement.feed)
         kind = ExpansionKind.REPETITION if period else ExpansionKind.MACRO
