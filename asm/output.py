@@ -55,7 +55,8 @@ def make_object(assembly: Assembly, name: str) -> ObjectFile:
     targets = {relocation.target for relocations in pending.values() for relocation in relocations}
     targets |= {_signature(group) for group in assembly.groups.values() if group.signature.is_defined}
     targets |= {_shown(symbol) for symbol in _address_significant(assembly) if symbol.is_temporary}
-    homes = {_home(symbol) for symbol in assembly.symbols.symbols.values() if _has_name(symbol, assembly)}
+    homes = {_home(target) for target in targets if isinstance(target, AssemblySymbol)}
+    homes |= {_home(symbol) for symbol in assembly.symbols.symbols.values() if _has_name(symbol, assembly)}
     needed = targets | homes | set(links.values())
     sections = {
         builder: _section(section)

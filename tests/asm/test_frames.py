@@ -246,7 +246,7 @@ WRONG = [
             (".cfi_escape 1, 300", "16: error: the byte is 300, not one of 0 to 255"),
             (".cfi_personality 0x1b, f", "18: error: no BPF relocation can make the encoding 0x1b"),
             (".cfi_personality 0", "1: error: .cfi_personality takes 2 arguments, not 1"),
-            (".cfi_lsda 0xff, f", "1: error: .cfi_lsda takes 1 arguments, not 2"),
+            (".cfi_lsda 0xff, f", "1: error: .cfi_lsda takes 1 argument, not 2"),
             (".cfi_personality 2, f", "21: error: no BPF relocation can put the address of `f` here"),
             (".cfi_lsda 0, .Lnowhere", "14: error: label `.Lnowhere` is not defined"),
             (".byte 1\n.cfi_undefined 1", "1: error: this is 1 bytes behind"),

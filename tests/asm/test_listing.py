@@ -150,7 +150,7 @@ def test_pages_may_have_any_length() -> None:
 @pytest.mark.parametrize(
     ("statement", "message"),
     [
-        (".title", ".title takes 1 arguments, not 0"),
+        (".title", ".title takes 1 argument, not 0"),
         (".title text", "a string in quotes is needed here"),
         (".list 1", ".list takes 0 arguments, not 1"),
         (".psize 10001", "a page of 10001 lines is not possible"),

@@ -115,7 +115,7 @@ def test_gnu_as_makes_the_same(text: str, tmp_path: Path) -> None:
         (".if 1\n.else\n.else\n.endif", "x.s:3:1: error: .else behind .else\n.else\n^~~~~\n>>> .if is at x.s:1:1"),
         (".if 0\n.else\n.elseif 1\n.endif", "x.s:3:1: error: .elseif behind .else"),
         (".if later\n.endif\n", "x.s:1:5: error: the condition must be a number that is known here"),
-        (".if\n.endif\n", "x.s:1:1: error: .if takes 1 arguments, not 0"),
+        (".if\n.endif\n", "x.s:1:1: error: .if takes 1 argument, not 0"),
         (".ifc a\n.endif\n", "x.s:1:1: error: .ifc compares two texts with a comma between them"),
         (".ifeqs a, b\n.endif\n", "x.s:1:1: error: .ifeqs compares two strings"),
         (".ifdef 5\n.endif\n", "x.s:1:8: error: a name is needed here"),
@@ -211,8 +211,8 @@ def test_a_file_that_includes_itself(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_macros_that_do_not_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bpfas.asm.reader.EXPANSION_LIMIT", 1 << 22)  # the real one takes long to reach
     assert "nested more than 100 levels deep" in errors(".macro m\nm\n.endm\nm\n")
+    monkeypatch.setattr("bpfas.asm.reader.EXPANSION_LIMIT", 1 << 22)  # the real one takes long to reach
     wide = "".join(
         f".macro m{level}\nm{level + 1}\n.rept 1000\nm{level + 1}\n.endr\n.endm\n" for level in range(4)
     )
