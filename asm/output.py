@@ -17,7 +17,7 @@ from bpfas.asm.layout import lay_out
 from bpfas.asm.relocation_directives import explicit_relocations
 from bpfas.asm.symbol import LOCAL_PREFIX, AssemblySymbol, display_name
 from bpfas.asm.symbol_versions import with_versions
-from bpfas.elf.constants import WORD_SIZE, SectionFlag, SectionType, SymbolBinding, SymbolType
+from bpfas.elf.constants import WORD_SIZE, SectionFlag, SectionType, SymbolBinding, SymbolType, SymbolVisibility
 from bpfas.isa import SLOT_SIZE
 from bpfas.objfile import Group, ObjectFile, Relocation, Section, SpecialSection, Symbol
 
@@ -127,7 +127,7 @@ def _symbols(
 
 def _is_shown(symbol: AssemblySymbol, assembly: Assembly) -> bool:
     """Whether the object has the symbol even if nothing refers to it."""
-    if symbol.is_weak_reference or not (symbol.is_defined or symbol.is_declared):
+    if symbol.is_weak_reference or not (symbol.is_defined or _is_undefined_symbol(symbol)):
         return False
     if not _has_name(symbol, assembly):
         return False
@@ -140,6 +140,12 @@ def _is_shown(symbol: AssemblySymbol, assembly: Assembly) -> bool:
     if other is None:
         return not assembly.strips_local_absolute
     return other.is_defined  # uses of a name for a symbol that is not defined here are uses of that one
+
+
+def _is_undefined_symbol(symbol: AssemblySymbol) -> bool:
+    """Whether what is declared of an undefined symbol shows it; `.extern` and `.local` do so only where it is used."""
+    is_bound = symbol.binding not in (None, SymbolBinding.LOCAL)
+    return is_bound or bool(symbol.st_type) or symbol.visibility is not SymbolVisibility.DEFAULT
 
 
 def _has_name(symbol: AssemblySymbol, assembly: Assembly) -> bool:
