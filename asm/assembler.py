@@ -6,6 +6,8 @@ statement with one changes nothing more. The object is made at the end by `bpfas
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from typing import TYPE_CHECKING, NamedTuple
 
 from bpfas.asm.assembly import Assembly, StatementError
@@ -29,7 +31,7 @@ from bpfas.diag import BpfasError, Diagnostic, Source
 from bpfas.elf.constants import ByteOrder
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from bpfas.objfile import ObjectFile
 
@@ -163,6 +165,22 @@ class Assembled(NamedTuple):
     listing: str | None = None
 
 
+_DEEPEST_RECURSION = 10_000
+"""Calls within one another that suffice for the deepest expansions with the deepest expressions in them."""
+
+
+@contextlib.contextmanager
+def _deep_recursion() -> Iterator[None]:
+    """Let calls nest as deep as sources may, whose own limits are then the ones that are reported."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(before, _DEEPEST_RECURSION))
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(before)
+
+
+@_deep_recursion()
 def assemble_sources(sources: Sequence[Source], name: str, options: Options) -> Assembled:
     """Assemble sources, one after the other as if they were one text, to the object called `name`.
 

@@ -57,6 +57,7 @@ RUN = re.compile(r"(?<![\w.$])0[xX][0-9a-fA-F]+|[0-9]+")
 
 GUARD_BITS = 12
 GUARDS_AT_MOST = 5
+SLOTS_AT_MOST = 32
 FIELDS_AT_MOST = 4
 MAX_SIZE = 16
 
@@ -157,13 +158,15 @@ class _Learner:
     """Learns from one line."""
 
     def __init__(self, text: str, parser: StatementParser, encoder: Encoder) -> None:
+        self.slots = slot_positions(text)
+        if len(self.slots) > SLOTS_AT_MOST:
+            raise _NotLearnable
         self.statement: Statement = parser.parse(text, Source("", text), 0)
         if isinstance(self.statement.template.body, Assignment):
             raise _NotLearnable
         self.text = text
         self.encoder = encoder
         self.places = FIELD_PLACES[encoder.order]
-        self.slots = slot_positions(text)
         if [text[start:end] for start, end in self.slots] != self.statement.texts:
             raise _NotLearnable
         self.runs = [match.span() for match in RUN.finditer(text)]
@@ -255,7 +258,7 @@ class _Learner:
     def _directive(self, template: Template, directive: Directive) -> BatchTemplate:
         """Directives that put numbers, one symbol or one string into the section."""
         arguments = directive.arguments
-        if directive.name in STRING_ENDS and isinstance(arguments[0], String) and len(arguments) == 1:
+        if directive.name in STRING_ENDS and len(arguments) == 1 and isinstance(arguments[0], String):
             return BatchTemplate(template, string_end=STRING_ENDS[directive.name])
         if directive.name in DATUM_WIDTHS and not directive.adjacent:
             with contextlib.suppress(_NotLearnable):

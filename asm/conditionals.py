@@ -118,6 +118,8 @@ def _choose(condition: Condition, reader: Reader, statement: InputStatement) -> 
     """Pass over branches from that of the statement on, up to one that is to be read or the condition's end."""
     following: InputStatement | None = statement
     while following is not None:
+        if following.word in (".else", ".endif") and following.argument.strip():
+            reader.error(f"{following.word} takes no arguments", following.span)
         if following.word == ".endif":
             following.feed.conditions.pop()
             return following.end

@@ -5,7 +5,6 @@ Macros and repetition are `bpfas.asm.macro_directives`'s part, conditions are `b
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from bpfas.asm.feed import EndOfExpansion, EndOfReading, EndOfSource
@@ -37,13 +36,18 @@ def _exitm(reader: Reader, statement: InputStatement) -> int:
 
 
 def _purgem(reader: Reader, statement: InputStatement) -> int:
-    for name in re.split(r"[\s,]+", statement.argument.strip()):
-        if reader.macros.pop(name.lower(), None) is None:
+    names = statement.argument.replace(",", " ").split()
+    if not names:
+        raise BpfasError.of(".purgem needs the name of a macro", statement.span)
+    for name in names:
+        if not reader.purge_macro(name):
             raise BpfasError.of(f"there is no macro `{name}`", statement.span)
     return statement.end
 
 
 def _alternate(reader: Reader, statement: InputStatement) -> int:
+    if statement.argument.strip():
+        raise BpfasError.of(f"{statement.word} takes no arguments", statement.span)
     reader.set_alternate(statement.word == ".altmacro")
     return statement.end
 

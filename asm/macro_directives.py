@@ -67,7 +67,7 @@ def _macro(reader: Reader, statement: InputStatement, body: str) -> None:
         raise BpfasError.of(f"macro `{name}` is already defined; .purgem {name} undoes that", statement.span)
     if name.lower() in INPUT_DIRECTIVES or name.lower() in reader.assembler.directives:
         raise BpfasError.of(f"`{name}` is a directive, which a macro cannot replace", statement.span)
-    reader.macros[name.lower()] = KnownMacro(macros.Macro(name, parameters, body), _origin(statement))
+    reader.define_macro(KnownMacro(macros.Macro(name, parameters, body), _origin(statement)))
 
 
 def _origin(statement: InputStatement) -> tuple[str, int]:

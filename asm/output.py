@@ -14,7 +14,7 @@ from bpfas.asm.expression import ExpressionError, Value, resolve
 from bpfas.asm.fixup import settle_fixups
 from bpfas.asm.layout import lay_out
 from bpfas.asm.symbol import LOCAL_PREFIX, AssemblySymbol, display_name
-from bpfas.elf.constants import WORD_SIZE, SectionFlag, SectionType, SymbolBinding, SymbolType
+from bpfas.elf.constants import WORD_SIZE, SectionFlag, SectionType, SymbolBinding, SymbolType, SymbolVisibility
 from bpfas.isa import SLOT_SIZE
 from bpfas.objfile import Group, ObjectFile, Relocation, Section, SpecialSection, Symbol
 
@@ -59,8 +59,8 @@ def make_object(assembly: Assembly, name: str) -> ObjectFile:
     targets = {relocation.target for relocations in pending.values() for relocation in relocations}
     targets |= {_signature(group) for group in assembly.groups.values() if group.signature.is_defined}
     targets |= {_shown(symbol) for symbol in _address_significant(assembly) if symbol.is_temporary}
-    homes = {_home(symbol) for symbol in assembly.symbols.symbols.values() if _has_name(symbol, assembly)}
-    homes |= {target.section for target in targets if isinstance(target, AssemblySymbol)}
+    homes = {_home(target) for target in targets if isinstance(target, AssemblySymbol)}
+    homes |= {_home(symbol) for symbol in assembly.symbols.symbols.values() if _has_name(symbol, assembly)}
     needed = targets | homes | set(links.values())
     sections = {
         builder: _section(section)
@@ -138,7 +138,7 @@ def _symbols(
 
 def _is_shown(symbol: AssemblySymbol, assembly: Assembly) -> bool:
     """Whether the object has the symbol even if nothing refers to it."""
-    if symbol.is_weak_reference or not (symbol.is_defined or symbol.is_declared):
+    if symbol.is_weak_reference or not (symbol.is_defined or _is_undefined_symbol(symbol)):
         return False
     if not _has_name(symbol, assembly):
         return False
@@ -151,6 +151,12 @@ def _is_shown(symbol: AssemblySymbol, assembly: Assembly) -> bool:
     if other is None:
         return not assembly.options.strips_local_absolute
     return other.is_defined  # uses of a name for a symbol that is not defined here are uses of that one
+
+
+def _is_undefined_symbol(symbol: AssemblySymbol) -> bool:
+    """Whether what is declared of an undefined symbol shows it, unlike `.extern` and `.local` alone."""
+    is_bound = symbol.binding not in (None, SymbolBinding.LOCAL)
+    return is_bound or bool(symbol.st_type) or symbol.visibility is not SymbolVisibility.DEFAULT
 
 
 def _has_name(symbol: AssemblySymbol, assembly: Assembly) -> bool:
@@ -252,7 +258,8 @@ def _place_aliases(assembly: Assembly) -> None:
             symbol.subsection, symbol.offset, symbol.after = target.subsection, target.offset, target.after
             symbol.displacement = target.displacement + value.constant
             symbol.st_type = symbol.st_type or target.st_type
-            symbol.size = symbol.size or target.size
+            if not symbol.size:
+                symbol.size, symbol.size_at = target.size, target.size_at
             symbol.expression = None
 
 
@@ -354,9 +361,11 @@ def _size(symbol: AssemblySymbol, assembly: Assembly) -> int:
     try:
         return _checked_size(symbol)
     except ExpressionError as error:
+        message, at = f"{display_name(symbol)}: {error}", symbol.size_at or symbol.definition
         if assembly.options.checks_sizes:
-            raise
-        assembly.diagnostics.warning(f"{display_name(symbol)}: {error}; it gets the size 0", symbol.definition)
+            assembly.diagnostics.error(message, at)
+        else:
+            assembly.diagnostics.warning(f"{message}; it gets the size 0", at)
         return 0
 
 

@@ -165,7 +165,7 @@ class _TemplateBuilder:
         assert not isinstance(branch, str)
         # A sum may have any number of terms; only what is really nested counts.
         rights: list[tuple[str, Branch]] = []
-        while str(branch.data) == "binary":
+        while branch.data in ("binary", "displacement") and len(branch.children) == 3:
             left, operator, right = branch.children
             rights.append((str(operator), right))
             assert not isinstance(left, str)

@@ -44,11 +44,11 @@ _T = TypeVar("_T")
 DEEPEST_EXPANSION = 100
 """Levels of included files and macros within one another."""
 
-_COST_OF_EXPANSION = 1024
-"""Characters that every expansion counts for besides its own, so that there are not too many of them."""
+_COST_OF_EXPANSION = 64
+"""Characters that every expansion counts for besides its own, at each level, so that there are not too many."""
 
 _HEAD = re.compile(r'(?P<labels>(?:(?:[\w.$]+|"(?:\\.|[^"\\\n])*")\s*:\s*)*)(?P<word>[\w.$]*)')
-_ASSIGNMENT = re.compile(r"\s*=(?!=)")
+_ASSIGNMENT = re.compile(r"\s*=")
 
 
 class Reader:
@@ -57,6 +57,7 @@ class Reader:
     def __init__(self, assembler: Assembler) -> None:
         self.assembler = assembler
         self.macros: dict[str, KnownMacro] = {}
+        self._reserved_macros: set[str] = set()
         self.alternate: AlternateMode | None = None
         self.executed = 0
         self._locals = 0
@@ -66,7 +67,19 @@ class Reader:
     @property
     def has_reserved_macro(self) -> bool:
         """Whether a macro has a name that is a word of the language, so that batches must not be used."""
-        return any(name in RESERVED_WORDS or REGISTER.match(name) for name in self.macros)
+        return bool(self._reserved_macros)
+
+    def define_macro(self, macro: KnownMacro) -> None:
+        """Let the macro's name mean it; its capitals do not matter."""
+        name = macro.macro.name.lower()
+        self.macros[name] = macro
+        if name in RESERVED_WORDS or REGISTER.match(name):
+            self._reserved_macros.add(name)
+
+    def purge_macro(self, name: str) -> bool:
+        """Forget a macro; whether there was one of that name."""
+        self._reserved_macros.discard(name.lower())
+        return self.macros.pop(name.lower(), None) is not None
 
     def read_file(self, source: Source) -> None:
         """Carry out all statements of an input or of an included file."""
@@ -130,9 +143,9 @@ class Reader:
     def _input_statement(self, feed: Feed, first: int, last: int) -> InputStatement | None:
         """The statement as one that says what is read next, with its labels defined; None if it is another."""
         statement = self.directive_statement(feed, first, last)
-        if statement.word not in INPUT_DIRECTIVES and (
-            statement.word not in self.macros or _ASSIGNMENT.match(statement.argument)
-        ):
+        if statement.word not in INPUT_DIRECTIVES and statement.word not in self.macros:
+            return None
+        if _ASSIGNMENT.match(statement.argument):
             return None
         if statement.start > first:
             labels = feed.text[first : statement.start].rstrip()
@@ -205,7 +218,8 @@ class Reader:
         `origin` are the file and line that it has been made from; after `period` lines that begins again.
         """
         name, first_line = origin
-        self._expanded += len(text) + _COST_OF_EXPANSION
+        # What is deep inside others is many times more likely to be a mistake than what a file calls itself.
+        self._expanded += (len(text) + _COST_OF_EXPANSION * self._depth) * self._depth
         if self._expanded > EXPANSION_LIMIT:
             self._stop(f"the expansions would have more than {EXPANSION_LIMIT} characters", statement.feed)
         kind = ExpansionKind.REPETITION if period else ExpansionKind.MACRO

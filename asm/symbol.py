@@ -37,7 +37,7 @@ class AssemblySymbol:
     The place is `offset` bytes of what was read of `subsection`, behind `after` of its fragments. Another name for
     a place, set by an expression, is `displacement` bytes away from it. `evaluated_at_use` is the expression of
     `.eqv`, which means something else in each place, with its statement; `is_weak_reference` says that `.weakref`
-    has made the name.
+    has made the name. `size_at` is where the `size` was given.
     """
 
     name: str
@@ -52,6 +52,7 @@ class AssemblySymbol:
     visibility: SymbolVisibility = SymbolVisibility.DEFAULT
     st_type: SymbolType = SymbolType.NOTYPE
     size: Bound = 0
+    size_at: Span | None = None
     is_declared: bool = False
     is_section: bool = False
     is_final: bool = False

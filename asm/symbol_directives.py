@@ -105,7 +105,9 @@ _LONGEST_TYPE_NUMBER = 10
 def _size(assembly: Assembly, directive: Directive, statement: Statement) -> None:
     need_arguments(directive, 2, 2)
     symbol = assembly.symbol(directive.arguments[0], statement)
-    symbol.size = assembly.binder.bind(_expression(directive, 1), statement)
+    expression = _expression(directive, 1)
+    symbol.size = assembly.binder.bind(expression, statement)
+    symbol.size_at = statement.span_of(expression)
 
 
 def _set(assembly: Assembly, directive: Directive, statement: Statement) -> None:
@@ -155,7 +157,7 @@ def _common(is_local: bool, assembly: Assembly, directive: Directive, statement:
     argument = directive.arguments[0]
     symbol = assembly.symbol(argument, statement)
     size = assembly.number(directive.arguments[1], statement, "the size")
-    alignment = 1
+    alignment = _natural_alignment(size)
     if directive.arguments[2:]:
         alignment = assembly.number(directive.arguments[2], statement, "the alignment")
     if size < 0 or alignment <= 0 or alignment & alignment - 1:
@@ -171,6 +173,14 @@ def _common(is_local: bool, assembly: Assembly, directive: Directive, statement:
     else:
         symbol.common_alignment = alignment
         symbol.binding = symbol.binding or SymbolBinding.GLOBAL
+
+
+def _natural_alignment(size: int) -> int:
+    """What GNU as aligns common symbols of so many bytes to; LLVM does not, so that a u64 may lie anywhere."""
+    return min(1 << max(size - 1, 0).bit_length(), _MOST_NATURAL_ALIGNMENT)
+
+
+_MOST_NATURAL_ALIGNMENT = 16
 
 
 def _allocate(symbol: AssemblySymbol, size: int, alignment: int, assembly: Assembly, statement: Statement) -> None:

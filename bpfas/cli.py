@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import re
+import stat
 import sys
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
 STANDARD_STREAM = "-"
 """The path that means standard input or standard output."""
+
+MOST_OF_A_STREAM = 1 << 28
+"""Bytes that are read of a device or a pipe."""
 
 JSON_OPTION = "--json"
 """The option of every command with which messages are JSON."""
@@ -90,14 +94,22 @@ def _json_line(data: dict[str, object]) -> str:
 
 
 def read_input(path: str) -> bytes:
-    """The bytes of the file at `path`, or of standard input for `-`; BpfasError when it can't be read."""
+    """The bytes of the file at `path`, or of standard input for `-`; BpfasError when it can't be read.
+
+    What is no regular file may have no end, as /dev/zero; of that at most MOST_OF_A_STREAM bytes are read.
+    """
     try:
         if path == STANDARD_STREAM:
             return sys.stdin.buffer.read()
         with open(path, "rb") as file:
-            return file.read()
+            if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                return file.read()
+            contents = file.read(MOST_OF_A_STREAM + 1)
     except OSError as error:
         raise BpfasError.of(f"cannot read {path}: {error.strerror}") from error
+    if len(contents) > MOST_OF_A_STREAM:
+        raise BpfasError.of(f"cannot read {path}: it is no file, and gives more than {MOST_OF_A_STREAM} bytes")
+    return contents
 
 
 def write_output(path: str, contents: bytes) -> None:

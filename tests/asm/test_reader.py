@@ -270,8 +270,8 @@ def test_a_file_that_includes_itself(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_macros_that_do_not_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bpfas.asm.reader.EXPANSION_LIMIT", 1 << 22)  # the real one takes long to reach
     assert "nested more than 100 levels deep" in errors(".macro m\nm\n.endm\nm\n")
+    monkeypatch.setattr("bpfas.asm.reader.EXPANSION_LIMIT", 1 << 22)  # the real one takes long to reach
     wide = "".join(
         f".macro m{level}\nm{level + 1}\n.rept 1000\nm{level + 1}\n.endr\n.endm\n" for level in range(4)
     )

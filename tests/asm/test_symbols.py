@@ -57,8 +57,8 @@ SAME_AS_LLVM = {
         "a:b:c:d:e:f:g:i:j: exit"
     ),
     "size of an alias": "f: exit\n.type f, @function\n.size f, .-f\n.set g, f\n.set h, f+8\n.set i, f\n.size i, 4",
-    "common symbols": ".comm alpha, 5\n.comm beta,5,16\n.weak gamma\n.comm gamma,3,8\n.hidden beta",
-    "local common symbols": ".local alpha\n.comm alpha,5\n.local beta\n.comm beta,8,8\n.lcomm gamma,8",
+    "common symbols": ".comm alpha, 5,1\n.comm beta,5,16\n.weak gamma\n.comm gamma,3,8\n.hidden beta",
+    "local common symbols": ".local alpha\n.comm alpha,5,1\n.local beta\n.comm beta,8,8\n.lcomm gamma,8",
 }  # fmt: skip
 
 
