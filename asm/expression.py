@@ -79,6 +79,8 @@ def parse_number(text: str) -> int:
             return int(text, 8)
         return int(text, 0)
     except ValueError:
+        if not text.isdecimal():
+            raise ExpressionError(f"`{text}` is no number") from None
         raise ExpressionError(f"{text} is octal because of its leading 0, but has a digit above 7") from None
 
 
