@@ -21,7 +21,7 @@ from bpfas.asm.layout_directives import ALIGNMENT_DIRECTIVES, LAYOUT_DIRECTIVES
 from bpfas.asm.on_demand import on_demand
 from bpfas.asm.options import Options, Reading
 from bpfas.asm.output import make_object
-from bpfas.asm.parser import StatementParser
+from bpfas.asm.parser import StatementParser, malformed_number
 from bpfas.asm.reader import Reader
 from bpfas.asm.section_directives import SECTION_DIRECTIVES
 from bpfas.asm.statement import Assignment, Directive, InstructionStatement, Omitted, Statement
@@ -152,7 +152,10 @@ class Assembler:
             if isinstance(argument, Omitted) and directive.name not in MAY_OMIT_ARGUMENTS:
                 raise StatementError(f"argument {position + 1} of {directive.name} is missing")
             if position in directive.adjacent and directive.name not in MAY_OMIT_COMMAS:
-                raise StatementError("a comma is missing before this argument", argument)
+                at = statement.span_of(argument)
+                number = malformed_number(at.source.text, at.start)
+                why = f"`{number}` is no number" if number else "a comma is missing before this argument"
+                raise StatementError(why, argument)
         handler(self.assembly, directive, statement)
 
 

@@ -152,7 +152,11 @@ class _DebugSections:
             section.fixups.sort(key=lambda fixup: fixup.offset)
 
     def _procedure(self, frame: CallFrame) -> Procedure:
-        """The frame at its final place. What is no whole number of instructions away is reported and left out."""
+        """The frame at its final place.
+
+        What is no whole number of instructions away is reported and left out; an end before the start too, which
+        subsections make possible.
+        """
         section, end = frame.start.section, frame.end
         assert section is not None
         assert end is not None
@@ -166,7 +170,14 @@ class _DebugSections:
                 continue
             location = place.position
             instructions.append((location, data))
-        return Procedure(section, frame.start.position, end.position, frame.attributes, instructions)
+        size = end.position - frame.start.position
+        if size < 0:
+            message = f"the .cfi_endproc of this lies {-size} bytes before it; put both into one subsection"
+            self.assembly.diagnostics.error(message, frame.statement.span)
+            size = 0
+        return Procedure(
+            section, frame.start.position, frame.start.position + size, frame.attributes, instructions
+        )
 
     # Sections
 

@@ -79,6 +79,8 @@ def parse_number(text: str) -> int:
             return int(text, 8)
         return int(text, 0)
     except ValueError:
+        if not text.isdecimal():
+            raise ExpressionError(f"`{text}` is no number") from None
         raise ExpressionError(f"{text} is octal because of its leading 0, but has a digit above 7") from None
 
 
@@ -285,7 +287,7 @@ def bound_value(bound: Bound, known: dict[AssemblySymbol, Value | None], depth: 
             if bound in known:
                 value = known[bound]
                 if value is None:
-                    raise ExpressionError(f"symbol `{display_name(bound)}` is defined by itself")
+                    raise ExpressionError(_cycle(bound, known))
                 return value
             known[bound] = None
             value = known[bound] = bound_value(bound.expression, known, depth + 1)
@@ -303,6 +305,14 @@ def bound_value(bound: Bound, known: dict[AssemblySymbol, Value | None], depth: 
                 value = _apply(operation.operator, [value, bound_value(operation.operands[1], known, depth + 1)])
             return value
     raise TypeError(bound)
+
+
+def _cycle(symbol: AssemblySymbol, known: dict[AssemblySymbol, Value | None]) -> str:
+    """Says that `symbol` is defined by itself, and by way of which others."""
+    on_the_way = [display_name(other) for other, value in known.items() if value is None]
+    names = on_the_way[on_the_way.index(display_name(symbol)) :]
+    message = f"symbol `{names[0]}` is defined by itself"
+    return f"{message}: {' -> '.join((*names, names[0]))}" if names[1:] else message
 
 
 def _apply(operator: str, values: list[Value]) -> Value:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _BLANKS = r"[ \t\r\f\v]*+"
 _LABEL = rf"{SLOT_MARK}(?P<kind>[S0]){_BLANKS}:{_BLANKS}"
-_ITEM = rf"(?:[-+]?{_BLANKS}{SLOT_MARK}[0x'FS]|{SLOT_MARK}\"){_BLANKS}"
+_ITEM = rf"(?:[-+]?{_BLANKS}{SLOT_MARK}[0x'FDS]|{SLOT_MARK}\"){_BLANKS}"
 _STATEMENT = re.compile(
     rf"(?P<labels>(?:{_LABEL})*+)(?P<name>\.(?:[A-Za-z_]|[0-9]+byte(?![\w.$]))[\w.$]*+){_BLANKS}"
     rf"(?P<items>{_ITEM}(?:,{_BLANKS}{_ITEM})*+)"
@@ -52,7 +52,7 @@ def _argument(sign: str, kind: str, slot: int) -> Argument:
     match kind:
         case '"':
             return String(slot)
-        case "F":
+        case "F" | "D":
             node = Float(slot)
         case "S":
             node = SymbolName(slot)

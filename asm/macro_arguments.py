@@ -63,7 +63,8 @@ _OPENING = {")": "(", "]": "["}
 class AlternateMode:
     """What `.altmacro` asks of the assembler; where None stands in its place, the mode is off.
 
-    `evaluate` gives the value of an expression, for `%expression`; what it raises goes to the caller.
+    `evaluate` gives the value of an expression, for `%expression`; a MacroError of it gets the place of
+    the argument.
     `new_local` gives a symbol name that nothing else has, for `LOCAL`.
     """
 
@@ -137,7 +138,10 @@ class ArgumentReader:
             expression = self._expression()
             if not expression:
                 raise self.error("`%` needs an expression after it", start)
-            return str(self._alternate.evaluate(expression))
+            try:
+                return str(self._alternate.evaluate(expression))
+            except MacroError as error:
+                raise self.error(str(error), start) from None
         if sign == '"':
             content = self._quoted()
             # GNU as keeps these quotes in alternate mode, so that the argument may be an operand of .ascii.

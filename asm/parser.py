@@ -279,6 +279,18 @@ def _printable(text: str) -> str:
 REGISTER = re.compile(r"%?(?:[rw][0-9]+|fp)(?![\w.$])", re.IGNORECASE)
 """A name that is a register's."""
 
+_WORD_WITH_DIGIT = re.compile(r"(?<![\w.$])[0-9][\w.$]*")
+
+
+def malformed_number(text: str, at: int) -> str | None:
+    """The word around `at` that begins before it with a digit, such as `0b12`; None where there is none."""
+    start = at
+    while start > 0 and (text[start - 1].isalnum() or text[start - 1] in "_.$"):
+        start -= 1
+    word = _WORD_WITH_DIGIT.match(text, start) if start < at else None
+    return word[0] if word is not None and word.end() > at else None
+
+
 _EXPECTATIONS = {
     "NAME": "a name",
     "NUMBER": "a number",
@@ -304,6 +316,9 @@ def _explain(error: UnexpectedInput, text: str) -> tuple[str, int, int]:
     register = REGISTER.match(text, error.pos_in_stream or 0)
     if register and "REGISTER" not in (getattr(error, "accepts", None) or ()):
         return f"the register `{register[0]}` cannot stand in an expression", register.start(), len(register[0])
+
+    if number := malformed_number(text, error.pos_in_stream or 0):
+        return f"`{_printable(number)}` is no number", error.pos_in_stream or 0, 1
 
     position, length, found = error.pos_in_stream or 0, 1, "end of the statement"
     accepted: set[str] = set()

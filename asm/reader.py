@@ -241,10 +241,14 @@ class Reader:
             self.alternate = AlternateMode(self._evaluate, self._new_local)
 
     def _evaluate(self, text: str) -> int:
+        """The value of `%text`, for a macro's argument. Raises MacroError, which has no place."""
         statement = InputStatement(
             Feed(Source("<argument>", f".if {text}"), f".if {text}"), ".if", 0, 3, 4 + len(text)
         )
-        return self.number(statement, "the value behind %")
+        try:
+            return self.number(statement, "the value behind %")
+        except BpfasError as error:
+            raise MacroError(error.diagnostics[0].message) from None
 
     def _new_local(self) -> str:
         self._locals += 1

@@ -53,7 +53,8 @@ _SLOT_LETTERS = {'"': '"', "'": "'", **dict.fromkeys("0123456789", "0")}
 def _slot_letter(part: str) -> str | None:
     """The letter of the kind of slot that `part` is; None for a word.
 
-    Numbers with a prefix and floating-point numbers are no numeric labels, so they make other shapes.
+    Numbers with a prefix and floating-point numbers are no numeric labels, so they make other shapes; and so does
+    what begins with a dot and may be a number or, unlike others, a name.
     """
     letter = _SLOT_LETTERS.get(part[0])
     if letter == "0":
@@ -61,7 +62,7 @@ def _slot_letter(part: str) -> str | None:
             return "0"
         return "x" if part[1] in "xXbB" and part.isalnum() and "p" not in part.lower() else "F"
     if part[0] == "." and part[1:2].isdecimal() and _DOTTED_FLOAT.fullmatch(part):
-        return "F"
+        return "D"
     return letter
 
 

@@ -222,6 +222,7 @@ def test_bytes_that_are_no_text_may_stand_in_comments_and_strings() -> None:
         (b".quad 0x" + b"f" * 10000, "a number may have 1000 characters, not 10002"),
         (b"mov %r" + b"1" * 10000 + b", 1", "there is no register with a number of 10000 digits"),
         (b".set a, b; .set b, a; .quad a", "symbol `a` is defined by itself"),
+        (b".set a, b+4; .quad b-a; .set c, a; .set b, c", "symbol `b` is defined by itself: b -> c -> a -> b"),
         (b".set a, a + 1", "symbol `a` is defined by itself"),
         (b"f: .size f, -1", "its size is -1, which is negative"),
         (b'.section x,"a",0x1ffffffff', "a section cannot be given the type 0x1ffffffff"),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bpfas.asm import assemble
+from bpfas.asm.expression import ExpressionError, parse_number
 from bpfas.diag import BpfasError
 from bpfas.elf.reader import read_object
 from tests.peers import Peer
@@ -137,6 +138,14 @@ def test_what_is_known_of_symbols(expression: str, expected: int) -> None:
     ).section(".data")
     assert section
     assert int.from_bytes(section.data[:8], "little", signed=True) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("018", "018 is octal because of its leading 0"), ("0b12", "`0b12` is no number")]
+)
+def test_what_spells_no_number(text: str, message: str) -> None:
+    with pytest.raises(ExpressionError, match=message):
+        parse_number(text)
 
 
 def data(statements: str) -> bytes:

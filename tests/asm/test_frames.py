@@ -231,6 +231,10 @@ WRONG = [
     (".cfi_endproc", "1:1: error: .cfi_endproc without a .cfi_startproc"),
     (".cfi_undefined 1", "1:1: error: .cfi_undefined without a .cfi_startproc"),
     (".cfi_startproc", "1:1: error: .cfi_startproc has no .cfi_endproc"),
+    (
+        ".text 1\n.cfi_startproc\n.text\n.cfi_endproc\nexit",
+        "2:1: error: the .cfi_endproc of this lies 8 bytes before it; put both into one subsection",
+    ),
     (".cfi_startproc again", "1:16: error: .cfi_startproc can only have the argument `simple`"),
     (".cfi_sections .sframe", "1:15: error: `.sframe` is neither .debug_frame nor .eh_frame"),
     (".cfi_startproc\n.data\n.cfi_endproc", "3:1: error: .cfi_startproc was in section `.text`, not in `.data`"),

@@ -128,6 +128,13 @@ def test_gnu_as_makes_the_same(text: str, tmp_path: Path) -> None:
         (".macro .byte\n.endm", "x.s:1:1: error: `.byte` is a directive, which a macro cannot replace"),
         (".macro m a:req\n.endm\nm", "x.s:3:1: error: macro `m` needs a value for its parameter `a`"),
         (".macro m a\n.endm\nm 1, 2", "x.s:3:6: error: macro `m` takes 1 argument, not more"),
+        (".altmacro\n.macro m a\n.endm\nm %(1/0)", "x.s:4:3: error: division by zero\nm %(1/0)\n  ^~~~~~"),
+        (".altmacro\n.macro m a, b\n.endm\nm 1, %1 +", "x.s:4:6: error: unexpected end of the statement"),
+        (".altmacro\n.macro m a\n.endm\nm %x", "x.s:4:3: error: the value behind % must be a number that is kno"),
+        (
+            ".altmacro\n.macro m a\n.endm\n.macro n\nm %(1/0)\n.endm\nn",
+            "x.s:5:3: error: division by zero\nm %(1/0)\n  ^~~~~~\n>>> ",
+        ),
         (".rept -1\n.endr", "x.s:1:1: error: the count -1 is negative"),
         (".rept x\nbogus\n.endr", "x.s:1:7: error: the count must be a number that is known here"),
         (".rept 1<<40\nexit\n.endr", "x.s:1:1: error: 1099511627776 times 6 characters are more than"),

@@ -87,6 +87,11 @@ def test_any_source(text: str, order: ByteOrder) -> None:
         pytest.param("f1: exit\n1$: goto 1$\nf2: exit\n1$: goto 1$\nf3: exit\ngoto 1$\n1$:\n", id="dollar labels"),
         pytest.param("0: (b7) r1 = 5\n1: (18) r1 = 6\n3: (bf) r1 = 7\nr1 = 8\n", id="opcodes that choose the row"),
         pytest.param("12: (07) r1 += 5\n1: (07) r1 += 6\n7: (7) r1 += 7\n", id="an opcode has two digits"),
+        pytest.param(".1:\n1.5:\nexit\n", id="a floating-point number is no label, though a dot and digits are"),
+        pytest.param(".1:\n0f1:\nexit\n", id="nor is one with a prefix"),
+        pytest.param("0.5:\n.1:\n0.1:\nexit\n", id="nor in another order"),
+        pytest.param(".1 = 5\n1.5 = 6\n", id="a floating-point number is no name"),
+        pytest.param(".double .5, 1.5\n.5: .double 1.5, .5\n", id="a dot and digits are a number in an operand"),
         pytest.param("r1 = " + "1" * 5000, id="a number with thousands of digits"),
     ],
 )
