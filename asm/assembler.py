@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import enum
+import re
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -34,7 +35,7 @@ from bpfas.asm.parser import StatementParser
 from bpfas.asm.reader import Reader
 from bpfas.asm.relocation_directives import RELOCATION_DIRECTIVES
 from bpfas.asm.section_directives import SECTION_DIRECTIVES
-from bpfas.asm.statement import Assignment, Directive, InstructionStatement, Omitted, Statement
+from bpfas.asm.statement import Argument, Assignment, Directive, InstructionStatement, Omitted, Statement
 from bpfas.asm.string_directives import BYTES_DIRECTIVES, STRING_DIRECTIVES
 from bpfas.asm.symbol_directives import SYMBOL_DIRECTIVES
 from bpfas.asm.symbol_versions import VERSION_DIRECTIVES
@@ -209,8 +210,26 @@ class Assembler:
             if isinstance(argument, Omitted) and directive.name not in MAY_OMIT_ARGUMENTS:
                 raise StatementError(f"argument {position + 1} of {directive.name} is missing")
             if position in directive.adjacent and directive.name not in MAY_OMIT_COMMAS:
-                raise StatementError("a comma is missing before this argument", argument)
+                raise _missing_comma(argument, statement)
         handler(self.assembly, directive, statement)
+
+
+_LONGEST_NUMBER = 80
+"""Characters in front of an argument that are looked at for a number that it is a part of."""
+
+_WORD_END = re.compile(r"[\w.$]*\Z")
+
+
+def _missing_comma(argument: Argument, statement: Statement) -> StatementError:
+    """What is wrong where two arguments have no comma between them, be they only one word that is none."""
+    span = statement.span_of(argument)
+    text = span.source.text
+    before = _WORD_END.search(text, max(0, span.start - _LONGEST_NUMBER), span.start)
+    if before and before[0] and text[span.start : span.end].isidentifier():
+        return StatementError(
+            f"`{before[0]}{text[span.start : span.end]}` is neither a number nor a name", argument
+        )
+    return StatementError("a comma is missing before this argument", argument)
 
 
 @dataclass(frozen=True, slots=True)

@@ -143,7 +143,7 @@ def _is_shown(symbol: AssemblySymbol, assembly: Assembly) -> bool:
 
 
 def _is_undefined_symbol(symbol: AssemblySymbol) -> bool:
-    """Whether what is declared of an undefined symbol shows it; `.extern` and `.local` do so only where it is used."""
+    """Whether what is declared of an undefined symbol shows it, as `.extern` and `.local` do not."""
     is_bound = symbol.binding not in (None, SymbolBinding.LOCAL)
     return is_bound or bool(symbol.st_type) or symbol.visibility is not SymbolVisibility.DEFAULT
 
@@ -317,10 +317,8 @@ def _symbol(symbol: AssemblySymbol, sections: dict[SectionBuilder, Section]) -> 
         place = value.symbol.section
         if place is None:
             other = display_name(value.symbol)
-            assert symbol.binding is not None
-            raise ExpressionError(
-                f"is set to `{other}`, which is not defined here, so it cannot be {symbol.binding.name.lower()}"
-            )
+            what = "in the object" if symbol.binding is None else symbol.binding.name.lower()
+            raise ExpressionError(f"is set to `{other}`, which is not defined here, so it cannot be {what}")
         before = -(value.symbol.position + value.constant)
         raise ExpressionError(f"is set to {before} bytes before the start of section `{place.name}`")
     if symbol.section is not None:
