@@ -37,9 +37,24 @@ class SourceFiles:
         path = self._find(name, at)
         return Source(path, _text(self._read(path, at), path), Expansion("included from", at))
 
-    def bytes_of(self, name: str, at: Span) -> bytes:
-        """The contents of the file that `.incbin` names at a place. Raises BpfasError."""
-        return self._read(self._find(name, at), at)
+    def bytes_of(self, name: str, at: Span, skip: int, count: int) -> tuple[bytes, int]:
+        """`count` bytes behind the first `skip` of the file that `.incbin` names at a place, and the file's size.
+
+        They are fewer where the file ends before. Raises BpfasError.
+        """
+        path = self._find(name, at)
+        if not os.path.isfile(path):
+            data = self._read(path, at)  # a device or a pipe, which can only be read from its start
+            return data[skip : skip + count], len(data)
+        try:
+            with open(path, "rb") as file:
+                size = os.fstat(file.fileno()).st_size
+                file.seek(min(skip, size))
+                data = file.read(min(count, size))
+        except OSError as error:
+            raise BpfasError.of(f"cannot read {path}: {error.strerror}", at) from None
+        self._note(path)
+        return data, size
 
     def _find(self, name: str, at: Span) -> str:
         if not name or "\0" in name:

@@ -182,6 +182,10 @@ def _fill_number(fixup: Fixup, section: LaidOutSection, number: int, order: Byte
     if fixup.kind is CALL:
         _call_by_number(section, fixup.offset, number, order)
         return
+    if fixup.kind.is_near and fixup.kind.row is not None:
+        low, high = fixup.kind.row.bounds
+        if not low <= number <= high:
+            raise FixupError(f"{fixup.kind.what} offset {number} is out of range {low} to {high}")
     check_number(number, field.width)
     write_field(field, section.data, fixup.offset, number, order)
 

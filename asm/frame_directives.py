@@ -50,6 +50,10 @@ def _open_frame(assembly: Assembly, directive: Directive) -> CallFrame:
     assert start is not None
     if start is not assembly.section:
         raise StatementError(f".cfi_startproc was in section `{start.name}`, not in `{assembly.section.name}`")
+    subsection = frame.start.subsection
+    if subsection is not None and subsection.number > assembly.subsection.number:
+        number, current = subsection.number, assembly.subsection.number
+        raise StatementError(f".cfi_startproc was in subsection {number}, which lies behind {current}")
     return frame
 
 

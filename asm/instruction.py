@@ -183,7 +183,9 @@ class Encoder:
             return kind.wrap(value)
         if kind.form in "RW":
             letter = kind.form.lower()
-            raise OperandError(f"there is no register {letter}{value}; they are {letter}0 to {letter}10", node)
+            raise OperandError(
+                f"there is no register {letter}{value}; they are {letter}0 to {letter}{kind.high}", node
+            )
         high = max(kind.high, kind.unsigned_high)
         advice = ""
         if name == "imm" and row.name in ("mov_imm",):
@@ -271,11 +273,22 @@ for _row in OPCODES:
 
 
 def nearest(word: str, words: Iterable[str]) -> str:
-    """`; did you mean …?` with the word most like `word`, or nothing."""
+    """`; did you mean …?` with the word most like `word`, or nothing.
+
+    That is one with the same letters, or one that it is the beginning of, or one that shares most letters.
+    """
     import difflib  # for messages only
 
-    close = difflib.get_close_matches(word, list(words), n=1, cutoff=0.7)
+    known = list(words)
+    close = [other for other in known if sorted(other) == sorted(word)]
+    if not close and len(word) >= _SHORTEST_BEGINNING:
+        close = sorted((other for other in known if other.startswith(word)), key=len)
+    close = close or difflib.get_close_matches(word, known, n=1, cutoff=0.7)
     return f"; did you mean `{close[0]}`?" if close else ""
+
+
+_SHORTEST_BEGINNING = 4
+"""Characters from which on a word may be meant as the beginning of another one."""
 
 
 def _why_no_row(body: InstructionStatement) -> str:

@@ -313,7 +313,8 @@ def _explain(error: UnexpectedInput, text: str) -> tuple[str, int, int]:
     """What is wrong with a statement, in words, and the place and length of what is."""
     from lark.exceptions import UnexpectedCharacters, UnexpectedToken
 
-    register = REGISTER.match(text, error.pos_in_stream or 0)
+    is_at_end = isinstance(error, UnexpectedToken) and error.token.type == "$END"
+    register = None if is_at_end else REGISTER.match(text, error.pos_in_stream or 0)
     if register and "REGISTER" not in (getattr(error, "accepts", None) or ()):
         return f"the register `{register[0]}` cannot stand in an expression", register.start(), len(register[0])
 
@@ -324,7 +325,7 @@ def _explain(error: UnexpectedInput, text: str) -> tuple[str, int, int]:
     accepted: set[str] = set()
     if isinstance(error, UnexpectedToken):
         accepted = error.accepts or error.expected
-        if error.token.type != "$END":
+        if not is_at_end:
             length, found = len(error.token), f"`{_printable(error.token)}`"
         else:
             position = len(text.rstrip())

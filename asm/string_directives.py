@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from bpfas.asm.assembly import Assembly, StatementError, need_arguments
 from bpfas.asm.expression import literal
-from bpfas.asm.fragment import FragmentError, checked_size
+from bpfas.asm.fragment import SECTION_LIMIT, FragmentError, checked_size
 from bpfas.asm.statement import ByteInString, Directive, Omitted, Statement, String
 from bpfas.elf.constants import ByteOrder
 
@@ -64,26 +64,33 @@ def _incbin(assembly: Assembly, directive: Directive, statement: Statement) -> N
     need_arguments(directive, 1, 3)
     first, *rest = directive.arguments
     name = os.fsdecode(assembly.string(first, statement))
-    data = assembly.files.bytes_of(name, statement.span_of(first))
-    skip = _part_of_file(assembly, rest[0], statement, "the bytes to skip", len(data)) if rest else 0
-    size = len(data) - skip
-    if rest[1:] and not isinstance(rest[1], Omitted):
-        size = _part_of_file(assembly, rest[1], statement, "the count", size)
+    skip = _part_of_file(assembly, rest[:1], statement, "the bytes to skip")
+    count = _part_of_file(assembly, rest[1:], statement, "the count")
+    # A file may be much larger than what is wanted of it, and than a section may be.
+    most = SECTION_LIMIT + 1 if count is None else min(count, SECTION_LIMIT + 1)
+    data, size = assembly.files.bytes_of(name, statement.span_of(first), skip or 0, most)
+    _check_part(skip, size, rest[:1], "the bytes to skip")
+    _check_part(count, size - (skip or 0), rest[1:], "the count")
     try:
-        checked_size(size, assembly.subsection.size, assembly.section)
+        checked_size(len(data), assembly.subsection.size, assembly.section)
     except FragmentError as error:
         raise StatementError(str(error), first) from error
-    assembly.append(data[skip : skip + size])
+    assembly.append(data)
 
 
-def _part_of_file(assembly: Assembly, argument: Argument, statement: Statement, what: str, size: int) -> int:
-    """A number of bytes, of `size` that there are; none are skipped where the argument is left out."""
-    if isinstance(argument, Omitted):
-        return 0
-    number = assembly.number(argument, statement, what)
-    if not 0 <= number <= size:
-        raise StatementError(f"{what}, {number}, must be 0 to {size}: so many the file has", argument)
+def _part_of_file(assembly: Assembly, rest: list[Argument], statement: Statement, what: str) -> int | None:
+    """A number of bytes; None where the argument is left out."""
+    if not rest or isinstance(rest[0], Omitted):
+        return None
+    number = assembly.number(rest[0], statement, what)
+    if number < 0:
+        raise StatementError(f"{what}, {number}, cannot be negative", rest[0])
     return number
+
+
+def _check_part(number: int | None, size: int, rest: list[Argument], what: str) -> None:
+    if number is not None and number > size:
+        raise StatementError(f"{what}, {number}, must be 0 to {size}: so many the file has", rest[0])
 
 
 STRING_ENDS = {".ascii": b"", ".asciz": b"\0", ".string": b"\0", ".string8": b"\0"}

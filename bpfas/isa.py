@@ -93,9 +93,9 @@ class OperandKind(NamedTuple):
         return value - (self.unsigned_high + 1) if value > self.high else value
 
 
-def _signed(form: str, name: str, bits: int, *, is_target: bool = False) -> OperandKind:
+def _signed(form: str, name: str, bits: int) -> OperandKind:
     half = 1 << bits - 1
-    return OperandKind(form, name, -half, half - 1, 2 * half - 1, is_target)
+    return OperandKind(form, name, -half, half - 1, 2 * half - 1)
 
 
 _TOP_REGISTER = REGISTER_COUNT - 1
@@ -108,9 +108,10 @@ OPERAND_KINDS: dict[str, OperandKind] = {
     "imm": _signed("I", "imm", 32),
     "immoff": _signed("O", "imm", 32),
     "imm64": _signed("I", "imm", 64),
-    "disp16": _signed("I", "off", 16, is_target=True),
-    "disp32": _signed("I", "imm", 32, is_target=True),
-    "pcrel": _signed("P", "imm", 32),
+    # Where a jump goes has a sign: 40000 instructions forward are not 25536 back.
+    "disp16": OperandKind("I", "off", -(1 << 15), (1 << 15) - 1, is_target=True),
+    "disp32": OperandKind("I", "imm", -(1 << 31), (1 << 31) - 1, is_target=True),
+    "pcrel": OperandKind("P", "imm", -(1 << 31), (1 << 31) - 1),
     "jump16": OperandKind("P", "off", -(1 << 15), (1 << 15) - 1),
     "jump32": OperandKind("P", "imm", -(1 << 31), (1 << 31) - 1),
     "helper": _signed("H", "imm", 32),
