@@ -170,14 +170,7 @@ class _DebugSections:
                 continue
             location = place.position
             instructions.append((location, data))
-        size = end.position - frame.start.position
-        if size < 0:
-            message = f"the .cfi_endproc of this lies {-size} bytes before it; put both into one subsection"
-            self.assembly.diagnostics.error(message, frame.statement.span)
-            size = 0
-        return Procedure(
-            section, frame.start.position, frame.start.position + size, frame.attributes, instructions
-        )
+        return Procedure(section, frame.start.position, end.position, frame.attributes, instructions)
 
     # Sections
 

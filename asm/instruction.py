@@ -275,12 +275,14 @@ for _row in OPCODES:
 def nearest(word: str, words: Iterable[str]) -> str:
     """`; did you mean …?` with the word most like `word`, or nothing.
 
-    That is one with the same letters, or one that it is the beginning of, or one that shares most letters.
+    That is one with nearly the same letters in the same order, or the same in another one, or one that it is the
+    beginning of, or one that shares most letters.
     """
     import difflib  # for messages only
 
     known = list(words)
-    close = [other for other in known if sorted(other) == sorted(word)]
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.9)
+    close = close or [other for other in known if sorted(other) == sorted(word)]
     if not close and len(word) >= _SHORTEST_BEGINNING:
         close = sorted((other for other in known if other.startswith(word)), key=len)
     close = close or difflib.get_close_matches(word, known, n=1, cutoff=0.7)

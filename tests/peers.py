@@ -35,10 +35,12 @@ class Peer(enum.Enum):
             pytest.skip(f"{self.value} is not installed")
         return self.value
 
-    def run(self, *arguments: str | Path, stdin: bytes = b"", check: bool = True) -> Result:
+    def run(
+        self, *arguments: str | Path, stdin: bytes = b"", check: bool = True, directory: Path | None = None
+    ) -> Result:
         """Run the tool to its end; with `check`, a failing exit status fails the test with what it said."""
         command = [self.require(), *map(str, arguments)]
-        done = subprocess.run(command, input=stdin, capture_output=True, check=False)
+        done = subprocess.run(command, input=stdin, capture_output=True, check=False, cwd=directory)
         result = Result(done.returncode, done.stdout, done.stderr.decode(errors="replace"))
         if check and result.status:
             pytest.fail(f"{' '.join(command)} gave exit status {result.status}\n{result.errors}")

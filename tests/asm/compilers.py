@@ -80,12 +80,12 @@ def compile_case(case: Case, path: Path) -> Compiled:
     options = case.options.split()
     if case.compiler is Compiler.GCC:
         big = ["-mbig-endian"] if case.order is ByteOrder.BIG else []
-        run(Peer.GCC, *big, *options, "-w", "-S", case.program, "-o", compiled.source)
+        run(Peer.GCC, *big, *options, "-w", "-S", case.program, "-o", compiled.source, directory=path.parent)
         order = "-EB" if case.order is ByteOrder.BIG else "-EL"
         run(Peer.GNU_AS, order, compiled.source, "-o", compiled.expected)
         return compiled
     target = f"--target=bpf{'eb' if case.order is ByteOrder.BIG else 'el'}"
-    run(Peer.CLANG, target, *options, "-w", "-S", case.program, "-o", compiled.source)
+    run(Peer.CLANG, target, *options, "-w", "-S", case.program, "-o", compiled.source, directory=path.parent)
     readable = path.with_suffix(".readable.s")
     readable.write_bytes(as_clang_reads_it(compiled.source.read_bytes()))
     version = [option for option in options if option.startswith(("-mcpu=", "-gdwarf-"))]
@@ -95,9 +95,12 @@ def compile_case(case: Case, path: Path) -> Compiled:
     return compiled
 
 
-def run(peer: Peer, *arguments: str | Path) -> None:
-    """Run a tool in a process that is no test's, where pytest's exceptions would be lost. Raises CompilerError."""
-    result = peer.run(*arguments, check=False)
+def run(peer: Peer, *arguments: str | Path, directory: Path | None = None) -> None:
+    """Run a tool in a process that is no test's, where pytest's exceptions would be lost. Raises CompilerError.
+
+    Some options write further files into the current directory.
+    """
+    result = peer.run(*arguments, check=False, directory=directory)
     if result.status:
         raise CompilerError(f"{peer.value} {' '.join(map(str, arguments))}\n{result.errors}")
 

@@ -141,7 +141,7 @@ def test_bytes_of_a_file(tmp_path: Path) -> None:
     assert included(", 10") == included(", 2, 0") == b""
     for arguments, message in [
         (", 11", "the bytes to skip, 11, must be 0 to 10: so many the file has"),
-        (", -1", "the bytes to skip, -1, must be 0 to 10"),
+        (", -1", "the bytes to skip, -1, cannot be negative"),
         (", 2, 9", "the count, 9, must be 0 to 8"),
         (", 2, x", "the count must be a number that is known here"),
     ]:

@@ -233,7 +233,7 @@ WRONG = [
     (".cfi_startproc", "1:1: error: .cfi_startproc has no .cfi_endproc"),
     (
         ".text 1\n.cfi_startproc\n.text\n.cfi_endproc\nexit",
-        "2:1: error: the .cfi_endproc of this lies 8 bytes before it; put both into one subsection",
+        "4:1: error: .cfi_startproc was in subsection 1, which lies behind 0",
     ),
     (".cfi_startproc again", "1:16: error: .cfi_startproc can only have the argument `simple`"),
     (".cfi_sections .sframe", "1:15: error: `.sframe` is neither .debug_frame nor .eh_frame"),
