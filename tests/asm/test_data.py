@@ -271,3 +271,15 @@ def test_gnu_as_gives_the_same_data(text: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", BOTH + LLVM_ONLY)
 def test_llvm_gives_the_same_data(text: str, tmp_path: Path) -> None:
     assert peer_data(Peer.LLVM_MC, text, tmp_path) == data(text)
+
+
+def test_of_an_enormous_file_only_a_part_is_read(tmp_path: Path) -> None:
+    with (tmp_path / "huge.bin").open("wb") as file:
+        file.truncate(1 << 40)
+    huge = tmp_path / "huge.bin"
+    section = assemble(f'.data\n.incbin "{huge}", 1 << 39, 4\n').section(".data")
+    assert section is not None
+    assert section.data == bytes(4)
+    for arguments in (f'"{huge}", 0, 1 << 31', '"/dev/zero"'):
+        with pytest.raises(BpfasError, match=r"would get \d+ more bytes|gives more than \d+ bytes"):
+            assemble(f".data\n.incbin {arguments}\n")

@@ -80,3 +80,14 @@ def test_a_weak_target_is_left_to_the_linker() -> None:
 
 def test_a_number_is_never_lengthened() -> None:
     assert instructions(f"goto +5\n{far()}") == ["ja +5"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["ja 40000", "goto +40000", "if r1 == 2 goto +40000", "jeq %r1, 2, 40000", "may_goto +40000", "jal 1 << 31",
+     "x = 40000; ja x", "ja y; y = 40000"],
+)  # fmt: skip
+def test_a_number_that_a_jump_cannot_say_is_an_error_and_no_jump_back(text: str) -> None:
+    for reading in Reading:
+        with pytest.raises(BpfasError, match=r"out of range -(32768 to 32767|2147483648 to 2147483647)"):
+            assemble(text, reading=reading)
