@@ -228,10 +228,11 @@ class Assembly:
             size = checked_size(count * len(unit), subsection.size, subsection.section)
         except FragmentError as error:
             raise StatementError(str(error), node) from error
-        if subsection.section.is_nobits and not any(unit):
-            subsection.nobits_size += size
-        else:
+        if not subsection.section.is_nobits:
             self._put(unit * count)
+        elif size:
+            self._put(unit)  # which cannot be if it is not zero
+            subsection.nobits_size += size - len(unit)
 
     def append_fragment(self, fragment: Fragment) -> None:
         """Put a fragment, which begins at the end of the current section, with the size that it would have now."""

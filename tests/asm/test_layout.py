@@ -109,3 +109,11 @@ def test_a_number_that_has_no_value_in_the_end_is_an_error() -> None:
 
 def test_a_sum_may_be_long() -> None:
     assert data(f".data\n.quad x{'+1' * 5000}-x\nx:\n") == (5000).to_bytes(8, "little")
+
+
+def test_a_section_without_contents_refuses_even_very_many_other_bytes() -> None:
+    with pytest.raises(BpfasError, match="is @nobits, so its bytes can only be zero"):
+        assemble(".bss\n.fill 1 << 40, 1, 1\n")
+    section = assemble(".bss\n.fill 1 << 40, 8, 0\n.fill 0, 1, 1\n").section(".bss")
+    assert section is not None
+    assert section.nobits_size == 1 << 43
