@@ -44,6 +44,9 @@ def rows(text: str) -> list[list[str]]:
 def run_in_shell(script: str, directory: Path) -> str:
     """What a script prints to both its outputs; our commands come first on its path."""
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    # A make that is called by another one says more.
+    for name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS"):
+        environment.pop(name, None)
     command = ["/bin/bash", "-c", script]
     done = subprocess.run(
         command,
