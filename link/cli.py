@@ -13,7 +13,8 @@ from bpfas.diag import BpfasError, Diagnostics
 from bpfas.elf.constants import ByteOrder
 from bpfas.elf.reader import read_object
 from bpfas.elf.writer import write_object
-from bpfas.link.linker import LinkOptions, link
+from bpfas.link.linker import link
+from bpfas.link.options import LinkOptions, Unresolved
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -92,7 +93,7 @@ def _link_files(argv: Sequence[str]) -> int:
             return 0
     unresolved = arguments.unresolved_symbols or ("ignore-all" if arguments.relocatable else "report-all")
     options = LinkOptions(
-        allow_undefined=unresolved == "ignore-all",
+        unresolved=Unresolved.IGNORE if unresolved == "ignore-all" else Unresolved.ERROR,
         allow_multiple_definition=arguments.allow_multiple_definition or arguments.z == "muldefs",
     )
     refuse_to_overwrite(arguments.output, arguments.files)

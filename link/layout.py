@@ -6,6 +6,7 @@ places is `bpfas.link.relocate`. Source: gABI chapter 4; what libbpf's linker do
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -24,12 +25,36 @@ BTF_SECTIONS = frozenset({".BTF", ".BTF.ext"})
 _KEPT_ONCE = frozenset({"license", "version"})
 
 
-class Placement(NamedTuple):
-    """Where an input section's start lies. `is_copy`: the same bytes were already there, nothing was added."""
+class Piece(NamedTuple):
+    """The bytes `start` (included) to `end` (excluded) of an input section and their offset in the output.
+
+    `output` is None for bytes that the output goes without.
+    """
+
+    start: int
+    end: int
+    output: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where the pieces of an input section lie in `section` of the output, in the input's order.
+
+    `is_copy`: the same bytes were already there, nothing was added.
+    """
 
     section: Section
-    offset: int
-    is_copy: bool
+    pieces: tuple[Piece, ...]
+    is_copy: bool = False
+
+    def at(self, offset: int) -> int | None:
+        """The output's offset of what lies at `offset` of the input; None if the output goes without it.
+
+        The end of the section is where its last piece that was kept ends.
+        """
+        index = max(0, bisect_right(self.pieces, offset, key=lambda piece: piece.start) - 1)
+        piece = self.pieces[index]
+        return None if piece.output is None else piece.output + offset - piece.start
 
 
 @dataclass(slots=True)
@@ -77,7 +102,7 @@ def lay_out(
                 output = _copy_of(section)
                 layout.sections.append(output)
                 joined[key] = obj, output
-                layout.placements[section] = Placement(output, 0, is_copy=False)
+                layout.placements[section] = _whole(section, output, 0)
                 if section.link_order is not None:
                     linked[output] = section.link_order
     for output, link_order in linked.items():
@@ -119,7 +144,7 @@ def _join(
                 f"{_text(output.data)} in {first_obj.name}",
                 where,
             )
-        return Placement(output, 0, is_copy=True)
+        return _whole(section, output, 0, is_copy=True)
     here, there = _kind(section), _kind(output)
     if here != there:
         diagnostics.error(f"section {section.name} is {here} here, {there} in {first_obj.name}", where)
@@ -134,7 +159,11 @@ def _join(
         assert isinstance(output.data, bytearray)  # _copy_of made it
         output.data.extend(bytes(offset - len(output.data)))
         output.data.extend(section.data)
-    return Placement(output, offset, is_copy=False)
+    return _whole(section, output, offset)
+
+
+def _whole(section: Section, output: Section, offset: int, is_copy: bool = False) -> Placement:
+    return Placement(output, (Piece(0, section.sh_size, offset),), is_copy)
 
 
 _FLAGS_OF_ONE_SECTION = SectionFlag.GROUP | SectionFlag.GNU_RETAIN

@@ -6,13 +6,14 @@ other sections, the kernel's symbols) keeps its relocations. Reading, writing an
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from bpfas.diag import BpfasError, Diagnostics
 from bpfas.elf.constants import SymbolBinding, SymbolType
 from bpfas.link.groups import discarded_sections
 from bpfas.link.layout import BTF_SECTIONS, lay_out
+from bpfas.link.options import DEFAULT_OPTIONS, LinkOptions, Unresolved
 from bpfas.link.relocate import relocate
 from bpfas.link.symtab import allocate_commons, resolve
 from bpfas.link.undefined import report_undefined
@@ -21,28 +22,48 @@ from bpfas.objfile import ObjectFile, Section, Symbol
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from bpfas.link.gc import Removed
     from bpfas.link.layout import Layout
     from bpfas.link.symtab import SymbolTable
+    from bpfas.link.types import TypeCounts
 
 
 _LARGEST_SECTION = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
-class LinkOptions:
-    """What a link lets pass: strong names that nobody defines; several strong definitions (the first wins)."""
+class Linked:
+    """A link's output and how it came about: the objects that took part, winners, places, and what was left."""
 
-    allow_undefined: bool = False
-    allow_multiple_definition: bool = False
+    output: ObjectFile
+    objects: list[ObjectFile]
+    table: SymbolTable
+    layout: Layout
+    removed: list[Removed] = field(default_factory=list)
+    types: TypeCounts | None = None
+    open_names: list[str] = field(default_factory=list)
 
 
 def link(
     objects: Sequence[ObjectFile],
     name: str = "a.out",
-    options: LinkOptions = LinkOptions(),
+    options: LinkOptions = DEFAULT_OPTIONS,
     diagnostics: Diagnostics | None = None,
 ) -> ObjectFile:
     """The object called `name` that joins `objects`, in their order, which are left as they are.
+
+    Warnings are added to `diagnostics`. Raises BpfasError with every error of the link.
+    """
+    return link_objects(objects, name, options, diagnostics).output
+
+
+def link_objects(
+    objects: Sequence[ObjectFile],
+    name: str = "a.out",
+    options: LinkOptions = DEFAULT_OPTIONS,
+    diagnostics: Diagnostics | None = None,
+) -> Linked:
+    """`link`, with how it came about.
 
     Warnings are added to `diagnostics`. Raises BpfasError with every error of the link.
     """
@@ -65,7 +86,7 @@ def link(
     # Two strong definitions of a name are a mistake, and so is the lack of any.
     if not options.allow_multiple_definition:
         table.report_duplicates(diagnostics)
-    if not options.allow_undefined:
+    if options.unresolved is Unresolved.ERROR:
         report_undefined(objects, table, discarded, diagnostics)
 
     # Common symbols get room in .bss. From here on every definition lies in a section or is a number.
@@ -88,13 +109,14 @@ def link(
     relocate(inputs, layout, mapping, diagnostics)
 
     diagnostics.raise_if_errors()
-    return ObjectFile(
+    output = ObjectFile(
         name,
         objects[0].byte_order,
         layout.sections,
         symbols,
         max(obj.e_flags for obj in objects),  # GNU as puts the ISA version there: the highest is needed
     )
+    return Linked(output, inputs, table, layout)
 
 
 def _check_byte_order(objects: Sequence[ObjectFile]) -> None:
@@ -151,7 +173,7 @@ def _make_symbols(
                 if origin.st_type is SymbolType.SECTION:
                     key = section
                 else:
-                    st_value += placement.offset
+                    st_value = placement.at(st_value) or 0
             if key not in outputs:
                 outputs[key] = Symbol(
                     origin.name,

@@ -48,7 +48,9 @@ class _Site:
     @property
     def place(self) -> int:
         """P: where the relocation applies, in bytes from the output section's start."""
-        return self.placement.offset + self.reloc.r_offset
+        place = self.placement.at(self.reloc.r_offset)
+        assert place is not None
+        return place
 
     def report(self, message: str, diagnostics: Diagnostics) -> None:
         """An error at this relocation."""
@@ -118,7 +120,7 @@ def _settle(
     assert addend is not None
     if reloc.symbol.st_type is SymbolType.SECTION and isinstance(reloc.symbol.section, Section):
         # A counts from the input section's start; from here on, from the output section's.
-        addend += layout.placements[reloc.symbol.section].offset
+        addend = layout.placements[reloc.symbol.section].at(addend) or 0
     if row.field is Field.OFF16 and data[place] & 0x07 not in _JUMP_CLASSES:
         raise RelocationRangeError(f"{row.name} needs a jump; the instruction's opcode is {data[place]:#04x}")
     is_call = row.number is RelocationNumber.R_BPF_64_32 and data[place] == _CALL

@@ -6,7 +6,8 @@ import struct
 
 from bpfas.diag import BpfasError
 from bpfas.elf.constants import ByteOrder, SectionFlag, SectionType, SymbolBinding, SymbolType
-from bpfas.link.linker import LinkOptions, link
+from bpfas.link.linker import link
+from bpfas.link.options import LinkOptions
 from bpfas.objfile import ObjectFile, Relocation, Section, SpecialSection, Symbol
 from bpfas.reloc import RelocationNumber
 

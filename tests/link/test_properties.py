@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bpfas.elf.constants import ByteOrder, SymbolType
-from bpfas.link.linker import LinkOptions, link
+from bpfas.link.linker import link
+from bpfas.link.options import LinkOptions, Unresolved
 from bpfas.objfile import ObjectFile, Relocation, Section, SpecialSection, Symbol
 from bpfas.reloc import RELOCATION_TYPES, read_addend
 from tests.elf.strategies import essence
@@ -157,7 +158,7 @@ def test_a_link_of_what_was_linked_changes_nothing(program: Program) -> None:
 
 @given(programs())
 def test_joining_in_steps_is_joining_at_once(program: Program) -> None:
-    relocatable = LinkOptions(allow_undefined=True)
+    relocatable = LinkOptions(unresolved=Unresolved.IGNORE)
     stepwise = program.objects[0]
     for obj in program.objects[1:]:
         stepwise = link([stepwise, obj], "app.o", relocatable)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from bpfas.elf.constants import SymbolBinding, SymbolType, SymbolVisibility
-from bpfas.link.linker import LinkOptions, link
+from bpfas.link.linker import link
+from bpfas.link.options import LinkOptions
 from bpfas.objfile import ObjectFile, SpecialSection, Symbol
 from tests.link.builders import (
     CALL,

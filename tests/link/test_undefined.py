@@ -7,7 +7,8 @@ import struct
 import pytest
 
 from bpfas.elf.constants import SymbolBinding
-from bpfas.link.linker import LinkOptions, link
+from bpfas.link.linker import link
+from bpfas.link.options import LinkOptions, Unresolved
 from bpfas.objfile import ObjectFile, Relocation, Section, SpecialSection, Symbol
 from tests.link.builders import (
     ABS32,
@@ -105,7 +106,7 @@ def test_a_local_symbol_of_the_same_name_is_no_use() -> None:
 
 
 def test_names_may_stay_undefined_when_asked_for() -> None:
-    linked = link([user("foo")], options=LinkOptions(allow_undefined=True))
+    linked = link([user("foo")], options=LinkOptions(unresolved=Unresolved.IGNORE))
     assert not symbol_of(linked, "foo").is_defined
 
 

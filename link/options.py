@@ -1,0 +1,61 @@
+"""What a link may be told: the choices behind bpf-ld's options."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+
+class Unresolved(enum.Enum):
+    """What becomes of strong names that nobody defines."""
+
+    ERROR = "error"
+    WARN = "warn"
+    IGNORE = "ignore"
+
+
+class Strip(enum.IntEnum):
+    """How much of what only tools read is left out; each includes the one before."""
+
+    NOTHING = 0
+    DEBUG = 1
+    """Debugging sections."""
+    ALL = 2
+    """Also symbols that neither a relocation nor a loader needs."""
+
+
+class Discard(enum.IntEnum):
+    """Which local symbols are left out, of those that neither a relocation nor a loader needs."""
+
+    NONE = 0
+    TEMPORARY = 1
+    """Those that begin with `.L`."""
+    LOCALS = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkOptions:
+    """The choices of a link; names of symbols are exact, where not said otherwise.
+
+    `definitions` gives names their values (--defsym: name, expression). `roots` are kept by `gc_functions` and
+    must be defined (-e), `wanted` are kept if they are defined, and pull members out of archives (-u). `exported`
+    and `localized` are glob patterns: with any in `exported`, other functions of .text and variables become local.
+    `retained` (None: all) are the symbols that a file lists.
+    """
+
+    unresolved: Unresolved = Unresolved.ERROR
+    allow_multiple_definition: bool = False
+    gc_weak: bool = True
+    gc_functions: bool = False
+    roots: tuple[str, ...] = ()
+    wanted: tuple[str, ...] = ()
+    definitions: tuple[tuple[str, str], ...] = ()
+    wrapped: frozenset[str] = frozenset()
+    exported: tuple[str, ...] = ()
+    localized: tuple[str, ...] = ()
+    retained: frozenset[str] | None = None
+    strip: Strip = Strip.NOTHING
+    discard: Discard = Discard.NONE
+
+
+DEFAULT_OPTIONS = LinkOptions()
