@@ -9,15 +9,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from bpfas.diag import BpfasError, Diagnostics
-from bpfas.elf.constants import SymbolBinding, SymbolType
+from bpfas.diag import BpfasError, Diagnostics, Severity
+from bpfas.link.definitions import define_symbols
 from bpfas.link.groups import discarded_sections
 from bpfas.link.layout import BTF_SECTIONS, lay_out
 from bpfas.link.options import DEFAULT_OPTIONS, LinkOptions, Unresolved
+from bpfas.link.output_symbols import kept_symbols, localized_names, make_symbols
 from bpfas.link.relocate import relocate
 from bpfas.link.symtab import allocate_commons, resolve
 from bpfas.link.undefined import report_undefined
-from bpfas.objfile import ObjectFile, Section, Symbol
+from bpfas.objfile import ObjectFile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -81,17 +82,29 @@ def link_objects(
     discarded = discarded_sections(objects)
 
     # Let every global and weak name have one winner.
-    table = resolve(objects, discarded)
+    table = resolve(objects, discarded, options.wrapped)
+
+    # Common symbols get room in .bss, and the command line has the last word on what a name stands for. From here
+    # on every definition lies in a section or is a number.
+    order = objects[0].byte_order
+    inputs = [
+        *objects,
+        *filter(
+            None,
+            (
+                allocate_commons(table, order),
+                define_symbols(options.definitions, order, table, diagnostics),
+            ),
+        ),
+    ]
 
     # Two strong definitions of a name are a mistake, and so is the lack of any.
     if not options.allow_multiple_definition:
         table.report_duplicates(diagnostics)
-    if options.unresolved is Unresolved.ERROR:
-        report_undefined(objects, table, discarded, diagnostics)
-
-    # Common symbols get room in .bss. From here on every definition lies in a section or is a number.
-    commons = allocate_commons(table, objects[0].byte_order)
-    inputs = [*objects, commons] if commons else list(objects)
+    _report_missing_roots(table, options, diagnostics)
+    if options.unresolved is not Unresolved.IGNORE:
+        severity = Severity.ERROR if options.unresolved is Unresolved.ERROR else Severity.WARNING
+        report_undefined(objects, table, discarded, severity, diagnostics)
 
     # Join the sections of each name. From here on every offset is final, and no more contents are added.
     layout = lay_out(inputs, joining, discarded, diagnostics)
@@ -103,7 +116,7 @@ def link_objects(
     diagnostics.raise_if_errors()
 
     # Make the output's symbols. From here on the inputs' symbols are only keys to them.
-    symbols, mapping = _make_symbols(inputs, table, layout)
+    symbols, mapping = make_symbols(inputs, table, layout, localized_names(table, options))
 
     # Bring addends up to date, and settle the calls whose way is known.
     relocate(inputs, layout, mapping, diagnostics)
@@ -116,6 +129,9 @@ def link_objects(
         symbols,
         max(obj.e_flags for obj in objects),  # GNU as puts the ISA version there: the highest is needed
     )
+
+    # Leave out the symbols that nobody needs, if that is asked for.
+    output.symbols = kept_symbols(output, options)
     return Linked(output, inputs, table, layout)
 
 
@@ -148,41 +164,7 @@ def _warn_of_dropped_types(objects: Sequence[ObjectFile], diagnostics: Diagnosti
             )
 
 
-def _make_symbols(
-    inputs: Sequence[ObjectFile], table: SymbolTable, layout: Layout
-) -> tuple[list[Symbol], dict[Symbol, Symbol]]:
-    """The output's symbols, and the one that each symbol of the inputs leads to.
-
-    Of section symbols there is one for each output section. Symbols in sections that were dropped lead
-    nowhere, and neither do references to them.
-    """
-    outputs: dict[Symbol | Section | str, Symbol] = {}
-    mapping: dict[Symbol, Symbol] = {}
-    for obj in inputs:
-        for symbol in obj.symbols:
-            found = None if symbol.st_bind is SymbolBinding.LOCAL else table.resolutions[symbol.name]
-            origin = found.symbol if found else symbol
-            merged = found or symbol
-            section, st_value = origin.section, origin.st_value
-            key: Symbol | Section | str = symbol.name if found else symbol
-            if isinstance(section, Section):
-                placement = layout.placements.get(section)
-                if placement is None:
-                    continue
-                section = placement.section
-                if origin.st_type is SymbolType.SECTION:
-                    key = section
-                else:
-                    st_value = placement.at(st_value) or 0
-            if key not in outputs:
-                outputs[key] = Symbol(
-                    origin.name,
-                    section,
-                    st_value,
-                    origin.st_size,
-                    merged.st_bind,
-                    origin.st_type,
-                    merged.st_visibility,
-                )
-            mapping[symbol] = outputs[key]
-    return list(outputs.values()), mapping
+def _report_missing_roots(table: SymbolTable, options: LinkOptions, diagnostics: Diagnostics) -> None:
+    for name in options.roots:
+        if name not in table.resolutions or not table.resolutions[name].is_defined:
+            diagnostics.error(f"no object defines {name}, which -e asks for")
