@@ -1,6 +1,6 @@
 """Names that are used and that nobody defines: each an error with all the places that use it.
 
-A weak name may stay undefined, and so may one that the loader will resolve (`bpfas.link.externs`).
+A weak name may stay undefined, and so may one that the loader will resolve (`kernel_names`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from bpfas.diag import Severity
 from bpfas.elf.constants import SectionFlag, SymbolBinding
-from bpfas.link.externs import loader_externs
 from bpfas.link.places import place_in_source
 
 if TYPE_CHECKING:
@@ -28,6 +27,7 @@ def report_undefined(
     objects: Sequence[ObjectFile],
     table: SymbolTable,
     discarded: Set[Section],
+    kernel_names: Set[str],
     severity: Severity,
     diagnostics: Diagnostics,
 ) -> None:
@@ -40,10 +40,8 @@ def report_undefined(
         for name, found in table.resolutions.items()
         if not found.is_defined and found.st_bind is not SymbolBinding.WEAK
     }
-    if missing:
-        for obj in objects:
-            for name in loader_externs(obj):
-                missing.pop(name, None)
+    for name in kernel_names:
+        missing.pop(name, None)
     if not missing:
         return
     counts = dict.fromkeys(missing, 0)
