@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from bpfas.diag import BpfasError, Diagnostics, Severity
 from bpfas.link.definitions import define_symbols
+from bpfas.link.gc import removed_functions
 from bpfas.link.groups import discarded_sections
 from bpfas.link.layout import BTF_SECTIONS, lay_out
 from bpfas.link.options import DEFAULT_OPTIONS, LinkOptions, Unresolved
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
     from bpfas.link.layout import Layout
     from bpfas.link.symtab import SymbolTable
     from bpfas.link.types import TypeCounts
-
-
-_LARGEST_SECTION = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,20 +104,18 @@ def link_objects(
         severity = Severity.ERROR if options.unresolved is Unresolved.ERROR else Severity.WARNING
         report_undefined(objects, table, discarded, severity, diagnostics)
 
-    # Join the sections of each name. From here on every offset is final, and no more contents are added.
-    layout = lay_out(inputs, joining, discarded, diagnostics)
+    # Leave out the functions that nothing needs any more.
+    removed = removed_functions(inputs, table, discarded, options)
 
-    # An address has 64 bits; what is larger cannot be written.
-    for section in layout.sections:
-        if section.sh_size > _LARGEST_SECTION:
-            diagnostics.error(f"section {section.name} would have {section.sh_size} bytes")
+    # Join the sections of each name. From here on every offset is final, and no more contents are added.
+    layout = lay_out(inputs, options, discarded, removed, diagnostics)
     diagnostics.raise_if_errors()
 
     # Make the output's symbols. From here on the inputs' symbols are only keys to them.
     symbols, mapping = make_symbols(inputs, table, layout, localized_names(table, options))
 
     # Bring addends up to date, and settle the calls whose way is known.
-    relocate(inputs, layout, mapping, diagnostics)
+    symbols += relocate(inputs, layout, table, mapping, diagnostics)
 
     diagnostics.raise_if_errors()
     output = ObjectFile(
@@ -132,7 +128,7 @@ def link_objects(
 
     # Leave out the symbols that nobody needs, if that is asked for.
     output.symbols = kept_symbols(output, options)
-    return Linked(output, inputs, table, layout)
+    return Linked(output, inputs, table, layout, removed)
 
 
 def _check_byte_order(objects: Sequence[ObjectFile]) -> None:
