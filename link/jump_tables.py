@@ -1,95 +1,68 @@
-"""The entries of jump tables, brought up to date.
+"""The tables of computed jumps (`gotox`), whose words count from the start of the code's section.
 
-Clang writes a jump table as 64-bit offsets from the start of the section of code that uses it, without
-relocations. So the code that loads a table's address tells what its entries count from, and where that code went
-what they become. Source: what clang 22 writes for -mcpu=v4.
+LLVM puts them into the section `.jumptables`, a symbol of type OBJECT for each, and leaves no relocations: whose
+code a table is of is told by the load of its address alone.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bpfas.link.places import place_in_source
-from bpfas.link.symtab import JUMP_TABLES_SECTION
-from bpfas.objfile import ObjectFile, Section, place
-from bpfas.reloc import RELOCATION_TYPES, read_addend
+from bpfas.elf.constants import SymbolType
+from bpfas.objfile import place
+from bpfas.reloc import RelocationNumber
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from bpfas.diag import Diagnostics
     from bpfas.link.layout import Layout
+    from bpfas.objfile import ObjectFile, Section, Symbol
 
-_ENTRY_SIZE = 8
-
-
-def relocate_jump_tables(objects: Sequence[ObjectFile], layout: Layout, diagnostics: Diagnostics) -> None:
-    """Let every entry of a jump table lead to where its instruction has come to lie."""
-    for obj in objects:
-        tables = obj.section(JUMP_TABLES_SECTION)
-        if tables is None or tables not in layout.placements:
-            continue
-        owners = _owners(obj, tables, diagnostics)
-        starts = sorted(owners)
-        for start, end in zip(starts, [*starts[1:], tables.sh_size], strict=True):
-            if owners[start] in layout.placements:
-                entries = range(start, end, _ENTRY_SIZE)
-                _relocate_table(obj, tables, entries, owners[start], layout, diagnostics)
+_SECTION = ".jumptables"
+_WORD = 8
 
 
-def _owners(obj: ObjectFile, tables: Section, diagnostics: Diagnostics) -> dict[int, Section]:
-    """By the offset of each table that is used, the section of the code that uses it."""
-    owners: dict[int, Section] = {}
-    for section in obj.sections:
-        if not section.is_code:
-            continue
-        for reloc in section.relocations:
-            row = RELOCATION_TYPES.get(reloc.r_type)
-            if reloc.symbol.section is not tables or row is None:
-                continue
-            addend = reloc.r_addend
-            if addend is None:
-                addend = read_addend(row, section.data, reloc.r_offset, obj.byte_order)
-            start = reloc.symbol.st_value + addend
-            where = place_in_source(obj, section, reloc.r_offset)
-            if not 0 <= start < tables.sh_size or start % _ENTRY_SIZE:
+def move_jump_tables(obj: ObjectFile, layout: Layout, diagnostics: Diagnostics) -> None:
+    """Bring the tables of `obj` up to date in the output's sections.
+
+    A table that no code uses, or only code that the output goes without, stays as it is.
+    """
+    users = _users(obj, layout)
+    for symbol, code in users.items():
+        section = symbol.section
+        placement, home = layout.placements[section], layout.placements[code]  # type: ignore[index]
+        data = placement.section.data
+        assert isinstance(data, bytearray)  # the layout made it
+        for at in range(symbol.st_value, symbol.st_value + symbol.st_size, _WORD):
+            output = placement.at(at)
+            assert output is not None  # tables are not cut
+            word = data[output : output + _WORD]
+            target = home.at(int.from_bytes(word, obj.byte_order.name_for_int))
+            if len(word) < _WORD or target is None or target > home.section.sh_size:
                 diagnostics.error(
-                    f"refers to {start:#x} in {tables.name}, where no jump table begins; the section has "
-                    f"{tables.sh_size:#x} bytes",
-                    where,
+                    f"{symbol.name} leads out of section {code.name}",
+                    place(obj, section, at),  # type: ignore[arg-type]
                 )
-            elif owners.setdefault(start, section) is not section:
-                diagnostics.error(
-                    f"the jump table at {start:#x} is used by {section.name} and by {owners[start].name}, but its "
-                    "entries can count from one of them only",
-                    where,
-                )
-    return owners
+                break
+            data[output : output + _WORD] = target.to_bytes(_WORD, obj.byte_order.name_for_int)
 
 
-def _relocate_table(
-    obj: ObjectFile,
-    tables: Section,
-    entries: range,
-    code: Section,
-    layout: Layout,
-    diagnostics: Diagnostics,
-) -> None:
-    """Bring the entries at these offsets of the input's `tables`, which count from `code`, up to date."""
-    placement, placement_of_code = layout.placements[tables], layout.placements[code]
-    data = placement.section.data
-    assert isinstance(data, bytearray)  # the layout made it
-    for offset in entries:
-        at = placement.at(offset)
-        if at is None or offset + _ENTRY_SIZE > tables.sh_size:
-            continue
-        field = slice(at, at + _ENTRY_SIZE)
-        entry = int.from_bytes(data[field], obj.byte_order.name_for_int)
-        target = placement_of_code.at(entry) if entry < code.sh_size else None
-        if target is None:
-            diagnostics.error(
-                f"the jump table's entry leads to {entry:#x} of {code.name}, where the output has no code",
-                place(obj, tables, offset),
-            )
-        else:
-            data[field] = target.to_bytes(_ENTRY_SIZE, obj.byte_order.name_for_int)
+def _users(obj: ObjectFile, layout: Layout) -> dict[Symbol, Section]:
+    """The tables of `obj` whose address is loaded by code that stays, with the section of that code."""
+    tables = {
+        symbol
+        for symbol in obj.symbols
+        if symbol.st_type is SymbolType.OBJECT
+        and symbol.section in layout.placements
+        and symbol.section.name == _SECTION
+    }
+    if not tables:
+        return {}
+    return {
+        reloc.symbol: section
+        for section in obj.sections
+        if section.is_code and section in layout.placements
+        for reloc in section.relocations
+        if reloc.symbol in tables
+        and reloc.r_type == RelocationNumber.R_BPF_64_64
+        and layout.placements[section].at(reloc.r_offset) is not None
+    }

@@ -14,7 +14,6 @@ from bpfas.link.declarations import match_declarations
 from bpfas.link.definitions import define_symbols
 from bpfas.link.gc import removed_functions
 from bpfas.link.groups import discarded_sections
-from bpfas.link.jump_tables import relocate_jump_tables
 from bpfas.link.layout import lay_out
 from bpfas.link.options import DEFAULT_OPTIONS, LinkOptions, Unresolved
 from bpfas.link.output_symbols import kept_symbols, localized_names, make_symbols
@@ -122,7 +121,6 @@ def link_objects(
 
     # Bring addends up to date, and settle the calls whose way is known.
     symbols += relocate(inputs, layout, table, mapping, diagnostics)
-    relocate_jump_tables(objects, layout, diagnostics)
     diagnostics.raise_if_errors()
 
     # Merge the types, and make what they say about places anew.
