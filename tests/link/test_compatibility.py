@@ -100,9 +100,7 @@ def _map(type_: int = 1, size: int = 4, rest: str = "int *key; long *value;") ->
 
 
 _INNER = "struct {name} {{ int (*type)[1]; int (*max_entries)[{size}]; int *key; int *value; }};"
-_OUTER = (
-    'struct {{ int (*type)[12]; int (*max_entries)[1]; int *key; struct {name} *(*values[]);}} N SEC(".maps");'
-)
+_OUTER = 'struct {{ int (*type)[12]; int (*max_entries)[1]; int *key; struct {name} *values[]; }} N SEC(".maps");'
 MAPS = {
     "map": (_map(), _map(), None),
     "attributes_in_another_order": (_map(), _map(rest="long *value; int *key;"), None),
