@@ -81,9 +81,9 @@ def removed_functions(
 ) -> list[Removed]:
     """The functions that go, in order of objects, sections and offsets.
 
-    With `options.gc_weak` these are weak ones all of whose names lost, with `options.gc_functions` those of .text,
-    but for the names in `options.roots`, `options.wanted` and `kept_names`. What `discarded` sections refer to does
-    not matter, nor what those do that are not loaded.
+    With `options.gc_weak` these are weak ones all of whose names lost, with `options.gc_functions` those of .text
+    but for the names in `options.roots`, `options.wanted` and `kept_names`. References from `discarded` sections
+    and from those that are not loaded do not count.
     """
     functions = [
         function

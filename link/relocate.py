@@ -78,7 +78,7 @@ def relocate(
     """Adjust the contents of the output's sections and give them their relocations.
 
     `symbols` leads from a symbol of an input to the output's; the result are section symbols that are needed
-    beside them. The relocations are of the form without addends (SHT_REL), which is the one that BPF's loaders know.
+    beside them. The relocations are of the form without addends (SHT_REL), the one that BPF's loaders know.
     """
     relocator = _Relocator(layout, table, symbols, diagnostics)
     for obj in objects:
