@@ -10,14 +10,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from bpfas.diag import BpfasError, Diagnostics, Severity
+from bpfas.link.declarations import match_declarations
 from bpfas.link.definitions import define_symbols
 from bpfas.link.gc import removed_functions
 from bpfas.link.groups import discarded_sections
-from bpfas.link.layout import BTF_SECTIONS, lay_out
+from bpfas.link.layout import lay_out
 from bpfas.link.options import DEFAULT_OPTIONS, LinkOptions, Unresolved
 from bpfas.link.output_symbols import kept_symbols, localized_names, make_symbols
 from bpfas.link.relocate import relocate
 from bpfas.link.symtab import allocate_commons, resolve
+from bpfas.link.types import exception_callbacks, kernel_externs, merge_types, read_types
 from bpfas.link.undefined import report_undefined
 from bpfas.objfile import ObjectFile
 
@@ -67,14 +69,13 @@ def link_objects(
     Warnings are added to `diagnostics`. Raises BpfasError with every error of the link.
     """
     diagnostics = Diagnostics() if diagnostics is None else diagnostics
-    joining = len(objects) > 1
 
     # Only objects of one byte order can be joined.
     _check_byte_order(objects)
 
-    # Types of several objects need merging, which a plain copy is not.
-    if joining:
-        _warn_of_dropped_types(objects, diagnostics)
+    # Types speak of the whole object. From here on those that there are, are sound.
+    units = read_types(objects, diagnostics)
+    diagnostics.raise_if_errors()
 
     # Of section groups that several objects have, one is enough; the others' symbols are references to it.
     discarded = discarded_sections(objects)
@@ -102,33 +103,40 @@ def link_objects(
     _report_missing_roots(table, options, diagnostics)
     if options.unresolved is not Unresolved.IGNORE:
         severity = Severity.ERROR if options.unresolved is Unresolved.ERROR else Severity.WARNING
-        report_undefined(objects, table, discarded, severity, diagnostics)
+        report_undefined(objects, table, discarded, kernel_externs(units), severity, diagnostics)
+
+    # One VAR or FUNC describes each name, and all objects must mean the same by it.
+    declarations = match_declarations(units, table, diagnostics)
 
     # Leave out the functions that nothing needs any more.
-    removed = removed_functions(inputs, table, discarded, options)
+    removed = removed_functions(inputs, table, discarded, options, exception_callbacks(units))
 
     # Join the sections of each name. From here on every offset is final, and no more contents are added.
     layout = lay_out(inputs, options, discarded, removed, diagnostics)
     diagnostics.raise_if_errors()
 
     # Make the output's symbols. From here on the inputs' symbols are only keys to them.
-    symbols, mapping = make_symbols(inputs, table, layout, localized_names(table, options))
+    localized = localized_names(table, options)
+    symbols, mapping = make_symbols(inputs, table, layout, localized)
 
     # Bring addends up to date, and settle the calls whose way is known.
     symbols += relocate(inputs, layout, table, mapping, diagnostics)
-
     diagnostics.raise_if_errors()
+
+    # Merge the types, and make what they say about places anew.
+    type_sections, types = merge_types(units, inputs, table, declarations, layout, removed, mapping, localized)
     output = ObjectFile(
         name,
         objects[0].byte_order,
-        layout.sections,
+        [*layout.sections, *type_sections],
         symbols,
         max(obj.e_flags for obj in objects),  # GNU as puts the ISA version there: the highest is needed
     )
 
     # Leave out the symbols that nobody needs, if that is asked for.
     output.symbols = kept_symbols(output, options)
-    return Linked(output, inputs, table, layout, removed)
+    open_names = [symbol.name for symbol in symbols if not symbol.is_defined]
+    return Linked(output, inputs, table, layout, removed, types, open_names)
 
 
 def _check_byte_order(objects: Sequence[ObjectFile]) -> None:
@@ -144,20 +152,6 @@ def _check_byte_order(objects: Sequence[ObjectFile]) -> None:
                 obj.name,
             )
     diagnostics.raise_if_errors()
-
-
-def _warn_of_dropped_types(objects: Sequence[ObjectFile], diagnostics: Diagnostics) -> None:
-    typed = [obj for obj in objects if any(section.name in BTF_SECTIONS for section in obj.sections)]
-    if typed:
-        diagnostics.warning(
-            "types (.BTF, .BTF.ext) of several objects are not merged: the output has none",
-            notes=tuple(f"dropped from {obj.name}" for obj in typed),
-        )
-    for obj in typed:
-        if obj.section(".maps"):
-            diagnostics.warning(
-                "maps in section .maps are described by types only: no loader will know them", obj.name
-            )
 
 
 def _report_missing_roots(table: SymbolTable, options: LinkOptions, diagnostics: Diagnostics) -> None:

@@ -1,6 +1,6 @@
 """Names that are used and that nobody defines: each an error with all the places that use it.
 
-A weak name may stay undefined, and so may one that the loader will resolve (`bpfas.link.externs`).
+A weak name may stay undefined, and so may one that the loader will resolve (`kernel_names`).
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from bpfas.diag import Severity
 from bpfas.elf.constants import SectionFlag, SymbolBinding
-from bpfas.link.externs import loader_externs
 from bpfas.link.places import place_in_source
+from bpfas.link.symtab import takes_part
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence, Set
@@ -28,6 +28,7 @@ def report_undefined(
     objects: Sequence[ObjectFile],
     table: SymbolTable,
     discarded: Set[Section],
+    kernel_names: Set[str],
     severity: Severity,
     diagnostics: Diagnostics,
 ) -> None:
@@ -40,10 +41,8 @@ def report_undefined(
         for name, found in table.resolutions.items()
         if not found.is_defined and found.st_bind is not SymbolBinding.WEAK
     }
-    if missing:
-        for obj in objects:
-            for name in loader_externs(obj):
-                missing.pop(name, None)
+    for name in kernel_names:
+        missing.pop(name, None)
     if not missing:
         return
     counts = dict.fromkeys(missing, 0)
@@ -52,7 +51,7 @@ def report_undefined(
             if section in discarded or not section.sh_flags & SectionFlag.ALLOC:
                 continue  # types and debug information only mention names
             for reloc in section.relocations:
-                if reloc.symbol.st_bind is SymbolBinding.LOCAL:
+                if not takes_part(reloc.symbol):
                     continue
                 name = table.name_of(reloc.symbol)
                 if name not in missing:

@@ -115,7 +115,6 @@ def test_bpftool_links_the_same_code_and_data(tmp_path: Path) -> None:
         )
 
 
-@pytest.mark.xfail(reason="the output has no types yet", strict=True)
 def test_bpftool_takes_what_we_linked_from_one_object(tmp_path: Path) -> None:
     source = compiled(tmp_path / "1.o", SCALE_C, "-g")
     ours = tmp_path / "ours.o"
