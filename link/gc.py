@@ -159,11 +159,13 @@ def _is_name(symbol: Symbol) -> bool:
 
 
 def _has_won(symbol: Symbol, table: SymbolTable) -> bool:
-    return symbol.st_bind is not SymbolBinding.LOCAL and table.resolutions[symbol.name].symbol is symbol
+    found = table.resolution_of(symbol)
+    return found is not None and found.symbol is symbol
 
 
 def _has_lost(symbol: Symbol, table: SymbolTable) -> bool:
-    return symbol.st_bind is SymbolBinding.WEAK and table.resolutions[symbol.name].symbol is not symbol
+    found = table.resolution_of(symbol)
+    return symbol.st_bind is SymbolBinding.WEAK and found is not None and found.symbol is not symbol
 
 
 def _extents(section: Section, symbols: Sequence[Symbol]) -> list[tuple[int, int, str]]:

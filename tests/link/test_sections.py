@@ -10,6 +10,7 @@ from bpfas.link.linker import link
 from bpfas.link.options import LinkOptions, Strip
 from bpfas.objfile import ObjectFile, Section, Symbol
 from tests.link.builders import (
+    ABS32,
     CODE,
     EXIT,
     code,
@@ -18,7 +19,9 @@ from tests.link.builders import (
     license_section,
     link_errors,
     obj,
+    relocated,
     section_of,
+    section_symbol,
     symbol_of,
 )
 
