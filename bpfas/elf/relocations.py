@@ -6,8 +6,6 @@ that something is wrong, each relocation. What types mean is for others. Source:
 
 from __future__ import annotations
 
-import sys
-from array import array
 from typing import TYPE_CHECKING
 
 from bpfas.elf.constants import SectionType
@@ -65,15 +63,12 @@ def read_relocations(file: ElfFile, header: SectionHeader, target: Section, symb
 
 def _is_faultless(table: RelocationTable, size: int) -> bool:
     """Whether all relocations of a section of `size` bytes certainly are as they should be."""
-    words = array("Q", table.entries)
-    if table.order.name_for_int != sys.byteorder:
-        words.byteswap()
-    words_each = 3 if table.has_addends else 2
-    kinds = set(words[1::words_each])  # r_info: the symbol's number and the type
+    words, each = table.words(), table.words_each
+    kinds = set(words[1::each])  # r_info: the symbol's number and the type
     if not all(_is_symbol(r_info >> 32, table.symbols) for r_info in kinds):
         return False
     longest = max((_FIELD_ENDS.get(r_info & 0xFFFFFFFF, 0) for r_info in kinds), default=0)
-    return max(words[::words_each], default=0) + longest <= size
+    return max(words[::each], default=0) + longest <= size
 
 
 def _is_symbol(number: int, symbols: Sequence[Symbol | None]) -> bool:
