@@ -47,6 +47,7 @@ PENDING = (
     "jump_tables",
     "[assembler",
     "[gcc",
+    "is_explained",
     "stays_as_it_is[",
     "nothing_to_complain",
 )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from elftools.elf.elffile import ELFFile
+from elftools.elf.sections import SymbolTableSection
 
 from bpfas.elf.constants import ByteOrder
 from tests.link.linked_programs import Build, Linker, Workshop
@@ -74,6 +75,7 @@ def test_pyelftools_reads_it(linked: Path) -> None:
         names = [section.name for section in elf.iter_sections()]
         assert ".BTF" in names
         table = elf.get_section_by_name(".symtab")
+        assert isinstance(table, SymbolTableSection)
         binds = [symbol["st_info"]["bind"] for symbol in table.iter_symbols()]
     assert binds.count("STB_LOCAL") == table["sh_info"]
     assert set(binds[: table["sh_info"]]) == {"STB_LOCAL"}
