@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from bpfas.diag import BpfasError, Diagnostics, Severity
+from bpfas.link.debug_info import adjust_debug_info
 from bpfas.link.declarations import match_declarations
 from bpfas.link.definitions import define_symbols
 from bpfas.link.gc import removed_functions
 from bpfas.link.groups import discarded_sections
 from bpfas.link.layout import lay_out
-from bpfas.link.options import DEFAULT_OPTIONS, LinkOptions, Unresolved
+from bpfas.link.options import DEFAULT_OPTIONS, LinkOptions, Strip, Unresolved
 from bpfas.link.output_symbols import kept_symbols, localized_names, make_symbols
 from bpfas.link.relocate import relocate
 from bpfas.link.symtab import allocate_commons, resolve
@@ -111,8 +112,11 @@ def link_objects(
     # Leave out the functions that nothing needs any more.
     removed = removed_functions(inputs, table, discarded, options, exception_callbacks(units))
 
+    # Let debugging information speak of what is left only.
+    adjusted = {} if options.strip >= Strip.DEBUG else adjust_debug_info(removed, discarded, diagnostics)
+
     # Join the sections of each name. From here on every offset is final, and no more contents are added.
-    layout = lay_out(inputs, options, discarded, removed, diagnostics)
+    layout = lay_out(inputs, options, discarded, removed, adjusted, diagnostics)
     diagnostics.raise_if_errors()
 
     # Make the output's symbols. From here on the inputs' symbols are only keys to them.
