@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 ADDRESS_SIZE = 8
 _MAX_LEB128 = 10
+_LENGTH_FOLLOWS = 0xFFFFFFFF
+"""As the length of a unit: it is of the 64-bit format, and its length comes next."""
 
 
 class MalformedDebugInfo(ValueError):
@@ -102,6 +104,15 @@ class DebugContents:
         """Put a number where `number` finds it."""
         self.is_changed = True
         self.data[at : at + size] = value.to_bytes(size, self.order.name_for_int)
+
+    def unit(self, at: int) -> tuple[int, int, int]:
+        """Of the unit or table at `at`: the size of its offsets, where it begins behind its length, its end."""
+        length, size, start = self.number(at, 4), 4, at + 4
+        if length == _LENGTH_FOLLOWS:
+            length, size, start = self.number(start, 8), 8, start + 8
+        if start + length > len(self.data):
+            raise MalformedDebugInfo(f"{self.section.name} ends within the unit at {at:#x}")
+        return size, start, start + length
 
     def leb128(self, at: int, signed: bool = False) -> tuple[int, int]:
         """The LEB128 number at `at`, and where it ends."""

@@ -87,14 +87,7 @@ def adjust_lines(contents: DebugContents, holes: Holes) -> None:
 def _read_header(contents: DebugContents, at: int) -> tuple[_Header | None, int]:
     """The header of the unit at `at`, None for one that cannot have been made for BPF; and where the unit ends."""
     number = contents.number
-    length, size = number(at, 4), 4
-    at += 4
-    if length == 0xFFFFFFFF:
-        length, size = number(at, 8), 8
-        at += 8
-    end = at + length
-    if end > len(contents.data):
-        raise MalformedDebugInfo(f"a unit of {contents.section.name} ends beyond the section, at {end:#x}")
+    size, at, end = contents.unit(at)
     version = number(at, 2)
     at += 2 + (2 if version >= 5 else 0)
     start = at + size + number(at, size)

@@ -215,14 +215,9 @@ def adjust_aranges(contents: DebugContents, ranges: Ranges) -> None:
     """Bring all tables of .debug_aranges up to date (DWARF 5, section 6.1.2)."""
     at = 0
     while at < len(contents.data):
-        start, length, size = at, contents.number(at, 4), 4
-        at += 4
-        if length == 0xFFFFFFFF:
-            length, size = contents.number(at, 8), 8
-            at += 8
-        end = at + length
-        at += 2 + size + 2
-        at += -(at - start) % (2 * ADDRESS_SIZE)
+        size, start, end = contents.unit(at)
+        tuples = start + 2 + size + 2
+        at = tuples + (at - tuples) % (2 * ADDRESS_SIZE)
         while at + 2 * ADDRESS_SIZE <= end:
             site, length_at = Site(contents, at), at + ADDRESS_SIZE
             address = ranges.concerns(site)
