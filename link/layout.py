@@ -70,16 +70,13 @@ def is_kept_once(section: Section) -> bool:
     return section.name in _KEPT_ONCE
 
 
-def is_dropped(section: Section, joining: bool) -> bool:
-    """Whether the output is to do without the section; `joining`: it is made of more than one object."""
-    if section.sh_type == SectionType.LLVM_ADDRSIG:
-        return True  # lists symbols by their numbers in the input
-    return joining and section.name in BTF_SECTIONS
+def is_dropped(section: Section) -> bool:
+    """Whether the output is to do without the section, or has another in its place that is not made by copying."""
+    # .llvm_addrsig lists symbols by their numbers in the input.
+    return section.sh_type == SectionType.LLVM_ADDRSIG or section.name in BTF_SECTIONS
 
 
-def lay_out(
-    objects: Sequence[ObjectFile], joining: bool, discarded: Set[Section], diagnostics: Diagnostics
-) -> Layout:
+def lay_out(objects: Sequence[ObjectFile], discarded: Set[Section], diagnostics: Diagnostics) -> Layout:
     """Join the sections of `objects`; what can't be joined is an error, and gets a place all the same.
 
     A section begins at the next multiple of its alignment after what its name has gathered so far; the gap is
@@ -91,7 +88,7 @@ def lay_out(
     linked: dict[Section, Section] = {}
     for obj in objects:
         for section in obj.sections:
-            if section in discarded or is_dropped(section, joining):
+            if section in discarded or is_dropped(section):
                 continue
             _check_code(obj, section, diagnostics)
             key = section.name, section.link_order.name if section.link_order else None

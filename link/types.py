@@ -1,12 +1,183 @@
-"""The types of the inputs, merged into the output's."""
+"""The types of the inputs (BTF): read, joined by the names they belong to, and merged into the output's.
+
+Before the layout, `read_types` and `match_declarations` (`bpfas.link.declarations`) find what is wrong with them;
+behind it, `merge_types` makes the sections `.BTF` and `.BTF.ext`, in which every place is final. What equal types
+are is `bpfas.btf`'s part.
+"""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+from bpfas.btf.ext import read_btf_ext, write_btf_ext
+from bpfas.btf.kinds import Kind, Linkage
+from bpfas.btf.merge import merge
+from bpfas.btf.reader import read_btf
+from bpfas.diag import BpfasError
+from bpfas.link.btf_ext import merge_ext
+from bpfas.link.datasecs import Datasecs
+from bpfas.link.untyped import describe_untyped
+from bpfas.objfile import Section
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bpfas.btf.btf import Btf
+    from bpfas.btf.ext import BtfExt
+    from bpfas.btf.merge import Merged
+    from bpfas.diag import Diagnostics
+    from bpfas.link.declarations import Declarations, TypeKey
+    from bpfas.link.gc import Removed
+    from bpfas.link.layout import Layout
+    from bpfas.link.symtab import SymbolTable
+    from bpfas.objfile import ObjectFile, Relocation, Symbol
+
+_ALIGNMENT = 8
+_KERNEL_SECTIONS = frozenset({".ksyms", ".kconfig"})
 
 
 class TypeCounts(NamedTuple):
-    """How many types the inputs have together, and how many the output has."""
+    """How many types each typed input has, how many they have together, and how many the output has."""
 
+    inputs: dict[str, int]
     before: int
     after: int
+
+
+class Unit:
+    """The types of one object, and which of them its global names have.
+
+    `section` is the `.BTF` that they were read from, None for types made here. `ext` is None without `.BTF.ext`.
+    """
+
+    __slots__ = ("btf", "ext", "named", "obj", "relocations", "section")
+
+    def __init__(self, obj: ObjectFile, section: Section | None, btf: Btf, ext: BtfExt | None) -> None:
+        self.obj = obj
+        self.section = section
+        self.relocations: dict[int, Relocation] | None = None
+        """The relocations of `section` by place, once somebody asked for them."""
+        self.btf = btf
+        self.ext = ext
+        self.named: dict[str, int] = {}
+        """The VAR or FUNC of each name that is not static; a definition rather than a declaration."""
+        for kind in (Kind.FUNC, Kind.VAR):
+            for type_id in btf.ids_of_kind(kind):
+                linkage = btf.linkage(type_id)
+                if linkage is not Linkage.STATIC:
+                    name = btf.name(type_id)
+                    if name not in self.named or linkage is Linkage.GLOBAL:
+                        self.named[name] = type_id
+
+
+def read_types(objects: Sequence[ObjectFile], diagnostics: Diagnostics) -> list[Unit]:
+    """The types of those `objects` that have any; what is wrong with them goes to `diagnostics`."""
+    units: list[Unit] = []
+    for obj in objects:
+        section = obj.section(".BTF")
+        if section is None:
+            continue
+        try:
+            btf = read_btf(bytes(section.data), obj.byte_order, obj.name)
+            ext_section = obj.section(".BTF.ext")
+            ext = None
+            if ext_section is not None:
+                ext = read_btf_ext(bytes(ext_section.data), obj.byte_order, btf, obj.name)
+        except BpfasError as error:
+            diagnostics.items += error.diagnostics
+        else:
+            units.append(Unit(obj, section, btf, ext))
+    return units
+
+
+def kernel_externs(units: Sequence[Unit]) -> set[str]:
+    """The names that the loader will find in the kernel: those in the DATASECs `.ksyms` and `.kconfig`."""
+    return {
+        unit.btf.name(entry.type_id)
+        for unit in units
+        for datasec in unit.btf.ids_of_kind(Kind.DATASEC)
+        if unit.btf.name(datasec) in _KERNEL_SECTIONS
+        for entry in unit.btf.entries(datasec)
+    }
+
+
+def merge_types(
+    units: Sequence[Unit],
+    objects: Sequence[ObjectFile],
+    table: SymbolTable,
+    declarations: Declarations,
+    layout: Layout,
+    removed: Sequence[Removed],
+    symbols: dict[Symbol, Symbol],
+    localized: frozenset[str],
+) -> tuple[list[Section], TypeCounts | None]:
+    """The sections `.BTF` and `.BTF.ext` of the output, and the counts of types; nothing if no input has types.
+
+    `symbols` leads from the inputs' symbols to the output's, whose places are final.
+    """
+    if not units:
+        return [], None
+    order = units[0].obj.byte_order
+    untyped = describe_untyped(units, objects, table, declarations, layout, symbols)
+    every_unit = [*units, *(Unit(obj, None, btf, ext) for obj, btf, ext in untyped)]
+    replaced: list[dict[int, TypeKey | None]] = [{} for _ in every_unit]
+    for losing, winning in declarations.replaced.items():
+        replaced[losing[0]][losing[1]] = winning
+    datasecs = Datasecs(every_unit, table, declarations, layout, symbols)
+    for number, unit in enumerate(every_unit):
+        gone = replaced[number]
+        gone.update(dict.fromkeys(unit.btf.ids_of_kind(Kind.DATASEC)))
+        gone.update(dict.fromkeys(datasecs.dropped(number)))
+        gone.update(dict.fromkeys(_removed_functions(unit, number, removed, declarations)))
+        for tag in unit.btf.ids_of_kind(Kind.DECL_TAG):
+            if gone.get(unit.btf.size_or_type(tag), tag) is None:
+                gone[tag] = None
+
+    merged = merge([unit.btf for unit in every_unit], replaced)
+    _settle_linkages(merged, declarations, table, localized)
+    datasecs.add_to(merged, layout)
+    ext = merge_ext(every_unit, merged, layout)
+    # Names of sections are added to the strings here, so that only then the types can be written.
+    ext_data = write_btf_ext(ext, order, merged.string) if any(ext) else b""
+    sections = [Section(".BTF", sh_addralign=_ALIGNMENT, data=merged.write(order))]
+    if ext_data:
+        sections.append(Section(".BTF.ext", sh_addralign=_ALIGNMENT, data=ext_data))
+    counts = {unit.obj.name: len(unit.btf) for unit in units}
+    return sections, TypeCounts(counts, sum(len(unit.btf) for unit in units), len(merged))
+
+
+def _removed_functions(
+    unit: Unit, number: int, removed: Sequence[Removed], declarations: Declarations
+) -> list[int]:
+    """The FUNCs of the unit's object whose code the output goes without, unless others take their place."""
+    names = {item.name for item in removed if item.obj is unit.obj}
+    if not names:
+        return []
+    return [
+        type_id
+        for type_id in unit.btf.ids_of_kind(Kind.FUNC)
+        if unit.btf.name(type_id) in names
+        and (number, type_id) not in declarations.replaced
+        and unit.btf.linkage(type_id) is not Linkage.EXTERN
+        and not declarations.is_winner((number, type_id))
+    ]
+
+
+def _settle_linkages(
+    merged: Merged, declarations: Declarations, table: SymbolTable, localized: frozenset[str]
+) -> None:
+    """Say of each name whether it is still a declaration, and whether others may refer to it.
+
+    A function that only declarations of other objects describe counts as static: the verifier then looks at it
+    where it is called, instead of by itself with whatever a declaration allows.
+    """
+    for name, (unit, type_id) in declarations.winners.items():
+        found = table.resolutions[name]
+        output_id = merged.ids[unit][type_id]
+        if not found.is_defined or not output_id:
+            continue
+        if name in localized:
+            merged.set_linkage(output_id, Linkage.STATIC)
+        elif declarations.linkage(name) is Linkage.EXTERN:
+            is_function = declarations.kind(name) is Kind.FUNC
+            merged.set_linkage(output_id, Linkage.STATIC if is_function else Linkage.GLOBAL)

@@ -1,6 +1,6 @@
 """Names that are used and that nobody defines: each an error with all the places that use it.
 
-A weak name may stay undefined, and so may one that the loader will resolve (`bpfas.link.externs`).
+A weak name may stay undefined, and so may one that the loader will resolve (`kernel_names`).
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING
 
+from bpfas.diag import Severity
 from bpfas.elf.constants import SectionFlag, SymbolBinding
-from bpfas.link.externs import loader_externs
 from bpfas.link.places import place_in_source
 
 if TYPE_CHECKING:
@@ -24,9 +24,14 @@ _MAX_HINTS = 10  # looking for a near name among many takes time
 
 
 def report_undefined(
-    objects: Sequence[ObjectFile], table: SymbolTable, discarded: Set[Section], diagnostics: Diagnostics
+    objects: Sequence[ObjectFile],
+    table: SymbolTable,
+    discarded: Set[Section],
+    kernel_names: Set[str],
+    severity: Severity,
+    diagnostics: Diagnostics,
 ) -> None:
-    """An error for each strong name that a loadable section of `objects` uses and that `table` lacks.
+    """An error or warning for each strong name that a loadable section of `objects` uses and that `table` lacks.
 
     What `discarded` sections use does not matter.
     """
@@ -35,10 +40,8 @@ def report_undefined(
         for name, found in table.resolutions.items()
         if not found.is_defined and found.st_bind is not SymbolBinding.WEAK
     }
-    if missing:
-        for obj in objects:
-            for name in loader_externs(obj):
-                missing.pop(name, None)
+    for name in kernel_names:
+        missing.pop(name, None)
     if not missing:
         return
     counts = dict.fromkeys(missing, 0)
@@ -47,8 +50,10 @@ def report_undefined(
             if section in discarded or not section.sh_flags & SectionFlag.ALLOC:
                 continue  # types and debug information only mention names
             for reloc in section.relocations:
-                name = reloc.symbol.name
-                if name not in missing or reloc.symbol.st_bind is SymbolBinding.LOCAL:
+                if reloc.symbol.st_bind is SymbolBinding.LOCAL:
+                    continue
+                name = table.name_of(reloc.symbol)
+                if name not in missing:
                     continue
                 counts[name] += 1
                 if len(missing[name]) < _MAX_PLACES:
@@ -62,7 +67,8 @@ def report_undefined(
         near = _nearest(name, defined) if number < _MAX_HINTS else None
         if near:
             notes.append(f"did you mean: {near} (of {table.resolutions[near].obj.name})")
-        diagnostics.error(f"undefined symbol: {name}", notes=tuple(notes))
+        add = diagnostics.error if severity is Severity.ERROR else diagnostics.warning
+        add(f"undefined symbol: {name}", notes=tuple(notes))
 
 
 def _nearest(name: str, defined: Iterable[str]) -> str | None:

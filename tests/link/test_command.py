@@ -15,7 +15,7 @@ from bpfas.elf.constants import ByteOrder
 from bpfas.elf.reader import read_object
 from bpfas.elf.writer import write_object
 from bpfas.link.cli import main
-from tests.link.builders import CALL, EXIT, call, code, extern, glob, obj, relocated, section_of
+from tests.link.builders import CALL, EXIT, call, code, extern, glob, obj, relocated
 
 if TYPE_CHECKING:
     from bpfas.objfile import ObjectFile
@@ -140,15 +140,6 @@ def test_standard_input_is_named_in_messages(
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"garbage")))
     assert main(["-"]) == 1
     assert capsys.readouterr().err.startswith("<stdin>: error: is not an ELF file")
-
-
-def test_a_warning_does_not_keep_the_output_away(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    typed = helper()
-    typed.sections.append(section_of(obj("t.o", code(".BTF")), ".BTF"))
-    Path("b.o").write_bytes(write_object(typed))
-    assert main(["a.o", "b.o"]) == 0
-    assert capsys.readouterr().err.startswith("bpf-ld: warning: types (.BTF, .BTF.ext)")
-    assert (here / "a.out").exists()
 
 
 def test_help_fits_a_screen_and_has_examples(capsys: pytest.CaptureFixture[str]) -> None:
