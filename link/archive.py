@@ -159,8 +159,9 @@ def _member(data: bytes, entry: _Entry, path: str, thin: bool, names: bytes, ind
     name, origin = _full_name(entry, names, path)
     if not thin:
         return Member(path, name, path, data[entry.start : entry.start + entry.size], None, indexed)
-    # Absolute names stay what they are.
-    return Member(path, name, os.path.join(os.path.dirname(path), name), None, origin, indexed)
+    shown = name if origin is None else f"{name}+{origin:#x}"
+    file = os.path.join(os.path.dirname(path), name)  # an absolute name stays what it is
+    return Member(path, shown, file, None, origin, indexed)
 
 
 def _full_name(entry: _Entry, names: bytes, path: str) -> tuple[str, int | None]:

@@ -60,6 +60,8 @@ def _command(arguments: Sequence[str]) -> int:
         if not command.inputs:
             return 0
     diagnostics = Diagnostics()
+    for warning in command.warnings:
+        diagnostics.warning(warning)
     status = 0
     try:
         _link(command, diagnostics)

@@ -70,6 +70,7 @@ class CommandLine:
     group: int = 0
     groups: int = 0
     states: list[bool] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
     def options(self) -> LinkOptions:
         """The choices of the link, without the file of names to be retained."""
@@ -117,7 +118,7 @@ def parse(arguments: Sequence[str]) -> CommandLine:
         except _OptionError as error:
             diagnostics.error(str(error))
     if command.group:
-        diagnostics.error("--start-group without --end-group behind it")
+        command.warnings.append("--start-group without --end-group behind it: the group goes to the end")
     diagnostics.raise_if_errors()
     return command
 
@@ -341,7 +342,7 @@ OPTIONS: tuple[Option, ...] = (
     Option(("--no-whole-archive",), _set("whole_archive", False)),
     Option(("-(", "--start-group"), _start_group, None, "look through the archives up to `-)` again and again"),
     Option(("-)", "--end-group"), _end_group),
-    Option(("--push-state",), _push_state, None, "let --whole-archive end at --pop-state"),
+    Option(("--push-state",), _push_state),
     Option(("--pop-state",), _pop_state),
     Option(("-u", "--undefined"), _gather("wanted"), "SYM", "take SYM from archives, and keep it"),
     Option(("-e", "--entry"), _gather("roots"), "SYM", "the same, and it must be defined"),
@@ -353,38 +354,33 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         ("--no-undefined",), _set("method", Unresolved.ERROR), None, "undefined names are errors, even with -r"
     ),
-    Option(
-        ("--warn-unresolved-symbols",),
-        _set("undefined_names_are", Unresolved.WARN),
-        None,
-        "what would be errors are warnings",
-    ),
+    Option(("--warn-unresolved-symbols",), _set("undefined_names_are", Unresolved.WARN)),
     Option(("--error-unresolved-symbols",), _set("undefined_names_are", Unresolved.ERROR)),
-    Option(("-z",), _keyword, "KEYWORD", "muldefs: of several definitions, take the first; defs; undefs"),
+    Option(("-z",), _keyword, "KEYWORD", "muldefs: take the first of several definitions; defs; undefs"),
     Option(("--allow-multiple-definition",), _choose("allow_multiple_definition", True)),
     Option(("--gc-sections",), _choose("gc_functions", True), None, "leave out functions that nobody uses"),
     Option(("--no-gc-sections",), _choose("gc_functions", False)),
-    Option(("--no-gc-weak",), _choose("gc_weak", False), None, "keep weak functions that others replace"),
+    Option(("--no-gc-weak",), _choose("gc_weak", False)),
     Option(("--print-gc-sections",), _set("prints_removed", True), None, "tell what was left out, and why"),
     Option(("--no-print-gc-sections",), _set("prints_removed", False)),
     Option(("-S", "--strip-debug"), _strip(Strip.DEBUG), None, "leave out debugging sections (types stay)"),
     Option(("-s", "--strip-all"), _strip(Strip.ALL), None, "and symbols that no loader needs"),
     Option(("-x", "--discard-all"), _choose("discard", Discard.LOCALS), None, "leave out local symbols"),
-    Option(("-X", "--discard-locals"), _choose("discard", Discard.TEMPORARY), None, "those that begin with .L"),
+    Option(("-X", "--discard-locals"), _choose("discard", Discard.TEMPORARY)),
     Option(("--discard-none",), _choose("discard", Discard.NONE)),
-    Option(("--retain-symbols-file",), _text("retained_file"), "FILE", "keep only the symbols that FILE lists"),
+    Option(("--retain-symbols-file",), _text("retained_file"), "FILE"),
     Option(("-Map",), _text("map_file"), "FILE", "write a map: what came from where, and why"),
     Option(("-M", "--print-map"), _set("map_file", STANDARD_STREAM), None, "print it"),
     Option(("--cref",), _set("prints_cross_references", True), None, "print who defines and who uses each symbol"),
     Option(("-t", "--trace"), _trace, None, "print the files that are read; twice: members too"),
     Option(("-y", "--trace-symbol"), _trace_symbol, "SYM", "tell who defines and who uses SYM"),
-    Option(("-EL",), _byte_order(ByteOrder.LITTLE), None, "objects must be little-endian"),
-    Option(("-EB",), _byte_order(ByteOrder.BIG), None, "objects must be big-endian"),
+    Option(("-EL",), _byte_order(ByteOrder.LITTLE), None, "objects must be little-endian; -EB: big-endian"),
+    Option(("-EB",), _byte_order(ByteOrder.BIG)),
     Option(("--fatal-warnings",), _set("warnings_are_errors", True), None, "take warnings for errors"),
     Option(("--no-fatal-warnings",), _set("warnings_are_errors", False)),
-    Option(("--color-diagnostics",), _color, "auto|always|never", "color messages", is_joined=True),
+    Option(("--color-diagnostics",), _color, "WHEN", "color messages: auto, always, never", is_joined=True),
     Option(("--json",), _ignore, None, "print messages as JSON, one a line"),  # asked for by bpfas.cli
-    Option(("-plugin",), _plugin, "FILE", "GCC's, and -plugin-opt: no effect, and no LTO"),
+    Option(("-plugin",), _plugin, "FILE"),
     Option(("-plugin-opt",), _ignore, "TEXT"),
     Option(("-v", "-V"), _set("shows_version", True), None, "print the version, and go on"),
     Option(("--version",), _request(Request.VERSION)),
@@ -461,6 +457,5 @@ examples:
   bpf-ld main.o helpers.o -o app.o         join two objects; names that nobody defines are errors
   bpf-ld main.o -L lib -lnet -o app.o      with what main.o needs of lib/libnet.a
   bpf-ld -r a.o b.o -o part.o              for a later link
-  bpf-ld --gc-sections -Map=app.map *.o -o app.o
 All options, and what is linked how: docs/linking.md.
 """

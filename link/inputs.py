@@ -16,17 +16,15 @@ from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
 from bpfas.cli import STANDARD_STREAM, read_input
-from bpfas.diag import BpfasError
+from bpfas.diag import BpfasError, Diagnostics
 from bpfas.elf.constants import ByteOrder, SymbolBinding
 from bpfas.elf.reader import read_object
-from bpfas.link.externs import loader_externs
 from bpfas.link.options import Unresolved
 from bpfas.objfile import SpecialSection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from bpfas.diag import Diagnostics
     from bpfas.link.archive import Member
     from bpfas.link.options import LinkOptions
     from bpfas.objfile import ObjectFile
@@ -170,7 +168,7 @@ class _Names:
         if isinstance(referrer, str):
             return False
         if referrer not in self._kernels:
-            self._kernels[referrer] = loader_externs(referrer)
+            self._kernels[referrer] = _kernel_externs(referrer)
         return name in self._kernels[referrer]
 
 
@@ -420,6 +418,13 @@ def _read_members(archive: _Archive) -> None:
                 archive.definers.setdefault(symbol.name, []).append(number)
     for name, numbers in indexed.items():
         archive.definers.setdefault(name, numbers)
+
+
+def _kernel_externs(obj: ObjectFile) -> set[str]:
+    """The names that the loader will find in the kernel, by the types of `obj`; none where those are wrong."""
+    from bpfas.link.types import kernel_externs, read_types  # few archives define what an object wants
+
+    return kernel_externs(read_types([obj], Diagnostics()))
 
 
 def _indexed(member: Member) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from typing import TYPE_CHECKING
 
-from bpfas.elf.constants import SectionFlag, SymbolBinding, SymbolType
+from bpfas.elf.constants import SectionFlag, SymbolBinding, SymbolType, SymbolVisibility
 from bpfas.link.program_sizes import programs_of
 from bpfas.objfile import Section
 
@@ -90,9 +90,7 @@ def _section_lines(linked: Linked) -> Iterator[str]:
             yield f"    {'':>10} {output.sh_size - before:>8}  what was there twice"
 
 
-def _piece_lines(
-    obj: ObjectFile, section: Section, placement: Placement, symbols: list[Symbol]
-) -> Iterator[str]:
+def _piece_lines(obj: ObjectFile, section: Section, placement: Placement, symbols: list[Symbol]) -> Iterator[str]:
     for start, end, output in _runs(placement.pieces):
         source = f"{obj.name}{f', from {start:#x}' if (start, end) != (0, section.sh_size) else ''}"
         yield f"    {output:>#10x} {end - start:>8}  {source}"
@@ -144,13 +142,23 @@ def _program_lines(output: ObjectFile) -> Iterator[str]:
 
 
 def _symbol_lines(linked: Linked) -> Iterator[str]:
-    for name in sorted(linked.table.resolutions):
+    outputs = {symbol.name: symbol for symbol in linked.output.symbols if symbol.name in linked.table.resolutions}
+    for name, symbol in sorted(outputs.items()):
         found = linked.table.resolutions[name]
-        symbol = linked.output.symbol(name)
-        ...
+        if isinstance(symbol.section, Section):
+            where = f"{symbol.section.name}+{symbol.st_value:#x}"
+        else:
+            where = f"{symbol.st_value:#x}" if symbol.is_defined else "undefined"
+        words = symbol.st_bind.name.lower()
+        if symbol.st_visibility is not SymbolVisibility.DEFAULT:
+            words = f"{words} {symbol.st_visibility.name.lower()}"
+        source = found.obj.name if found.is_defined else f"for {found.obj.name}"
+        yield f"  {name:<{_NAME_WIDTH}} {where:<{_NAME_WIDTH}} {symbol.st_size:>6}  {words:<8} {source}"
 
 
 def _type_lines(linked: Linked) -> Iterator[str]:
     if linked.types is not None:
-        yield f"  {linked.types.before:>8}  in the inputs"
-        yield f"  {linked.types.after:>8}  in the output"
+        for name, count in linked.types.inputs.items():
+            yield f"  {count:>8}  {name}"
+        yield f"  {linked.types.before:>8}  in all inputs"
+        yield f"  {linked.types.after:>8}  in the output, where equal ones are one"
