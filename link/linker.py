@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 from bpfas.diag import BpfasError, Diagnostics, Severity
 from bpfas.link.declarations import match_declarations
 from bpfas.link.definitions import define_symbols
+from bpfas.link.gc import removed_functions
 from bpfas.link.groups import discarded_sections
 from bpfas.link.layout import lay_out
 from bpfas.link.options import DEFAULT_OPTIONS, LinkOptions, Unresolved
 from bpfas.link.output_symbols import kept_symbols, localized_names, make_symbols
 from bpfas.link.relocate import relocate
 from bpfas.link.symtab import allocate_commons, resolve
-from bpfas.link.types import kernel_externs, merge_types, read_types
+from bpfas.link.types import exception_callbacks, kernel_externs, merge_types, read_types
 from bpfas.link.undefined import report_undefined
 from bpfas.objfile import ObjectFile
 
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
     from bpfas.link.layout import Layout
     from bpfas.link.symtab import SymbolTable
     from bpfas.link.types import TypeCounts
-
-
-_LARGEST_SECTION = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,13 +108,11 @@ def link_objects(
     # One VAR or FUNC describes each name, and all objects must mean the same by it.
     declarations = match_declarations(units, table, diagnostics)
 
-    # Join the sections of each name. From here on every offset is final, and no more contents are added.
-    layout = lay_out(inputs, discarded, diagnostics)
+    # Leave out the functions that nothing needs any more.
+    removed = removed_functions(inputs, table, discarded, options, exception_callbacks(units))
 
-    # An address has 64 bits; what is larger cannot be written.
-    for section in layout.sections:
-        if section.sh_size > _LARGEST_SECTION:
-            diagnostics.error(f"section {section.name} would have {section.sh_size} bytes")
+    # Join the sections of each name. From here on every offset is final, and no more contents are added.
+    layout = lay_out(inputs, options, discarded, removed, diagnostics)
     diagnostics.raise_if_errors()
 
     # Make the output's symbols. From here on the inputs' symbols are only keys to them.
@@ -124,11 +120,10 @@ def link_objects(
     symbols, mapping = make_symbols(inputs, table, layout, localized)
 
     # Bring addends up to date, and settle the calls whose way is known.
-    relocate(inputs, layout, mapping, diagnostics)
+    symbols += relocate(inputs, layout, table, mapping, diagnostics)
     diagnostics.raise_if_errors()
 
     # Merge the types, and make what they say about places anew.
-    removed: list[Removed] = []
     type_sections, types = merge_types(units, inputs, table, declarations, layout, removed, mapping, localized)
     output = ObjectFile(
         name,

@@ -15,6 +15,7 @@ from bpfas.btf.merge import merge
 from bpfas.btf.reader import read_btf
 from bpfas.diag import BpfasError
 from bpfas.link.btf_ext import merge_ext
+from bpfas.link.compatibility import MAPS_SECTION
 from bpfas.link.datasecs import Datasecs
 from bpfas.link.untyped import describe_untyped
 from bpfas.objfile import Section
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from bpfas.objfile import ObjectFile, Relocation, Symbol
 
 _ALIGNMENT = 8
+_EXCEPTION_CALLBACK = "exception_callback:"
 _KERNEL_SECTIONS = frozenset({".ksyms", ".kconfig"})
 
 
@@ -74,12 +76,19 @@ def read_types(objects: Sequence[ObjectFile], diagnostics: Diagnostics) -> list[
     """The types of those `objects` that have any; what is wrong with them goes to `diagnostics`."""
     units: list[Unit] = []
     for obj in objects:
-        section = obj.section(".BTF")
+        section, ext_section = obj.section(".BTF"), obj.section(".BTF.ext")
         if section is None:
+            if ext_section is not None:
+                diagnostics.error(
+                    "says what types instructions have, but there is no .BTF", f"{obj.name}:(.BTF.ext)"
+                )
+            if obj.section(MAPS_SECTION):
+                diagnostics.warning(
+                    "maps in section .maps are described by types, and there are none; compile with -g", obj.name
+                )
             continue
         try:
             btf = read_btf(bytes(section.data), obj.byte_order, obj.name)
-            ext_section = obj.section(".BTF.ext")
             ext = None
             if ext_section is not None:
                 ext = read_btf_ext(bytes(ext_section.data), obj.byte_order, btf, obj.name)
@@ -98,6 +107,16 @@ def kernel_externs(units: Sequence[Unit]) -> set[str]:
         for datasec in unit.btf.ids_of_kind(Kind.DATASEC)
         if unit.btf.name(datasec) in _KERNEL_SECTIONS
         for entry in unit.btf.entries(datasec)
+    }
+
+
+def exception_callbacks(units: Sequence[Unit]) -> set[str]:
+    """The names of the functions that programs name as their exception callbacks, by a tag."""
+    return {
+        text.removeprefix(_EXCEPTION_CALLBACK)
+        for unit in units
+        for tag in unit.btf.ids_of_kind(Kind.DECL_TAG)
+        if (text := unit.btf.name(tag)).startswith(_EXCEPTION_CALLBACK)
     }
 
 

@@ -12,6 +12,8 @@ entries, are unpacked by `struct`. Source: gABI chapters 4 and 5.
 from __future__ import annotations
 
 import struct
+import sys
+from array import array
 from typing import TYPE_CHECKING, NamedTuple
 
 from bpfas.diag import Diagnostics
@@ -34,7 +36,7 @@ from bpfas.elf.constants import (
 )
 from bpfas.elf.file_header import FileHeader, read_file_header
 from bpfas.leb128 import unsigned_numbers
-from bpfas.objfile import Group, ObjectFile, Relocation, Section, SpecialSection, Symbol
+from bpfas.objfile import Group, ObjectFile, Relocation, RelocationTable, Section, SpecialSection, Symbol
 from bpfas.reloc import RELOCATION_TYPES, RelocationNumber, relocation_name
 
 if TYPE_CHECKING:
@@ -338,6 +340,31 @@ class _Reader:
         if header.sh_link != symtab_index or not symtab_index:
             return self.error(f"takes its symbols from section {header.sh_link}, not the symbol table", place)
         rela = header.sh_type == SectionType.RELA
+        if self.are_relocations_in_order(header, target.sh_size) and not target.relocation_table:
+            entries = self.data[header.sh_offset : header.sh_offset + header.sh_size]
+            target.relocation_table = RelocationTable(entries, self.symbols, self.header.order, rela)
+            return None
+        self.read_relocations_singly(header, target)
+        return None
+
+    def are_relocations_in_order(self, header: _SectionHeader, size: int) -> bool:
+        """Whether all relocations, of a section of `size` bytes, name symbols and have their fields in it.
+
+        This looks at what the columns hold, not at each relocation, for there may be very many.
+        """
+        words = array("Q", self.data[header.sh_offset : header.sh_offset + header.sh_size])
+        if self.header.order.name_for_int != sys.byteorder:
+            words.byteswap()
+        words_each = header.sh_entsize // words.itemsize
+        kinds = set(words[1::words_each])  # r_info: the symbol's number and the type
+        if any(r_info >> 32 >= len(self.symbols) or not self.symbols[r_info >> 32] for r_info in kinds):
+            return False
+        longest = max((_FIELD_ENDS.get(r_info & 0xFFFFFFFF, 0) for r_info in kinds), default=0)
+        return max(words[::words_each], default=0) + longest <= size
+
+    def read_relocations_singly(self, header: _SectionHeader, target: Section) -> None:
+        """Add the relocations of a section to `target`, with an error for each that is wrong."""
+        rela = header.sh_type == SectionType.RELA
         size = target.sh_size
         for entry in self.entries(header, "QQq" if rela else "QQ"):
             r_offset, r_info = entry[:2]
@@ -356,7 +383,6 @@ class _Reader:
                 self.error(f"{relocation_name(r_type)} lies beyond the section's end at {size:#x}", at)
             else:
                 target.relocations.append(Relocation(r_offset, r_type, symbol, entry[2] if rela else None))
-        return None
 
     def read_references(self, index: int, header: _SectionHeader, symtab_index: int) -> None:
         """Give section `index` the sections and symbols that it names by number."""

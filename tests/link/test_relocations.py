@@ -8,7 +8,7 @@ import pytest
 
 from bpfas.asm import assemble
 from bpfas.diag import BpfasError
-from bpfas.elf.constants import ByteOrder
+from bpfas.elf.constants import ByteOrder, SectionType
 from bpfas.link.linker import link
 from bpfas.link.options import LinkOptions, Unresolved
 from bpfas.objfile import Relocation, Section, SpecialSection, Symbol
@@ -204,10 +204,12 @@ def test_a_relocation_that_does_nothing_is_dropped() -> None:
 
 
 def test_a_reference_to_a_section_that_was_dropped_is_an_error() -> None:
-    types = Section(".BTF", data=bytes(4))
+    types = Section(".llvm_addrsig", SectionType.LLVM_ADDRSIG)
     text = relocated(code(".text", lddw()), (0, LOAD, section_symbol(types)))
     report = link_errors(obj("a.o", text, types), obj("b.o"))
-    assert report.endswith("a.o:(.text+0x0): error: R_BPF_64_64 against .BTF, which the output does not hold")
+    assert report.endswith(
+        "a.o:(.text+0x0): error: R_BPF_64_64 against .llvm_addrsig, which the output does not hold"
+    )
 
 
 def test_debug_information_of_two_objects_keeps_its_references() -> None:

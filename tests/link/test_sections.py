@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from bpfas.diag import BpfasError, Diagnostics
+from bpfas.diag import BpfasError
 from bpfas.elf.constants import ByteOrder, SectionFlag, SectionType
 from bpfas.link.linker import link
 from bpfas.objfile import ObjectFile, Section, Symbol
 from tests.link.builders import (
-    ABS32,
     CODE,
     EXIT,
     code,
@@ -18,9 +17,7 @@ from tests.link.builders import (
     license_section,
     link_errors,
     obj,
-    relocated,
     section_of,
-    section_symbol,
     symbol_of,
 )
 
@@ -63,8 +60,9 @@ def test_nothing_is_left_of_addrsig() -> None:
 
 
 def test_a_difference_of_type_is_an_error() -> None:
-    report = link_errors(obj("a.o", nobits(8, 8)), obj("b.o", data(".bss")))
-    assert report == 'b.o:(.bss): error: section .bss is "aw",@progbits here, "aw",@nobits in a.o'
+    note = Section(".bss", SectionType.NOTE, SectionFlag.ALLOC | SectionFlag.WRITE, data=b"note")
+    report = link_errors(obj("a.o", nobits(8, 8)), obj("b.o", note))
+    assert report == 'b.o:(.bss): error: section .bss is "aw",@note here, "aw",@nobits in a.o'
 
 
 def test_a_difference_of_flags_is_an_error() -> None:
@@ -129,48 +127,9 @@ def test_every_error_is_reported_in_one_run() -> None:
     assert report.count("error:") == 3
 
 
-def typed(name: str) -> ObjectFile:
-    text = code()
-    symbol = section_symbol(text)
-    return obj(
-        name,
-        text,
-        Section(".BTF", data=b"types"),
-        relocated(Section(".BTF.ext", data=bytes(8)), (0, ABS32, symbol)),
-    )
-
-
-def test_types_of_a_single_object_are_kept_with_their_relocations() -> None:
-    diagnostics = Diagnostics()
-    linked = link([typed("a.o")], diagnostics=diagnostics)
-    assert section_of(linked, ".BTF").data == b"types"
-    assert [reloc.symbol.section for reloc in section_of(linked, ".BTF.ext").relocations] == [
-        section_of(linked, ".text")
-    ]
-    assert diagnostics.items == []
-
-
-def test_types_of_several_objects_are_dropped_with_a_warning() -> None:
-    diagnostics = Diagnostics()
-    linked = link([typed("a.o"), obj("b.o", code(), data(".maps")), typed("c.o")], diagnostics=diagnostics)
-    assert [section.name for section in linked.sections] == [".text", ".maps"]
-    (warning,) = diagnostics.items
-    assert warning.render() == (
-        "warning: types (.BTF, .BTF.ext) of several objects are not merged: the output has none\n"
-        ">>> dropped from a.o\n>>> dropped from c.o"
-    )
-
-
-def test_maps_that_lose_their_types_are_named() -> None:
-    diagnostics = Diagnostics()
-    maps = obj("m.o", data(".maps"), Section(".BTF", data=b"types"))
-    link([maps, obj("b.o", code())], diagnostics=diagnostics)
-    assert diagnostics.items[1].render().startswith("m.o: warning: maps in section .maps")
-
-
 @pytest.mark.parametrize("local", [True, False])
 def test_symbols_in_dropped_sections_go_with_them(local: bool) -> None:
-    types = Section(".BTF", data=b"types")
+    types = Section(".llvm_addrsig", SectionType.LLVM_ADDRSIG)
     inside = Symbol("inside", types) if local else glob("inside", types)
     assert link([obj("a.o", types, inside, code()), obj("b.o", code())]).symbols == []
 
