@@ -165,6 +165,10 @@ def test_v_prints_the_version_and_goes_on(here: Path, capsys: pytest.CaptureFixt
     assert (here / "a.out").exists()
 
 
+def func(name: str, section: Section, value: int = 0) -> Symbol:
+    return Symbol(name, section, value, 8, SymbolBinding.GLOBAL, SymbolType.FUNC)
+
+
 def write(made: ObjectFile) -> None:
     Path(made.name).write_bytes(write_object(made))
 
@@ -196,7 +200,8 @@ def test_what_begins_with_o_and_one_dash_is_the_output() -> None:
 @pytest.mark.usefixtures("here")
 @pytest.mark.parametrize("option", [["-rs"], ["-sr"], ["-r", "-s"], ["-relocatable", "-strip-all"]])
 def test_short_options_may_be_joined_and_long_ones_have_one_dash(option: list[str]) -> None:
-    write(obj("t.o", section := code(), glob("f", section), Symbol("unneeded", section)))
+    text = code()
+    write(obj("t.o", text, func("f", text), Symbol("unneeded", text)))
     assert main([*option, "t.o", "a.o"]) == 0
     assert {"f", "helper"} <= names()
     assert "unneeded" not in names()
@@ -350,7 +355,7 @@ def test_a_file_lists_the_symbols_to_be_kept(capsys: pytest.CaptureFixture[str])
 )
 def test_local_symbols_are_left_out(option: str, kept: set[str]) -> None:
     text = code("xdp")
-    write(obj("s.o", text, glob("f", text), Symbol("local", text), Symbol(".Ltemporary", text)))
+    write(obj("s.o", text, func("f", text), Symbol("local", text), Symbol(".Ltemporary", text)))
     assert main([option, "s.o"]) == 0
     assert names() - {""} == kept
 
@@ -366,7 +371,7 @@ def test_debugging_sections_are_left_out(option: str) -> None:
 @pytest.mark.usefixtures("here")
 def test_unused_functions_are_left_out_when_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
     text = code(".text", EXIT, EXIT)
-    write(obj("two.o", text, glob("helper", text, 0, 8), glob("unused", text, 8, 8)))
+    write(obj("two.o", text, func("helper", text), func("unused", text, 8)))
     assert main(["--gc-sections", "--print-gc-sections", "a.o", "two.o"]) == 0
     assert "unused" not in names()
     assert "bpf-ld: left out unused of two.o:(.text+0x8)" in capsys.readouterr().err
@@ -380,7 +385,7 @@ def test_unused_functions_are_left_out_when_asked_for(capsys: pytest.CaptureFixt
 def test_weak_functions_that_lost_are_kept_when_asked_for() -> None:
     text = code(".text", EXIT, EXIT)
     weak_helper = Symbol("helper", text, 0, 8, SymbolBinding.WEAK, SymbolType.FUNC)
-    write(obj("weak.o", text, weak_helper, Symbol("g", text, 8, 8, SymbolBinding.GLOBAL, SymbolType.FUNC)))
+    write(obj("weak.o", text, weak_helper, func("g", text, 8)))
     assert main(["a.o", "weak.o", "b.o"]) == 0
     assert section_of(linked(), ".text").sh_size == 16
     assert main(["--no-gc-weak", "a.o", "weak.o", "b.o"]) == 0
