@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _HEADER_LENGTH_AT = 4
 """Offset of hdr_len in the header of `.BTF`; type_off follows."""
+_KERNEL_FUNCTIONS_SECTION = ".ksyms"
 _TYPE_OFFSET_AT = 8
 
 
@@ -59,7 +60,10 @@ class Datasecs:
     def _add_datasec(self, number: int, unit: Unit, datasec: int) -> None:
         btf = unit.btf
         section_name = btf.name(datasec)
-        for index, entry in enumerate(btf.entries(datasec)):
+        entries = btf.entries(datasec)
+        for index, entry in enumerate(entries):
+            if section_name != _KERNEL_FUNCTIONS_SECTION and btf.kind(entry.type_id) is Kind.FUNC:
+                continue  # clang lists functions that are declared for a section; loaders refuse that
             name = btf.name(entry.type_id)
             winner = None
             if btf.linkage(entry.type_id) is not Linkage.STATIC:
@@ -70,9 +74,7 @@ class Datasecs:
                 self._add_global(name, winner, section_name, entry)
             else:
                 self._add_local(number, unit, datasec, index, entry)
-        if not unit.obj.section(section_name) or any(
-            section.name == section_name for section in self.layout.sections
-        ):
+        if not entries:
             self.entries.setdefault(section_name, [])
 
     def _resolved_name(self, unit: Unit, name: str) -> str:
@@ -90,6 +92,8 @@ class Datasecs:
         size = entry.size
         if isinstance(found.symbol.section, Section):
             if output is None or not isinstance(output.section, Section):
+                # The output has the same bytes from another object.
+                self._dropped[winner[0]].append(winner[1])
                 return
             section_name = output.section.name
             offset = output.st_value

@@ -226,8 +226,9 @@ def _targets(
     """Where a relocation leads: its symbol's place, and what its addend makes of it."""
     row = RELOCATION_TYPES.get(reloc.r_type)
     symbol = reloc.symbol
-    if symbol.st_bind is not SymbolBinding.LOCAL:
-        symbol = table.resolutions[table.name_of(symbol)].symbol
+    found = table.resolution_of(symbol)
+    if found is not None:
+        symbol = found.symbol
     if row is None or not isinstance(symbol.section, Section):
         return
     addend = reloc.r_addend

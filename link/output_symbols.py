@@ -38,13 +38,12 @@ def make_symbols(
     for obj in objects:
         for symbol in obj.symbols:
             key: Symbol | Section | str = symbol
-            name, origin, st_bind, st_visibility = symbol.name, symbol, symbol.st_bind, symbol.st_visibility
-            if symbol.st_bind is not SymbolBinding.LOCAL:
+            name, origin, st_bind, st_visibility = symbol.name, symbol, SymbolBinding.LOCAL, symbol.st_visibility
+            found = table.resolution_of(symbol)
+            if found is not None:
                 key = name = table.name_of(symbol)
-                found = table.resolutions[name]
-                origin, st_bind, st_visibility = found.symbol, found.st_bind, found.st_visibility
-                if name in localized:
-                    st_bind = SymbolBinding.LOCAL
+                origin, st_visibility = found.symbol, found.st_visibility
+                st_bind = SymbolBinding.LOCAL if name in localized else found.st_bind
             section, st_value = origin.section, origin.st_value
             if isinstance(section, Section):
                 placement = layout.placements.get(section)
@@ -55,7 +54,7 @@ def make_symbols(
                     key, st_value = section, 0
                 else:
                     place = placement.at(st_value)
-                    if place is None:
+                    if place is None or placement.is_copy:
                         continue
                     st_value = place
             if key not in outputs:

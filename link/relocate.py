@@ -190,8 +190,9 @@ class _Relocator:
         found = self.symbols.get(symbol)
         if found is None:
             return None
-        if symbol.st_bind is not SymbolBinding.LOCAL:
-            symbol = self.table.resolutions[self.table.name_of(symbol)].symbol
+        resolved = self.table.resolution_of(symbol)
+        if resolved is not None:
+            symbol = resolved.symbol
         if isinstance(symbol.section, Section):
             moved = self.layout.placements[symbol.section].moved(symbol.st_value, addend)
             return None if moved is None else (found, moved)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from bpfas.diag import Diagnostics
     from bpfas.elf.constants import ByteOrder
 
+JUMP_TABLES_SECTION = ".jumptables"
 _COMMONS_NAME = "common symbols"
 
 
@@ -48,6 +49,16 @@ _CONSTRAINT = (
     SymbolVisibility.HIDDEN,
     SymbolVisibility.INTERNAL,
 )
+
+
+def takes_part(symbol: Symbol) -> bool:
+    """Whether a symbol competes for its name with those of other objects.
+
+    Clang calls the jump tables of all objects alike and makes them global; each is its object's own all the same.
+    """
+    if symbol.st_bind is SymbolBinding.LOCAL:
+        return False
+    return not (isinstance(symbol.section, Section) and symbol.section.name == JUMP_TABLES_SECTION)
 
 
 class Mention(NamedTuple):
@@ -108,6 +119,10 @@ class SymbolTable:
             if real != name and real in self.wrapped:
                 return real
         return name
+
+    def resolution_of(self, symbol: Symbol) -> Resolution | None:
+        """What the name of an input's symbol stands for; None for one that is its object's own matter."""
+        return self.resolutions[self.name_of(symbol)] if takes_part(symbol) else None
 
     def add(self, obj: ObjectFile, symbol: Symbol) -> None:
         """Let `symbol` of `obj` compete for its name."""
@@ -174,7 +189,7 @@ def resolve(
     table = SymbolTable(wrapped)
     for obj in objects:
         for symbol in obj.symbols:
-            if symbol.st_bind is SymbolBinding.LOCAL:
+            if not takes_part(symbol):
                 continue
             if symbol.section in discarded:
                 reference = Symbol(symbol.name, st_bind=symbol.st_bind, st_visibility=symbol.st_visibility)

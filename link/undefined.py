@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from bpfas.diag import Severity
 from bpfas.elf.constants import SectionFlag, SymbolBinding
 from bpfas.link.places import place_in_source
+from bpfas.link.symtab import takes_part
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence, Set
@@ -50,7 +51,7 @@ def report_undefined(
             if section in discarded or not section.sh_flags & SectionFlag.ALLOC:
                 continue  # types and debug information only mention names
             for reloc in section.relocations:
-                if reloc.symbol.st_bind is SymbolBinding.LOCAL:
+                if not takes_part(reloc.symbol):
                     continue
                 name = table.name_of(reloc.symbol)
                 if name not in missing:
