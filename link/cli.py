@@ -24,9 +24,10 @@ from bpfas.cli import (
 from bpfas.diag import BpfasError, Diagnostic, Diagnostics, Severity
 from bpfas.elf.constants import SymbolBinding
 from bpfas.elf.writer import write_object
-from bpfas.link.command_line import Color, Request, help_text, parse
+from bpfas.link.command_line import parse
 from bpfas.link.inputs import read_inputs
 from bpfas.link.linker import link_objects
+from bpfas.link.option_table import help_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -49,11 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _command(arguments: Sequence[str]) -> int:
     command = parse(arguments)
-    if command.request is Request.HELP:
-        print(help_text(), end="")
-        return 0
-    if command.request is Request.VERSION:
-        print(_VERSION)
+    if command.request:
+        print(help_text() if command.request == "help" else f"{_VERSION}\n", end="")
         return 0
     if command.shows_version:
         _say(command, _VERSION)
@@ -154,8 +152,9 @@ def _refuse_warnings(diagnostics: Diagnostics) -> None:
         raise BpfasError([*diagnostics.items, Diagnostic(Severity.ERROR, message)])
 
 
-def _is_colored(color: Color) -> bool:
-    if color is not Color.AUTO:
-        return color is Color.ALWAYS
+def _is_colored(color: str) -> bool:
+    """Whether messages have colors, given `auto`, `always` or `never`."""
+    if color != "auto":
+        return color == "always"
     is_wanted = "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
     return is_wanted and sys.stderr is not None and sys.stderr.isatty()

@@ -1,76 +1,60 @@
-"""The arguments of bpf-ld: one table of the options, their arguments, what they do and how --help tells of them.
+"""The arguments of bpf-ld, read as GNU ld reads them.
 
-Options are read as GNU ld reads them: long ones with one dash or two (one that begins with `o` needs two); the
-argument of a short one joined or apart; `-rs` is `-r -s`. Carrying them out is `bpfas.link.cli`'s part.
+Long options have one dash or two (one that begins with `o` needs two); the argument of a short one is joined to it
+or the next word; `-rs` is `-r -s`. What the options are is `bpfas.link.option_table`'s part, and carrying them out
+`bpfas.link.cli`'s.
 """
 
 from __future__ import annotations
 
-import enum
-import re
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from bpfas.cli import STANDARD_STREAM
 from bpfas.diag import Diagnostics
-from bpfas.elf.constants import ByteOrder
 from bpfas.link.inputs import Input
-from bpfas.link.options import Discard, LinkOptions, Strip, Unresolved
+from bpfas.link.option_table import OPTIONS, REFUSED_OPTIONS
+from bpfas.link.options import LinkOptions, Unresolved
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-    _Act = Callable[["CommandLine", str], None]
-
-
-class Request(enum.Enum):
-    """What the command shall do."""
-
-    LINK = enum.auto()
-    HELP = enum.auto()
-    VERSION = enum.auto()
+    from bpfas.elf.constants import ByteOrder
+    from bpfas.link.option_table import Option
 
 
-class Color(enum.Enum):
-    """When messages have colors."""
-
-    AUTO = "auto"
-    ALWAYS = "always"
-    NEVER = "never"
-
-
-@dataclass(eq=False, slots=True)
 class CommandLine:
-    """What the arguments say. `chosen` and `gathered` are values of `bpfas.link.options.LinkOptions`, by name.
+    """What the arguments say.
 
-    `method` says whether undefined names are an error; None: they are, but not with -r.
+    `request` is `help` or `version` if the command shall only print that. `chosen` and `gathered` are values of
+    `bpfas.link.options.LinkOptions`, by name. `method` says whether undefined names are errors; None: they are,
+    but not with -r. `whole_archive`, `group` and `states` hold for the inputs that follow.
     """
 
-    inputs: list[Input] = field(default_factory=list)
-    library_directories: list[str] = field(default_factory=list)
-    output: str = "a.out"
-    request: Request = Request.LINK
-    order: ByteOrder | None = None
-    is_partial: bool = False
-    method: Unresolved | None = None
-    undefined_names_are: Unresolved = Unresolved.ERROR
-    chosen: dict[str, Any] = field(default_factory=dict)
-    gathered: dict[str, list[Any]] = field(default_factory=dict)
-    retained_file: str | None = None
-    traced_symbols: list[str] = field(default_factory=list)
-    traces: int = 0
-    map_file: str | None = None
-    prints_cross_references: bool = False
-    prints_removed: bool = False
-    warnings_are_errors: bool = False
-    color: Color = Color.AUTO
-    shows_version: bool = False
-    # What holds for the inputs that follow:
-    whole_archive: bool = False
-    group: int = 0
-    groups: int = 0
-    states: list[bool] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.inputs: list[Input] = []
+        self.library_directories: list[str] = []
+        self.output = "a.out"
+        self.request = ""
+        self.order: ByteOrder | None = None
+        self.is_partial = False
+        self.method: Unresolved | None = None
+        self.undefined_names_are = Unresolved.ERROR
+        self.chosen: dict[str, Any] = {}
+        self.gathered: dict[str, list[Any]] = {}
+        self.retained_file: str | None = None
+        self.traced_symbols: list[str] = []
+        self.traces = 0
+        self.map_file: str | None = None
+        self.prints_cross_references = False
+        self.prints_removed = False
+        self.warnings_are_errors = False
+        self.color = "auto"
+        self.shows_version = False
+        self.warnings: list[str] = []
+        self.whole_archive = False
+        self.group = 0
+        self.groups = 0
+        self.states: list[bool] = []
 
     def options(self) -> LinkOptions:
         """The choices of the link, without the file of names to be retained."""
@@ -90,17 +74,16 @@ class _OptionError(ValueError):
     """What is wrong with the argument of an option."""
 
 
-class Option(NamedTuple):
-    """What an option is called and does; `argument` is what its argument is called, None if it has none.
+def _long_name(name: str) -> str:
+    """The name of a long option with two dashes; a short one stays what it is, and what GNU ld takes for `-o`."""
+    is_short = name.startswith("--") or len(name) < 3 or name[1] == "o"
+    return name if is_short else f"-{name}"
 
-    One that `is_joined` takes its argument behind `=` only, or none. Without `help`, --help does not show it.
-    """
 
-    names: tuple[str, ...]
-    act: _Act
-    argument: str | None = None
-    help: str = ""
-    is_joined: bool = False
+_SHORT = {name: option for option in OPTIONS for name in option.names if len(name) == 2}
+_LONG = {_long_name(name): option for option in OPTIONS for name in option.names if len(name) > 2}
+_FLAGS = frozenset(name for name, option in _SHORT.items() if option.argument is None)
+_REASONS = {_long_name(name): reason for name, reason in REFUSED_OPTIONS.items()}
 
 
 def parse(arguments: Sequence[str]) -> CommandLine:
@@ -149,12 +132,6 @@ def _take(command: CommandLine, word: str, waiting: list[str]) -> None:
         raise _OptionError(f"unknown option {word}{_suggestion(name)}")
 
 
-def _long_name(name: str) -> str:
-    """The name of a long option with two dashes; a short one stays what it is, and what GNU ld takes for `-o`."""
-    is_short = name.startswith("--") or len(name) < 3 or name[1] == "o"
-    return name if is_short else f"-{name}"
-
-
 def _long_option(name: str) -> Option | None:
     return _LONG.get(_long_name(name))
 
@@ -171,291 +148,3 @@ def _suggestion(name: str) -> str:
 
     close = difflib.get_close_matches(_long_name(name), [*_LONG, *_SHORT], n=1, cutoff=0.7)
     return f"; did you mean {close[0]}?" if close else "; try --help"
-
-
-def _ignore(command: CommandLine, value: str) -> None:
-    """Take an option that asks for what is so in any case."""
-
-
-def _set(name: str, value: object) -> _Act:
-    """An option that sets an attribute to a value."""
-
-    def act(command: CommandLine, _: str) -> None:
-        setattr(command, name, value)
-
-    return act
-
-
-def _text(name: str) -> _Act:
-    """An option whose argument is an attribute."""
-
-    def act(command: CommandLine, value: str) -> None:
-        setattr(command, name, _not_empty(value))
-
-    return act
-
-
-def _choose(name: str, value: object) -> _Act:
-    """An option that sets one of `bpfas.link.options.LinkOptions`."""
-
-    def act(command: CommandLine, _: str) -> None:
-        command.chosen[name] = value
-
-    return act
-
-
-def _gather(name: str) -> _Act:
-    """An option that may be repeated, and adds its argument to one of `bpfas.link.options.LinkOptions`."""
-
-    def act(command: CommandLine, value: str) -> None:
-        command.gathered.setdefault(name, []).append(_not_empty(value))
-
-    return act
-
-
-def _not_empty(value: str) -> str:
-    if not value:
-        raise ValueError("the argument is empty")
-    return value
-
-
-def _strip(strip: Strip) -> _Act:
-    def act(command: CommandLine, _: str) -> None:
-        command.chosen["strip"] = max(strip, command.chosen.get("strip", strip))
-
-    return act
-
-
-def _byte_order(order: ByteOrder) -> _Act:
-    def act(command: CommandLine, _: str) -> None:
-        if command.order not in (None, order):
-            raise ValueError("the other byte order was given before")
-        command.order = order
-
-    return act
-
-
-def _define(command: CommandLine, value: str) -> None:
-    name, equals, expression = value.partition("=")
-    if not name or not equals or not expression:
-        raise ValueError("a definition is written SYM=EXPR")
-    command.gathered.setdefault("definitions", []).append((name.strip(), expression.strip()))
-
-
-def _library(command: CommandLine, value: str) -> None:
-    command.add_input(_not_empty(value), is_library=True)
-
-
-def _library_directory(command: CommandLine, value: str) -> None:
-    command.library_directories.append(_not_empty(value))
-
-
-def _start_group(command: CommandLine, _: str) -> None:
-    if command.group:
-        raise ValueError("groups cannot be nested")
-    command.groups += 1
-    command.group = command.groups
-
-
-def _end_group(command: CommandLine, _: str) -> None:
-    if not command.group:
-        raise ValueError("there is no --start-group before it")
-    command.group = 0
-
-
-def _push_state(command: CommandLine, _: str) -> None:
-    command.states.append(command.whole_archive)
-
-
-def _pop_state(command: CommandLine, _: str) -> None:
-    if not command.states:
-        raise ValueError("there is no --push-state before it")
-    command.whole_archive = command.states.pop()
-
-
-_METHODS = {
-    "ignore-all": Unresolved.IGNORE,
-    "report-all": Unresolved.ERROR,
-    "ignore-in-object-files": Unresolved.IGNORE,
-    "ignore-in-shared-libs": Unresolved.ERROR,  # of which BPF has none
-}
-
-
-def _unresolved_symbols(command: CommandLine, value: str) -> None:
-    if value not in _METHODS:
-        raise ValueError(f"`{value}` is not one of {', '.join(_METHODS)}")
-    command.method = _METHODS[value]
-
-
-_KEYWORDS: dict[str, _Act] = {
-    "muldefs": _choose("allow_multiple_definition", True),
-    "defs": _set("method", Unresolved.ERROR),
-    "undefs": _set("method", Unresolved.IGNORE),
-}
-
-
-def _keyword(command: CommandLine, value: str) -> None:
-    if value not in _KEYWORDS:
-        raise ValueError(f"of GNU ld's keywords only {', '.join(_KEYWORDS)} mean something for BPF")
-    _KEYWORDS[value](command, "")
-
-
-def _trace(command: CommandLine, _: str) -> None:
-    command.traces += 1
-
-
-def _trace_symbol(command: CommandLine, value: str) -> None:
-    command.traced_symbols.append(_not_empty(value))
-
-
-def _color(command: CommandLine, value: str) -> None:
-    try:
-        command.color = Color(value or Color.ALWAYS.value)
-    except ValueError:
-        raise ValueError(f"`{value}` is not one of {', '.join(color.value for color in Color)}") from None
-
-
-def _plugin(_: CommandLine, value: str) -> None:
-    if not re.search(r"(?:^|/)liblto_plugin\.", value):
-        raise ValueError("plugins are not loaded; only GCC's own, which it names in every link, is let pass")
-
-
-def _compression(_: CommandLine, value: str) -> None:
-    if value != "none":
-        raise ValueError("loaders of BPF cannot read compressed sections; leave it out, or compile without -gz")
-
-
-def _request(request: Request) -> _Act:
-    def act(command: CommandLine, _: str) -> None:
-        if command.request is Request.LINK:
-            command.request = request
-
-    return act
-
-
-OPTIONS: tuple[Option, ...] = (
-    Option(("-o", "--output"), _text("output"), "FILE", "write to FILE (default: a.out; `-`: standard output)"),
-    Option(("-r", "--relocatable", "-i"), _set("is_partial", True), None, "let names stay undefined"),
-    Option(("-l", "--library"), _library, "NAME", "take what is missing from libNAME.a; `-l :FILE`: from FILE"),
-    Option(("-L", "--library-path"), _library_directory, "DIR", "look for libraries in DIR, wherever -l stands"),
-    Option(("--whole-archive",), _set("whole_archive", True), None, "take all of the archives that follow"),
-    Option(("--no-whole-archive",), _set("whole_archive", False)),
-    Option(("-(", "--start-group"), _start_group, None, "look through the archives up to `-)` again and again"),
-    Option(("-)", "--end-group"), _end_group),
-    Option(("--push-state",), _push_state),
-    Option(("--pop-state",), _pop_state),
-    Option(("-u", "--undefined"), _gather("wanted"), "SYM", "take SYM from archives, and keep it"),
-    Option(("-e", "--entry"), _gather("roots"), "SYM", "the same, and it must be defined"),
-    Option(("--defsym",), _define, "SYM=EXPR", "define SYM: a number, or another symbol and a number"),
-    Option(("--wrap",), _gather("wrapped"), "SYM", "let SYM mean __wrap_SYM, and __real_SYM mean SYM"),
-    Option(("--export",), _gather("exported"), "PATTERN", "let only names that match stay global"),
-    Option(("--localize",), _gather("localized"), "PATTERN", "let names that match become local"),
-    Option(("--unresolved-symbols",), _unresolved_symbols, "METHOD", "undefined names: ignore-all or report-all"),
-    Option(
-        ("--no-undefined",), _set("method", Unresolved.ERROR), None, "undefined names are errors, even with -r"
-    ),
-    Option(("--warn-unresolved-symbols",), _set("undefined_names_are", Unresolved.WARN)),
-    Option(("--error-unresolved-symbols",), _set("undefined_names_are", Unresolved.ERROR)),
-    Option(("-z",), _keyword, "KEYWORD", "muldefs: take the first of several definitions; defs; undefs"),
-    Option(("--allow-multiple-definition",), _choose("allow_multiple_definition", True)),
-    Option(("--gc-sections",), _choose("gc_functions", True), None, "leave out functions that nobody uses"),
-    Option(("--no-gc-sections",), _choose("gc_functions", False)),
-    Option(("--no-gc-weak",), _choose("gc_weak", False)),
-    Option(("--print-gc-sections",), _set("prints_removed", True), None, "tell what was left out, and why"),
-    Option(("--no-print-gc-sections",), _set("prints_removed", False)),
-    Option(("-S", "--strip-debug"), _strip(Strip.DEBUG), None, "leave out debugging sections (types stay)"),
-    Option(("-s", "--strip-all"), _strip(Strip.ALL), None, "and symbols that no loader needs"),
-    Option(("-x", "--discard-all"), _choose("discard", Discard.LOCALS), None, "leave out local symbols"),
-    Option(("-X", "--discard-locals"), _choose("discard", Discard.TEMPORARY)),
-    Option(("--discard-none",), _choose("discard", Discard.NONE)),
-    Option(("--retain-symbols-file",), _text("retained_file"), "FILE"),
-    Option(("-Map",), _text("map_file"), "FILE", "write a map: what came from where, and why"),
-    Option(("-M", "--print-map"), _set("map_file", STANDARD_STREAM), None, "print it"),
-    Option(("--cref",), _set("prints_cross_references", True), None, "print who defines and who uses each symbol"),
-    Option(("-t", "--trace"), _trace, None, "print the files that are read; twice: members too"),
-    Option(("-y", "--trace-symbol"), _trace_symbol, "SYM", "tell who defines and who uses SYM"),
-    Option(("-EL",), _byte_order(ByteOrder.LITTLE), None, "objects must be little-endian; -EB: big-endian"),
-    Option(("-EB",), _byte_order(ByteOrder.BIG)),
-    Option(("--fatal-warnings",), _set("warnings_are_errors", True), None, "take warnings for errors"),
-    Option(("--no-fatal-warnings",), _set("warnings_are_errors", False)),
-    Option(("--color-diagnostics",), _color, "WHEN", "color messages: auto, always, never", is_joined=True),
-    Option(("--json",), _ignore, None, "print messages as JSON, one a line"),  # asked for by bpfas.cli
-    Option(("-plugin",), _plugin, "FILE"),
-    Option(("-plugin-opt",), _ignore, "TEXT"),
-    Option(("-v", "-V"), _set("shows_version", True), None, "print the version, and go on"),
-    Option(("--version",), _request(Request.VERSION)),
-    Option(("--help",), _request(Request.HELP)),
-    # What follows is so in any case.
-    Option(("-static", "-Bstatic", "-dn", "-non_shared", "-no-pie", "-nostdlib", "-d", "-dc", "-dp"), _ignore),
-    Option(("--compress-debug-sections",), _compression, "none"),
-)
-
-_NO_ADDRESSES = "objects for BPF have no addresses before they are loaded"
-_NO_SHARED = "BPF has no shared libraries; its objects are joined, or bound by the loader"
-_NO_EXECUTABLES = "the output is always a relocatable object, which is what loaders of BPF take"
-_ONE_TARGET = "bpf-ld links ELF objects for BPF only; -EL and -EB say which byte order they have"
-
-REFUSED_OPTIONS: dict[str, str] = {
-    **dict.fromkeys(
-        (
-            *("-T", "--script", "-dT", "--default-script", "-Ttext", "-Tdata", "-Tbss", "-Ttext-segment"),
-            *("-Trodata-segment", "-Tldata-segment", "--section-start", "--image-base", "--sort-section"),
-            *("-n", "--nmagic", "-N", "--omagic", "-c", "--mri-script", "-R", "--just-symbols"),
-        ),
-        _NO_ADDRESSES,
-    ),
-    **dict.fromkeys(
-        (
-            *("-shared", "-Bshareable", "-Bdynamic", "-dy", "-call_shared", "-Bsymbolic", "-soname", "-h"),
-            *("-rpath", "-rpath-link", "--dynamic-linker", "-I", "--no-dynamic-linker", "-E", "--export-dynamic"),
-            *("--as-needed", "--no-as-needed", "--version-script", "--dynamic-list", "--export-dynamic-symbol"),
-            *("-f", "--auxiliary", "-F", "--filter", "-init", "-fini"),
-        ),
-        _NO_SHARED,
-    ),
-    **dict.fromkeys(("-pie", "--pic-executable", "-q", "--emit-relocs", "-Ur"), _NO_EXECUTABLES),
-    **dict.fromkeys(("-m", "-A", "--architecture", "-b", "--format", "--oformat"), _ONE_TARGET),
-    **dict.fromkeys(("-O", "--relax", "--icf", "-G", "--gpsize"), "bpf-ld does not optimise; the compiler does"),
-    **dict.fromkeys(
-        ("-flto", "--lto-O", "--lto-partitions"), "link-time optimisation is not done; compile without"
-    ),
-    "--build-id": "loaders of BPF do not read it",
-    "--sysroot": "no directory is looked through unless -L names it",
-    "--noinhibit-exec": "after errors nothing is written; see --warn-unresolved-symbols",
-}
-"""Options of GNU ld, and of LLVM's, that mean nothing for BPF, and why."""
-
-_SHORT = {name: option for option in OPTIONS for name in option.names if len(name) == 2}
-_LONG = {_long_name(name): option for option in OPTIONS for name in option.names if len(name) > 2}
-_FLAGS = frozenset(name for name, option in _SHORT.items() if option.argument is None)
-_REASONS = {_long_name(name): reason for name, reason in REFUSED_OPTIONS.items()}
-
-
-def help_text() -> str:
-    """What --help prints."""
-    lines = [f"  {_spelling(option):<30} {option.help}" for option in OPTIONS if option.help]
-    return "\n".join((_HEAD, *lines, _EXAMPLES))
-
-
-def _spelling(option: Option) -> str:
-    """The names of an option, and its argument, as --help shows them."""
-    names = ", ".join(option.names[:2])
-    if option.argument is None:
-        return names
-    return f"{names}[={option.argument}]" if option.is_joined else f"{names} {option.argument}"
-
-
-_HEAD = """\
-usage: bpf-ld [option...] FILE...
-Link BPF objects, and what they need of archives, into one object. `-` is standard input.
-"""
-
-_EXAMPLES = """\
-  @FILE                          more options are in FILE
-
-examples:
-  bpf-ld main.o helpers.o -o app.o         join two objects; names that nobody defines are errors
-  bpf-ld main.o -L lib -lnet -o app.o      with what main.o needs of lib/libnet.a
-  bpf-ld -r a.o b.o -o part.o              for a later link
-All options, and what is linked how: docs/linking.md.
-"""

@@ -1,48 +1,32 @@
 """Which objects take part in a link: what the command line names, and what archives have of what is missing.
 
-The order counts, as in GNU ld: an archive gives the members that define what is undefined where it stands, and
-again what those need; a group of archives is gone through until nothing comes in any more. Weak references pull
-nothing, and neither does what the loader resolves. What the names mean then is `bpfas.link.symtab`'s part.
+The order counts, as in GNU ld: an archive gives what is undefined where it stands; a group of archives is gone
+through until nothing comes in any more. Which members an archive gives is `bpfas.link.extraction`'s part, what the
+names mean then `bpfas.link.symtab`'s.
 """
 
 from __future__ import annotations
 
-import heapq
 import os
-import re
 import stat
-from bisect import bisect_right
 from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
-from bpfas.cli import STANDARD_STREAM, read_input
-from bpfas.diag import BpfasError, Diagnostics
-from bpfas.elf.constants import ByteOrder, SymbolBinding
-from bpfas.elf.reader import read_object
+from bpfas.cli import STANDARD_STREAM
+from bpfas.diag import BpfasError
+from bpfas.elf.constants import ByteOrder
+from bpfas.link.input_file import Unreadable, read_file, read_input_object
 from bpfas.link.options import Unresolved
-from bpfas.objfile import SpecialSection
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
-    from bpfas.link.archive import Member
+    from bpfas.diag import Diagnostics
+    from bpfas.link.extraction import Archive, Names
     from bpfas.link.options import LinkOptions
     from bpfas.objfile import ObjectFile
 
 _ARCHIVE_MAGICS = (b"!<arch>\n", b"!<thin>\n")
-_COMPILED_MAGICS = (b"\x7fELF", b"BC\xc0\xde", b"\xde\xc0\x17\x0b")
-"""How ELF files and LLVM's bitcode begin, which may be wrapped."""
-
-_SLIM_LTO_SYMBOL = "__gnu_lto_slim"
-_LINKER_SCRIPT = rb"\s*(?:/\*.*?\*/\s*)*(?:INPUT|GROUP|SECTIONS|OUTPUT_FORMAT|OUTPUT_ARCH|ENTRY|SEARCH_DIR)\s*[({]"
-_SOURCES = {
-    ".c": "C; compile it first: clang --target=bpf -O2 -c, or bpf-gcc -O2 -c",
-    ".h": "C; leave it out",
-    ".s": "assembly; assemble it first: bpf-as",
-    ".S": "assembly; assemble it first: bpf-gcc -c",
-    ".ll": "LLVM's language; compile it first: clang --target=bpf -c",
-}
-"""What files are that are no objects, by how their names end."""
 
 
 class Input(NamedTuple):
@@ -89,89 +73,6 @@ def read_inputs(
     return _Reader(directories, options, order, diagnostics, opened).read(inputs)
 
 
-class _Unreadable(NamedTuple):
-    """What cannot take part in a link: why, and whether it looks like what a compiler makes."""
-
-    error: BpfasError
-    is_compiled: bool
-
-
-class _Archive(NamedTuple):
-    """An archive and what is known of its members, by their numbers."""
-
-    members: list[Member]
-    objects: list[ObjectFile | _Unreadable]
-    """What each member is, or why it cannot be read."""
-    definers: dict[str, list[int]]
-    """Who defines a name, in ascending order; of what cannot be read, who does so by the archive's index."""
-    taken: set[int]
-
-
-class _Names:
-    """What the names of the link so far stand for, as far as it matters for what archives give."""
-
-    def __init__(self, options: LinkOptions) -> None:
-        self.wrapped = options.wrapped
-        self.defined = {name for name, _ in options.definitions}
-        self.common: dict[str, ObjectFile] = {}
-        self.undefined: dict[str, list[ObjectFile | str]] = {}
-        """Who refers to a name: objects, and options."""
-        self._kernels: dict[ObjectFile, set[str]] = {}
-        for names, option in ((options.roots, "-e"), (options.wanted, "-u")):
-            for name in names:
-                self.refer(name, option)
-        for name, expression in options.definitions:
-            for used in re.findall(r"[A-Za-z_.$][\w.$]*", expression):
-                self.refer(used, f"--defsym {name}")
-
-    def refer(self, name: str, referrer: ObjectFile | str) -> None:
-        """Note a strong reference."""
-        if name not in self.defined and name not in self.common:
-            self.undefined.setdefault(name, []).append(referrer)
-
-    def define(self, name: str) -> None:
-        """Note a definition that is no common symbol."""
-        self.defined.add(name)
-        self.common.pop(name, None)
-        self.undefined.pop(name, None)
-
-    def add(self, obj: ObjectFile) -> list[str]:
-        """Note what `obj` defines and refers to; gives the names that it refers to."""
-        references = []
-        for symbol in obj.symbols:
-            if symbol.st_bind is SymbolBinding.LOCAL:
-                continue
-            if symbol.section is SpecialSection.COMMON:
-                if symbol.name not in self.defined:
-                    self.common.setdefault(symbol.name, obj)
-                    self.undefined.pop(symbol.name, None)
-            elif symbol.is_defined:
-                self.define(symbol.name)
-            elif symbol.st_bind is not SymbolBinding.WEAK:
-                references.append(self._meant_by(symbol.name))
-        for name in references:
-            self.refer(name, obj)
-        return references
-
-    def _meant_by(self, name: str) -> str:
-        """The name that a reference to `name` is to, given --wrap."""
-        if name in self.wrapped:
-            return f"__wrap_{name}"
-        real = name.removeprefix("__real_")
-        return real if real in self.wrapped else name
-
-    def referrer(self, name: str) -> ObjectFile | str | None:
-        """The first that wants somebody to define `name`; None if nobody does, or if the loader resolves it."""
-        return next((by for by in self.undefined.get(name, ()) if not self._is_kernels(name, by)), None)
-
-    def _is_kernels(self, name: str, referrer: ObjectFile | str) -> bool:
-        if isinstance(referrer, str):
-            return False
-        if referrer not in self._kernels:
-            self._kernels[referrer] = _kernel_externs(referrer)
-        return name in self._kernels[referrer]
-
-
 class _Reader:
     """The state of reading the inputs of one link."""
 
@@ -189,29 +90,29 @@ class _Reader:
         self.diagnostics = diagnostics
         self.opened = opened
         self.result = Inputs([], [], [])
-        self.names = _Names(options)
-        self.unnoted: list[ObjectFile] = []
-        """Objects whose symbols are not in `names` yet; they need not be if no archive follows."""
+        self.names: Names | None = None
+        """What the names stand for of which `noted` objects; nobody asks if there is no archive."""
+        self.noted = 0
         self.files: dict[tuple[int, int], str] = {}
-        self.archives: dict[tuple[int, int], _Archive] = {}
+        self.archives: dict[tuple[int, int], Archive] = {}
 
     def read(self, inputs: Sequence[Input]) -> Inputs:
         """All inputs, in their order."""
-        archives: list[_Archive] = []
+        archives: list[Archive] = []
         for group, items in groupby(inputs, key=lambda item: item.group):
-            of_group: list[_Archive] = []
+            of_group: list[Archive] = []
             for item in items:
                 archive = self.open(item)
                 if archive is not None:
                     of_group.append(archive)
-                    self.pull(archive)
-            while group and sum(map(self.pull, of_group)):
+                    self.extract(archive)
+            while group and sum(map(self.extract, of_group)):
                 pass
             archives += of_group
-        self.warn_of_unknown_members(archives)
+        self.warn_of_unknown_names(archives)
         return self.result
 
-    def open(self, item: Input) -> _Archive | None:
+    def open(self, item: Input) -> Archive | None:
         """Take the object that `item` names, or all of an archive, or give the archive."""
         path = self.find(item) if item.is_library else item.text
         if path is None:
@@ -223,13 +124,14 @@ class _Reader:
             return None
         if archive is None or not item.whole_archive:
             return archive
-        _read_members(archive)
+        archive.read_members()
         for number in range(len(archive.members)):
             if number not in archive.taken:
+                archive.taken.add(number)
                 self.take(archive, number, "", "")
         return None
 
-    def read_file(self, path: str) -> _Archive | None:
+    def read_file(self, path: str) -> Archive | None:
         """Take the object in a file, or give the archive, of which there is one even if it is named again."""
         identity = _identity(path)
         if identity in self.archives:
@@ -239,18 +141,18 @@ class _Reader:
             first = self.files[identity]
             other_name = f", first as {first}" if first != path else ""
             raise BpfasError.of(f"{path} is given twice{other_name}; leave one out")
-        data = _read(path)
+        data = read_file(path)
         self.opened(path, False)
         self.result.paths.append(path)
         if identity:
             self.files[identity] = path
         name = "<stdin>" if path == STANDARD_STREAM else path
         if not data.startswith(_ARCHIVE_MAGICS):
-            self.add_object(_object(data, name))
+            self.add_object(read_input_object(data, name))
             return None
-        from bpfas.link.archive import read_archive  # many links have none
+        from bpfas.link.extraction import Archive  # many links have none
 
-        archive = _Archive(read_archive(data, name), [], {}, set())
+        archive = Archive(data, name)
         if identity:
             self.archives[identity] = archive
         return archive
@@ -269,11 +171,11 @@ class _Reader:
         )
         return None
 
-    def add_object(self, obj: ObjectFile | _Unreadable) -> None:
-        """Let an object take part, or report why it cannot."""
-        if isinstance(obj, _Unreadable):
+    def add_object(self, obj: ObjectFile | Unreadable) -> ObjectFile | None:
+        """Let an object take part; or report why it cannot, and give None."""
+        if isinstance(obj, Unreadable):
             self.diagnostics.items += obj.error.diagnostics
-            return
+            return None
         if self.order not in (None, obj.byte_order):
             self.diagnostics.error(
                 f"is {obj.byte_order.name_for_int}-endian, but "
@@ -281,73 +183,38 @@ class _Reader:
                 obj.name,
             )
         self.result.objects.append(obj)
-        self.unnoted.append(obj)
+        return obj
 
-    def pull(self, archive: _Archive) -> bool:
-        """Take the members that define what is undefined, and what those need; whether there were any.
+    def take(self, archive: Archive, number: int, name: str, referrer: str) -> ObjectFile | None:
+        """Let a member take part because `referrer` wants `name`; give None if it cannot."""
+        self.opened(archive.members[number].shown, True)
+        obj = self.add_object(archive.objects[number])
+        if obj is not None:
+            self.result.extractions.append(Extraction(obj, name, referrer))
+        return obj
 
-        The members are gone through from the first to the last, again and again, as GNU ld does.
-        """
-        for obj in self.unnoted:
+    def extract(self, archive: Archive) -> bool:
+        """Take of an archive what is wanted so far; whether there was anything."""
+        from bpfas.link.extraction import Names, extract
+
+        if self.names is None:
+            self.names = Names(self.options)
+        for obj in self.result.objects[self.noted :]:
             self.names.add(obj)
-        self.unnoted.clear()
-        was_taken = False
-        while (self.names.undefined or self.names.common) and self.pull_wanted(archive):
-            was_taken = True
-        return was_taken
-
-    def pull_wanted(self, archive: _Archive) -> bool:
-        """Take what the names so far want, and what that wants in turn."""
-        _read_members(archive)
-        definers = archive.definers
-        waiting: list[tuple[int, int, str]] = []  # in which turn to look at which member, because of which name
-
-        def look_for(names: Iterable[str], turn: int, after: int) -> None:
-            for name in names:
-                if numbers := definers.get(name):
-                    index = bisect_right(numbers, after)
-                    next_one = (turn, numbers[index]) if index < len(numbers) else (turn + 1, numbers[0])
-                    heapq.heappush(waiting, (*next_one, name))
-
-        look_for(self.names.undefined.keys() & definers.keys(), 0, -1)
-        for name in self.names.common.keys() & definers.keys():
-            for number in definers[name]:
-                heapq.heappush(waiting, (0, number, name))
         taken = len(archive.taken)
-        while waiting:
-            turn, number, name = heapq.heappop(waiting)
-            common = self.names.common.get(name)
-            if common and not _has_contents(archive.objects[number], name):
-                continue
-            referrer = common or self.names.referrer(name)
-            if referrer is None or number in archive.taken:
-                continue
-            self.take(archive, number, name, referrer if isinstance(referrer, str) else referrer.name)
-            for obj in self.unnoted:
-                look_for(self.names.add(obj), turn, number)
-            self.unnoted.clear()
-            if isinstance(archive.objects[number], _Unreadable):
-                self.names.define(name)  # that this failed is reported; nobody else shall be looked for
+        extract(archive, self.names, lambda number, name, by: self.take(archive, number, name, by))
+        self.noted = len(self.result.objects)
         return len(archive.taken) > taken
 
-    def take(self, archive: _Archive, number: int, name: str, referrer: str) -> None:
-        """Let a member take part because `referrer` wants `name`."""
-        archive.taken.add(number)
-        obj = archive.objects[number]
-        self.opened(archive.members[number].shown, True)
-        self.add_object(obj)
-        if not isinstance(obj, _Unreadable):
-            self.result.extractions.append(Extraction(obj, name, referrer))
-
-    def warn_of_unknown_members(self, archives: Iterable[_Archive]) -> None:
-        """Where names stay undefined, tell of members that cannot be read and may define them."""
-        if self.options.unresolved is Unresolved.IGNORE or not any(map(self.names.referrer, self.names.undefined)):
+    def warn_of_unknown_names(self, archives: Sequence[Archive]) -> None:
+        """Where names stay undefined, tell of members that may define them for all anybody knows."""
+        if self.names is None or self.options.unresolved is Unresolved.IGNORE:
             return
-        for archive in {id(archive): archive for archive in archives}.values():
-            for member, obj in zip(archive.members, archive.objects, strict=False):
-                if isinstance(obj, _Unreadable) and obj.is_compiled and not _indexed(member):
-                    why = obj.error.diagnostics[0].message
-                    self.diagnostics.warning(f"{why}; so it is not known which names it defines", member.shown)
+        if not any(map(self.names.referrer, self.names.undefined)):
+            return
+        for archive in dict.fromkeys(archives):
+            for member, message in archive.members_of_unknown_names():
+                self.diagnostics.warning(f"{message}; so it is not known which names it defines", member.shown)
 
 
 def _identity(path: str) -> tuple[int, int] | None:
@@ -361,81 +228,3 @@ def _identity(path: str) -> tuple[int, int] | None:
     except (OSError, ValueError):
         return None
     return (status.st_dev, status.st_ino) if stat.S_ISREG(status.st_mode) else None
-
-
-def _read(path: str) -> bytes:
-    """The bytes of an input. Raises BpfasError if it can't be read."""
-    if os.path.isdir(path):
-        raise BpfasError.of(f"{path} is a directory; name the files in it, or with -L let -l look there")
-    return read_input(path)
-
-
-def _object(data: bytes, name: str) -> ObjectFile | _Unreadable:
-    """The object in a file, or what the file is else and what to do about it."""
-    try:
-        if not data.startswith(_COMPILED_MAGICS):
-            _refuse_text(data, name)
-        obj = read_object(data, name)
-        if obj.symbol(_SLIM_LTO_SYMBOL):
-            raise BpfasError.of(
-                "is an object for GCC's link-time optimisation, without code; "
-                "compile it without -flto, or with -ffat-lto-objects",
-                name,
-            )
-    except BpfasError as error:
-        return _Unreadable(error, data.startswith(_COMPILED_MAGICS))
-    return obj
-
-
-def _refuse_text(data: bytes, name: str) -> None:
-    """Raise BpfasError for what is known to be text of some kind."""
-    if re.match(_LINKER_SCRIPT, data[:4096], re.DOTALL):
-        raise BpfasError.of(
-            "is a linker script; objects for BPF have no addresses to lay out: name the objects instead", name
-        )
-    ending = os.path.splitext(name.rstrip(")"))[1]
-    if ending in _SOURCES and b"\0" not in data[:4096]:
-        raise BpfasError.of(f"is {_SOURCES[ending]}", name)
-
-
-def _read_members(archive: _Archive) -> None:
-    """Read what is in an archive, if that is not done yet."""
-    if archive.objects:
-        return
-    indexed: dict[str, list[int]] = {}
-    for number, member in enumerate(archive.members):
-        try:
-            obj = _object(member.read(), member.shown)
-        except BpfasError as error:
-            obj = _Unreadable(error, is_compiled=True)
-        archive.objects.append(obj)
-        if isinstance(obj, _Unreadable):
-            for name in _indexed(member):
-                indexed.setdefault(name, []).append(number)
-            continue
-        for symbol in obj.symbols:
-            if symbol.is_defined and symbol.st_bind is not SymbolBinding.LOCAL:
-                archive.definers.setdefault(symbol.name, []).append(number)
-    for name, numbers in indexed.items():
-        archive.definers.setdefault(name, numbers)
-
-
-def _kernel_externs(obj: ObjectFile) -> set[str]:
-    """The names that the loader will find in the kernel, by the types of `obj`; none where those are wrong."""
-    from bpfas.link.types import kernel_externs, read_types  # few archives define what an object wants
-
-    return kernel_externs(read_types([obj], Diagnostics()))
-
-
-def _indexed(member: Member) -> tuple[str, ...]:
-    """The names that the archive's index says a member defines, if whoever made it could read the member."""
-    return tuple(name for name in member.indexed if name != _SLIM_LTO_SYMBOL)
-
-
-def _has_contents(obj: ObjectFile | _Unreadable, name: str) -> bool:
-    """Whether `obj` defines `name`, not only as a common symbol."""
-    return isinstance(obj, _Unreadable) or any(
-        symbol.name == name and symbol.is_defined and symbol.section is not SpecialSection.COMMON
-        for symbol in obj.symbols
-        if symbol.st_bind is not SymbolBinding.LOCAL
-    )

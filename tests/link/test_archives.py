@@ -398,7 +398,7 @@ def test_a_link_of_an_empty_archive_alone_has_no_input(capsys: pytest.CaptureFix
 NAMES = ["f.o", "a name that is much longer than sixteen bytes.o", "with space.o", "dir.ectory.o"]
 DEFINED = ["f", "g", "h", "i"]
 
-WRITERS = {
+WRITERS: dict[str, tuple[Peer, *tuple[str, ...]]] = {
     "gnu ar": (Peer.GNU_AR, "rcs"),
     "gnu ar, no index": (Peer.GNU_AR, "rcS"),
     "gnu ar, thin": (Peer.GNU_AR, "rcsT"),
@@ -426,7 +426,7 @@ def write_members() -> list[Path]:
 def test_what_other_tools_write_is_read(writer: str) -> None:
     peer, *options = WRITERS[writer]
     paths = write_members()
-    peer.run(*map(str, options), "lib/libx.a", *paths)
+    peer.run(*options, "lib/libx.a", *paths)
     members = read_archive(Path("lib/libx.a").read_bytes(), "lib/libx.a")
     assert [os.path.basename(member.name) for member in members] == NAMES
     for member, path in zip(members, paths, strict=True):

@@ -16,7 +16,7 @@ from bpfas.elf.constants import ByteOrder, SymbolBinding, SymbolType
 from bpfas.elf.reader import read_object
 from bpfas.elf.writer import write_object
 from bpfas.link.cli import main
-from bpfas.link.command_line import REFUSED_OPTIONS
+from bpfas.link.option_table import REFUSED_OPTIONS
 from bpfas.objfile import Section, Symbol
 from tests.link.builders import CALL, EXIT, call, code, extern, glob, obj, relocated, section_of
 from tests.peers import Peer
