@@ -87,17 +87,18 @@ def _section_lines(linked: Linked) -> Iterator[str]:
                 yield from _piece_lines(obj, section, placement, symbols.get(output, []))
         if is_merged:
             before = sum(section.sh_size for _, section, _ in parts)
-            yield f"    {'':>10} {output.sh_size - before:>8}  what was there twice"
+            yield f"    {'':>10} {output.sh_size - before:>8}  equal entries kept once"
 
 
 def _piece_lines(obj: ObjectFile, section: Section, placement: Placement, symbols: list[Symbol]) -> Iterator[str]:
     for start, end, output in _runs(placement.pieces):
         source = f"{obj.name}{f', from {start:#x}' if (start, end) != (0, section.sh_size) else ''}"
         yield f"    {output:>#10x} {end - start:>8}  {source}"
-        first = bisect_left(symbols, output, key=lambda symbol: symbol.st_value)
-        for symbol in symbols[first:]:
-            if symbol.st_value >= output + end - start:
-                break
+        first, last = (
+            bisect_left(symbols, place, key=lambda symbol: symbol.st_value)
+            for place in (output, output + end - start)
+        )
+        for symbol in symbols[first:last]:
             yield f"    {symbol.st_value:>#10x} {symbol.st_size or '':>8}    {symbol.name}"
 
 

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from bpfas.objfile import ObjectFile, Symbol
 
 _CALL = 0x85
-_CALL_OF_FUNCTION = 1  # src_reg: BPF_PSEUDO_CALL
 _LOAD_64 = 0x18
+_CALL_OF_FUNCTION = 1  # src_reg: BPF_PSEUDO_CALL
+_LOAD_OF_FUNCTION = 4  # src_reg: BPF_PSEUDO_FUNC
 _LIBRARY_SECTION = ".text"
 """Where functions lie that are no programs."""
 
@@ -120,5 +121,7 @@ def _references(section: Section, function: Function, order: ByteOrder) -> Itera
                 yield section, offset + distance
             elif isinstance(symbol.section, Section):
                 yield symbol.section, symbol.st_value + distance
+        elif opcode == _LOAD_64 and symbol is None and src == _LOAD_OF_FUNCTION:
+            yield section, offset + (imm + 1) * SLOT_SIZE
         elif opcode == _LOAD_64 and symbol and isinstance(symbol.section, Section) and symbol.section.is_code:
             yield symbol.section, symbol.st_value + imm
