@@ -205,7 +205,8 @@ def _map_definition(btf: Btf, type_id: int) -> _MapDefinition | None:
 def _map_difference(first: TypeOf, second: TypeOf, prefix: str, depth: int) -> str | None:
     mine, other = _map_definition(*first), _map_definition(*second)
     if mine is None or other is None:
-        return f"{prefix}it is not the definition of a map"
+        which = "the second is no" if mine else "the first is no" if other else "neither is a"
+        return f"{prefix}it is in {MAPS_SECTION}, but {which} definition of a map"
     for name in _MAP_NUMBERS:
         value, other_value = mine.numbers.get(name), other.numbers.get(name)
         if value != other_value:

@@ -6,9 +6,10 @@ type, a declaration describes it.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
-from bpfas.btf.kinds import Kind, Linkage
+from bpfas.btf.kinds import TYPE_IN_THIRD, Kind, Linkage
 from bpfas.link.compatibility import MAPS_SECTION, TypeOf, difference
 from bpfas.link.layout import is_kept_once
 from bpfas.link.places import place_of_declaration
@@ -78,7 +79,33 @@ def match_declarations(units: Sequence[Unit], table: SymbolTable, diagnostics: D
                 continue
             declarations.replaced[candidate.key] = winner.key
             _check(name, found, winner, candidate, units, sections, diagnostics)
+    _replace_prototypes(declarations)
     return declarations
+
+
+def _replace_prototypes(declarations: Declarations) -> None:
+    """Let the prototypes of replaced FUNCs go as well, where nothing else refers to them.
+
+    What a declaration says of parameters' names is less than what the definition says.
+    """
+    prototypes: dict[TypeKey, TypeKey] = {}
+    uses: Counter[TypeKey] = Counter()
+    for (unit, type_id), (winning_unit, winning_id) in declarations.replaced.items():
+        btf, winning_btf = declarations.units[unit].btf, declarations.units[winning_unit].btf
+        if btf.kind(type_id) is winning_btf.kind(winning_id) is Kind.FUNC:
+            prototype = unit, btf.size_or_type(type_id)
+            uses[prototype] += 1
+            prototypes[prototype] = winning_unit, winning_btf.size_or_type(winning_id)
+    all_uses = Counter(
+        (unit, btf.size_or_type(type_id))
+        for unit in {unit for unit, _ in prototypes}
+        for btf in (declarations.units[unit].btf,)
+        for type_id in range(1, len(btf) + 1)
+        if btf.kinds[type_id] in TYPE_IN_THIRD
+    )
+    for prototype, winning in prototypes.items():
+        if all_uses[prototype] == uses[prototype]:
+            declarations.replaced[prototype] = winning
 
 
 def _declared_sections(unit: Unit) -> dict[int, str]:

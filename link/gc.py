@@ -81,9 +81,9 @@ def removed_functions(
 ) -> list[Removed]:
     """The functions that go, in order of objects, sections and offsets.
 
-    With `options.gc_weak` these are weak ones all of whose names lost, with `options.gc_functions` those of .text,
-    but for the names in `options.roots`, `options.wanted` and `kept_names`. What `discarded` sections refer to
-    does not matter, nor what those do that are not loaded.
+    With `options.gc_weak` these are weak ones all of whose names lost, with `options.gc_functions` those of .text
+    but for the names in `options.roots`, `options.wanted` and `kept_names`. References from `discarded` sections
+    and from those that are not loaded do not count.
     """
     functions = [
         function
@@ -159,11 +159,13 @@ def _is_name(symbol: Symbol) -> bool:
 
 
 def _has_won(symbol: Symbol, table: SymbolTable) -> bool:
-    return symbol.st_bind is not SymbolBinding.LOCAL and table.resolutions[symbol.name].symbol is symbol
+    found = table.resolution_of(symbol)
+    return found is not None and found.symbol is symbol
 
 
 def _has_lost(symbol: Symbol, table: SymbolTable) -> bool:
-    return symbol.st_bind is SymbolBinding.WEAK and table.resolutions[symbol.name].symbol is not symbol
+    found = table.resolution_of(symbol)
+    return symbol.st_bind is SymbolBinding.WEAK and found is not None and found.symbol is not symbol
 
 
 def _extents(section: Section, symbols: Sequence[Symbol]) -> list[tuple[int, int, str]]:

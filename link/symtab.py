@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bpfas.elf.constants import SectionFlag, SectionType, SymbolBinding, SymbolType, SymbolVisibility
 from bpfas.link.layout import is_kept_once
-from bpfas.link.places import place_of_symbol
+from bpfas.link.places import place_of_declaration
 from bpfas.objfile import ObjectFile, Section, SpecialSection, Symbol
 
 if TYPE_CHECKING:
@@ -161,9 +161,12 @@ class SymbolTable:
     def report_duplicates(self, diagnostics: Diagnostics) -> None:
         """An error for each name with more than one strong definition, with the place of each."""
         for name, places in self.duplicates.items():
+            remedy = "make all but one of them weak or static"
+            if places[0].symbol.st_type is SymbolType.OBJECT:
+                remedy = "declare it extern in all but one of them"
             notes = (
-                *(f"defined in {place_of_symbol(obj, symbol)}" for obj, symbol in places),
-                "make all but one of them weak or static, or take the first with -z muldefs",
+                *(f"defined in {place_of_declaration(obj, symbol)}" for obj, symbol in places),
+                f"{remedy}, or take the first with -z muldefs",
             )
             diagnostics.error(f"duplicate symbol: {name}", notes=notes)
 
