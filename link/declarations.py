@@ -138,7 +138,7 @@ def _check(
         diagnostics.error(
             f"{name} is in section {there} of {winner.mention.obj.name}, but in {here} of "
             f"{candidate.mention.obj.name}",
-            notes=(*_both_described(winner, candidate, units), "declare it for the section that it is defined in"),
+            notes=(*_places(winner, candidate, units), "declare it for the section that it is defined in"),
         )
         return
     types = [TypeOf(units[unit].btf, type_id) for unit, type_id in (winner.key, candidate.key)]
@@ -147,14 +147,14 @@ def _check(
         diagnostics.error(
             f"conflicting types of {name}: {fault}",
             notes=(
-                *_both_described(winner, candidate, units),
+                *_places(winner, candidate, units),
                 "make them the same, best by one declaration in a header that both include",
             ),
         )
 
 
-def _both_described(winner: _Candidate, candidate: _Candidate, units: Sequence[Unit]) -> list[str]:
-    return [_described(item, units) for item in (winner, candidate)]
+def _places(winner: _Candidate, candidate: _Candidate, units: Sequence[Unit]) -> tuple[str, str]:
+    return _described(winner, units), _described(candidate, units)
 
 
 def _described(candidate: _Candidate, units: Sequence[Unit]) -> str:

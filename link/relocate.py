@@ -8,8 +8,7 @@ are the psABI's letters.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from bpfas.elf.constants import ByteOrder, SectionFlag, SymbolBinding, SymbolType
 from bpfas.isa import SLOT_SIZE
@@ -47,8 +46,7 @@ _NOWHERE_IN_LISTS = 1
 _OLD_LISTS = frozenset({".debug_ranges", ".debug_loc"})
 
 
-@dataclass(frozen=True, slots=True)
-class _Site:
+class _Site(NamedTuple):
     """A relocation of an input and the place in the output where it applies, P."""
 
     obj: ObjectFile
