@@ -8,7 +8,6 @@ as a whole. Data stays, and so do programs. What the link does about the removed
 from __future__ import annotations
 
 from bisect import bisect_right
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from bpfas.elf.constants import SectionFlag, SymbolBinding, SymbolType
@@ -39,12 +38,14 @@ class Removed(NamedTuple):
     reason: str
 
 
-@dataclass(eq=False, slots=True)
 class _Function:
     """Bytes that go or stay together: a function with its other names, or several that overlap."""
 
-    removed: Removed
-    leads_to: list[_Function] = field(default_factory=list)
+    __slots__ = ("leads_to", "removed")
+
+    def __init__(self, removed: Removed) -> None:
+        self.removed = removed
+        self.leads_to: list[_Function] = []
 
 
 class _Index:

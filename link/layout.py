@@ -9,7 +9,6 @@ reported here. The contents are copied as they stand; adjusting what they say ab
 from __future__ import annotations
 
 from bisect import bisect_right
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from bpfas.elf.constants import MAX_ALIGNMENT, SECTION_FLAG_LETTERS, SectionFlag, SectionType
@@ -55,8 +54,7 @@ class Piece(NamedTuple):
     output: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Placement:
+class Placement(NamedTuple):
     """Where the pieces of an input section lie in `section` of the output.
 
     The pieces begin at `starts` of the input, the first at 0, and end where the next begins, the last at `size`.
@@ -115,12 +113,14 @@ class Placement:
         return None if target is None else target - (home.output + base - home.start)
 
 
-@dataclass(slots=True)
 class Layout:
     """The output's sections, and where in them each section of the inputs lies unless it was dropped."""
 
-    sections: list[Section] = field(default_factory=list)
-    placements: dict[Section, Placement] = field(default_factory=dict)
+    __slots__ = ("placements", "sections")
+
+    def __init__(self) -> None:
+        self.sections: list[Section] = []
+        self.placements: dict[Section, Placement] = {}
 
 
 def is_kept_once(section: Section) -> bool:

@@ -9,9 +9,8 @@ alignment. Strings that are the end of others are entries of their own. Which in
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from itertools import accumulate, pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from bpfas.elf.constants import SectionFlag, SectionType
 
@@ -73,8 +72,7 @@ def _aligned(entries: Entries, data: bytes, alignment: int) -> Entries:
     return Entries([value + bytes(-len(value) % alignment) for value in values], b"")
 
 
-@dataclass(frozen=True, slots=True)
-class Entries:
+class Entries(NamedTuple):
     """The entries of an input, in order, without the `terminator` that follows each."""
 
     values: list[bytes]

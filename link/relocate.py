@@ -8,8 +8,7 @@ are the psABI's letters.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from bpfas.elf.constants import ByteOrder, SectionFlag, SymbolBinding, SymbolType
 from bpfas.isa import SLOT_SIZE
@@ -51,8 +50,7 @@ _MANY = 20_000
 """From how many relocations on numpy is worth the time that its import takes."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Site:
+class _Site(NamedTuple):
     """A relocation of an input and the place in the output where it applies, P."""
 
     obj: ObjectFile
