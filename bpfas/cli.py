@@ -71,7 +71,11 @@ def _unquoted(word: str) -> str:
     return re.sub(_RESPONSE_QUOTE, contents, word)
 
 
-def report(program: str, diagnostics: Iterable[Diagnostic], *, as_json: bool) -> None:
+_COLORS = {Severity.ERROR: "1;31", Severity.WARNING: "1;35", Severity.NOTE: "1;36"}
+"""Of the word that says how grave a message is: bold red, magenta, cyan (ECMA-48, SGR)."""
+
+
+def report(program: str, diagnostics: Iterable[Diagnostic], *, as_json: bool, colored: bool = False) -> None:
     """Print messages to standard error: as text, or each as a line of JSON (docs/diagnostics.md).
 
     A text without a place carries the program's name, as those of GNU's tools do.
@@ -81,6 +85,9 @@ def report(program: str, diagnostics: Iterable[Diagnostic], *, as_json: bool) ->
             line = _json_line({"program": program, **diagnostic.as_data()})
         else:
             line = diagnostic.render() if diagnostic.at else f"{program}: {diagnostic.render()}"
+            if colored:
+                word = f"{diagnostic.severity.value}: "
+                line = line.replace(word, f"\33[{_COLORS[diagnostic.severity]}m{word}\33[0m", 1)
         print(line, file=sys.stderr)
 
 

@@ -131,7 +131,6 @@ def _check(
     home = found.symbol.section
     if isinstance(home, Section) and is_kept_once(home):
         return
-    places = [_described(item, units) for item in (winner, candidate)]
     there, here = (sections[unit].get(type_id) for unit, type_id in (winner.key, candidate.key))
     if there is None and isinstance(home, Section):
         there = home.name
@@ -139,7 +138,7 @@ def _check(
         diagnostics.error(
             f"{name} is in section {there} of {winner.mention.obj.name}, but in {here} of "
             f"{candidate.mention.obj.name}",
-            notes=(*places, "declare it for the section that it is defined in"),
+            notes=(*_places(winner, candidate, units), "declare it for the section that it is defined in"),
         )
         return
     types = [TypeOf(units[unit].btf, type_id) for unit, type_id in (winner.key, candidate.key)]
@@ -147,8 +146,15 @@ def _check(
     if fault is not None:
         diagnostics.error(
             f"conflicting types of {name}: {fault}",
-            notes=(*places, "make them the same, best by one declaration in a header that both include"),
+            notes=(
+                *_places(winner, candidate, units),
+                "make them the same, best by one declaration in a header that both include",
+            ),
         )
+
+
+def _places(winner: _Candidate, candidate: _Candidate, units: Sequence[Unit]) -> tuple[str, str]:
+    return _described(winner, units), _described(candidate, units)
 
 
 def _described(candidate: _Candidate, units: Sequence[Unit]) -> str:
