@@ -26,6 +26,7 @@ class LoadSource(enum.IntEnum):
     IMMEDIATE = 0
     MAP_FD = 1
     MAP_VALUE = 2
+    BTF_ID = 3
     FUNCTION = 4
 
 
@@ -57,6 +58,15 @@ class Code:
     def src(self, index: int) -> int:
         """src_reg."""
         return self.data[SLOT_SIZE * index + 1] >> self._src_shift & 15
+
+    def dst(self, index: int) -> int:
+        """dst_reg."""
+        return self.data[SLOT_SIZE * index + 1] >> (4 - self._src_shift) & 15
+
+    def set_dst(self, index: int, value: int) -> None:
+        """Change dst_reg."""
+        place = SLOT_SIZE * index + 1
+        self.data[place] = self.data[place] & 15 << self._src_shift | value << (4 - self._src_shift)
 
     def set_src(self, index: int, value: int) -> None:
         """Change src_reg."""
