@@ -86,7 +86,8 @@ class Scope:
     def definition(self, function: Function, offset: int, symbol: Symbol, *, is_call: bool) -> Symbol | None:
         """The definition that `symbol` stands for where `function` uses it, `offset` bytes from its start.
 
-        It is `symbol` itself if no other counts more, even if that has no place in a section; None if there is none.
+        It is `symbol` itself if no other counts more, even if that has no place in a section; None if there is
+        none.
         """
         is_defined = symbol.section is not SpecialSection.UNDEF
         if symbol.st_bind is SymbolBinding.LOCAL or (is_defined and symbol.st_visibility in _OWN_ONLY):
