@@ -52,6 +52,10 @@ class Declarations:
         unit, type_id = self.winners[name]
         return self.units[unit].btf.linkage(type_id)
 
+    def describes_untyped(self, name: str, found: Resolution) -> bool:
+        """Whether a declaration describes the name, because its definition has no type."""
+        return found.is_defined and self.linkage(name) is Linkage.EXTERN
+
     def is_winner(self, key: TypeKey) -> bool:
         """Whether that type describes a name."""
         unit, type_id = key

@@ -17,7 +17,7 @@ from bpfas.diag import BpfasError
 from bpfas.link.btf_ext import merge_ext
 from bpfas.link.compatibility import MAPS_SECTION
 from bpfas.link.datasecs import Datasecs
-from bpfas.link.untyped import describe_untyped
+from bpfas.link.untyped import describe_untyped, with_named_parameters
 from bpfas.objfile import Section
 
 if TYPE_CHECKING:
@@ -152,7 +152,16 @@ def merge_types(
             if gone.get(unit.btf.size_or_type(tag), tag) is None:
                 gone[tag] = None
 
-    merged = merge([unit.btf for unit in every_unit], replaced)
+    declared: dict[int, list[int]] = {}
+    for name, (number, type_id) in declarations.winners.items():
+        is_function = declarations.kind(name) is Kind.FUNC
+        if is_function and declarations.describes_untyped(name, table.resolutions[name]):
+            declared.setdefault(number, []).append(type_id)
+    sources = [
+        with_named_parameters(unit.btf, declared[number]) if number in declared else unit.btf
+        for number, unit in enumerate(every_unit)
+    ]
+    merged = merge(sources, replaced)
     _settle_linkages(merged, declarations, table, localized)
     datasecs.add_to(merged, layout)
     ext = merge_ext(every_unit, merged, layout)
@@ -197,6 +206,6 @@ def _settle_linkages(
             continue
         if name in localized:
             merged.set_linkage(output_id, Linkage.STATIC)
-        elif declarations.linkage(name) is Linkage.EXTERN:
+        elif declarations.describes_untyped(name, found):
             is_function = declarations.kind(name) is Kind.FUNC
             merged.set_linkage(output_id, Linkage.STATIC if is_function else Linkage.GLOBAL)

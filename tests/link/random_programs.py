@@ -122,7 +122,9 @@ class RandomProgram:
         for _ in range(self._random.randint(1, 6)):
             operator = self._random.choice(("+", "-", "*", "^"))
             choices = [Step(operator, "number", number=self._random.randrange(1, 1 << 16))]
-            choices += [Step(operator, one.kind, one.name) for one in self._names.values() if one.kind == "variable"]
+            choices += [
+                Step(operator, one.kind, one.name) for one in self._names.values() if one.kind == "variable"
+            ]
             choices += [Step(operator, "state"), Step(operator, "table")]
             choices += [
                 Step("", "store", one.name, self._random.randrange(1, 100))
