@@ -36,7 +36,7 @@ def expand_response_files(arguments: Iterable[str]) -> list[str]:
 
     Words stand between blanks; quotes and backslashes keep blanks in them. An `@FILE` that cannot be read stays as
     it is, for whoever takes it as the name of an input. Raises BpfasError if response files name one another
-    without end.
+    without end, or have null bytes, which no argument can have.
     """
     expanded: list[str] = []
     waiting = list(reversed(list(arguments)))
@@ -51,6 +51,8 @@ def expand_response_files(arguments: Iterable[str]) -> list[str]:
             raise BpfasError.of(
                 f"there are more than {_MOST_RESPONSE_FILES} response files; does {word} name itself?"
             )
+        if "\0" in text:
+            raise BpfasError.of(f"{word} is no response file: it has null bytes")
         waiting += reversed([_unquoted(match[0]) for match in re.finditer(_RESPONSE_WORD, text)])
     return expanded
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bpfas import __version__
@@ -107,6 +106,8 @@ def _options(command: CommandLine, diagnostics: Diagnostics) -> LinkOptions:
     except BpfasError as error:
         diagnostics.items += error.diagnostics
         return options
+    from dataclasses import replace
+
     return replace(options, retained=frozenset(names))
 
 
@@ -131,7 +132,11 @@ def _write(command: CommandLine, inputs: Inputs, linked: Linked) -> None:
 
 def _say(command: CommandLine, text: str, end: str = "\n") -> None:
     """Print to standard output, or if the object goes there, to standard error."""
-    print(text, end=end, file=sys.stderr if command.output == STANDARD_STREAM else sys.stdout)
+    if command.output == STANDARD_STREAM:
+        print(text, end=end, file=sys.stderr)
+    else:
+        # The name of a file may have bytes that are no text.
+        write_output(STANDARD_STREAM, f"{text}{end}".encode("utf-8", "surrogateescape"))
 
 
 def _trace_symbol(name: str, objects: Iterable[ObjectFile]) -> None:

@@ -137,7 +137,7 @@ def _removed_lines(linked: Linked) -> Iterator[str]:
 
 def _program_lines(output: ObjectFile) -> Iterator[str]:
     for program in programs_of(output):
-        name = f"{program.section} {program.function.name}"
+        name = f"{program.function.section.name} {program.function.name}"
         called = ", ".join(f"{function.name} {function.slots}" for function in program.called)
         yield f"  {name:<{_NAME_WIDTH}} {program.function.slots:>8} {program.total:>8}  {called}"
 

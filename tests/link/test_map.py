@@ -16,7 +16,7 @@ from bpfas.link.map_file import cross_reference_table, map_text
 from bpfas.link.options import LinkOptions, Unresolved
 from bpfas.link.program_sizes import programs_of
 from bpfas.objfile import Section
-from tests.link.builders import code, data, glob, lddw, license_section, obj, weak
+from tests.link.builders import EXIT, code, data, glob, lddw, license_section, obj, weak
 from tests.link.test_archives import archive
 
 if TYPE_CHECKING:
@@ -235,6 +235,17 @@ def test_a_function_whose_distance_is_loaded_counts() -> None:
     section = linked.sections[0]
     section.data = lddw(2)[:1] + b"\x41" + lddw(2)[2:] + section.data[16:]  # r1 = f, 2 slots on
     assert [sizes(program) for program in programs_of(linked)] == [("prog", 3, 4, ["f"])]
+
+
+def test_code_without_names_is_no_program() -> None:
+    assert programs_of(obj("a.o", code("xdp"))) == []
+
+
+@pytest.mark.parametrize(("value", "size"), [(3, 8), (8, 1 << 63), (4, 0), (99, 8)])
+def test_symbols_that_make_no_sense_do_no_harm(value: int, size: int) -> None:
+    text = code("xdp", EXIT, EXIT)
+    odd = obj("a.o", text, glob("odd", text, value, size), glob("f", text, 8, 8))
+    assert all(program.total <= 2 for program in programs_of(odd))
 
 
 def test_helpers_and_data_do_not_count() -> None:
