@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bpfas import __version__
@@ -107,7 +106,7 @@ def _options(command: CommandLine, diagnostics: Diagnostics) -> LinkOptions:
     except BpfasError as error:
         diagnostics.items += error.diagnostics
         return options
-    return replace(options, retained=frozenset(names))
+    return options._replace(retained=frozenset(names))
 
 
 def _write(command: CommandLine, inputs: Inputs, linked: Linked) -> None:
