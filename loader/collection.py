@@ -17,6 +17,7 @@ from bpfas.loader import syscall
 from bpfas.loader.errors import LoadError, Step, VerifierError, explain
 from bpfas.loader.instructions import Code
 from bpfas.loader.kinds import ProgramType
+from bpfas.loader.ksyms import find_in_kernel, write_extern
 from bpfas.loader.maps import Map
 from bpfas.loader.programs import Program
 from bpfas.loader.sections import SectionFlag, similar_sections
@@ -24,6 +25,7 @@ from bpfas.loader.sections import SectionFlag, similar_sections
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from bpfas.loader.ksyms import KernelSymbol
     from bpfas.loader.spec import Image, MapSpec, ProgramSpec
 
 LOAD_ATTEMPTS = 5
@@ -71,6 +73,11 @@ def load_image(image: Image) -> Collection:
     """
     # Nothing is created for an image that cannot be loaded whole.
     check_image(image)
+    programs_to_load = [program for program in image.programs.values() if program.autoload]
+    named = {reference.name for program in programs_to_load for reference in program.externs}
+    kernel_symbols = find_in_kernel(
+        [extern for name, extern in image.externs.items() if name in named], image.name
+    )
     with contextlib.ExitStack() as stack:
         # Maps first: the programs hold their descriptors.
         maps = {name: _create_map(spec, image, stack) for name, spec in image.maps.items()}
@@ -79,9 +86,8 @@ def load_image(image: Image) -> Collection:
         # From here on the maps have their contents, and read-only ones can be relied on by the verifier.
         descriptors = {name: map_.fd for name, map_ in maps.items()}
         programs = {
-            name: _load_program(program, image.byte_order, descriptors, stack)
-            for name, program in image.programs.items()
-            if program.autoload
+            program.name: _load_program(program, image, descriptors, kernel_symbols, stack)
+            for program in programs_to_load
         }
         return Collection(image.name, maps, programs, stack.pop_all())
 
@@ -152,17 +158,25 @@ def _map_error(step: Step, spec: MapSpec, error: OSError, program_types: Sequenc
 
 
 def _load_program(
-    program: ProgramSpec, order: ByteOrder, descriptors: Mapping[str, int], stack: contextlib.ExitStack
+    program: ProgramSpec,
+    image: Image,
+    descriptors: Mapping[str, int],
+    kernel_symbols: Mapping[str, KernelSymbol],
+    stack: contextlib.ExitStack,
 ) -> Program:
-    code = Code(program.instructions, order)
+    code = Code(program.instructions, image.byte_order)
     for reference in program.references:
         code.set_imm(reference.instruction, descriptors[reference.map_name])
-    loaded = Program(program, _verify_and_load(program, bytes(code.data)))
+    externs = list(image.externs)
+    for extern in program.externs:
+        number = externs.index(extern.name)
+        write_extern(code, extern.instruction, kernel_symbols[extern.name], number)
+    loaded = Program(program, _verify_and_load(program, bytes(code.data), externs))
     stack.callback(loaded.close)
     return loaded
 
 
-def _verify_and_load(program: ProgramSpec, instructions: bytes) -> int:
+def _verify_and_load(program: ProgramSpec, instructions: bytes, externs: Sequence[str]) -> int:
     """The descriptor of the loaded program. The log is asked for only once it is needed: it costs time."""
     try:
         return _attempt(program, instructions, None)
@@ -180,7 +194,7 @@ def _verify_and_load(program: ProgramSpec, instructions: bytes) -> int:
         break
     subject = f"program {program.name}"
     if log.text.strip():
-        raise VerifierError(subject, failure.errno or 0, log.text) from failure
+        raise VerifierError(subject, failure.errno or 0, log.text, externs) from failure
     number = first.errno or 0
     raise LoadError(
         Step.LOAD_PROGRAM, subject, number, explain(Step.LOAD_PROGRAM, number, (program.program_type,))

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 
 from bpfas.diag import BpfasError, Diagnostic, Severity
 from bpfas.helpers import HELPERS_BY_NUMBER, LATEST_RELEASE
+from bpfas.loader.instructions import ABSENT_CALL
 from bpfas.loader.privilege import Capability, Explanation, Situation, explain_eperm, read_situation
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
     from bpfas.loader.kinds import ProgramType
 
@@ -118,13 +119,18 @@ class LoadError(KernelError):
 
 
 class VerifierError(LoadError):
-    """The verifier refused a program. `log` is all that it said, as it said it."""
+    """The verifier refused a program. `log` is all that it said, as it said it.
 
-    def __init__(self, subject: str, number: int, log: str) -> None:
+    `externs` are the names that the program's image leaves open.
+    """
+
+    def __init__(self, subject: str, number: int, log: str, externs: Sequence[str] = ()) -> None:
         self.log = log
         words = _last_words(log)
-        verdict = f"the verifier says: {words}" if words else "the verifier refused it"
-        explanation = Explanation(verdict, _remedy(words, log, read_situation()))
+        explanation = _absent_function(words, externs)
+        if explanation is None:
+            verdict = f"the verifier says: {words}" if words else "the verifier refused it"
+            explanation = Explanation(verdict, _remedy(words, log, read_situation()))
         super().__init__(Step.LOAD_PROGRAM, subject, number, explanation, log.rstrip("\n"))
 
 
@@ -135,11 +141,21 @@ def _last_words(log: str) -> str:
     return said[-1] if said else ""
 
 
+_GPL_REMEDY = 'give the object a section `license` that says GPL: .section license,"aw",@progbits; .asciz "GPL"'
 _REMEDIES = (
+    ("cannot call GPL-restricted function from non-GPL compatible program", _GPL_REMEDY),
+    ("cannot call kernel function from non-GPL compatible program", _GPL_REMEDY),
     (
-        "cannot call GPL-restricted function from non-GPL compatible program",
-        'give the object a section `license` that says GPL: .section license,"aw",@progbits; .asciz "GPL"',
+        "calling kernel function",
+        "the kernel lets programs of this type call only some of its functions (kfuncs), each for some types: see "
+        "the kernel's documents on kfuncs, or use a helper",
     ),
+    (
+        "failed to find the address for kernel symbol",
+        "the kernel's list of symbols lacks it, as on kernels without CONFIG_KALLSYMS_ALL: such variables are out of "
+        "reach there",
+    ),
+    ("JIT is required for calling kernel function", "switch the JIT on: sysctl net.core.bpf_jit_enable=1"),
 )
 """What is to be done about some of the verifier's words."""
 
@@ -166,6 +182,20 @@ def _helper_remedy(words: str, situation: Situation) -> str:
         f"{helper.name} came with Linux {helper.since}, but this kernel, with its configuration, does not let "
         "programs of this type call it: use another type or helper, or a newer kernel"
         + (f"; or run it with {' and '.join(lacking)}, which some helpers ask for" if lacking else "")
+    )
+
+
+def _absent_function(words: str, externs: Sequence[str]) -> Explanation | None:
+    """Of words that refuse the number which stands for a weak function that is missing: which function that is."""
+    match = _NO_SUCH_HELPER.fullmatch(words)
+    number = int(match[1]) - ABSENT_CALL if match else -1
+    if not 0 <= number < len(externs):
+        return None
+    name = externs[number]
+    return Explanation(
+        f"the program calls '{name}', a weak function that nothing defines",
+        f"test that it is there before the call, as in `if ({name})`; or give the object that defines it: "
+        "bpf-load --with OTHER.o; or a kernel that has it",
     )
 
 
