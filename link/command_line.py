@@ -63,7 +63,7 @@ class CommandLine:
             unresolved = self.undefined_names_are
         chosen: dict[str, Any] = {name: tuple(values) for name, values in self.gathered.items()}
         chosen["wrapped"] = frozenset(chosen.get("wrapped", ()))
-        return LinkOptions(unresolved=unresolved, **chosen, **self.chosen)
+        return LinkOptions(partial=self.is_partial, unresolved=unresolved, **chosen, **self.chosen)
 
     def add_input(self, text: str, *, is_library: bool = False) -> None:
         """Add an input, with what holds for it at this place."""

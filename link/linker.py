@@ -79,7 +79,7 @@ def link_objects(
     discarded = discarded_sections(objects)
 
     # Let every global and weak name have one winner.
-    table = resolve(objects, discarded, options.wrapped)
+    table = resolve(objects, discarded, options.wrapped, partial=options.partial)
 
     # Common symbols get room in .bss, and the command line has the last word on what a name stands for. From here
     # on every definition lies in a section or is a number.
