@@ -136,6 +136,12 @@ def explain_eperm(situation: Situation, program_types: Collection[ProgramType]) 
             "the process has the capabilities, but runs under a seccomp filter, which may refuse bpf(2)",
             "allow bpf in the container's seccomp profile",
         )
+    if ProgramType.EXT in program_types:
+        return Explanation(
+            "the process has the capabilities, but the kernel refuses programs that replace functions (it does not "
+            "even verify them), as kernels do that cannot patch running code by BPF trampolines",
+            "use a kernel with CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS=y, or link the function instead (bpf-ld)",
+        )
     return Explanation(
         "the process has the capabilities; a security module, or a kernel that can do no such program, refused",
         "see the kernel's messages (dmesg) and the security module's audit log; before Linux 5.11 raise ulimit -l",
