@@ -67,7 +67,7 @@ _CAUSES: dict[tuple[Step, int], Explanation] = {
         "there is no such program, or no such file", "bpftool prog show lists the programs that are loaded"
     ),
     (Step.OPEN_TARGET, errno.EACCES): Explanation(
-        "it is not a pinned program that this process may open",
+        "it is no pinned program, or not one that this process may open",
         "give the program's id, or a path below /sys/fs/bpf",
     ),
     (Step.OPEN_TARGET, errno.EINVAL): Explanation(

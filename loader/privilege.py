@@ -138,9 +138,9 @@ def explain_eperm(situation: Situation, program_types: Collection[ProgramType]) 
         )
     if ProgramType.EXT in program_types:
         return Explanation(
-            "the process has the capabilities, but the kernel refuses programs that replace functions (it does not "
-            "even verify them), as kernels do that cannot patch running code by BPF trampolines",
-            "use a kernel with CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS=y, or link the function instead (bpf-ld)",
+            "the process has the capabilities, but the kernel refuses, before it verifies them, programs that "
+            "replace functions: some kernels do not let running code be patched (by BPF trampolines)",
+            "use a kernel that also loads fentry programs, or link the function instead (bpf-ld)",
         )
     return Explanation(
         "the process has the capabilities; a security module, or a kernel that can do no such program, refused",
