@@ -36,7 +36,7 @@ def expand_response_files(arguments: Iterable[str]) -> list[str]:
 
     Words stand between blanks; quotes and backslashes keep blanks in them. An `@FILE` that cannot be read stays as
     it is, for whoever takes it as the name of an input. Raises BpfasError if response files name one another
-    without end.
+    without end, or have null bytes, which no argument can have.
     """
     expanded: list[str] = []
     waiting = list(reversed(list(arguments)))
@@ -51,6 +51,8 @@ def expand_response_files(arguments: Iterable[str]) -> list[str]:
             raise BpfasError.of(
                 f"there are more than {_MOST_RESPONSE_FILES} response files; does {word} name itself?"
             )
+        if "\0" in text:
+            raise BpfasError.of(f"{word} is no response file: it has null bytes")
         waiting += reversed([_unquoted(match[0]) for match in re.finditer(_RESPONSE_WORD, text)])
     return expanded
 
@@ -71,7 +73,11 @@ def _unquoted(word: str) -> str:
     return re.sub(_RESPONSE_QUOTE, contents, word)
 
 
-def report(program: str, diagnostics: Iterable[Diagnostic], *, as_json: bool) -> None:
+_COLORS = {Severity.ERROR: "1;31", Severity.WARNING: "1;35", Severity.NOTE: "1;36"}
+"""Of the word that says how grave a message is: bold red, magenta, cyan (ECMA-48, SGR)."""
+
+
+def report(program: str, diagnostics: Iterable[Diagnostic], *, as_json: bool, colored: bool = False) -> None:
     """Print messages to standard error: as text, or each as a line of JSON (docs/diagnostics.md).
 
     A text without a place carries the program's name, as those of GNU's tools do.
@@ -81,6 +87,9 @@ def report(program: str, diagnostics: Iterable[Diagnostic], *, as_json: bool) ->
             line = _json_line({"program": program, **diagnostic.as_data()})
         else:
             line = diagnostic.render() if diagnostic.at else f"{program}: {diagnostic.render()}"
+            if colored:
+                word = f"{diagnostic.severity.value}: "
+                line = line.replace(word, f"\33[{_COLORS[diagnostic.severity]}m{word}\33[0m", 1)
         print(line, file=sys.stderr)
 
 

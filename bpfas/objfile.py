@@ -14,11 +14,11 @@ from __future__ import annotations
 
 import enum
 import struct
+import sys
+from array import array
 from typing import TYPE_CHECKING, NamedTuple
 
 from bpfas.elf.constants import (
-    REL_SIZE,
-    RELA_SIZE,
     ByteOrder,
     SectionFlag,
     SectionType,
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Column = NDArray[numpy.int64]
+
+NATIVE_ORDER = ByteOrder.LITTLE if sys.byteorder == "little" else ByteOrder.BIG
+"""The byte order of the machine that this runs on."""
 
 
 class SpecialSection(enum.Enum):
@@ -216,6 +219,19 @@ class RelocationTable:
         self.order = order
         self.has_addends = has_addends
 
+    @property
+    def words_each(self) -> int:
+        """64-bit words of an entry: r_offset, r_info (r_sym above r_type), and r_addend if it has one."""
+        return 3 if self.has_addends else 2
+
+    def words(self) -> array[int]:
+        """All entries as 64-bit words, in this machine's byte order."""
+        words = array("Q")
+        words.frombytes(self.entries)
+        if self.order is not NATIVE_ORDER:
+            words.byteswap()
+        return words
+
     @classmethod
     def of_columns(
         cls, columns: RelocationColumns, symbols: Sequence[Symbol | None], order: ByteOrder
@@ -244,7 +260,7 @@ class RelocationTable:
         )
 
     def __len__(self) -> int:
-        return len(self.entries) // (RELA_SIZE if self.has_addends else REL_SIZE)
+        return len(self.entries) // (8 * self.words_each)
 
     def __iter__(self) -> Iterator[Relocation]:
         symbols = self.symbols

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from bpfas.btf.declaration import declaration
-from bpfas.btf.kinds import MODIFIERS, Kind, Linkage
+from bpfas.btf.kinds import MODIFIERS, Kind
 
 if TYPE_CHECKING:
     from bpfas.btf.btf import Btf
@@ -98,9 +98,6 @@ class _Comparison:
                 element, other = self.first.array(first).element, self.second.array(second).element
                 self.waiting.append(_Pair(element, other, exact, f"an element of {what}"))
             case Kind.FUNC | Kind.VAR:
-                static = {self.first.linkage(first), self.second.linkage(second)} & {Linkage.STATIC}
-                if static and self.first.linkage(first) != self.second.linkage(second):
-                    return f"{what} is static in one of them only"
                 self.wait_for_targets(first, second, exact, what)
             case Kind.FUNC_PROTO:
                 return self.compare_prototypes(pair)
@@ -205,7 +202,8 @@ def _map_definition(btf: Btf, type_id: int) -> _MapDefinition | None:
 def _map_difference(first: TypeOf, second: TypeOf, prefix: str, depth: int) -> str | None:
     mine, other = _map_definition(*first), _map_definition(*second)
     if mine is None or other is None:
-        return f"{prefix}it is not the definition of a map"
+        which = "the second is no" if mine else "the first is no" if other else "neither is a"
+        return f"{prefix}it is in {MAPS_SECTION}, but {which} definition of a map"
     for name in _MAP_NUMBERS:
         value, other_value = mine.numbers.get(name), other.numbers.get(name)
         if value != other_value:

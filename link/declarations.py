@@ -6,9 +6,10 @@ type, a declaration describes it.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
-from bpfas.btf.kinds import Kind, Linkage
+from bpfas.btf.kinds import TYPE_IN_THIRD, Kind, Linkage
 from bpfas.link.compatibility import MAPS_SECTION, TypeOf, difference
 from bpfas.link.layout import is_kept_once
 from bpfas.link.places import place_of_declaration
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from bpfas.link.symtab import Mention, Resolution, SymbolTable
     from bpfas.link.types import Unit
     from bpfas.objfile import ObjectFile
+
+# Where GCC puts the declaration of a variable that it knows no section of.
+_GUESSED_SECTIONS = frozenset({".bss", ".data", ".rodata"})
 
 TypeKey = tuple[int, int]
 """A type: the number of its unit, and its id there."""
@@ -51,6 +55,10 @@ class Declarations:
         unit, type_id = self.winners[name]
         return self.units[unit].btf.linkage(type_id)
 
+    def describes_untyped(self, name: str, found: Resolution) -> bool:
+        """Whether a declaration describes the name, because its definition has no type."""
+        return found.is_defined and self.linkage(name) is Linkage.EXTERN
+
     def is_winner(self, key: TypeKey) -> bool:
         """Whether that type describes a name."""
         unit, type_id = key
@@ -66,7 +74,7 @@ def match_declarations(units: Sequence[Unit], table: SymbolTable, diagnostics: D
         candidates: list[_Candidate] = []
         for mention in found.mentions:
             number = number_of.get(mention.obj)
-            type_id = units[number].named.get(mention.symbol.name) if number is not None else None
+            type_id = units[number].type_of(mention.symbol) if number is not None else None
             if number is not None and type_id is not None:
                 candidates.append(_Candidate(mention, (number, type_id)))
         if not candidates:
@@ -78,7 +86,33 @@ def match_declarations(units: Sequence[Unit], table: SymbolTable, diagnostics: D
                 continue
             declarations.replaced[candidate.key] = winner.key
             _check(name, found, winner, candidate, units, sections, diagnostics)
+    _replace_prototypes(declarations)
     return declarations
+
+
+def _replace_prototypes(declarations: Declarations) -> None:
+    """Let the prototypes of replaced FUNCs go as well, where nothing else refers to them.
+
+    What a declaration says of parameters' names is less than what the definition says.
+    """
+    prototypes: dict[TypeKey, TypeKey] = {}
+    uses: Counter[TypeKey] = Counter()
+    for (unit, type_id), (winning_unit, winning_id) in declarations.replaced.items():
+        btf, winning_btf = declarations.units[unit].btf, declarations.units[winning_unit].btf
+        if btf.kind(type_id) is winning_btf.kind(winning_id) is Kind.FUNC:
+            prototype = unit, btf.size_or_type(type_id)
+            uses[prototype] += 1
+            prototypes[prototype] = winning_unit, winning_btf.size_or_type(winning_id)
+    all_uses = Counter(
+        (unit, btf.size_or_type(type_id))
+        for unit in {unit for unit, _ in prototypes}
+        for btf in (declarations.units[unit].btf,)
+        for type_id in range(1, len(btf) + 1)
+        if btf.kinds[type_id] in TYPE_IN_THIRD
+    )
+    for prototype, winning in prototypes.items():
+        if all_uses[prototype] == uses[prototype]:
+            declarations.replaced[prototype] = winning
 
 
 def _declared_sections(unit: Unit) -> dict[int, str]:
@@ -104,15 +138,14 @@ def _check(
     home = found.symbol.section
     if isinstance(home, Section) and is_kept_once(home):
         return
-    places = [_described(item, units) for item in (winner, candidate)]
     there, here = (sections[unit].get(type_id) for unit, type_id in (winner.key, candidate.key))
     if there is None and isinstance(home, Section):
         there = home.name
-    if here is not None and there is not None and here != there:
+    if here is not None and there is not None and here != there and here not in _GUESSED_SECTIONS:
         diagnostics.error(
             f"{name} is in section {there} of {winner.mention.obj.name}, but in {here} of "
             f"{candidate.mention.obj.name}",
-            notes=(*places, "declare it for the section that it is defined in"),
+            notes=(*_places(winner, candidate, units), "declare it for the section that it is defined in"),
         )
         return
     types = [TypeOf(units[unit].btf, type_id) for unit, type_id in (winner.key, candidate.key)]
@@ -120,8 +153,15 @@ def _check(
     if fault is not None:
         diagnostics.error(
             f"conflicting types of {name}: {fault}",
-            notes=(*places, "make them the same, best by one declaration in a header that both include"),
+            notes=(
+                *_places(winner, candidate, units),
+                "make them the same, best by one declaration in a header that both include",
+            ),
         )
+
+
+def _places(winner: _Candidate, candidate: _Candidate, units: Sequence[Unit]) -> tuple[str, str]:
+    return _described(winner, units), _described(candidate, units)
 
 
 def _described(candidate: _Candidate, units: Sequence[Unit]) -> str:

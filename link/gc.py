@@ -8,7 +8,6 @@ as a whole. Data stays, and so do programs. What the link does about the removed
 from __future__ import annotations
 
 from bisect import bisect_right
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from bpfas.elf.constants import SectionFlag, SymbolBinding, SymbolType
@@ -39,12 +38,14 @@ class Removed(NamedTuple):
     reason: str
 
 
-@dataclass(eq=False, slots=True)
 class _Function:
     """Bytes that go or stay together: a function with its other names, or several that overlap."""
 
-    removed: Removed
-    leads_to: list[_Function] = field(default_factory=list)
+    __slots__ = ("leads_to", "removed")
+
+    def __init__(self, removed: Removed) -> None:
+        self.removed = removed
+        self.leads_to: list[_Function] = []
 
 
 class _Index:
@@ -81,9 +82,9 @@ def removed_functions(
 ) -> list[Removed]:
     """The functions that go, in order of objects, sections and offsets.
 
-    With `options.gc_weak` these are weak ones all of whose names lost, with `options.gc_functions` those of .text,
-    but for the names in `options.roots`, `options.wanted` and `kept_names`. What `discarded` sections refer to
-    does not matter, nor what those do that are not loaded.
+    With `options.gc_weak` these are weak ones all of whose names lost, with `options.gc_functions` those of .text
+    but for the names in `options.roots`, `options.wanted` and `kept_names`. References from `discarded` sections
+    and from those that are not loaded do not count.
     """
     functions = [
         function
@@ -159,11 +160,13 @@ def _is_name(symbol: Symbol) -> bool:
 
 
 def _has_won(symbol: Symbol, table: SymbolTable) -> bool:
-    return symbol.st_bind is not SymbolBinding.LOCAL and table.resolutions[symbol.name].symbol is symbol
+    found = table.resolution_of(symbol)
+    return found is not None and found.symbol is symbol
 
 
 def _has_lost(symbol: Symbol, table: SymbolTable) -> bool:
-    return symbol.st_bind is SymbolBinding.WEAK and table.resolutions[symbol.name].symbol is not symbol
+    found = table.resolution_of(symbol)
+    return symbol.st_bind is SymbolBinding.WEAK and found is not None and found.symbol is not symbol
 
 
 def _extents(section: Section, symbols: Sequence[Symbol]) -> list[tuple[int, int, str]]:

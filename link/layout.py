@@ -9,12 +9,11 @@ reported here. The contents are copied as they stand; adjusting what they say ab
 from __future__ import annotations
 
 from bisect import bisect_right
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from bpfas.elf.constants import MAX_ALIGNMENT, SECTION_FLAG_LETTERS, SectionFlag, SectionType
 from bpfas.isa import SLOT_SIZE
-from bpfas.link.merge import EntryError, EntryTable, alignments_of, is_mergeable, split_entries
+from bpfas.link.merge import EntryError, EntryTable, is_mergeable, split_entries
 from bpfas.link.options import Strip
 from bpfas.objfile import ObjectFile, Section
 
@@ -55,8 +54,7 @@ class Piece(NamedTuple):
     output: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Placement:
+class Placement(NamedTuple):
     """Where the pieces of an input section lie in `section` of the output.
 
     The pieces begin at `starts` of the input, the first at 0, and end where the next begins, the last at `size`.
@@ -115,12 +113,14 @@ class Placement:
         return None if target is None else target - (home.output + base - home.start)
 
 
-@dataclass(slots=True)
 class Layout:
     """The output's sections, and where in them each section of the inputs lies unless it was dropped."""
 
-    sections: list[Section] = field(default_factory=list)
-    placements: dict[Section, Placement] = field(default_factory=dict)
+    __slots__ = ("placements", "sections")
+
+    def __init__(self) -> None:
+        self.sections: list[Section] = []
+        self.placements: dict[Section, Placement] = {}
 
 
 def is_kept_once(section: Section) -> bool:
@@ -274,25 +274,23 @@ def _place(
     diagnostics: Diagnostics,
 ) -> Mapping[Section, Placement]:
     """Add the contents of `parts` to `output`, one behind the other or merged."""
-    entries = _entries_of(parts, diagnostics)
-    merged: EntryTable | None = None
+    assert isinstance(output.data, bytearray)  # _begin made it
+    merged = EntryTable(output.data)
+    alignment = max(1, output.sh_addralign)
     placements: dict[Section, Placement] = {}
-    for _, section in parts:
-        size = section.sh_size
-        found = entries.get(section)
-        if found is not None and found.values:
-            if merged is None:
-                assert isinstance(output.data, bytearray)  # _begin made it
-                merged = EntryTable(output.data, alignments_of(list(entries.items())))
-            placements[section] = Placement(output, found.starts(), merged.add(found), size)
+    for part in parts:
+        section, size = part.section, part.section.sh_size
+        entries = _entries_of(part, alignment, diagnostics)
+        if entries is not None:
+            outputs = merged.add(entries, alignment)
+            placements[section] = Placement(output, entries.starts() or (0,), outputs or (output.sh_size,), size)
             continue
         offset = output.sh_size + -output.sh_size % max(1, min(section.sh_addralign, output.sh_addralign))
-        starts, outputs, end = _cut(size, holes.get(section, ()), offset)
-        placements[section] = Placement(output, starts, outputs, size)
+        starts, places, end = _cut(size, holes.get(section, ()), offset)
+        placements[section] = Placement(output, starts, places, size)
         if output.sh_type == SectionType.NOBITS:
             output.nobits_size = end
             continue
-        assert isinstance(output.data, bytearray)  # _begin made it
         output.data.extend(bytes(offset - len(output.data)))
         for piece in placements[section].pieces:
             if piece.output is not None:
@@ -301,16 +299,15 @@ def _place(
     return placements
 
 
-def _entries_of(parts: Sequence[_Part], diagnostics: Diagnostics) -> dict[Section, Entries]:
-    """The entries of those sections that have such."""
-    entries: dict[Section, Entries] = {}
-    for part in parts:
-        if is_mergeable(part.section):
-            try:
-                entries[part.section] = split_entries(part.section)
-            except EntryError as error:
-                diagnostics.error(f"of a section to be merged (SHF_MERGE), {error}", part.place)
-    return entries
+def _entries_of(part: _Part, alignment: int, diagnostics: Diagnostics) -> Entries | None:
+    """The entries of a section that has such."""
+    if not is_mergeable(part.section):
+        return None
+    try:
+        return split_entries(part.section, alignment)
+    except EntryError as error:
+        diagnostics.error(f"of a section to be merged (SHF_MERGE), {error}", part.place)
+        return None
 
 
 def _cut(size: int, holes: Sequence[Removed], offset: int) -> tuple[list[int], list[int | None], int]:

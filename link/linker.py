@@ -6,8 +6,7 @@ other sections, the kernel's symbols) keeps its relocations. Reading, writing an
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from bpfas.diag import BpfasError, Diagnostics, Severity
 from bpfas.link.declarations import match_declarations
@@ -32,17 +31,16 @@ if TYPE_CHECKING:
     from bpfas.link.types import TypeCounts
 
 
-@dataclass(frozen=True, slots=True)
-class Linked:
+class Linked(NamedTuple):
     """A link's output and how it came about: the objects that took part, winners, places, and what was left."""
 
     output: ObjectFile
     objects: list[ObjectFile]
     table: SymbolTable
     layout: Layout
-    removed: list[Removed] = field(default_factory=list)
-    types: TypeCounts | None = None
-    open_names: list[str] = field(default_factory=list)
+    removed: list[Removed]
+    types: TypeCounts | None
+    open_names: list[str]
 
 
 def link(
@@ -81,7 +79,7 @@ def link_objects(
     discarded = discarded_sections(objects)
 
     # Let every global and weak name have one winner.
-    table = resolve(objects, discarded, options.wrapped)
+    table = resolve(objects, discarded, options.wrapped, partial=options.partial)
 
     # Common symbols get room in .bss, and the command line has the last word on what a name stands for. From here
     # on every definition lies in a section or is a number.

@@ -1,21 +1,21 @@
 """Sections of strings and constants (SHF_MERGE): of equal entries of all inputs the output holds one.
 
 What an entry is, gABI chapter 4 says: with SHF_STRINGS a string up to its terminator of sh_entsize bytes, without
-it sh_entsize bytes. An entry keeps the alignment that its place in the input promised. Strings that are the end of
-others are entries of their own. Which inputs are of one section is `bpfas.link.layout`'s to say.
+it sh_entsize bytes. What is aligned more than that is merged in larger pieces, so that everything keeps its
+alignment. Strings that are the end of others are entries of their own. Which inputs are of one section is for
+`bpfas.link.layout` to say.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
-from itertools import accumulate
-from typing import TYPE_CHECKING
+from itertools import accumulate, pairwise
+from typing import TYPE_CHECKING, NamedTuple
 
 from bpfas.elf.constants import SectionFlag, SectionType
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
     from bpfas.objfile import Section
 
@@ -40,24 +40,39 @@ def is_mergeable(section: Section) -> bool:
     )
 
 
-def split_entries(section: Section) -> Entries:
-    """The entries of a mergeable section; raises EntryError when it is no whole number of them."""
+def split_entries(section: Section, alignment: int) -> Entries:
+    """The entries of a mergeable section, of which each is to begin at a multiple of `alignment` in the output.
+
+    If entries that follow one another would not, what lies between two such places is one entry, with zeros up to
+    the next. Raises EntryError when the section is no whole number of entries.
+    """
     size, data = section.sh_entsize, bytes(section.data)
     if len(data) % size:
         raise EntryError(f"{len(data)} bytes are no whole number of entries of {size} bytes (sh_entsize)")
     if not section.sh_flags & SectionFlag.STRINGS:
-        return Entries([data[at : at + size] for at in range(0, len(data), size)], b"")
-    terminator = bytes(size)
-    if data and data[-size:] != terminator:
-        raise EntryError("the last string has no terminator")
-    if size == 1:
-        return Entries(data.split(terminator)[:-1], terminator)
-    found = re.findall(rb"(?s)((?:(?!\0{%d}).{%d})*)\0{%d}" % (size, size, size), data)
-    return Entries(found, terminator)
+        values, terminator = [data[at : at + size] for at in range(0, len(data), size)], b""
+    else:
+        terminator = bytes(size)
+        if data and data[-size:] != terminator:
+            raise EntryError("the last string has no terminator")
+        values = data.split(terminator)[:-1] if size == 1 else _wide_strings(data, size)
+    entries = Entries(values, terminator)
+    return entries if size % alignment == 0 else _aligned(entries, data, alignment)
 
 
-@dataclass(frozen=True, slots=True)
-class Entries:
+def _wide_strings(data: bytes, size: int) -> list[bytes]:
+    """The strings of characters of `size` bytes, without their terminators."""
+    return re.findall(rb"(?s)((?:(?!\0{%d}).{%d})*)\0{%d}" % (size, size, size), data)
+
+
+def _aligned(entries: Entries, data: bytes, alignment: int) -> Entries:
+    """The entries joined so that each begins at a multiple of `alignment`, and filled with zeros up to one."""
+    starts = [start for start in entries.starts() if start % alignment == 0]
+    values = [data[start:end] for start, end in pairwise([*starts, len(data)])]
+    return Entries([value + bytes(-len(value) % alignment) for value in values], b"")
+
+
+class Entries(NamedTuple):
     """The entries of an input, in order, without the `terminator` that follows each."""
 
     values: list[bytes]
@@ -74,43 +89,19 @@ def _starts(values: Iterable[bytes], terminator: bytes, first: int) -> Iterator[
     return accumulate((len(value) + extra for value in values), initial=first)
 
 
-@dataclass(slots=True)
 class EntryTable:
-    """The distinct entries of an output section and the offset of each.
+    """The distinct entries of an output section, whose `contents` grow with them, and the offset of each."""
 
-    `alignments` is what `alignments_of` gives for all that is to be added.
-    """
+    def __init__(self, contents: bytearray) -> None:
+        self.contents = contents
+        self._offsets: dict[bytes, int] = {}
 
-    contents: bytearray
-    alignments: dict[bytes, int]
-    offsets: dict[bytes, int] = field(default_factory=dict)
-
-    def add(self, entries: Entries) -> list[int]:
-        """Add what is new of `entries`; gives the offset in the output of each entry."""
-        offsets, contents = self.offsets, self.contents
+    def add(self, entries: Entries, alignment: int) -> list[int]:
+        """Add what is new of `entries` from a multiple of `alignment` on; gives the output's offset of each."""
+        offsets, contents = self._offsets, self.contents
         new = [value for value in dict.fromkeys(entries.values) if value not in offsets]
-        if self.alignments:
-            for value in new:
-                contents.extend(bytes(-len(contents) % self.alignments[value]))
-                offsets[value] = len(contents)
-                contents += value + entries.terminator
-        elif new:
+        if new:
+            contents.extend(bytes(-len(contents) % alignment))
             offsets.update(zip(new, _starts(new, entries.terminator, len(contents)), strict=False))
             contents += entries.terminator.join(new) + entries.terminator
         return list(map(offsets.__getitem__, entries.values))
-
-
-def alignments_of(inputs: Sequence[tuple[Section, Entries]]) -> dict[bytes, int]:
-    """The alignment that each distinct entry needs; empty if following one another gives it to all.
-
-    An entry needs what its section's alignment and its offset promise together, wherever that is most.
-    """
-    if all(section.sh_addralign <= 1 or section.sh_entsize % section.sh_addralign == 0 for section, _ in inputs):
-        return {}
-    alignments: dict[bytes, int] = {}
-    for section, entries in inputs:
-        whole = max(1, section.sh_addralign)
-        for value, start in zip(entries.values, entries.starts(), strict=True):
-            promised = min(whole, start & -start) if start else whole
-            alignments[value] = max(promised, alignments.get(value, 1))
-    return alignments

@@ -8,8 +8,7 @@ are the psABI's letters.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from bpfas.elf.constants import ByteOrder, SectionFlag, SymbolBinding, SymbolType
 from bpfas.isa import SLOT_SIZE
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from bpfas.diag import Diagnostics
+    from bpfas.link.bulk import BulkRelocator
     from bpfas.link.layout import Layout, Placement
     from bpfas.link.symtab import SymbolTable
     from bpfas.reloc import RelocationType
@@ -46,9 +46,11 @@ _NOWHERE = -1
 _NOWHERE_IN_LISTS = 1
 _OLD_LISTS = frozenset({".debug_ranges", ".debug_loc"})
 
+_MANY = 20_000
+"""From how many relocations on numpy is worth the time that its import takes."""
 
-@dataclass(frozen=True, slots=True)
-class _Site:
+
+class _Site(NamedTuple):
     """A relocation of an input and the place in the output where it applies, P."""
 
     obj: ObjectFile
@@ -81,6 +83,7 @@ def relocate(
     beside them. The relocations are of the form without addends (SHT_REL), the one that BPF's loaders know.
     """
     relocator = _Relocator(layout, table, symbols, diagnostics)
+    bulk = relocator.bulk() if _number_in_tables(objects, layout) >= _MANY else None
     for obj in objects:
         for section in obj.sections:
             placement = layout.placements.get(section)
@@ -88,12 +91,33 @@ def relocate(
                 continue
             if section.is_code and not placement.is_whole:
                 _adjust_joined_code(obj, section, placement)
-            for reloc in section.relocations:
+            relocations: Sequence[Relocation]
+            if bulk and _is_in_bulk(section) and placement.is_whole:
+                relocations = bulk.relocate(obj, section, _nowhere(section))
+            else:
+                relocations = section.relocations
+            for reloc in relocations:
                 place = placement.at(reloc.r_offset)
                 if place is not None:
                     relocator.relocate(_Site(obj, section, reloc, placement.section, place))
         move_jump_tables(obj, layout, diagnostics)
+    if bulk:
+        bulk.finish(objects[0].byte_order)
     return relocator.added
+
+
+def _number_in_tables(objects: Sequence[ObjectFile], layout: Layout) -> int:
+    """How many relocations there are that could be applied in bulk."""
+    return sum(
+        len(section.relocation_table or ())
+        for obj in objects
+        for section in obj.sections
+        if _is_in_bulk(section) and section in layout.placements
+    )
+
+
+def _is_in_bulk(section: Section) -> bool:
+    return section.relocation_table is not None and not section.sh_flags & SectionFlag.ALLOC
 
 
 def _adjust_joined_code(obj: ObjectFile, section: Section, placement: Placement) -> None:
@@ -135,6 +159,12 @@ class _Relocator:
         self._section_symbols = {
             symbol.section: symbol for symbol in symbols.values() if symbol.st_type is SymbolType.SECTION
         }
+
+    def bulk(self) -> BulkRelocator:
+        """What applies whole tables of relocations."""
+        from bpfas.link.bulk import BulkRelocator
+
+        return BulkRelocator(self.layout.placements, self._section_symbol)
 
     def relocate(self, site: _Site) -> None:
         """Apply one relocation; what is left of it for the loader goes to the output section."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bpfas.elf.constants import SectionFlag, SectionType, SymbolBinding, SymbolType, SymbolVisibility
 from bpfas.link.layout import is_kept_once
-from bpfas.link.places import place_of_symbol
+from bpfas.link.places import place_of_declaration
 from bpfas.objfile import ObjectFile, Section, SpecialSection, Symbol
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class Resolution:
     """What a name stands for.
 
     `symbol` of `obj` gives section, value, size and type. The binding is GLOBAL if the winner is, or if any
-    reference is (libbpf's rule: who needs a definition makes it one that counts). The visibility is the most
+    reference is (libbpf's rule), but not in a partial link. The visibility is the most
     constraining one of all. `mentions` are all symbols that compete for the name, in their order.
     """
 
@@ -101,11 +101,13 @@ class Resolution:
 class SymbolTable:
     """Every global and weak name of the link, in order of first appearance, and what it stands for.
 
-    References to a name in `wrapped` mean `__wrap_` and the name; `__real_` and the name means the name itself.
+    References to a name in `wrapped` mean `__wrap_` and the name; `__real_` and the name means the name itself. In
+    the output of a `partial` link weak definitions stay weak, for a strong one may come with the next.
     """
 
-    def __init__(self, wrapped: Set[str] = frozenset()) -> None:
+    def __init__(self, wrapped: Set[str] = frozenset(), *, partial: bool = False) -> None:
         self.wrapped = wrapped
+        self.partial = partial
         self.resolutions: dict[str, Resolution] = {}
         self.duplicates: dict[str, list[Mention]] = {}
 
@@ -134,12 +136,14 @@ class SymbolTable:
         found.mentions.append(Mention(obj, symbol))
         if symbol.st_visibility is not found.st_visibility:
             found.st_visibility = max(found.st_visibility, symbol.st_visibility, key=_CONSTRAINT.index)
-        if symbol.st_bind is SymbolBinding.GLOBAL:
-            found.st_bind = SymbolBinding.GLOBAL
         old, new = Strength.of(found.symbol), Strength.of(symbol)
         if new > old:
             found.obj, found.symbol = obj, symbol
-        elif new == old and new is Strength.COMMON:
+        if self.partial and found.is_defined:
+            found.st_bind = found.symbol.st_bind
+        elif symbol.st_bind is SymbolBinding.GLOBAL:
+            found.st_bind = SymbolBinding.GLOBAL
+        if new == old and new is Strength.COMMON:
             found.symbol = Symbol(
                 name,
                 SpecialSection.COMMON,
@@ -148,7 +152,7 @@ class SymbolTable:
                 SymbolBinding.GLOBAL,
                 SymbolType.OBJECT,
             )
-        elif new == old and new is Strength.STRONG and not _are_one_definition(found.symbol, symbol):
+        if new == old and new is Strength.STRONG and not _are_one_definition(found.symbol, symbol):
             self.duplicates.setdefault(name, [Mention(found.obj, found.symbol)]).append(Mention(obj, symbol))
 
     def override(self, obj: ObjectFile, symbol: Symbol) -> None:
@@ -161,9 +165,12 @@ class SymbolTable:
     def report_duplicates(self, diagnostics: Diagnostics) -> None:
         """An error for each name with more than one strong definition, with the place of each."""
         for name, places in self.duplicates.items():
+            remedy = "make all but one of them weak or static"
+            if places[0].symbol.st_type is SymbolType.OBJECT:
+                remedy = "declare it extern in all but one of them"
             notes = (
-                *(f"defined in {place_of_symbol(obj, symbol)}" for obj, symbol in places),
-                "make all but one of them weak or static, or take the first with -z muldefs",
+                *(f"defined in {place_of_declaration(obj, symbol)}" for obj, symbol in places),
+                f"{remedy}, or take the first with -z muldefs",
             )
             diagnostics.error(f"duplicate symbol: {name}", notes=notes)
 
@@ -180,13 +187,18 @@ def _are_one_definition(first: Symbol, second: Symbol) -> bool:
 
 
 def resolve(
-    objects: Sequence[ObjectFile], discarded: Set[Section] = frozenset(), wrapped: Set[str] = frozenset()
+    objects: Sequence[ObjectFile],
+    discarded: Set[Section] = frozenset(),
+    wrapped: Set[str] = frozenset(),
+    *,
+    partial: bool = False,
 ) -> SymbolTable:
     """The symbol table of `objects`; the order of the objects decides between equals.
 
-    A definition in one of the `discarded` sections counts as a reference. For `wrapped` see SymbolTable.
+    A definition in one of the `discarded` sections counts as a reference. For `wrapped` and
+    `partial` see SymbolTable.
     """
-    table = SymbolTable(wrapped)
+    table = SymbolTable(wrapped, partial=partial)
     for obj in objects:
         for symbol in obj.symbols:
             if not takes_part(symbol):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from bpfas.diag import Severity
 from bpfas.elf.constants import SectionFlag, SymbolBinding
-from bpfas.link.places import place_in_source
+from bpfas.link.places import place_in_source, place_of_declaration
 from bpfas.link.symtab import takes_part
 
 if TYPE_CHECKING:
@@ -65,11 +65,23 @@ def report_undefined(
             continue  # declared, but not used
         if counts[name] > len(notes):
             notes.append(f"referenced {counts[name] - len(notes)} more times")
+        if number < _MAX_HINTS:
+            notes += _static_namesakes(name, objects)
         near = _nearest(name, defined) if number < _MAX_HINTS else None
         if near:
             notes.append(f"did you mean: {near} (of {table.resolutions[near].obj.name})")
         add = diagnostics.error if severity is Severity.ERROR else diagnostics.warning
         add(f"undefined symbol: {name}", notes=tuple(notes))
+
+
+def _static_namesakes(name: str, objects: Sequence[ObjectFile]) -> list[str]:
+    """Where objects have the name for themselves."""
+    return [
+        f"{place_of_declaration(obj, symbol)} has a static one of that name; make it global to use it elsewhere"
+        for obj in objects
+        for symbol in obj.symbols
+        if symbol.name == name and symbol.is_defined and symbol.st_bind is SymbolBinding.LOCAL
+    ][:_MAX_PLACES]
 
 
 def _nearest(name: str, defined: Iterable[str]) -> str | None:

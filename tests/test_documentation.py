@@ -17,6 +17,8 @@ from bpfas.asm import assemble
 from bpfas.asm.assembler import DIRECTIVES
 from bpfas.asm.command_line import LONG_OPTIONS, REFUSED_OPTIONS, SHORT_OPTIONS
 from bpfas.asm.input_directives import INPUT_DIRECTIVES
+from bpfas.link.option_table import OPTIONS
+from bpfas.link.option_table import REFUSED_OPTIONS as LINKER_REFUSED_OPTIONS
 from bpfas.loader import load
 from tests.peers import Peer
 
@@ -251,6 +253,13 @@ def test_every_option_is_described() -> None:
     described = set(re.findall(r"-{1,2}[\w-]+\+?", page("options.md")))
     for name in (*SHORT_OPTIONS, *LONG_OPTIONS, *REFUSED_OPTIONS):
         assert {f"-{name}", f"--{name}"} & described, name
+
+
+def test_every_option_of_the_linker_is_described() -> None:
+    section = page("linking.md").partition("| option | meaning |")[2].partition("## The map")[0]
+    described = set(re.findall(r"(?<=`)-{1,2}[\w()-]+", section))
+    names = [name for option in OPTIONS for name in option.names]
+    assert sorted(described) == sorted({*names, *LINKER_REFUSED_OPTIONS})
 
 
 def test_the_message_on_the_page_of_messages_is_the_one_that_is_printed(tmp_path: Path) -> None:

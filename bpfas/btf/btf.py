@@ -101,6 +101,11 @@ class Btf:
     def __repr__(self) -> str:
         return f"Btf({self.object_name!r}, {len(self)} types)"
 
+    @property
+    def place(self) -> str:
+        """What messages give as the place of something wrong with the types."""
+        return f"{self.object_name}:(.BTF)"
+
     def _string(self, offset: int) -> str:
         end = self.strings.index(0, offset)
         return self.strings[offset:end].decode(errors="surrogateescape")

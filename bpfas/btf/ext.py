@@ -39,8 +39,8 @@ class Records(NamedTuple):
 class BtfExt(NamedTuple):
     """By the name of a section, its records.
 
-    Words of a func_info record: insn_off, type of the FUNC. line_info: insn_off, file name, text of the line,
-    line << 10 | column. core_relo: insn_off, root type, access string, kind. Records may have more words than these.
+    Words of a func_info record: insn_off, type of the FUNC. line_info: insn_off, file name, text of the line, line
+    << 10 | column. core_relo: insn_off, root type, access string, kind. Records may have more words than these.
     """
 
     func_info: dict[str, Records]

@@ -65,7 +65,7 @@ class Word(enum.IntEnum):
 
 
 class KindLayout(NamedTuple):
-    """The words of a kind's records from the third (size or type) on, then the fixed ones and those of an entry."""
+    """The words of a kind's records from the third (size or type) on: that, the fixed ones, those of an entry."""
 
     third: Word
     fixed: tuple[Word, ...]
@@ -107,6 +107,9 @@ TYPE_IN_THIRD: frozenset[int] = frozenset(kind for kind, layout in KINDS.items()
 
 MODIFIERS: frozenset[int] = frozenset((Kind.VOLATILE, Kind.CONST, Kind.RESTRICT, Kind.TYPE_TAG))
 """The kinds that say something of the type they refer to and are nothing in themselves."""
+
+BY_VALUE: frozenset[int] = MODIFIERS | {Kind.TYPEDEF, Kind.ARRAY, Kind.STRUCT, Kind.UNION}
+"""The kinds whose values have values of the types they refer to inside, so that no type can be within itself."""
 
 
 def info_word(kind: int, vlen: int = 0, *, kflag: bool = False) -> int:

@@ -8,17 +8,25 @@ from __future__ import annotations
 import struct
 import sys
 from array import array
-from typing import TYPE_CHECKING
+from itertools import accumulate, pairwise
+from typing import TYPE_CHECKING, NamedTuple
 
-from bpfas.btf.kinds import ENTRY_WORDS, FIXED_WORDS, KINDS, MAX_VLEN, Kind, Linkage, Word, info_word
-from bpfas.btf.reader import HEADER_SIZE, MAGIC, VERSION
-from bpfas.diag import BpfasError
+from bpfas.btf.checks import described
+from bpfas.btf.dedup import representatives
+from bpfas.btf.graph import GONE, graph_of, positions
+from bpfas.btf.kinds import MAX_VLEN, Kind, Linkage, info_word
+from bpfas.btf.reader import HEADER_SIZE, MAGIC, MAX_ERRORS, VERSION
+from bpfas.diag import BpfasError, Diagnostics
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from bpfas.btf.btf import Btf
     from bpfas.elf.constants import ByteOrder
+
+
+COLUMN_WORDS = 60_000
+"""From so many words of types on, importing numpy pays."""
 
 
 class Merged:
@@ -108,54 +116,128 @@ class Merged:
         return len(self.starts) - 1
 
 
+class Unique(NamedTuple):
+    """The types of an output: words, where each type begins, the strings with their offsets, and `Merged.ids`."""
+
+    words: array[int]
+    starts: array[int]
+    strings: dict[bytes, int]
+    ids: list[array[int]]
+
+
 def merge(units: Sequence[Btf], replaced: Sequence[Mapping[int, tuple[int, int] | None]]) -> Merged:
-    """The types of all `units`, in their order, each kind of type once.
+    """The types of all `units`, in their order, each once.
 
     `replaced[unit]` has the types of that unit that do not go into the output: references to such a type go to the
-    (unit, type) given, or, where that is None, must not exist. Raises BpfasError if one does.
+    (unit, type) given, or, where that is None, must not exist. A DECL_TAG of a type that is gone goes with it.
+    VARs and DATASECs are never taken for equal. Raises BpfasError if a reference leads to a type that is gone.
     """
-    starts, ids = array("I", (0,)), []
-    next_id = 1
-    for btf, gone in zip(units, replaced, strict=True):
-        of_unit = array("I", bytes(4 * (len(btf) + 1)))
-        for type_id in range(1, len(btf) + 1):
-            if type_id not in gone:
-                of_unit[type_id] = next_id
-                next_id += 1
-        ids.append(of_unit)
-    for of_unit, gone in zip(ids, replaced, strict=True):
-        for type_id, target in gone.items():
-            while target is not None and target[1] in replaced[target[0]]:
-                target = replaced[target[0]][target[1]]
-            of_unit[type_id] = 0 if target is None else ids[target[0]][target[1]]
-    words, strings = array("I"), {b"": 0}
-    merged = Merged(words, starts, strings, ids)
-    for unit, btf in enumerate(units):
-        for type_id in range(1, len(btf) + 1):
-            if type_id not in replaced[unit]:
-                starts.append(len(words))
-                words.extend(_mapped(btf, type_id, ids[unit], merged))
-    return merged
+    first = [0, *accumulate(map(len, units))]
+    targets = _targets(units, replaced, first)
+    if GONE in targets.values():
+        _check_gone(units, first, targets)
+    if sum(len(btf.words) for btf in units) >= COLUMN_WORDS:
+        unique = _unique_columns(units, first, targets)
+        if unique:
+            return Merged(*unique)
+    return Merged(*_unique(units, first, targets))
 
 
-def _mapped(btf: Btf, type_id: int, ids: array[int], merged: Merged) -> list[int]:
-    start, kind = btf.starts[type_id], btf.kinds[type_id]
-    words = list(
-        btf.words[start : start + FIXED_WORDS[kind] + ENTRY_WORDS[kind] * (btf.words[start + 1] & MAX_VLEN)]
+def _unique_columns(units: Sequence[Btf], first: Sequence[int], targets: Mapping[int, int]) -> Unique | None:
+    """The types, all at once; None if they have to be looked at one by one."""
+    from bpfas.btf.columns.merge import merged_columns  # its import takes longer than small inputs
+
+    output = merged_columns(units, first, targets)
+    if output is None:
+        return None
+    ids = output.ids.astype("uint32")
+    return Unique(
+        array("I", output.words.tobytes()),
+        array("I", output.starts.astype("uint32").tobytes()),
+        output.strings,
+        [array("I", bytes(4) + ids[begin + 1 : end + 1].tobytes()) for begin, end in pairwise(first)],
     )
-    layout = KINDS[Kind(kind)]
-    roles = (Word.STRING, Word.VALUE, layout.third, *layout.fixed)
-    roles += layout.entry * ((len(words) - len(roles)) // len(layout.entry)) if layout.entry else ()
-    for index, role in enumerate(roles):
-        if role is Word.STRING:
-            words[index] = merged.string(btf.string(words[index]))
-        elif role is Word.TYPE and words[index]:
-            target = words[index]
-            words[index] = ids[target]
-            if not words[index]:
-                raise BpfasError.of(
-                    f"type {type_id} ({btf.kind(type_id).name} {btf.name(type_id)}) refers to type {target} "
-                    f"({btf.kind(target).name} {btf.name(target)}), which does not go into the output",
-                    f"{btf.object_name}:(.BTF)",
-                )
-    return words
+
+
+def _targets(
+    units: Sequence[Btf], replaced: Sequence[Mapping[int, tuple[int, int] | None]], first: Sequence[int]
+) -> dict[int, int]:
+    """By node that does not go into the output, the one that does instead, or GONE."""
+    direct = {
+        first[unit] + type_id: GONE if target is None else first[target[0]] + target[1]
+        for unit, gone in enumerate(replaced)
+        for type_id, target in gone.items()
+    }
+    targets = {}
+    for node in direct:
+        seen = {node}
+        target = direct[node]
+        while target in direct and target not in seen:
+            seen.add(target)
+            target = direct[target]
+        if target in direct:
+            raise ValueError(f"node {node} is replaced by itself")
+        targets[node] = target
+    if GONE in targets.values():
+        for unit, btf in enumerate(units):
+            for type_id in btf.ids_of_kind(Kind.DECL_TAG):
+                if targets.get(first[unit] + btf.size_or_type(type_id)) == GONE:
+                    targets.setdefault(first[unit] + type_id, GONE)
+    return targets
+
+
+def _check_gone(units: Sequence[Btf], first: Sequence[int], targets: Mapping[int, int]) -> None:
+    """Raise BpfasError if a type that goes into the output refers to one that goes nowhere."""
+    diagnostics = Diagnostics()
+    for btf, base in zip(units, first, strict=False):
+        gone = {type_id for type_id in range(1, len(btf) + 1) if targets.get(base + type_id) == GONE}
+        if not gone:
+            continue
+        for type_id in range(1, len(btf) + 1):
+            start = btf.starts[type_id]
+            _, types = positions(btf.kinds[type_id], btf.vlen(type_id))
+            if base + type_id not in targets:
+                for target in gone.intersection([btf.words[start + position] for position in types]):
+                    diagnostics.error(
+                        f"{described(btf, type_id)} refers to {described(btf, target)}, which is left out",
+                        btf.place,
+                    )
+    if diagnostics.has_errors:
+        raise BpfasError(diagnostics.items[:MAX_ERRORS])
+
+
+def _unique(units: Sequence[Btf], first: Sequence[int], targets: Mapping[int, int]) -> Unique:
+    """The types, one by one."""
+    graph, rows, texts = graph_of(units, first, targets)
+    found = representatives(graph)
+    new_ids = [0] * len(found)
+    next_id = 1
+    for node, representative in enumerate(found):
+        if node and representative == node and node not in targets:
+            new_ids[node] = next_id
+            next_id += 1
+    words, starts = array("I"), array("I", (0,))
+    offsets: dict[int, int] = {0: 0}
+    end = 1
+    for node, new_id in enumerate(new_ids):
+        if not new_id:
+            continue
+        row = rows[node]
+        names, types = positions(row[1] >> 24 & 0x1F, row[1] & MAX_VLEN)
+        for position in names:
+            number = row[position]
+            offset = offsets.setdefault(number, end)
+            if offset == end:
+                end += len(texts[number]) + 1
+            row[position] = offset
+        for position, target in zip(types, graph.references[node], strict=True):
+            row[position] = new_ids[found[target]]
+        starts.append(len(words))
+        words.extend(row)
+    for node, target in targets.items():
+        found[node] = 0 if target == GONE else found[target]
+    ids = [
+        array("I", (0, *[new_ids[found[node]] for node in range(base + 1, base + len(btf) + 1)]))
+        for btf, base in zip(units, first, strict=False)
+    ]
+    return Unique(words, starts, {texts[number]: offset for number, offset in offsets.items()}, ids)

@@ -34,7 +34,8 @@ def workshop(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     return workshop
 
 
-PENDING = (
+PENDING: tuple[str, ...] = ()
+PENDING_THEN = (
     "test_types[",
     "[struct_ops]",
     "test_symbols[license]",
@@ -44,7 +45,12 @@ PENDING = (
     "we_link[license]",
     "changes_nothing[license]",
     "extern_in_section",
-    "same[jump_tables]",
+    "jump_tables",
+    "[assembler",
+    "[gcc",
+    "is_explained",
+    "stays_as_it_is[",
+    "nothing_to_complain",
 )
 
 
@@ -52,4 +58,4 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests of what the linker does not do yet."""
     for item in items:
         if item.nodeid.startswith("tests/link/test_programs") and any(part in item.nodeid for part in PENDING):
-            item.add_marker(pytest.mark.xfail(reason="not linked right yet"))
+            item.add_marker(pytest.mark.xfail(reason="not linked right yet", strict=False))

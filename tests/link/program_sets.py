@@ -59,6 +59,8 @@ class ProgramSet:
     """Why our loader does not load it."""
     not_by_bpftool: str = ""
     """Why libbpf's linker does not link it, or not to something that can be compared."""
+    not_as_skeleton: str = ""
+    """Why bpftool does not make a skeleton of it."""
     not_reversed: str = ""
     """Why it is not to be loaded when linked in the reverse order."""
 
@@ -80,6 +82,8 @@ MAPS = "maps in .maps are not supported yet"
 KCONFIG = "variables in .kconfig are not supported yet"
 KSYMS = "symbols in .ksyms are not supported yet"
 
+NO_TYPES = "libbpf's linker wants types of all that is not static"
+
 SETS = [
     ProgramSet("functions", (Run("first", 1017), Run("second", 23), Run("third", 55), Run("classify", 70))),
     ProgramSet(
@@ -89,6 +93,7 @@ SETS = [
             Run("report", 482),
             Value(".data.custom", u32(0), u32(340, 101)),
         ),
+        not_as_skeleton="bpftool 7.1 knows no .bss but .bss",
     ),
     ProgramSet("statics", (Run("run_one", 229), Run("run_two", 380), Run("run_three", 2310))),
     ProgramSet(
@@ -141,12 +146,17 @@ SETS = [
     ProgramSet("exception_callbacks", not_by_libbpf=f"{OLD_LIBBPF} callbacks of exceptions", not_by_loader=KSYMS),
     ProgramSet("license", (Run("entry", 6),)),
     ProgramSet(
-        "arenas", cpu="v4", not_by_libbpf=f"{OLD_LIBBPF} arenas", not_by_loader="arenas are not supported yet"
+        "arenas",
+        cpu="v4",
+        not_by_libbpf=f"{OLD_LIBBPF} arenas",
+        not_as_skeleton=f"{OLD_LIBBPF} arenas",
+        not_by_loader="arenas are not supported yet",
     ),
     ProgramSet(
         "jump_tables",
         cpu="v4",
         not_by_libbpf=f"{OLD_LIBBPF} tables of jumps, nor does this kernel need to",
+        not_as_skeleton=f"{OLD_LIBBPF} tables of jumps",
         not_by_loader="tables of jumps are not supported yet",
         not_by_bpftool="libbpf 1.1 wants types of tables of jumps",
     ),
@@ -154,5 +164,11 @@ SETS = [
         "extern_in_section",
         (Run("entry", 26),),
         not_by_bpftool="libbpf 1.1 keeps the function among the section's variables, and does not load that",
+    ),
+    ProgramSet("assembler", (Run("entry", 359),), not_by_bpftool=NO_TYPES),
+    ProgramSet("assembler_only", (Run("entry", 636),), not_by_bpftool=NO_TYPES),
+    ProgramSet("gcc", (Run("entry", 176),), not_by_bpftool="libbpf finds no types of what gcc 12 declares extern"),
+    ProgramSet(
+        "gcc_only", (Run("entry", 77),), not_by_bpftool="libbpf finds no types of what gcc 12 declares extern"
     ),
 ]

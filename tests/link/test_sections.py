@@ -7,8 +7,10 @@ import pytest
 from bpfas.diag import BpfasError
 from bpfas.elf.constants import ByteOrder, SectionFlag, SectionType
 from bpfas.link.linker import link
+from bpfas.link.options import LinkOptions, Strip
 from bpfas.objfile import ObjectFile, Section, Symbol
 from tests.link.builders import (
+    ABS32,
     CODE,
     EXIT,
     code,
@@ -17,7 +19,9 @@ from tests.link.builders import (
     license_section,
     link_errors,
     obj,
+    relocated,
     section_of,
+    section_symbol,
     symbol_of,
 )
 
@@ -148,3 +152,44 @@ def test_sections_that_are_too_large_together_are_an_error() -> None:
     ]
     with pytest.raises(BpfasError, match=r"section \.bss would have \d+ bytes"):
         link(objects)
+
+
+def test_zeros_and_contents_of_one_name_are_contents() -> None:
+    ones = Section(".bss", SectionType.PROGBITS, nobits(1, 1).sh_flags, 2, data=b"\1\1")
+    linked = link([obj("a.o", nobits(3, 1)), obj("b.o", ones), obj("c.o", nobits(2, 1))])
+    bss = section_of(linked, ".bss")
+    assert (bss.sh_type, bss.data) == (SectionType.PROGBITS, b"\0\0\0\0\1\1\0\0")
+
+
+def test_too_many_zeros_are_not_written_out() -> None:
+    ones = Section(".bss", SectionType.PROGBITS, nobits(1, 1).sh_flags, 1, data=b"\1")
+    assert link_errors(obj("a.o", nobits(1 << 40, 1)), obj("b.o", ones)) == (
+        "error: section .bss would need 1099511627776 bytes of zeros in the file, more than 268435456, because "
+        "b.o:(.bss) has contents (@progbits); make that @nobits, or give it another name"
+    )
+
+
+@pytest.mark.parametrize("alignment", [3, 1 << 21])
+def test_an_alignment_that_is_no_power_of_two_or_enormous_is_an_error(alignment: int) -> None:
+    assert link_errors(obj("a.o", data(alignment=alignment))) == (
+        f"a.o:(.data): error: alignment {alignment:#x} is no power of two up to 0x100000"
+    )
+
+
+def debug_sections() -> list[Section]:
+    strings = Section(".debug_str", sh_flags=0x30, sh_entsize=1, data=b"text\0")
+    info = relocated(Section(".debug_info", data=bytes(4)), (0, ABS32, section_symbol(strings)))
+    comment = Section(".comment", sh_flags=0x30, sh_entsize=1, data=b"compiler\0")
+    loaded = data(".debug_level")
+    return [code(), strings, info, comment, loaded]
+
+
+@pytest.mark.parametrize("strip", [Strip.DEBUG, Strip.ALL])
+def test_debugging_sections_are_left_out_if_asked_for(strip: Strip) -> None:
+    linked = link([obj("a.o", *debug_sections())], options=LinkOptions(strip=strip))
+    assert [section.name for section in linked.sections] == [".text", ".comment", ".debug_level"]
+
+
+def test_debugging_sections_are_kept_otherwise() -> None:
+    linked = link([obj("a.o", *debug_sections())])
+    assert [reloc.symbol.section.name for reloc in section_of(linked, ".debug_info").relocations] == [".debug_str"]

@@ -102,6 +102,16 @@ def test_a_strong_reference_makes_a_weak_definition_strong_but_loses_none_that_c
     assert symbol_of(linked, "f").section.name == "strong"
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_partial_link_leaves_weak_definitions_to_lose_in_the_next_one(order: int) -> None:
+    weak_text, strong_text = code("weak"), code("strong")
+    objects = [caller("f"), obj("w.o", weak_text, weak("f", weak_text))]
+    partial = link(objects[::order], "part.o", LinkOptions(partial=True))
+    assert symbol_of(partial, "f").st_bind is SymbolBinding.WEAK
+    linked = link([partial, obj("s.o", strong_text, glob("f", strong_text))])
+    assert symbol_of(linked, "f").section.name == "strong"
+
+
 def test_weak_definitions_and_references_stay_weak() -> None:
     text = code()
     reference = obj("r.o", weak("f", SpecialSection.UNDEF))
