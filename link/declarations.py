@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from bpfas.link.types import Unit
     from bpfas.objfile import ObjectFile
 
+# Where GCC puts the declaration of a variable that it knows no section of.
+_GUESSED_SECTIONS = frozenset({".bss", ".data", ".rodata"})
+
 TypeKey = tuple[int, int]
 """A type: the number of its unit, and its id there."""
 
@@ -71,7 +74,7 @@ def match_declarations(units: Sequence[Unit], table: SymbolTable, diagnostics: D
         candidates: list[_Candidate] = []
         for mention in found.mentions:
             number = number_of.get(mention.obj)
-            type_id = units[number].named.get(mention.symbol.name) if number is not None else None
+            type_id = units[number].type_of(mention.symbol) if number is not None else None
             if number is not None and type_id is not None:
                 candidates.append(_Candidate(mention, (number, type_id)))
         if not candidates:
@@ -138,7 +141,7 @@ def _check(
     there, here = (sections[unit].get(type_id) for unit, type_id in (winner.key, candidate.key))
     if there is None and isinstance(home, Section):
         there = home.name
-    if here is not None and there is not None and here != there:
+    if here is not None and there is not None and here != there and here not in _GUESSED_SECTIONS:
         diagnostics.error(
             f"{name} is in section {there} of {winner.mention.obj.name}, but in {here} of "
             f"{candidate.mention.obj.name}",

@@ -17,7 +17,8 @@ from bpfas.diag import BpfasError
 from bpfas.link.btf_ext import merge_ext
 from bpfas.link.compatibility import MAPS_SECTION
 from bpfas.link.datasecs import Datasecs
-from bpfas.link.untyped import describe_untyped, with_named_parameters
+from bpfas.link.kernel_rules import with_named_parameters, with_single_encodings
+from bpfas.link.untyped import describe_untyped
 from bpfas.objfile import Section
 
 if TYPE_CHECKING:
@@ -38,6 +39,10 @@ _EXCEPTION_CALLBACK = "exception_callback:"
 _KERNEL_SECTIONS = frozenset({".ksyms", ".kconfig"})
 
 
+# Which of several types of one name describes it.
+_PREFERENCE = {Linkage.STATIC: 0, Linkage.EXTERN: 1, Linkage.GLOBAL: 2}
+
+
 class TypeCounts(NamedTuple):
     """How many types each typed input has, how many they have together, and how many the output has."""
 
@@ -52,7 +57,7 @@ class Unit:
     `section` is the `.BTF` that they were read from, None for types made here. `ext` is None without `.BTF.ext`.
     """
 
-    __slots__ = ("btf", "ext", "named", "obj", "relocations", "section")
+    __slots__ = ("_by_name", "btf", "ext", "obj", "relocations", "section")
 
     def __init__(self, obj: ObjectFile, section: Section | None, btf: Btf, ext: BtfExt | None) -> None:
         self.obj = obj
@@ -61,15 +66,23 @@ class Unit:
         """The relocations of `section` by place, once somebody asked for them."""
         self.btf = btf
         self.ext = ext
-        self.named: dict[str, int] = {}
-        """The VAR or FUNC of each name that is not static; a definition rather than a declaration."""
+        self._by_name: dict[str, int] = {}
         for kind in (Kind.FUNC, Kind.VAR):
             for type_id in btf.ids_of_kind(kind):
-                linkage = btf.linkage(type_id)
-                if linkage is not Linkage.STATIC:
-                    name = btf.name(type_id)
-                    if name not in self.named or linkage is Linkage.GLOBAL:
-                        self.named[name] = type_id
+                name, linkage = btf.name(type_id), btf.linkage(type_id)
+                known = self._by_name.get(name)
+                if known is None or _PREFERENCE[linkage] > _PREFERENCE[btf.linkage(known)]:
+                    self._by_name[name] = type_id
+
+    def type_of(self, symbol: Symbol) -> int | None:
+        """The VAR or FUNC of a global symbol of the object: a definition rather than a declaration.
+
+        GCC 12 gives every FUNC the linkage of a static one.
+        """
+        type_id = self._by_name.get(symbol.name)
+        if type_id is None or self.btf.linkage(type_id) is not Linkage.STATIC:
+            return type_id
+        return type_id if self.btf.kind(type_id) is Kind.FUNC else None
 
 
 def read_types(objects: Sequence[ObjectFile], diagnostics: Diagnostics) -> list[Unit]:
@@ -95,7 +108,7 @@ def read_types(objects: Sequence[ObjectFile], diagnostics: Diagnostics) -> list[
         except BpfasError as error:
             diagnostics.items += error.diagnostics
         else:
-            units.append(Unit(obj, section, btf, ext))
+            units.append(Unit(obj, section, with_single_encodings(btf), ext))
     return units
 
 
@@ -152,13 +165,13 @@ def merge_types(
             if gone.get(unit.btf.size_or_type(tag), tag) is None:
                 gone[tag] = None
 
-    declared: dict[int, list[int]] = {}
-    for name, (number, type_id) in declarations.winners.items():
-        is_function = declarations.kind(name) is Kind.FUNC
-        if is_function and declarations.describes_untyped(name, table.resolutions[name]):
-            declared.setdefault(number, []).append(type_id)
+    open_names = {
+        winner for name, winner in declarations.winners.items() if not table.resolutions[name].is_defined
+    }
     sources = [
-        with_named_parameters(unit.btf, declared[number]) if number in declared else unit.btf
+        with_named_parameters(
+            unit.btf, (func for func in unit.btf.ids_of_kind(Kind.FUNC) if (number, func) not in open_names)
+        )
         for number, unit in enumerate(every_unit)
     ]
     merged = merge(sources, replaced)

@@ -11,9 +11,8 @@ import posixpath
 from array import array
 from typing import TYPE_CHECKING
 
-from bpfas.btf.btf import Btf
 from bpfas.btf.ext import BtfExt, Records
-from bpfas.btf.kinds import ENTRY_WORDS, HEADER_WORDS, Kind, Linkage
+from bpfas.btf.kinds import Kind, Linkage
 from bpfas.btf.merge import merge
 from bpfas.btf.reader import read_btf
 from bpfas.elf.constants import SymbolBinding, SymbolType
@@ -21,8 +20,9 @@ from bpfas.link.places import line_of
 from bpfas.objfile import Section
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
+    from bpfas.btf.btf import Btf
     from bpfas.link.declarations import Declarations
     from bpfas.link.layout import Layout
     from bpfas.link.symtab import SymbolTable
@@ -65,23 +65,6 @@ def describe_untyped(
                     declarations.replaced[number, type_id] = winner
             found.append((obj, btf, _information(obj, functions, ids, btf, has_lines)))
     return found
-
-
-def with_named_parameters(btf: Btf, functions: Iterable[int]) -> Btf:
-    """`btf`, in which the parameters of these FUNCs have names, for kernels want them of functions with code.
-
-    Those without a name, as declarations may leave them, are called r1 to r5, after the registers they come in.
-    """
-    words, strings = btf.words[:], bytearray(btf.strings)
-    for function in functions:
-        prototype = btf.size_or_type(function)
-        at = btf.starts[prototype] + HEADER_WORDS
-        for number in range(1, btf.vlen(prototype) + 1):
-            if not words[at] and words[at + 1]:
-                words[at] = len(strings)
-                strings += b"r%d\0" % number
-            at += ENTRY_WORDS[Kind.FUNC_PROTO]
-    return Btf(btf.object_name, btf.order, words, btf.starts, btf.kinds, bytes(strings))
 
 
 def _is_global(symbol: Symbol) -> bool:

@@ -32,7 +32,7 @@ _SOME_ADDRESS = re.compile(rb"^0*[1-9a-f]", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class KernelSymbol:
-    """What a name stands for: a type in the kernel's BTF, or if `type_id` is 0 an address, 0 if there is nothing."""
+    """What a name stands for: a type in the kernel's BTF, or where `type_id` is 0 an address, 0 for nothing."""
 
     type_id: int = 0
     address: int = 0
