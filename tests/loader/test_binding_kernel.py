@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bpfas.asm import assemble
+from bpfas.btf.kinds import Kind
 from bpfas.diag import BpfasError
 from bpfas.elf.constants import ByteOrder
+from bpfas.elf.writer import write_object
 from bpfas.loader import LoadError, VerifierError, ksyms, load
 from bpfas.loader.cli import main
 from bpfas.loader.instructions import Code
@@ -121,8 +123,6 @@ def test_objects_of_clang_are_bound_to_one_another(compile_c: Callable[..., str]
 
 
 def test_the_command_binds_as_well(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from bpfas.elf.writer import write_object
-
     (tmp_path / "app.o").write_bytes(write_object(app("call next_number")))
     (tmp_path / "lib.o").write_bytes(write_object(assemble(LIBRARY, "lib.o")))
     arguments = [
@@ -353,8 +353,6 @@ def test_what_is_written_into_instructions(instruction: bytes, symbol: KernelSym
 
 @needs_btf
 def test_functions_and_variables_are_found_by_their_whole_names() -> None:
-    from bpfas.btf.kinds import Kind
-
     types = KernelTypes(VMLINUX_BTF.read_bytes())
     assert types.type_id(Kind.FUNC, "bpf_rcu_read_lock")
     assert not types.type_id(Kind.FUNC, "rcu_read_loc")
