@@ -14,7 +14,10 @@ from bpfas.asm import assemble
 from bpfas.btf.kinds import Kind
 from bpfas.diag import BpfasError
 from bpfas.elf.constants import ByteOrder
+from bpfas.elf.reader import read_object
 from bpfas.elf.writer import write_object
+from bpfas.link.linker import link
+from bpfas.link.options import LinkOptions, Unresolved
 from bpfas.loader import LoadError, VerifierError, ksyms, load
 from bpfas.loader.cli import main
 from bpfas.loader.instructions import Code
@@ -120,6 +123,31 @@ def test_objects_of_clang_are_bound_to_one_another(compile_c: Callable[..., str]
         results = [loaded.programs["prog"].test_run(PACKET).retval for _ in range(2)]
         assert results == [105 + (3 + 5) + 1000, 105 + (3 + 5 + 10) + 1000]
         assert loaded.maps["library:calls"][bytes(4)] == (2).to_bytes(8, sys.byteorder)
+
+
+@needs_btf
+@pytest.mark.peer
+def test_what_a_link_leaves_open_is_bound_when_it_is_loaded(compile_c: Callable[..., str]) -> None:
+    first = """
+        extern int second(int x);
+        extern int late(int x);
+        extern void bpf_rcu_read_lock(void) __ksym;
+        extern void bpf_rcu_read_unlock(void) __ksym;
+        SEC("xdp") int prog(struct xdp_md *ctx)
+        {
+            bpf_rcu_read_lock();
+            bpf_rcu_read_unlock();
+            return second(1) + late(100);
+        }"""
+    second = "extern int late(int x); int second(int x) { return late(x) + 10; }"
+    late = "int late(int x) { return x * 2; }"
+    parts = [compile_c(text, "-g", name=name) for text, name in ((first, "first"), (second, "second"))]
+    objects = [read_object(Path(part).read_bytes(), part) for part in parts]
+    linked = link(objects, "linked.o", LinkOptions(unresolved=Unresolved.IGNORE))
+    with pytest.raises(BpfasError, match="undefined symbol: late\n"):
+        load(linked)
+    with load(linked, [compile_c(late, "-g", name="late")]) as loaded:
+        assert loaded.programs["prog"].test_run(PACKET).retval == 2 + 10 + 200
 
 
 def test_the_command_binds_as_well(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
