@@ -167,7 +167,7 @@ def test_the_command_binds_as_well(tmp_path: Path, capsys: pytest.CaptureFixture
 
 def test_reaching_a_weak_function_that_is_missing_is_told_in_words() -> None:
     with pytest.raises(VerifierError) as caught:
-        load(app("call other; call gone", ".weak gone\n.weak other\n" + LIBRARY.replace("next_number", "other")))
+        load(app("r1 = other ll; call gone", ".weak gone\n.weak other"))
     assert caught.value.cause == "the program calls 'gone', a weak function that nothing defines"
     assert "if (gone)" in caught.value.remedy
     with load(app("r0 = 4; r1 = gone ll; if r1 == 0 goto 1f; call gone; 1:", ".weak gone")) as loaded:
@@ -440,6 +440,8 @@ def test_a_target_that_cannot_be_used_is_an_error_in_words(tmp_path: Path) -> No
         with pytest.raises(LoadError) as caught:
             load(replacement, target=target)
         assert words in str(caught.value)
+    with pytest.raises(BpfasError, match="an id is a number from 1 to 4294967295"):
+        load(replacement, target=1 << 32 | 1)
     with load(app("r0 = 0")) as loaded, pytest.raises(BpfasError) as no_btf:
         load(replacement, target=loaded.programs["prog"].info().id)
     assert "it has no BTF, so none of its functions can be replaced" in str(no_btf.value)
