@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import re
@@ -20,6 +21,9 @@ STANDARD_STREAM = "-"
 
 MOST_OF_A_STREAM = 1 << 28
 """Bytes that are read of a device or a pipe."""
+
+_WORTH_MAPPING = 1 << 16
+"""Bytes of a file for which mapping costs less than reading."""
 
 JSON_OPTION = "--json"
 """The option of every command with which messages are JSON."""
@@ -119,6 +123,21 @@ def read_input(path: str) -> bytes:
     if len(contents) > MOST_OF_A_STREAM:
         raise BpfasError.of(f"cannot read {path}: it is no file, and gives more than {MOST_OF_A_STREAM} bytes")
     return contents
+
+
+def map_input(path: str) -> memoryview:
+    """The bytes of an input as `read_input` gives them, of which only those are read that somebody looks at.
+
+    A file must not become shorter as long as that is so, or the process ends.
+    """
+    # What cannot be mapped is read, or `read_input` says why not.
+    with contextlib.suppress(OSError, ValueError):
+        if path != STANDARD_STREAM and os.path.isfile(path) and os.path.getsize(path) >= _WORTH_MAPPING:
+            import mmap
+
+            with open(path, "rb") as file:
+                return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+    return memoryview(read_input(path))
 
 
 def write_output(path: str, contents: bytes) -> None:

@@ -106,9 +106,7 @@ def _options(command: CommandLine, diagnostics: Diagnostics) -> LinkOptions:
     except BpfasError as error:
         diagnostics.items += error.diagnostics
         return options
-    from dataclasses import replace
-
-    return replace(options, retained=frozenset(names))
+    return options._replace(retained=frozenset(names))
 
 
 def _write(command: CommandLine, inputs: Inputs, linked: Linked) -> None:

@@ -9,15 +9,20 @@ import os
 import re
 from typing import TYPE_CHECKING
 
-from bpfas.cli import read_input
+from bpfas.cli import map_input
 from bpfas.diag import BpfasError
 from bpfas.elf.reader import read_object
 
 if TYPE_CHECKING:
-    from bpfas.objfile import ObjectFile
+    from collections.abc import Callable
+
+    from bpfas.objfile import ObjectFile, Section
 
 _COMPILED_MAGICS = (b"\x7fELF", b"BC\xc0\xde", b"\xde\xc0\x17\x0b")
 """How ELF files and LLVM's bitcode begin, which may be wrapped."""
+
+_LONGEST_START = 4096
+"""Bytes of a file that tell whether it is a text."""
 
 SLIM_LTO_SYMBOL = "__gnu_lto_slim"
 """What GCC defines in an object that holds its intermediate code only."""
@@ -43,19 +48,25 @@ class Unreadable:
         self.is_compiled = is_compiled
 
 
-def read_file(path: str) -> bytes:
+def read_file(path: str) -> memoryview:
     """The bytes of an input. Raises BpfasError if it can't be read."""
     if os.path.isdir(path):
         raise BpfasError.of(f"{path} is a directory; name the files in it, or with -L let -l look there")
-    return read_input(path)
+    return map_input(path)
 
 
-def read_input_object(data: bytes, name: str) -> ObjectFile | Unreadable:
-    """The object in `data`, or why there is none; `name` is what messages call it."""
+def read_input_object(
+    data: bytes | memoryview, name: str, on_demand: Callable[[Section], bool] | None = None
+) -> ObjectFile | Unreadable:
+    """The object in `data`, or why there is none; `name` is what messages call it.
+
+    Sections that `on_demand` accepts are read when somebody asks for them.
+    """
+    start = bytes(data[:_LONGEST_START])
     try:
-        if not data.startswith(_COMPILED_MAGICS):
-            _refuse_text(data, name)
-        obj = read_object(data, name)
+        if not start.startswith(_COMPILED_MAGICS):
+            _refuse_text(start, name)
+        obj = read_object(data, name, on_demand=on_demand)
         if obj.symbol(SLIM_LTO_SYMBOL):
             raise BpfasError.of(
                 "is an object for GCC's link-time optimisation, without code; "
@@ -63,16 +74,16 @@ def read_input_object(data: bytes, name: str) -> ObjectFile | Unreadable:
                 name,
             )
     except BpfasError as error:
-        return Unreadable(error, data.startswith(_COMPILED_MAGICS))
+        return Unreadable(error, start.startswith(_COMPILED_MAGICS))
     return obj
 
 
-def _refuse_text(data: bytes, name: str) -> None:
-    """Raise BpfasError for what is known to be text of some kind."""
-    if re.match(_LINKER_SCRIPT, data[:4096], re.DOTALL):
+def _refuse_text(start: bytes, name: str) -> None:
+    """Raise BpfasError for what is known to be text of some kind by how it begins."""
+    if re.match(_LINKER_SCRIPT, start, re.DOTALL):
         raise BpfasError.of(
             "is a linker script; objects for BPF have no addresses to lay out: name the objects instead", name
         )
     ending = os.path.splitext(name.rstrip(")"))[1]
-    if ending in _SOURCES and b"\0" not in data[:4096]:
+    if ending in _SOURCES and b"\0" not in start:
         raise BpfasError.of(f"is {_SOURCES[ending]}", name)

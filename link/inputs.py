@@ -16,7 +16,8 @@ from bpfas.cli import STANDARD_STREAM
 from bpfas.diag import BpfasError
 from bpfas.elf.constants import ByteOrder
 from bpfas.link.input_file import Unreadable, read_file, read_input_object
-from bpfas.link.options import Unresolved
+from bpfas.link.layout import is_debugging
+from bpfas.link.options import Strip, Unresolved
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from bpfas.objfile import ObjectFile
 
 _ARCHIVE_MAGICS = (b"!<arch>\n", b"!<thin>\n")
+_MAGIC_SIZE = 8
 
 
 class Input(NamedTuple):
@@ -147,12 +149,14 @@ class _Reader:
         if identity:
             self.files[identity] = path
         name = "<stdin>" if path == STANDARD_STREAM else path
-        if not data.startswith(_ARCHIVE_MAGICS):
-            self.add_object(read_input_object(data, name))
+        if bytes(data[:_MAGIC_SIZE]) not in _ARCHIVE_MAGICS:
+            # Debugging sections that are left out need not be read, but for messages.
+            on_demand = is_debugging if self.options.strip >= Strip.DEBUG else None
+            self.add_object(read_input_object(data, name, on_demand))
             return None
         from bpfas.link.extraction import Archive  # many links have none
 
-        archive = Archive(data, name)
+        archive = Archive(bytes(data), name)
         if identity:
             self.archives[identity] = archive
         return archive

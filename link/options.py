@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
 class Unresolved(enum.Enum):
@@ -33,8 +33,7 @@ class Discard(enum.IntEnum):
     LOCALS = 2
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LinkOptions:
+class LinkOptions(NamedTuple):
     """The choices of a link; names of symbols are exact, where not said otherwise.
 
     `partial`: the output is for another link, so weak definitions stay weak, whoever refers to them.

@@ -73,10 +73,11 @@ def _lines(obj: ObjectFile) -> dict[Section, list[tuple[int, str]]]:
     # Only a link that fails comes here, so only then is reading DWARF paid for.
     from elftools.elf.elffile import ELFFile
 
-    spread, bases = _with_addresses(obj)
-    rows: dict[Section, list[tuple[int, str]]] = {section: [] for section in bases}
-    starts = list(bases.items())
+    rows: dict[Section, list[tuple[int, str]]] = {}
     try:
+        spread, bases = _with_addresses(obj)
+        rows = {section: [] for section in bases}
+        starts = list(bases.items())
         dwarf = ELFFile(io.BytesIO(write_object(spread))).get_dwarf_info(follow_links=False)
         for program in filter(None, map(dwarf.line_program_for_CU, dwarf.iter_CUs())):
             for entry in program.get_entries():
@@ -122,8 +123,8 @@ def _declared_lines(obj: ObjectFile) -> dict[str, str]:
     from elftools.elf.elffile import ELFFile
 
     found: dict[str, str] = {}
-    spread, _ = _with_addresses(obj)
     try:
+        spread, _ = _with_addresses(obj)
         dwarf = ELFFile(io.BytesIO(write_object(spread))).get_dwarf_info(follow_links=False)
         for unit in dwarf.iter_CUs():
             program = dwarf.line_program_for_CU(unit)
