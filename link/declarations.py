@@ -95,24 +95,25 @@ def _replace_prototypes(declarations: Declarations) -> None:
 
     What a declaration says of parameters' names is less than what the definition says.
     """
-    prototypes: dict[TypeKey, TypeKey] = {}
-    uses: Counter[TypeKey] = Counter()
+    prototypes: dict[int, dict[int, TypeKey]] = {}
+    replaced_uses: Counter[TypeKey] = Counter()
     for (unit, type_id), (winning_unit, winning_id) in declarations.replaced.items():
         btf, winning_btf = declarations.units[unit].btf, declarations.units[winning_unit].btf
         if btf.kind(type_id) is winning_btf.kind(winning_id) is Kind.FUNC:
-            prototype = unit, btf.size_or_type(type_id)
-            uses[prototype] += 1
-            prototypes[prototype] = winning_unit, winning_btf.size_or_type(winning_id)
-    all_uses = Counter(
-        (unit, btf.size_or_type(type_id))
-        for unit in {unit for unit, _ in prototypes}
-        for btf in (declarations.units[unit].btf,)
-        for type_id in range(1, len(btf) + 1)
-        if btf.kinds[type_id] in TYPE_IN_THIRD
-    )
-    for prototype, winning in prototypes.items():
-        if all_uses[prototype] == uses[prototype]:
-            declarations.replaced[prototype] = winning
+            prototype = btf.size_or_type(type_id)
+            replaced_uses[unit, prototype] += 1
+            prototypes.setdefault(unit, {})[prototype] = winning_unit, winning_btf.size_or_type(winning_id)
+    for unit, of_unit in prototypes.items():
+        btf = declarations.units[unit].btf
+        words = btf.words
+        uses = Counter(
+            words[start + 2]
+            for start, kind in zip(btf.starts, btf.kinds, strict=False)
+            if words[start + 2] in of_unit and kind in TYPE_IN_THIRD
+        )
+        for prototype, winning in of_unit.items():
+            if uses[prototype] == replaced_uses[unit, prototype]:
+                declarations.replaced[unit, prototype] = winning
 
 
 def _declared_sections(unit: Unit) -> dict[int, str]:

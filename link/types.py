@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from bpfas.btf.ext import read_btf_ext, write_btf_ext
 from bpfas.btf.kinds import Kind, Linkage
 from bpfas.btf.merge import merge
-from bpfas.btf.reader import read_btf
+from bpfas.btf.reader import read_all
 from bpfas.diag import BpfasError
 from bpfas.link.btf_ext import merge_ext
 from bpfas.link.compatibility import MAPS_SECTION
@@ -87,7 +87,7 @@ class Unit:
 
 def read_types(objects: Sequence[ObjectFile], diagnostics: Diagnostics) -> list[Unit]:
     """The types of those `objects` that have any; what is wrong with them goes to `diagnostics`."""
-    units: list[Unit] = []
+    typed: list[tuple[ObjectFile, Section]] = []
     for obj in objects:
         section, ext_section = obj.section(".BTF"), obj.section(".BTF.ext")
         if section is None:
@@ -99,9 +99,17 @@ def read_types(objects: Sequence[ObjectFile], diagnostics: Diagnostics) -> list[
                 diagnostics.warning(
                     "maps in section .maps are described by types, and there are none; compile with -g", obj.name
                 )
-            continue
+        else:
+            typed.append((obj, section))
+    try:
+        all_types = read_all([(bytes(section.data), obj.byte_order, obj.name) for obj, section in typed])
+    except BpfasError as error:
+        diagnostics.items += error.diagnostics
+        return []
+    units: list[Unit] = []
+    for (obj, section), btf in zip(typed, all_types, strict=True):
+        ext_section = obj.section(".BTF.ext")
         try:
-            btf = read_btf(bytes(section.data), obj.byte_order, obj.name)
             ext = None
             if ext_section is not None:
                 ext = read_btf_ext(bytes(ext_section.data), obj.byte_order, btf, obj.name)
