@@ -236,7 +236,9 @@ def _check(parts: Sequence[_Part], output: Section, diagnostics: Diagnostics) ->
         if here != there:
             words = _kind(section, exact=True), _kind(first.section, exact=True)
             diagnostics.error(
-                f"section {section.name} is {words[0]} here, {words[1]} in {first.obj.name}", part.place
+                f"section {section.name} is {words[0]} here, {words[1]} in {first.obj.name}",
+                part.place,
+                ("give one of them another name",),
             )
         if part is not first and (section.sh_flags | first.section.sh_flags) & SectionFlag.COMPRESSED:
             diagnostics.error("compressed sections cannot be joined; compile without -gz", part.place)
@@ -260,6 +262,7 @@ def _place_once(parts: Sequence[_Part], output: Section, diagnostics: Diagnostic
                 f"section {output.name} must be the same in all objects: {_text(part.section.data)} here, "
                 f"{_text(output.data)} in {first.obj.name}",
                 part.place,
+                (f"give all files the same {output.name}",),
             )
     return {
         part.section: Placement(output, (0,), (0,), part.section.sh_size, is_copy=part is not first)
