@@ -21,6 +21,7 @@ bench: $(STAMP)
 	$(BIN)/python -m bench.assemble
 	$(BIN)/python -m bench.compiled
 	$(BIN)/python -m bench.startup
+	$(BIN)/python -m bench.link
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .

@@ -6,7 +6,7 @@ manual, ".symver").
 
 from __future__ import annotations
 
-import dataclasses
+import copy
 import enum
 import re
 from dataclasses import dataclass
@@ -95,7 +95,9 @@ def with_versions(symbol: AssemblySymbol, shown: Symbol) -> list[Symbol]:
         if (version.renames or not shown.is_defined) and not renamed:
             shown.name, renamed = name, True
         else:
-            further.append(dataclasses.replace(shown, name=name, st_bind=bind, st_visibility=visibility))
+            version_of = copy.copy(shown)
+            version_of.name, version_of.st_bind, version_of.st_visibility = name, bind, visibility
+            further.append(version_of)
         if version.original is Original.LOCAL:
             shown.st_bind = SymbolBinding.LOCAL
         elif version.original is Original.HIDDEN:

@@ -44,13 +44,34 @@ def compare(commands: Mapping[str, Sequence[str]], rounds: int) -> dict[str, lis
     return runs
 
 
-def report(runs: dict[str, list[Run]], ours: str, lines: int) -> None:
-    """Print for each command its median time, its rate, its memory, and how its time compares with ours."""
+def report(runs: Mapping[str, Sequence[Run]], ours: str, amount: int, unit: str = "lines") -> None:
+    """Print for each command its median time, its rate, its memory, and how its time compares with ours.
+
+    `amount` is how much each run deals with, in `unit`.
+    """
     for name, found in runs.items():
         seconds = statistics.median(run.seconds for run in found)
         peak = max(run.peak for run in found) / (1 << 20)
-        text = f"  {name:12} {seconds:7.2f} s {lines / seconds:12,.0f} lines/s {peak:7.0f} MiB"
+        text = f"  {name:12} {seconds:8.3f} s {amount / seconds:12,.0f} {unit}/s {peak:7.0f} MiB"
         if name != ours:
-            ratios = sorted(own.seconds / other.seconds for own, other in zip(runs[ours], found, strict=True))
-            text += f"   {ours} takes {statistics.median(ratios):.2f} x ({ratios[0]:.2f} to {ratios[-1]:.2f})"
+            ratios = [own.seconds / other.seconds for own, other in zip(runs[ours], found, strict=True)]
+            text += f"   {ours} takes {_spread(ratios)}"
         print(text)
+
+
+def report_against(runs: Mapping[str, Sequence[Run]], base: str) -> None:
+    """Print for each command its median time on a processor, and how that compares with `base`.
+
+    Of a short run that is what other processes change the least.
+    """
+    for name, found in runs.items():
+        ratios = [
+            run.processor_seconds / nothing.processor_seconds
+            for run, nothing in zip(found, runs[base], strict=True)
+        ]
+        median = statistics.median(run.processor_seconds for run in found)
+        print(f"  {name:15} {1000 * median:7.1f} ms   {_spread(ratios)}")
+
+
+def _spread(ratios: Sequence[float]) -> str:
+    return f"{statistics.median(ratios):.2f} x ({min(ratios):.2f} to {max(ratios):.2f})"

@@ -2,21 +2,20 @@
 
     python -m bench.startup [--rounds N]
 
-It is seconds on a processor that are compared, user and system together: other processes change them the least.
-A first run, which does not count, fills the cache.
+It is seconds on a processor that are compared, user and system together. A first run, which does not count,
+fills the cache.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import statistics
 import sys
 import tempfile
 from pathlib import Path
 
 from bench.assemble import PEERS, program
-from bench.measure import compare
+from bench.measure import compare, report_against
 from bpfas.isa import Dialect
 
 LINES = 100
@@ -41,14 +40,7 @@ def main() -> int:
         }
         present = {name: words for name, words in commands.items() if os.path.exists(words[0])}
         print(f"{LINES} lines, {given.rounds} rounds:")
-        runs = {
-            name: [run.processor_seconds for run in found]
-            for name, found in compare(present, given.rounds).items()
-        }
-    for name, found in runs.items():
-        ratios = sorted(one / nothing for one, nothing in zip(found, runs[_NOTHING], strict=True))
-        spread = f"{statistics.median(ratios):.2f} x ({ratios[0]:.2f} to {ratios[-1]:.2f})"
-        print(f"  {name:15} {1000 * statistics.median(found):7.1f} ms   {spread}")
+        report_against(compare(present, given.rounds), _NOTHING)
     return 0
 
 

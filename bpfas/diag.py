@@ -12,8 +12,8 @@ import enum
 import math
 import re
 from bisect import bisect_right
-from dataclasses import dataclass, field
 from functools import cached_property
+from typing import NamedTuple
 
 _LONGEST_EXCERPT = 240
 """Characters of a source line that are shown with a message."""
@@ -46,8 +46,7 @@ class ExpansionKind(enum.Enum):
     REPETITION = enum.auto()
 
 
-@dataclass(frozen=True, slots=True)
-class Expansion:
+class Expansion(NamedTuple):
     """How a text came to be read that is not an input itself: `what` (such as `included from`) at a place.
 
     A text that was made out of lines of `origin`, such as a macro's body, has the line numbers there: its first
@@ -61,13 +60,13 @@ class Expansion:
     kind: ExpansionKind = ExpansionKind.INCLUSION
 
 
-@dataclass(frozen=True, eq=False)
 class Source:
     """A text and the name it goes by in messages (`-` is shown as `<stdin>` by who makes it)."""
 
-    name: str
-    text: str
-    expansion: Expansion | None = None
+    def __init__(self, name: str, text: str, expansion: Expansion | None = None) -> None:
+        self.name = name
+        self.text = text
+        self.expansion = expansion
 
     @cached_property
     def _line_starts(self) -> list[int]:
@@ -117,8 +116,7 @@ class Source:
         return self.text[start : end if end >= 0 else len(self.text)].removesuffix("\r")
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(NamedTuple):
     """The characters `start` (included) to `end` (excluded) of a source."""
 
     source: Source
@@ -168,8 +166,7 @@ class Span:
         return f"{text}\n{lead}^{'~' * (width - 1)}"
 
 
-@dataclass(frozen=True, slots=True)
-class Diagnostic:
+class Diagnostic(NamedTuple):
     """One message.
 
     `at` is a Span for a place in a source, or a text such as `a.o:(.text+0x18)` for one in an object.
@@ -249,11 +246,13 @@ class BpfasError(Exception):
         return cls([Diagnostic(Severity.ERROR, message, at, notes)])
 
 
-@dataclass(eq=False, slots=True)
 class Diagnostics:
     """Collects the messages of one phase."""
 
-    items: list[Diagnostic] = field(default_factory=list)
+    __slots__ = ("items",)
+
+    def __init__(self) -> None:
+        self.items: list[Diagnostic] = []
 
     def error(self, message: str, at: Span | str | None = None, notes: tuple[str, ...] = ()) -> None:
         """Note an error; the phase goes on to find the next one."""

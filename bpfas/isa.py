@@ -15,14 +15,14 @@ from __future__ import annotations
 import enum
 import re
 import struct
-from dataclasses import dataclass, field
 from functools import cached_property
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from bpfas.elf.constants import ByteOrder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 SLOT_SIZE = 8
 """Bytes of an instruction slot."""
@@ -139,22 +139,37 @@ class FormOperand(NamedTuple):
 _NAMED_OPERANDS = {name: FormOperand(name) for name in OPERAND_KINDS}
 
 
-@dataclass(frozen=True, eq=False)
 class Opcode:
     """A row of the table. Fields that neither `fixed` nor an operand names are reserved and must be zero.
 
-    `kernel` is the text in the verifier's log and in `bpftool prog dump xlated` where it is not the pseudo-C one.
+    `is_alias` is another spelling of a row that decoding prefers. `kernel` is the text in the verifier's log and
+    in `bpftool prog dump xlated` where it is not the pseudo-C one.
     """
 
-    name: str
-    code: int
-    normal: str
-    pseudoc: str
-    isa: IsaVersion = IsaVersion.V1
-    fixed: dict[str, int] = field(default_factory=dict)
-    is_wide: bool = False
-    is_alias: bool = False  # another spelling of a row that decoding prefers
-    kernel: str = ""
+    def __init__(
+        self,
+        name: str,
+        code: int,
+        normal: str,
+        pseudoc: str,
+        isa: IsaVersion = IsaVersion.V1,
+        fixed: Mapping[str, int] = MappingProxyType({}),
+        is_wide: bool = False,
+        is_alias: bool = False,
+        kernel: str = "",
+    ) -> None:
+        self.name = name
+        self.code = code
+        self.normal = normal
+        self.pseudoc = pseudoc
+        self.isa = isa
+        self.fixed = fixed
+        self.is_wide = is_wide
+        self.is_alias = is_alias
+        self.kernel = kernel
+
+    def __repr__(self) -> str:
+        return f"Opcode({self.name!r})"
 
     @property
     def size(self) -> int:
@@ -399,8 +414,7 @@ class DecodeError(ValueError):
     """Bytes that are no instruction: which field is wrong, its value, and what it may be."""
 
 
-@dataclass(frozen=True, slots=True)
-class Instruction:
+class Instruction(NamedTuple):
     """A row with its operands, by field. Fields that the row fixes are taken from the row, whatever stands here.
 
     `off` and `imm` are signed as encoded; `imm` has 64 bits in a wide instruction.

@@ -8,11 +8,11 @@ GNU binutils for the type above 255. `S` is the symbol's address, `A` the addend
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from typing import Literal
+
     from bpfas.elf.constants import ByteOrder
 
 
@@ -56,36 +56,41 @@ class RelocationNumber(enum.IntEnum):
     R_BPF_GNU_64_16 = 256
 
 
-@dataclass(frozen=True)
 class RelocationType:
     """A row of the table.
 
     `field` takes the value; `addend_field` is the part of it that holds A beforehand. `unit` is how many bytes
     one count of the field stands for: 1 for addresses, 8 for instructions. A `pc_relative` field counts from
     the *next* instruction, (S + A - P) / 8 - 1, where A is what `read_addend` gives, so that a plain symbol
-    has A = 0 and -1 in its field.
+    has A = 0 and -1 in its field. `bounds` are the least and the greatest number that the field can hold: an
+    address may be written as a signed or an unsigned number, so unless the field is `signed` it takes both ranges.
     """
 
-    number: RelocationNumber
-    field: Field
-    addend_field: Field
-    unit: Literal[1, 8]
-    pc_relative: bool
-    signed: bool
+    __slots__ = ("addend_field", "bounds", "field", "number", "pc_relative", "signed", "unit")
+
+    def __init__(
+        self,
+        number: RelocationNumber,
+        field: Field,
+        addend_field: Field,
+        unit: Literal[1, 8],
+        *,
+        pc_relative: bool,
+        signed: bool,
+    ) -> None:
+        self.number = number
+        self.field = field
+        self.addend_field = addend_field
+        self.unit = unit
+        self.pc_relative = pc_relative
+        self.signed = signed
+        bits = field.width
+        self.bounds = -(1 << bits - 1), (1 << bits - 1) - 1 if signed else (1 << bits) - 1
 
     @property
     def name(self) -> str:
         """`R_BPF_…`."""
         return self.number.name
-
-    @cached_property
-    def bounds(self) -> tuple[int, int]:
-        """The least and the greatest number that the field can hold.
-
-        An address may be written as a signed or an unsigned number, so its field takes both ranges.
-        """
-        bits = self.field.width
-        return -(1 << bits - 1), (1 << bits - 1) - 1 if self.signed else (1 << bits) - 1
 
 
 _N = RelocationNumber

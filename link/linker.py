@@ -6,18 +6,21 @@ other sections, the kernel's symbols) keeps its relocations. Reading, writing an
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from bpfas.diag import BpfasError, Diagnostics
-from bpfas.elf.constants import SymbolBinding, SymbolType
+from bpfas.diag import BpfasError, Diagnostics, Severity
+from bpfas.link.declarations import match_declarations
+from bpfas.link.definitions import define_symbols
+from bpfas.link.gc import removed_functions
 from bpfas.link.groups import discarded_sections
-from bpfas.link.layout import BTF_SECTIONS, lay_out
+from bpfas.link.layout import lay_out
 from bpfas.link.options import DEFAULT_OPTIONS, LinkOptions, Unresolved
+from bpfas.link.output_symbols import kept_symbols, localized_names, make_symbols
 from bpfas.link.relocate import relocate
 from bpfas.link.symtab import allocate_commons, resolve
+from bpfas.link.types import exception_callbacks, kernel_externs, merge_types, read_types
 from bpfas.link.undefined import report_undefined
-from bpfas.objfile import ObjectFile, Section, Symbol
+from bpfas.objfile import ObjectFile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,20 +31,16 @@ if TYPE_CHECKING:
     from bpfas.link.types import TypeCounts
 
 
-_LARGEST_SECTION = 1 << 62
-
-
-@dataclass(frozen=True, slots=True)
-class Linked:
+class Linked(NamedTuple):
     """A link's output and how it came about: the objects that took part, winners, places, and what was left."""
 
     output: ObjectFile
     objects: list[ObjectFile]
     table: SymbolTable
     layout: Layout
-    removed: list[Removed] = field(default_factory=list)
-    types: TypeCounts | None = None
-    open_names: list[str] = field(default_factory=list)
+    removed: list[Removed]
+    types: TypeCounts | None
+    open_names: list[str]
 
 
 def link(
@@ -68,55 +67,74 @@ def link_objects(
     Warnings are added to `diagnostics`. Raises BpfasError with every error of the link.
     """
     diagnostics = Diagnostics() if diagnostics is None else diagnostics
-    joining = len(objects) > 1
 
     # Only objects of one byte order can be joined.
     _check_byte_order(objects)
 
-    # Types of several objects need merging, which a plain copy is not.
-    if joining:
-        _warn_of_dropped_types(objects, diagnostics)
+    # Types speak of the whole object. From here on those that there are, are sound.
+    units = read_types(objects, diagnostics)
+    diagnostics.raise_if_errors()
 
     # Of section groups that several objects have, one is enough; the others' symbols are references to it.
     discarded = discarded_sections(objects)
 
     # Let every global and weak name have one winner.
-    table = resolve(objects, discarded)
+    table = resolve(objects, discarded, options.wrapped, partial=options.partial)
+
+    # Common symbols get room in .bss, and the command line has the last word on what a name stands for. From here
+    # on every definition lies in a section or is a number.
+    order = objects[0].byte_order
+    inputs = [
+        *objects,
+        *filter(
+            None,
+            (
+                allocate_commons(table, order),
+                define_symbols(options.definitions, order, table, diagnostics),
+            ),
+        ),
+    ]
 
     # Two strong definitions of a name are a mistake, and so is the lack of any.
     if not options.allow_multiple_definition:
         table.report_duplicates(diagnostics)
-    if options.unresolved is Unresolved.ERROR:
-        report_undefined(objects, table, discarded, diagnostics)
+    _report_missing_roots(table, options, diagnostics)
+    if options.unresolved is not Unresolved.IGNORE:
+        severity = Severity.ERROR if options.unresolved is Unresolved.ERROR else Severity.WARNING
+        report_undefined(objects, table, discarded, kernel_externs(units), severity, diagnostics)
 
-    # Common symbols get room in .bss. From here on every definition lies in a section or is a number.
-    commons = allocate_commons(table, objects[0].byte_order)
-    inputs = [*objects, commons] if commons else list(objects)
+    # One VAR or FUNC describes each name, and all objects must mean the same by it.
+    declarations = match_declarations(units, table, diagnostics)
+
+    # Leave out the functions that nothing needs any more.
+    removed = removed_functions(inputs, table, discarded, options, exception_callbacks(units))
 
     # Join the sections of each name. From here on every offset is final, and no more contents are added.
-    layout = lay_out(inputs, joining, discarded, diagnostics)
-
-    # An address has 64 bits; what is larger cannot be written.
-    for section in layout.sections:
-        if section.sh_size > _LARGEST_SECTION:
-            diagnostics.error(f"section {section.name} would have {section.sh_size} bytes")
+    layout = lay_out(inputs, options, discarded, removed, diagnostics)
     diagnostics.raise_if_errors()
 
     # Make the output's symbols. From here on the inputs' symbols are only keys to them.
-    symbols, mapping = _make_symbols(inputs, table, layout)
+    localized = localized_names(table, options)
+    symbols, mapping = make_symbols(inputs, table, layout, localized)
 
     # Bring addends up to date, and settle the calls whose way is known.
-    relocate(inputs, layout, mapping, diagnostics)
-
+    symbols += relocate(inputs, layout, table, mapping, diagnostics)
     diagnostics.raise_if_errors()
+
+    # Merge the types, and make what they say about places anew.
+    type_sections, types = merge_types(units, inputs, table, declarations, layout, removed, mapping, localized)
     output = ObjectFile(
         name,
         objects[0].byte_order,
-        layout.sections,
+        [*layout.sections, *type_sections],
         symbols,
         max(obj.e_flags for obj in objects),  # GNU as puts the ISA version there: the highest is needed
     )
-    return Linked(output, inputs, table, layout)
+
+    # Leave out the symbols that nobody needs, if that is asked for.
+    output.symbols = kept_symbols(output, options)
+    open_names = [symbol.name for symbol in symbols if not symbol.is_defined]
+    return Linked(output, inputs, table, layout, removed, types, open_names)
 
 
 def _check_byte_order(objects: Sequence[ObjectFile]) -> None:
@@ -134,55 +152,7 @@ def _check_byte_order(objects: Sequence[ObjectFile]) -> None:
     diagnostics.raise_if_errors()
 
 
-def _warn_of_dropped_types(objects: Sequence[ObjectFile], diagnostics: Diagnostics) -> None:
-    typed = [obj for obj in objects if any(section.name in BTF_SECTIONS for section in obj.sections)]
-    if typed:
-        diagnostics.warning(
-            "types (.BTF, .BTF.ext) of several objects are not merged: the output has none",
-            notes=tuple(f"dropped from {obj.name}" for obj in typed),
-        )
-    for obj in typed:
-        if obj.section(".maps"):
-            diagnostics.warning(
-                "maps in section .maps are described by types only: no loader will know them", obj.name
-            )
-
-
-def _make_symbols(
-    inputs: Sequence[ObjectFile], table: SymbolTable, layout: Layout
-) -> tuple[list[Symbol], dict[Symbol, Symbol]]:
-    """The output's symbols, and the one that each symbol of the inputs leads to.
-
-    Of section symbols there is one for each output section. Symbols in sections that were dropped lead
-    nowhere, and neither do references to them.
-    """
-    outputs: dict[Symbol | Section | str, Symbol] = {}
-    mapping: dict[Symbol, Symbol] = {}
-    for obj in inputs:
-        for symbol in obj.symbols:
-            found = None if symbol.st_bind is SymbolBinding.LOCAL else table.resolutions[symbol.name]
-            origin = found.symbol if found else symbol
-            merged = found or symbol
-            section, st_value = origin.section, origin.st_value
-            key: Symbol | Section | str = symbol.name if found else symbol
-            if isinstance(section, Section):
-                placement = layout.placements.get(section)
-                if placement is None:
-                    continue
-                section = placement.section
-                if origin.st_type is SymbolType.SECTION:
-                    key = section
-                else:
-                    st_value = placement.at(st_value) or 0
-            if key not in outputs:
-                outputs[key] = Symbol(
-                    origin.name,
-                    section,
-                    st_value,
-                    origin.st_size,
-                    merged.st_bind,
-                    origin.st_type,
-                    merged.st_visibility,
-                )
-            mapping[symbol] = outputs[key]
-    return list(outputs.values()), mapping
+def _report_missing_roots(table: SymbolTable, options: LinkOptions, diagnostics: Diagnostics) -> None:
+    for name in options.roots:
+        if name not in table.resolutions or not table.resolutions[name].is_defined:
+            diagnostics.error(f"no object defines {name}, which -e asks for")

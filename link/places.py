@@ -7,10 +7,17 @@ from bisect import bisect_right
 from functools import lru_cache
 from typing import Any
 
+from bpfas.btf.ext import read_btf_ext
+from bpfas.btf.reader import read_btf
+from bpfas.diag import BpfasError
+from bpfas.elf.constants import SectionFlag
 from bpfas.elf.writer import write_object
 from bpfas.isa import SLOT_SIZE
 from bpfas.objfile import ObjectFile, Section, Symbol, place
 from bpfas.reloc import RELOCATION_TYPES, read_addend, write_field
+
+_DECLARING_TAGS = frozenset({"DW_TAG_subprogram", "DW_TAG_variable"})
+_DECLARING_ATTRIBUTES = frozenset({"DW_AT_name", "DW_AT_decl_file", "DW_AT_decl_line"})
 
 
 def place_of_symbol(obj: ObjectFile, symbol: Symbol) -> str:
@@ -20,26 +27,57 @@ def place_of_symbol(obj: ObjectFile, symbol: Symbol) -> str:
     return f"{obj.name}:(absolute {symbol.st_value:#x})"
 
 
+def place_of_declaration(obj: ObjectFile, symbol: Symbol) -> str:
+    """Where `obj` defines or declares what `symbol` names: the line if debug information tells, and the object.
+
+    Of a declaration without a line, the first use is told.
+    """
+    line = _declared_lines(obj).get(symbol.name)
+    if symbol.is_defined:
+        where = place_of_symbol(obj, symbol)
+        if line is None and isinstance(symbol.section, Section):
+            return place_in_source(obj, symbol.section, symbol.st_value)
+        return f"{line} ({where})" if line else where
+    if line is not None:
+        return f"{line} ({obj.name})"
+    for section in obj.sections:
+        if section.sh_flags & SectionFlag.ALLOC:
+            for reloc in section.relocations:
+                if reloc.symbol is symbol:
+                    return f"{obj.name}, used at {place_in_source(obj, section, reloc.r_offset)}"
+    return obj.name
+
+
+def line_of(obj: ObjectFile, section: Section, offset: int) -> tuple[str, int] | None:
+    """The file and line of the instruction at `offset` of `section`, if debug or line information tells."""
+    rows = _lines(obj).get(section, [])
+    index = bisect_right(rows, offset, key=lambda row: row[0]) - 1
+    if index < 0 or not rows[index][1]:
+        return None
+    file, _, line = rows[index][1].rpartition(":")
+    return file, int(line)
+
+
 def place_in_source(obj: ObjectFile, section: Section, offset: int) -> str:
     """`file:line (obj:(section+0x…))` if the line is known, else the place in the object alone."""
     where = place(obj, section, offset)
-    rows = _lines(obj).get(section, [])
-    index = bisect_right(rows, offset, key=lambda row: row[0]) - 1
-    return f"{rows[index][1]} ({where})" if index >= 0 and rows[index][1] else where
+    line = line_of(obj, section, offset)
+    return f"{line[0]}:{line[1]} ({where})" if line else where
 
 
 @lru_cache(maxsize=16)
 def _lines(obj: ObjectFile) -> dict[Section, list[tuple[int, str]]]:
     """For each section of code, its (offset, `file:line`) in order of offset; an empty text ends a sequence."""
     if obj.section(".debug_line") is None:
-        return {}
+        return _lines_of_btf(obj)
     # Only a link that fails comes here, so only then is reading DWARF paid for.
     from elftools.elf.elffile import ELFFile
 
-    spread, bases = _with_addresses(obj)
-    rows: dict[Section, list[tuple[int, str]]] = {section: [] for section in bases}
-    starts = list(bases.items())
+    rows: dict[Section, list[tuple[int, str]]] = {}
     try:
+        spread, bases = _with_addresses(obj)
+        rows = {section: [] for section in bases}
+        starts = list(bases.items())
         dwarf = ELFFile(io.BytesIO(write_object(spread))).get_dwarf_info(follow_links=False)
         for program in filter(None, map(dwarf.line_program_for_CU, dwarf.iter_CUs())):
             for entry in program.get_entries():
@@ -55,6 +93,53 @@ def _lines(obj: ObjectFile) -> dict[Section, list[tuple[int, str]]]:
     for table in rows.values():
         table.sort(key=lambda row: row[0])
     return rows
+
+
+def _lines_of_btf(obj: ObjectFile) -> dict[Section, list[tuple[int, str]]]:
+    """What `_lines` gives, by line information of `.BTF.ext`."""
+    section, ext_section = obj.section(".BTF"), obj.section(".BTF.ext")
+    if section is None or ext_section is None:
+        return {}
+    try:
+        btf = read_btf(bytes(section.data), obj.byte_order, obj.name)
+        ext = read_btf_ext(bytes(ext_section.data), obj.byte_order, btf, obj.name)
+    except BpfasError:
+        return {}
+    rows: dict[Section, list[tuple[int, str]]] = {}
+    for name, (record_size, words) in ext.line_info.items():
+        code = obj.section(name)
+        if code is not None:
+            step = record_size // 4
+            records = zip(words[::step], words[1::step], words[3::step], strict=True)
+            rows[code] = sorted((at, f"{btf.string(file)}:{line >> 10}") for at, file, line in records)
+    return rows
+
+
+@lru_cache(maxsize=16)
+def _declared_lines(obj: ObjectFile) -> dict[str, str]:
+    """By the name of a global function or variable, the `file:line` of its declaration."""
+    if obj.section(".debug_info") is None:
+        return {}
+    from elftools.elf.elffile import ELFFile
+
+    found: dict[str, str] = {}
+    try:
+        spread, _ = _with_addresses(obj)
+        dwarf = ELFFile(io.BytesIO(write_object(spread))).get_dwarf_info(follow_links=False)
+        for unit in dwarf.iter_CUs():
+            program = dwarf.line_program_for_CU(unit)
+            if program is None:
+                continue
+            for entry in unit.get_top_DIE().iter_children():
+                attributes = entry.attributes
+                if entry.tag in _DECLARING_TAGS and _DECLARING_ATTRIBUTES.issubset(attributes):
+                    name = attributes["DW_AT_name"].value.decode(errors="replace")
+                    file = _file_name(program.header, attributes["DW_AT_decl_file"].value)
+                    found.setdefault(name, f"{file}:{attributes['DW_AT_decl_line'].value}")
+    except Exception:
+        # As for _lines: what cannot be made out costs only the line.
+        return found
+    return found
 
 
 def _with_addresses(obj: ObjectFile) -> tuple[ObjectFile, dict[Section, int]]:

@@ -1,15 +1,20 @@
 """What the joined contents say about places, brought up to date: addends adjusted, near calls resolved.
 
 A relocation stays for the loader unless its value is already settled here: a jump or call inside one output
-section, and a number. The arithmetic is `bpfas.reloc`'s; S, A and P are the psABI's letters.
+section, and a number. Code that was joined without relocations is adjusted where functions between were removed,
+and debugging information says of these that there is no such place. The arithmetic is `bpfas.reloc`'s; S, A and P
+are the psABI's letters.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from bpfas.elf.constants import ByteOrder, SectionFlag, SymbolBinding, SymbolType
+from bpfas.isa import SLOT_SIZE
+from bpfas.link.branches import branches, is_jump, relocated_fields
+from bpfas.link.jump_tables import move_jump_tables
+from bpfas.link.layout import is_debugging
 from bpfas.link.places import place_in_source
 from bpfas.objfile import ObjectFile, Relocation, Section, SpecialSection, Symbol
 from bpfas.reloc import (
@@ -28,114 +33,233 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from bpfas.diag import Diagnostics
+    from bpfas.link.bulk import BulkRelocator
     from bpfas.link.layout import Layout, Placement
+    from bpfas.link.symtab import SymbolTable
     from bpfas.reloc import RelocationType
 
 _CALL = 0x85
-_JUMP_CLASSES = frozenset({0x05, 0x06})  # BPF_JMP, BPF_JMP32 (RFC 9669 §3.1)
+
+# What debuggers take for "no such place" (DWARF 6, section 2.4.1, and what LLVM's linker writes): the highest
+# address, and 1 in the old lists of ranges, where the highest one means something else and 0 ends the list.
+_NOWHERE = -1
+_NOWHERE_IN_LISTS = 1
+_OLD_LISTS = frozenset({".debug_ranges", ".debug_loc"})
+
+_MANY = 20_000
+"""From how many relocations on numpy is worth the time that its import takes."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Site:
-    """A relocation of an input and the output section it has moved to."""
+class _Site(NamedTuple):
+    """A relocation of an input and the place in the output where it applies, P."""
 
     obj: ObjectFile
     section: Section
     reloc: Relocation
-    placement: Placement
-    order: ByteOrder
+    output: Section
+    place: int
 
     @property
-    def place(self) -> int:
-        """P: where the relocation applies, in bytes from the output section's start."""
-        place = self.placement.at(self.reloc.r_offset)
-        assert place is not None
-        return place
+    def data(self) -> bytearray:
+        """The contents that the relocation changes."""
+        assert isinstance(self.output.data, bytearray)  # the layout made it
+        return self.output.data
 
-    def report(self, message: str, diagnostics: Diagnostics) -> None:
-        """An error at this relocation."""
-        where = place_in_source(self.obj, self.section, self.reloc.r_offset)
-        diagnostics.error(message, where)
+    @property
+    def order(self) -> ByteOrder:
+        return self.obj.byte_order
 
 
 def relocate(
     objects: Sequence[ObjectFile],
     layout: Layout,
+    table: SymbolTable,
     symbols: Mapping[Symbol, Symbol],
     diagnostics: Diagnostics,
-) -> None:
+) -> list[Symbol]:
     """Adjust the contents of the output's sections and give them their relocations.
 
-    `symbols` leads from a symbol of an input to the output's. The relocations are of the form without
-    addends (SHT_REL), which is the one that BPF's loaders know.
+    `symbols` leads from a symbol of an input to the output's; the result are section symbols that are needed
+    beside them. The relocations are of the form without addends (SHT_REL), the one that BPF's loaders know.
     """
+    relocator = _Relocator(layout, table, symbols, diagnostics)
+    bulk = relocator.bulk() if _number_in_tables(objects, layout) >= _MANY else None
     for obj in objects:
         for section in obj.sections:
             placement = layout.placements.get(section)
             if placement is None or placement.is_copy:
                 continue
-            for reloc in section.relocations:
-                site = _Site(obj, section, reloc, placement, obj.byte_order)
-                kept = _relocate_one(site, layout, symbols, diagnostics)
-                if kept is not None:
-                    placement.section.relocations.append(kept)
+            if section.is_code and not placement.is_whole:
+                _adjust_joined_code(obj, section, placement)
+            relocations: Sequence[Relocation]
+            if bulk and _is_in_bulk(section) and placement.is_whole:
+                relocations = bulk.relocate(obj, section, _nowhere(section))
+            else:
+                relocations = section.relocations
+            for reloc in relocations:
+                place = placement.at(reloc.r_offset)
+                if place is not None:
+                    relocator.relocate(_Site(obj, section, reloc, placement.section, place))
+        move_jump_tables(obj, layout, diagnostics)
+    if bulk:
+        bulk.finish(objects[0].byte_order)
+    return relocator.added
 
 
-def _relocate_one(
-    site: _Site, layout: Layout, symbols: Mapping[Symbol, Symbol], diagnostics: Diagnostics
-) -> Relocation | None:
-    """Apply one relocation, or give what is left of it for the loader."""
-    r_type, old = site.reloc.r_type, site.reloc.symbol
-    if r_type == RelocationNumber.R_BPF_NONE:
-        return None
-    row = RELOCATION_TYPES.get(r_type)
-    shown = old.name or (old.section.name if isinstance(old.section, Section) else "")
-    if row is None:
-        site.report(f"{relocation_name(r_type)} against {shown}", diagnostics)
-        return None
-    symbol = symbols.get(old)
-    data = site.placement.section.data
+def _number_in_tables(objects: Sequence[ObjectFile], layout: Layout) -> int:
+    """How many relocations there are that could be applied in bulk."""
+    return sum(
+        len(section.relocation_table or ())
+        for obj in objects
+        for section in obj.sections
+        if _is_in_bulk(section) and section in layout.placements
+    )
+
+
+def _is_in_bulk(section: Section) -> bool:
+    return section.relocation_table is not None and not section.sh_flags & SectionFlag.ALLOC
+
+
+def _adjust_joined_code(obj: ObjectFile, section: Section, placement: Placement) -> None:
+    """Let instructions that lead across removed functions lead to where they led.
+
+    What they lead to has come nearer, so every distance has room in its field.
+    """
+    data = placement.section.data
     assert isinstance(data, bytearray)  # the layout made it
-    if symbol is None and not site.section.sh_flags & SectionFlag.ALLOC:
-        # Debugging information of what was left out: there is no such place.
-        write_field(row.field, data, site.place, 0, site.order)
-        return None
-    if symbol is None:
-        site.report(f"{row.name} against {shown}, which the output does not hold", diagnostics)
-        return None
-    try:
-        return _settle(row, site, symbol, data, layout)
-    except RelocationRangeError as error:
-        site.report(f"{error} (against {shown})", diagnostics)
-        return None
+    relocated = relocated_fields(section)
+    for piece in placement.pieces:
+        if piece.output is None:
+            continue
+        for branch in branches(section, obj.byte_order, piece.start, piece.end, relocated):
+            if branch.field is None or not 0 <= branch.target <= section.sh_size:
+                continue
+            target = placement.at(branch.target)
+            assert target is not None  # what code leads to is not removed
+            place = piece.output + branch.place - piece.start
+            distance = (target - place) // SLOT_SIZE - 1
+            write_field(branch.field, data, place, distance, obj.byte_order)
 
 
-def _settle(
-    row: RelocationType, site: _Site, symbol: Symbol, data: bytearray, layout: Layout
-) -> Relocation | None:
-    """Write what is known of the value; None when that is all of it. Raises RelocationRangeError."""
-    reloc, place = site.reloc, site.place
-    in_place = reloc.r_addend is None
-    addend = read_addend(row, data, place, site.order) if in_place else reloc.r_addend
-    assert addend is not None
-    if reloc.symbol.st_type is SymbolType.SECTION and isinstance(reloc.symbol.section, Section):
-        # A counts from the input section's start; from here on, from the output section's.
-        addend = layout.placements[reloc.symbol.section].at(addend) or 0
-    if row.field is Field.OFF16 and data[place] & 0x07 not in _JUMP_CLASSES:
+class _Relocator:
+    """What relocating needs to know of a link, and the section symbols that it has `added`."""
+
+    def __init__(
+        self,
+        layout: Layout,
+        table: SymbolTable,
+        symbols: Mapping[Symbol, Symbol],
+        diagnostics: Diagnostics,
+    ) -> None:
+        self.layout = layout
+        self.table = table
+        self.symbols = symbols
+        self.diagnostics = diagnostics
+        self.added: list[Symbol] = []
+        self._section_symbols = {
+            symbol.section: symbol for symbol in symbols.values() if symbol.st_type is SymbolType.SECTION
+        }
+
+    def bulk(self) -> BulkRelocator:
+        """What applies whole tables of relocations."""
+        from bpfas.link.bulk import BulkRelocator
+
+        return BulkRelocator(self.layout.placements, self._section_symbol)
+
+    def relocate(self, site: _Site) -> None:
+        """Apply one relocation; what is left of it for the loader goes to the output section."""
+        r_type, old = site.reloc.r_type, site.reloc.symbol
+        if r_type == RelocationNumber.R_BPF_NONE:
+            return None
+        row = RELOCATION_TYPES.get(r_type)
+        shown = old.name or (old.section.name if isinstance(old.section, Section) else "")
+        if row is None:
+            return self._error(site, f"{relocation_name(r_type)} against {shown}")
+        addend = site.reloc.r_addend
+        if addend is None:
+            addend = read_addend(row, site.data, site.place, site.order)
+        target = self._target(old, addend, is_debugging(site.section))
+        if target is None and not site.section.sh_flags & SectionFlag.ALLOC:
+            return write_field(row.field, site.data, site.place, _nowhere(site.section), site.order)
+        if target is None:
+            return self._error(site, f"{row.name} against {shown}, which the output does not hold")
+        symbol, addend = target
+        try:
+            if not _settle(row, site, symbol, addend):
+                write_addend(row, site.data, site.place, addend, site.order)
+                site.output.relocations.append(Relocation(site.place, r_type, symbol))
+        except RelocationRangeError as error:
+            self._error(site, f"{error} (against {shown})")
+        return None
+
+    def _error(self, site: _Site, message: str) -> None:
+        self.diagnostics.error(message, place_in_source(site.obj, site.section, site.reloc.r_offset))
+
+    def _target(self, symbol: Symbol, addend: int, describes_code: bool) -> tuple[Symbol, int] | None:
+        """The output's symbol and the addend that lead where `symbol` and `addend` of an input do.
+
+        None if the output goes without that. What `describes_code` means the code of its own object, even if
+        another definition won the name.
+        """
+        home = symbol.section
+        if isinstance(home, Section) and (
+            symbol.st_type is SymbolType.SECTION or (describes_code and home.is_code)
+        ):
+            placement = self.layout.placements.get(home)
+            place = placement.at(symbol.st_value + addend) if placement else None
+            if placement is None or place is None:
+                return None
+            own = self.symbols.get(symbol)
+            if (
+                own is None
+                or own.section is not placement.section
+                or own.st_value != placement.at(symbol.st_value)
+            ):
+                own = self._section_symbol(placement.section)
+            return own, place - own.st_value
+        found = self.symbols.get(symbol)
+        if found is None:
+            return None
+        resolved = self.table.resolution_of(symbol)
+        if resolved is not None:
+            symbol = resolved.symbol
+        if isinstance(symbol.section, Section):
+            moved = self.layout.placements[symbol.section].moved(symbol.st_value, addend)
+            return None if moved is None else (found, moved)
+        return found, addend
+
+    def _section_symbol(self, section: Section) -> Symbol:
+        """The symbol that stands for a section of the output."""
+        symbol = self._section_symbols.get(section)
+        if symbol is None:
+            symbol = self._section_symbols[section] = Symbol("", section, st_type=SymbolType.SECTION)
+            self.added.append(symbol)
+        return symbol
+
+
+def _nowhere(section: Section) -> int:
+    """What stands where a section that is not loaded speaks of something that the output goes without."""
+    if not is_debugging(section):
+        return 0
+    return _NOWHERE_IN_LISTS if section.name in _OLD_LISTS else _NOWHERE
+
+
+def _settle(row: RelocationType, site: _Site, symbol: Symbol, addend: int) -> bool:
+    """Write the value if it is all known; whether it is. Raises RelocationRangeError."""
+    data, place = site.data, site.place
+    if row.field is Field.OFF16 and not is_jump(data[place]):
         raise RelocationRangeError(f"{row.name} needs a jump; the instruction's opcode is {data[place]:#04x}")
     is_call = row.number is RelocationNumber.R_BPF_64_32 and data[place] == _CALL
     if is_call and symbol.section is SpecialSection.ABS and symbol.st_bind is not SymbolBinding.WEAK:
         _call_by_number(data, place, symbol.st_value + addend, site.order)
-        return None
-    if _is_settled(row, site.placement.section, symbol):
-        value = field_value(row, symbol.st_value + addend, place)
-        write_field(row.field, data, place, value, site.order)
-        return None
+        return True
+    if _is_settled(row, site.output, symbol):
+        write_field(row.field, data, place, field_value(row, symbol.st_value + addend, place), site.order)
+        return True
     if row.field is Field.OFF16 and symbol.is_defined:
         where = symbol.section.name
         raise RelocationRangeError(f"a 16-bit jump cannot leave its section for {where}; use call or gotol")
-    write_addend(row, data, place, addend, site.order)
-    return Relocation(place, reloc.r_type, symbol)
+    return False
 
 
 def _call_by_number(data: bytearray, place: int, number: int, order: ByteOrder) -> None:

@@ -7,12 +7,11 @@ where the winners come to lie is `bpfas.link.layout`. Source: gABI chapter 4, sy
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from bpfas.elf.constants import SectionFlag, SectionType, SymbolBinding, SymbolType, SymbolVisibility
 from bpfas.link.layout import is_kept_once
-from bpfas.link.places import place_of_symbol
+from bpfas.link.places import place_of_declaration
 from bpfas.objfile import ObjectFile, Section, SpecialSection, Symbol
 
 if TYPE_CHECKING:
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from bpfas.diag import Diagnostics
     from bpfas.elf.constants import ByteOrder
 
+JUMP_TABLES_SECTION = ".jumptables"
 _COMMONS_NAME = "common symbols"
 
 
@@ -51,67 +51,127 @@ _CONSTRAINT = (
 )
 
 
-@dataclass(eq=False, slots=True)
-class Resolution:
-    """What a name stands for.
+def takes_part(symbol: Symbol) -> bool:
+    """Whether a symbol competes for its name with those of other objects.
 
-    `symbol` of `obj` gives section, value, size and type. The binding is the winner's, or for a name that
-    nobody defines, GLOBAL if any reference is. The visibility is the most constraining one of all.
+    Clang calls the jump tables of all objects alike and makes them global; each is its object's own all the same.
     """
+    if symbol.st_bind is SymbolBinding.LOCAL:
+        return False
+    return not (isinstance(symbol.section, Section) and symbol.section.name == JUMP_TABLES_SECTION)
+
+
+class Mention(NamedTuple):
+    """A global or weak symbol of an object: a definition of its name, or a reference to it."""
 
     obj: ObjectFile
     symbol: Symbol
-    st_bind: SymbolBinding
-    st_visibility: SymbolVisibility
+
+
+class Resolution:
+    """What a name stands for.
+
+    `symbol` of `obj` gives section, value, size and type. The binding is GLOBAL if the winner is, or if any
+    reference is (libbpf's rule), but not in a partial link. The visibility is the most
+    constraining one of all. `mentions` are all symbols that compete for the name, in their order.
+    """
+
+    __slots__ = ("mentions", "obj", "st_bind", "st_visibility", "symbol")
+
+    def __init__(self, obj: ObjectFile, symbol: Symbol) -> None:
+        self.obj = obj
+        self.symbol = symbol
+        self.st_bind = symbol.st_bind
+        self.st_visibility = symbol.st_visibility
+        self.mentions = [Mention(obj, symbol)]
 
     @property
     def is_defined(self) -> bool:
         """Whether any object defines the name."""
         return self.symbol.is_defined
 
+    @property
+    def losers(self) -> list[Mention]:
+        """The definitions that another one won against."""
+        return [
+            mention for mention in self.mentions if mention.symbol.is_defined and mention.symbol is not self.symbol
+        ]
 
-@dataclass(slots=True)
+
 class SymbolTable:
-    """Every global and weak name of the link, in order of first appearance, and what it stands for."""
+    """Every global and weak name of the link, in order of first appearance, and what it stands for.
 
-    resolutions: dict[str, Resolution] = field(default_factory=dict)
-    duplicates: dict[str, list[tuple[ObjectFile, Symbol]]] = field(default_factory=dict)
+    References to a name in `wrapped` mean `__wrap_` and the name; `__real_` and the name means the name itself. In
+    the output of a `partial` link weak definitions stay weak, for a strong one may come with the next.
+    """
+
+    def __init__(self, wrapped: Set[str] = frozenset(), *, partial: bool = False) -> None:
+        self.wrapped = wrapped
+        self.partial = partial
+        self.resolutions: dict[str, Resolution] = {}
+        self.duplicates: dict[str, list[Mention]] = {}
+
+    def name_of(self, symbol: Symbol) -> str:
+        """The name that a global or weak symbol of an input competes for."""
+        name = symbol.name
+        if self.wrapped and not symbol.is_defined:
+            if name in self.wrapped:
+                return f"__wrap_{name}"
+            real = name.removeprefix("__real_")
+            if real != name and real in self.wrapped:
+                return real
+        return name
+
+    def resolution_of(self, symbol: Symbol) -> Resolution | None:
+        """What the name of an input's symbol stands for; None for one that is its object's own matter."""
+        return self.resolutions[self.name_of(symbol)] if takes_part(symbol) else None
 
     def add(self, obj: ObjectFile, symbol: Symbol) -> None:
         """Let `symbol` of `obj` compete for its name."""
-        found = self.resolutions.get(symbol.name)
+        name = self.name_of(symbol)
+        found = self.resolutions.get(name)
         if found is None:
-            self.resolutions[symbol.name] = Resolution(obj, symbol, symbol.st_bind, symbol.st_visibility)
+            self.resolutions[name] = Resolution(obj, symbol)
             return
-        found.st_visibility = max(found.st_visibility, symbol.st_visibility, key=_CONSTRAINT.index)
+        found.mentions.append(Mention(obj, symbol))
+        if symbol.st_visibility is not found.st_visibility:
+            found.st_visibility = max(found.st_visibility, symbol.st_visibility, key=_CONSTRAINT.index)
         old, new = Strength.of(found.symbol), Strength.of(symbol)
         if new > old:
-            found.obj, found.symbol, found.st_bind = obj, symbol, symbol.st_bind
-        elif new == old:
-            self._add_equal(found, obj, symbol, new)
+            found.obj, found.symbol = obj, symbol
+        if self.partial and found.is_defined:
+            found.st_bind = found.symbol.st_bind
+        elif symbol.st_bind is SymbolBinding.GLOBAL:
+            found.st_bind = SymbolBinding.GLOBAL
+        if new == old and new is Strength.COMMON:
+            found.symbol = Symbol(
+                name,
+                SpecialSection.COMMON,
+                max(found.symbol.st_value, symbol.st_value),  # the alignment
+                max(found.symbol.st_size, symbol.st_size),
+                SymbolBinding.GLOBAL,
+                SymbolType.OBJECT,
+            )
+        if new == old and new is Strength.STRONG and not _are_one_definition(found.symbol, symbol):
+            self.duplicates.setdefault(name, [Mention(found.obj, found.symbol)]).append(Mention(obj, symbol))
 
-    def _add_equal(self, found: Resolution, obj: ObjectFile, symbol: Symbol, strength: Strength) -> None:
-        match strength:
-            case Strength.UNDEFINED:
-                if symbol.st_bind is SymbolBinding.GLOBAL:
-                    found.st_bind = SymbolBinding.GLOBAL
-            case Strength.COMMON:
-                found.symbol = Symbol(
-                    symbol.name,
-                    SpecialSection.COMMON,
-                    max(found.symbol.st_value, symbol.st_value),  # the alignment
-                    max(found.symbol.st_size, symbol.st_size),
-                    SymbolBinding.GLOBAL,
-                    SymbolType.OBJECT,
-                )
-            case Strength.STRONG if not _are_one_definition(found.symbol, symbol):
-                places = self.duplicates.setdefault(symbol.name, [(found.obj, found.symbol)])
-                places.append((obj, symbol))
+    def override(self, obj: ObjectFile, symbol: Symbol) -> None:
+        """Let `symbol` of `obj` win its name, whatever else defines it."""
+        self.add(obj, symbol)
+        self.duplicates.pop(symbol.name, None)
+        found = self.resolutions[symbol.name]
+        found.obj, found.symbol = obj, symbol
 
     def report_duplicates(self, diagnostics: Diagnostics) -> None:
         """An error for each name with more than one strong definition, with the place of each."""
         for name, places in self.duplicates.items():
-            notes = tuple(f"defined in {place_of_symbol(obj, symbol)}" for obj, symbol in places)
+            remedy = "make all but one of them weak or static"
+            if places[0].symbol.st_type is SymbolType.OBJECT:
+                remedy = "declare it extern in all but one of them"
+            notes = (
+                *(f"defined in {place_of_declaration(obj, symbol)}" for obj, symbol in places),
+                f"{remedy}, or take the first with -z muldefs",
+            )
             diagnostics.error(f"duplicate symbol: {name}", notes=notes)
 
 
@@ -126,15 +186,22 @@ def _are_one_definition(first: Symbol, second: Symbol) -> bool:
     )
 
 
-def resolve(objects: Sequence[ObjectFile], discarded: Set[Section] = frozenset()) -> SymbolTable:
+def resolve(
+    objects: Sequence[ObjectFile],
+    discarded: Set[Section] = frozenset(),
+    wrapped: Set[str] = frozenset(),
+    *,
+    partial: bool = False,
+) -> SymbolTable:
     """The symbol table of `objects`; the order of the objects decides between equals.
 
-    A definition in one of the `discarded` sections counts as a reference.
+    A definition in one of the `discarded` sections counts as a reference. For `wrapped` and
+    `partial` see SymbolTable.
     """
-    table = SymbolTable()
+    table = SymbolTable(wrapped, partial=partial)
     for obj in objects:
         for symbol in obj.symbols:
-            if symbol.st_bind is SymbolBinding.LOCAL:
+            if not takes_part(symbol):
                 continue
             if symbol.section in discarded:
                 reference = Symbol(symbol.name, st_bind=symbol.st_bind, st_visibility=symbol.st_visibility)

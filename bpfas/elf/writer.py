@@ -9,7 +9,7 @@ What the object should hold is its maker's part. Source: gABI chapters 4 and 5.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from array import array
 from typing import TYPE_CHECKING
 
 from bpfas.elf.constants import (
@@ -31,12 +31,12 @@ from bpfas.elf.constants import (
     SymbolType,
 )
 from bpfas.leb128 import unsigned_leb128
-from bpfas.objfile import SpecialSection
+from bpfas.objfile import NATIVE_ORDER, SpecialSection
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from bpfas.objfile import ObjectFile, Relocation, Section, Symbol
+    from bpfas.objfile import ObjectFile, Relocation, RelocationTable, Section, Symbol
 
 _NULL_SYMBOL = bytes(SYM_SIZE)
 _TABLE_ALIGNMENT = 8
@@ -68,19 +68,41 @@ class _StringTable:
         return b"".join(self._pieces)
 
 
-@dataclass(slots=True)
 class _OutputSection:
     """A section header before file offsets are known, with the bytes it describes."""
 
-    name: str
-    sh_type: int
-    sh_flags: int
-    data: bytes | bytearray
-    sh_size: int
-    sh_addralign: int
-    sh_entsize: int
-    sh_link: int = 0
-    sh_info: int = 0
+    __slots__ = (
+        "data",
+        "name",
+        "sh_addralign",
+        "sh_entsize",
+        "sh_flags",
+        "sh_info",
+        "sh_link",
+        "sh_size",
+        "sh_type",
+    )
+
+    def __init__(
+        self,
+        name: str,
+        sh_type: int,
+        sh_flags: int,
+        data: bytes | bytearray,
+        sh_size: int,
+        sh_addralign: int,
+        sh_entsize: int,
+        sh_info: int = 0,
+    ) -> None:
+        self.name = name
+        self.sh_type = sh_type
+        self.sh_flags = sh_flags
+        self.data = data
+        self.sh_size = sh_size
+        self.sh_addralign = sh_addralign
+        self.sh_entsize = sh_entsize
+        self.sh_link = 0
+        self.sh_info = sh_info
 
 
 def write_object(obj: ObjectFile) -> bytes:
@@ -110,7 +132,7 @@ def write_object(obj: ObjectFile) -> bytes:
             )
         )
         section_indices[section] = len(outputs)  # index 0 is the null section
-        for has_addends in sorted({reloc.r_addend is not None for reloc in section.relocations}):
+        for has_addends in _forms_of_relocations(section):
             relocated.append((section, len(outputs)))
             outputs.append(_relocation_section(section, has_addends, len(outputs)))
             if section in grouped:
@@ -167,8 +189,18 @@ def _relocation_section(section: Section, has_addends: bool, target_index: int) 
     return output
 
 
+def _forms_of_relocations(section: Section) -> list[bool]:
+    """Whether its relocations have addends; where some have and some have not, both, which is two sections."""
+    table = section.relocation_table
+    if table is not None:
+        return [table.has_addends] if len(table) else []
+    return sorted({reloc.r_addend is not None for reloc in section.relocations})
+
+
 def _pack_relocations(section: Section, sh_type: int, symbol_indices: dict[Symbol, int], prefix: str) -> bytes:
     try:
+        if section.relocation_table is not None:
+            return _renumbered(section.relocation_table, symbol_indices, prefix)
         if sh_type == SectionType.REL:
             pack = struct.Struct(f"{prefix}QQ").pack
             return b"".join(
@@ -188,6 +220,22 @@ def _pack_rela(relocations: Iterable[Relocation], symbol_indices: dict[Symbol, i
         for reloc in relocations
         if reloc.r_addend is not None
     )
+
+
+def _renumbered(table: RelocationTable, symbol_indices: dict[Symbol, int], prefix: str) -> bytes:
+    """The entries of a table with the numbers that its symbols have here."""
+    words = table.words()
+    each = table.words_each
+    old = words[1::each]
+    new = {}
+    for r_info in set(old):
+        symbol = table.symbols[r_info >> 32]
+        assert symbol is not None  # whoever made the table has seen to that
+        new[r_info] = symbol_indices[symbol] << 32 | r_info & 0xFFFFFFFF
+    words[1::each] = array("Q", map(new.__getitem__, old))
+    if prefix != NATIVE_ORDER.value:
+        words.byteswap()
+    return words.tobytes()
 
 
 def _fill_in_numbers(
@@ -319,7 +367,7 @@ def _lay_out(
         count if count < SHN_LORESERVE else 0,
         strtab_index if strtab_index < SHN_LORESERVE else SHN_XINDEX,
     )
-    return b"".join(pieces) + b"".join(headers)
+    return b"".join([*pieces, *headers])
 
 
 def _osabi(obj: ObjectFile) -> int:

@@ -7,7 +7,6 @@ instruction fails the test until the row is taken off its list.
 from __future__ import annotations
 
 import random
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -107,7 +106,7 @@ LLVM_TEXTS = {"immoff": ""}
 def llvm_samples() -> list[Instruction]:
     """Instructions that LLVM's assembler should take."""
     chosen = samples((row for row in OPCODES if row.pseudoc and row.name not in LLVM_LACKS), LLVM_LIMITS)
-    return [replace(i, imm=i.imm & 0x7FFFFFFF) if i.opcode.name == "ld_pseudo" else i for i in chosen]
+    return [i._replace(imm=i.imm & 0x7FFFFFFF) if i.opcode.name == "ld_pseudo" else i for i in chosen]
 
 
 # GNU as 2.40: no r11, and the offset of a memory operand always follows a plus.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -46,7 +46,7 @@ class Expected:
     def instruction(self, order: ByteOrder) -> Instruction:
         """The instruction that the table has for the bytes, of the row that the line names."""
         decoded = decode(self.encoded(order), 0, order)
-        return replace(decoded, opcode=BY_NAME[self.alias]) if self.alias else decoded
+        return decoded._replace(opcode=BY_NAME[self.alias]) if self.alias else decoded
 
 
 def _read() -> list[Expected]:

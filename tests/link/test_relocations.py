@@ -8,7 +8,7 @@ import pytest
 
 from bpfas.asm import assemble
 from bpfas.diag import BpfasError
-from bpfas.elf.constants import ByteOrder
+from bpfas.elf.constants import ByteOrder, SectionType
 from bpfas.link.linker import link
 from bpfas.link.options import LinkOptions, Unresolved
 from bpfas.objfile import Relocation, Section, SpecialSection, Symbol
@@ -82,9 +82,9 @@ def test_a_call_without_relocation_moves_with_its_section() -> None:
     assert imm_at(section_of(linked, ".text"), 8) == 1
 
 
-def test_a_call_to_a_weak_function_stays_open() -> None:
+def test_a_weak_call_to_a_weak_function_stays_open() -> None:
     # A later link may bring a strong definition.
-    text = relocated(code(".text", call(), EXIT), (0, CALL, extern("f")))
+    text = relocated(code(".text", call(), EXIT), (0, CALL, weak("f", SpecialSection.UNDEF)))
     other = code()
     linked = link([obj("a.o", text), obj("b.o", other, weak("f", other))])
     assert one_reloc(section_of(linked, ".text")).symbol.name == "f"
@@ -204,10 +204,12 @@ def test_a_relocation_that_does_nothing_is_dropped() -> None:
 
 
 def test_a_reference_to_a_section_that_was_dropped_is_an_error() -> None:
-    types = Section(".BTF", data=bytes(4))
+    types = Section(".llvm_addrsig", SectionType.LLVM_ADDRSIG)
     text = relocated(code(".text", lddw()), (0, LOAD, section_symbol(types)))
     report = link_errors(obj("a.o", text, types), obj("b.o"))
-    assert report.endswith("a.o:(.text+0x0): error: R_BPF_64_64 against .BTF, which the output does not hold")
+    assert report.endswith(
+        "a.o:(.text+0x0): error: R_BPF_64_64 against .llvm_addrsig, which the output does not hold"
+    )
 
 
 def test_debug_information_of_two_objects_keeps_its_references() -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from bpfas.diag import BpfasError, Diagnostics
+from bpfas.diag import BpfasError
 from bpfas.elf.constants import ByteOrder, SectionFlag, SectionType
 from bpfas.link.linker import link
+from bpfas.link.options import LinkOptions, Strip
 from bpfas.objfile import ObjectFile, Section, Symbol
 from tests.link.builders import (
     ABS32,
@@ -63,8 +64,9 @@ def test_nothing_is_left_of_addrsig() -> None:
 
 
 def test_a_difference_of_type_is_an_error() -> None:
-    report = link_errors(obj("a.o", nobits(8, 8)), obj("b.o", data(".bss")))
-    assert report == 'b.o:(.bss): error: section .bss is "aw",@progbits here, "aw",@nobits in a.o'
+    note = Section(".bss", SectionType.NOTE, SectionFlag.ALLOC | SectionFlag.WRITE, data=b"note")
+    report = link_errors(obj("a.o", nobits(8, 8)), obj("b.o", note))
+    assert report == 'b.o:(.bss): error: section .bss is "aw",@note here, "aw",@nobits in a.o'
 
 
 def test_a_difference_of_flags_is_an_error() -> None:
@@ -129,48 +131,9 @@ def test_every_error_is_reported_in_one_run() -> None:
     assert report.count("error:") == 3
 
 
-def typed(name: str) -> ObjectFile:
-    text = code()
-    symbol = section_symbol(text)
-    return obj(
-        name,
-        text,
-        Section(".BTF", data=b"types"),
-        relocated(Section(".BTF.ext", data=bytes(8)), (0, ABS32, symbol)),
-    )
-
-
-def test_types_of_a_single_object_are_kept_with_their_relocations() -> None:
-    diagnostics = Diagnostics()
-    linked = link([typed("a.o")], diagnostics=diagnostics)
-    assert section_of(linked, ".BTF").data == b"types"
-    assert [reloc.symbol.section for reloc in section_of(linked, ".BTF.ext").relocations] == [
-        section_of(linked, ".text")
-    ]
-    assert diagnostics.items == []
-
-
-def test_types_of_several_objects_are_dropped_with_a_warning() -> None:
-    diagnostics = Diagnostics()
-    linked = link([typed("a.o"), obj("b.o", code(), data(".maps")), typed("c.o")], diagnostics=diagnostics)
-    assert [section.name for section in linked.sections] == [".text", ".maps"]
-    (warning,) = diagnostics.items
-    assert warning.render() == (
-        "warning: types (.BTF, .BTF.ext) of several objects are not merged: the output has none\n"
-        ">>> dropped from a.o\n>>> dropped from c.o"
-    )
-
-
-def test_maps_that_lose_their_types_are_named() -> None:
-    diagnostics = Diagnostics()
-    maps = obj("m.o", data(".maps"), Section(".BTF", data=b"types"))
-    link([maps, obj("b.o", code())], diagnostics=diagnostics)
-    assert diagnostics.items[1].render().startswith("m.o: warning: maps in section .maps")
-
-
 @pytest.mark.parametrize("local", [True, False])
 def test_symbols_in_dropped_sections_go_with_them(local: bool) -> None:
-    types = Section(".BTF", data=b"types")
+    types = Section(".llvm_addrsig", SectionType.LLVM_ADDRSIG)
     inside = Symbol("inside", types) if local else glob("inside", types)
     assert link([obj("a.o", types, inside, code()), obj("b.o", code())]).symbols == []
 
@@ -189,3 +152,44 @@ def test_sections_that_are_too_large_together_are_an_error() -> None:
     ]
     with pytest.raises(BpfasError, match=r"section \.bss would have \d+ bytes"):
         link(objects)
+
+
+def test_zeros_and_contents_of_one_name_are_contents() -> None:
+    ones = Section(".bss", SectionType.PROGBITS, nobits(1, 1).sh_flags, 2, data=b"\1\1")
+    linked = link([obj("a.o", nobits(3, 1)), obj("b.o", ones), obj("c.o", nobits(2, 1))])
+    bss = section_of(linked, ".bss")
+    assert (bss.sh_type, bss.data) == (SectionType.PROGBITS, b"\0\0\0\0\1\1\0\0")
+
+
+def test_too_many_zeros_are_not_written_out() -> None:
+    ones = Section(".bss", SectionType.PROGBITS, nobits(1, 1).sh_flags, 1, data=b"\1")
+    assert link_errors(obj("a.o", nobits(1 << 40, 1)), obj("b.o", ones)) == (
+        "error: section .bss would need 1099511627776 bytes of zeros in the file, more than 268435456, because "
+        "b.o:(.bss) has contents (@progbits); make that @nobits, or give it another name"
+    )
+
+
+@pytest.mark.parametrize("alignment", [3, 1 << 21])
+def test_an_alignment_that_is_no_power_of_two_or_enormous_is_an_error(alignment: int) -> None:
+    assert link_errors(obj("a.o", data(alignment=alignment))) == (
+        f"a.o:(.data): error: alignment {alignment:#x} is no power of two up to 0x100000"
+    )
+
+
+def debug_sections() -> list[Section]:
+    strings = Section(".debug_str", sh_flags=0x30, sh_entsize=1, data=b"text\0")
+    info = relocated(Section(".debug_info", data=bytes(4)), (0, ABS32, section_symbol(strings)))
+    comment = Section(".comment", sh_flags=0x30, sh_entsize=1, data=b"compiler\0")
+    loaded = data(".debug_level")
+    return [code(), strings, info, comment, loaded]
+
+
+@pytest.mark.parametrize("strip", [Strip.DEBUG, Strip.ALL])
+def test_debugging_sections_are_left_out_if_asked_for(strip: Strip) -> None:
+    linked = link([obj("a.o", *debug_sections())], options=LinkOptions(strip=strip))
+    assert [section.name for section in linked.sections] == [".text", ".comment", ".debug_level"]
+
+
+def test_debugging_sections_are_kept_otherwise() -> None:
+    linked = link([obj("a.o", *debug_sections())])
+    assert [reloc.symbol.section.name for reloc in section_of(linked, ".debug_info").relocations] == [".debug_str"]

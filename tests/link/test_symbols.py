@@ -45,7 +45,8 @@ def test_a_reference_leads_to_another_objects_definition() -> None:
 def test_two_strong_definitions_are_reported_with_both_places() -> None:
     first, second = code(".text", EXIT, EXIT), data()
     assert link_errors(obj("a.o", first, glob("f", first, 8)), obj("b.o", second, glob("f", second))) == (
-        "error: duplicate symbol: f\n>>> defined in a.o:(.text+0x8)\n>>> defined in b.o:(.data+0x0)"
+        "error: duplicate symbol: f\n>>> defined in a.o:(.text+0x8)\n>>> defined in b.o:(.data+0x0)\n"
+        ">>> make all but one of them weak or static, or take the first with -z muldefs"
     )
 
 
@@ -92,13 +93,30 @@ def test_the_loser_keeps_its_contents_but_not_its_name() -> None:
     assert symbol_of(linked, "f").st_value == 16
 
 
-def test_a_strong_reference_leaves_a_weak_definition_weak() -> None:
-    # So that a strong definition that comes later can still win.
+def test_a_strong_reference_makes_a_weak_definition_strong_but_loses_none_that_comes_later() -> None:
     weak_text, strong_text = code("weak"), code("strong")
     objects = [caller("f"), obj("w.o", weak_text, weak("f", weak_text))]
-    assert symbol_of(link(objects), "f").st_bind is SymbolBinding.WEAK
+    assert symbol_of(link(objects), "f").st_bind is SymbolBinding.GLOBAL
+    assert symbol_of(link(objects[::-1]), "f").st_bind is SymbolBinding.GLOBAL
     linked = link([*objects, obj("s.o", strong_text, glob("f", strong_text))])
     assert symbol_of(linked, "f").section.name == "strong"
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_partial_link_leaves_weak_definitions_to_lose_in_the_next_one(order: int) -> None:
+    weak_text, strong_text = code("weak"), code("strong")
+    objects = [caller("f"), obj("w.o", weak_text, weak("f", weak_text))]
+    partial = link(objects[::order], "part.o", LinkOptions(partial=True))
+    assert symbol_of(partial, "f").st_bind is SymbolBinding.WEAK
+    linked = link([partial, obj("s.o", strong_text, glob("f", strong_text))])
+    assert symbol_of(linked, "f").section.name == "strong"
+
+
+def test_weak_definitions_and_references_stay_weak() -> None:
+    text = code()
+    reference = obj("r.o", weak("f", SpecialSection.UNDEF))
+    linked = link([reference, obj("w.o", text, weak("f", text))])
+    assert symbol_of(linked, "f").st_bind is SymbolBinding.WEAK
 
 
 def test_local_names_may_repeat() -> None:
@@ -156,6 +174,6 @@ def test_a_name_at_two_places_of_the_license_is_a_duplicate() -> None:
     assert "duplicate symbol: end" in link_errors(*objects)
 
 
-def test_two_names_of_the_license_both_stay() -> None:
+def test_of_two_names_of_the_license_the_first_stays() -> None:
     objects = [obj(f"{name}.o", text := license_section(), glob(name, text, 0, 4)) for name in "ab"]
-    assert [symbol.st_value for symbol in link(objects).symbols] == [0, 0]
+    assert [symbol.name for symbol in link(objects).symbols] == ["a"]

@@ -1,0 +1,95 @@
+"""The inputs' `.BTF.ext` as one: every record at the place that its instruction has come to, and in its order.
+
+Records of instructions that the output goes without go too.
+"""
+
+from __future__ import annotations
+
+from array import array
+from typing import TYPE_CHECKING, NamedTuple
+
+from bpfas.btf.ext import RECORD_WORDS, BtfExt, Records
+from bpfas.btf.kinds import Word
+from bpfas.diag import BpfasError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bpfas.btf.merge import Merged
+    from bpfas.link.layout import Layout
+    from bpfas.link.types import Unit
+
+
+class _Chunk(NamedTuple):
+    """The records of an input section: their places are the output's, types and strings still the input's."""
+
+    unit: int
+    record_size: int
+    words: array[int]
+
+
+def merge_ext(units: Sequence[Unit], merged: Merged, layout: Layout) -> BtfExt:
+    """The records of all `units` with the places, types and strings of the output."""
+    tables: dict[str, dict[str, Records]] = {}
+    order = list(dict.fromkeys(section.name for section in layout.sections))
+    for table, roles in RECORD_WORDS.items():
+        chunks: dict[str, list[_Chunk]] = {}
+        for number, unit in enumerate(units):
+            if unit.ext is not None:
+                _add_unit(getattr(unit.ext, table), number, unit, layout, chunks)
+        for found in chunks.values():
+            _check_sizes(table, found, units)
+        # Strings get their places in the order of the output, so that a link of the output does not move them.
+        tables[table] = {name: _joined(chunks[name], roles, units, merged) for name in order if chunks.get(name)}
+    return BtfExt(**tables)
+
+
+def _add_unit(
+    sections: dict[str, Records], number: int, unit: Unit, layout: Layout, chunks: dict[str, list[_Chunk]]
+) -> None:
+    """Add the records of one object to those of each section of the output."""
+    for name, (record_size, words) in sections.items():
+        section = unit.obj.section(name)
+        placement = layout.placements.get(section) if section is not None else None
+        if placement is None:
+            continue
+        step = record_size // 4
+        places = [placement.at(offset) for offset in words[::step]]
+        starts = [start for start, place in enumerate(places) if place is not None]
+        starts.sort(key=places.__getitem__)  # type: ignore[arg-type]
+        moved = array("I")
+        for start in starts:
+            moved.append(places[start] or 0)
+            moved += words[start * step + 1 : (start + 1) * step]
+        if moved:
+            chunks.setdefault(placement.section.name, []).append(_Chunk(number, record_size, moved))
+
+
+def _check_sizes(table: str, chunks: Sequence[_Chunk], units: Sequence[Unit]) -> None:
+    """Raise BpfasError if the records of one section differ in size."""
+    first = chunks[0]
+    for chunk in chunks[1:]:
+        if chunk.record_size != first.record_size:
+            raise BpfasError.of(
+                f"{table} has records of {chunk.record_size} bytes here, of {first.record_size} in "
+                f"{units[first.unit].obj.name}; compile both with one compiler",
+                f"{units[chunk.unit].obj.name}:(.BTF.ext)",
+            )
+
+
+def _joined(chunks: list[_Chunk], roles: Sequence[Word], units: Sequence[Unit], merged: Merged) -> Records:
+    """The records of one section in the order of their instructions, with types and strings of the output."""
+    # An input's section lies in one stretch, so its records need no mixing with others'.
+    chunks.sort(key=lambda chunk: chunk.words[0])
+    words = array("I")
+    for unit, record_size, records in chunks:
+        step = record_size // 4
+        ids, string, text = merged.ids[unit], merged.string, units[unit].btf.string
+        for start in range(0, len(records), step):
+            for index, role in enumerate(roles, start):
+                if role is Word.TYPE:
+                    records[index] = ids[records[index]]
+                elif role is Word.STRING:
+                    records[index] = string(text(records[index]))
+        words += records
+    return Records(chunks[0].record_size, words)
