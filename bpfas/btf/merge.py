@@ -136,7 +136,8 @@ def merge(units: Sequence[Btf], replaced: Sequence[Mapping[int, tuple[int, int] 
     targets = _targets(units, replaced, first)
     if GONE in targets.values():
         _check_gone(units, first, targets)
-    if sum(len(btf.words) for btf in units) >= COLUMN_WORDS:
+    words = sum(len(btf.words) for btf in units)
+    if words and words >= COLUMN_WORDS:
         unique = _unique_columns(units, first, targets)
         if unique:
             return Merged(*unique)
