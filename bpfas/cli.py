@@ -41,7 +41,7 @@ def expand_response_files(arguments: Iterable[str]) -> list[str]:
 
     Words stand between blanks; quotes and backslashes keep blanks in them. An `@FILE` that cannot be read stays as
     it is, for whoever takes it as the name of an input. Raises BpfasError if response files name one another
-    without end.
+    without end, or have null bytes, which no argument can have.
     """
     expanded: list[str] = []
     waiting = list(reversed(list(arguments)))
@@ -56,6 +56,8 @@ def expand_response_files(arguments: Iterable[str]) -> list[str]:
             raise BpfasError.of(
                 f"there are more than {_MOST_RESPONSE_FILES} response files; does {word} name itself?"
             )
+        if "\0" in text:
+            raise BpfasError.of(f"{word} is no response file: it has null bytes")
         waiting += reversed([_unquoted(match[0]) for match in re.finditer(_RESPONSE_WORD, text)])
     return expanded
 
@@ -231,6 +233,13 @@ def run(program: str, command: Callable[[Sequence[str]], int], arguments: Sequen
             gc.enable()
     report(program, found, as_json=wants_json(words))
     return 1
+
+
+def refuse_warnings(warnings: Sequence[Diagnostic]) -> None:
+    """Raise BpfasError with `warnings` if there are any, as --fatal-warnings asks for."""
+    if warnings:
+        what = "the warning for an error" if len(warnings) == 1 else f"the {len(warnings)} warnings for errors"
+        raise BpfasError([*warnings, Diagnostic(Severity.ERROR, f"--fatal-warnings takes {what}")])
 
 
 def wants_json(words: Sequence[str]) -> bool:

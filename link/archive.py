@@ -150,7 +150,7 @@ def _read_entry(data: bytes, offset: int, path: str) -> _Entry:
             raise BpfasError.of(
                 f"the name of the member at {offset:#x} is said to have {long} bytes, more than the member", path
             )
-        name = _text(data[start : start + long].rstrip(b"\0"))
+        name = _text(data[start : start + long])
         start, length = start + long, length - long
     return _Entry(offset, name, start, length)
 
@@ -173,7 +173,7 @@ def _full_name(entry: _Entry, names: bytes, path: str) -> tuple[str, int | None]
         raise BpfasError.of(
             f"the name of the member at {entry.offset:#x} is at {start} of a table of {len(names)} bytes", path
         )
-    text = re.split(rb"[\n\0]", names[start : start + _LONGEST_NAME], maxsplit=1)[0]
+    text = names[start : start + _LONGEST_NAME].split(b"\n", 1)[0]
     return _text(text).removesuffix("/"), int(long[2]) if long[2] else None
 
 
@@ -197,7 +197,7 @@ def _bsd_index(data: bytes, number: str) -> dict[int, list[str]]:
             continue
         pairs = struct.iter_unpack(f"{order}{number}{number}", data[width : width + size])
         strings = data[2 * width + size :]
-        names = ((offset, strings[start : start + _LONGEST_NAME].split(b"\0", 1)[0]) for start, offset in pairs)
+        names = ((offset, strings[start : start + _LONGEST_NAME]) for start, offset in pairs)
         return _by_member(names)
     return {}
 
@@ -210,4 +210,5 @@ def _by_member(pairs: Iterable[tuple[int, bytes]]) -> dict[int, list[str]]:
 
 
 def _text(data: bytes) -> str:
-    return data.decode("utf-8", "surrogateescape")
+    """A text that ends with the first null byte."""
+    return data.split(b"\0", 1)[0].decode("utf-8", "surrogateescape")

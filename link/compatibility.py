@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from bpfas.btf.declaration import declaration
-from bpfas.btf.kinds import MODIFIERS, Kind, Linkage
+from bpfas.btf.kinds import MODIFIERS, Kind
 
 if TYPE_CHECKING:
     from bpfas.btf.btf import Btf
@@ -98,9 +98,6 @@ class _Comparison:
                 element, other = self.first.array(first).element, self.second.array(second).element
                 self.waiting.append(_Pair(element, other, exact, f"an element of {what}"))
             case Kind.FUNC | Kind.VAR:
-                static = {self.first.linkage(first), self.second.linkage(second)} & {Linkage.STATIC}
-                if static and self.first.linkage(first) != self.second.linkage(second):
-                    return f"{what} is static in one of them only"
                 self.wait_for_targets(first, second, exact, what)
             case Kind.FUNC_PROTO:
                 return self.compare_prototypes(pair)

@@ -153,13 +153,21 @@ class Datasecs:
 def _place_of_entry(unit: Unit, datasec: int, index: int, entry: DatasecEntry) -> tuple[Section, int] | None:
     """The section of the unit's object and the offset in it that an entry is about; None if it has none.
 
-    Compilers leave the offset to a relocation of `.BTF`; without one it stands in the entry.
+    Clang leaves the offset to a relocation of `.BTF`; GCC gives none, but the variable has a symbol.
     """
     relocated = _relocated_place(unit, datasec, index)
     if relocated is not None:
         return relocated
     section = unit.obj.section(unit.btf.name(datasec))
-    return (section, entry.offset) if section is not None else None
+    if section is None:
+        return None
+    if not entry.offset:
+        name = unit.btf.name(entry.type_id)
+        for symbol in unit.obj.symbols:
+            # GCC numbers the static variables of functions: `name.0`.
+            if symbol.section is section and symbol.name.partition(".")[0] == name:
+                return section, symbol.st_value
+    return section, entry.offset
 
 
 def _relocated_place(unit: Unit, datasec: int, index: int) -> tuple[Section, int] | None:

@@ -85,8 +85,8 @@ def _section_lines(linked: Linked) -> Iterator[str]:
                 yield f"    {'':>10} {section.sh_size:>8}  {obj.name}"
             else:
                 yield from _piece_lines(obj, section, placement, symbols.get(output, []))
-        if is_merged:
-            before = sum(section.sh_size for _, section, _ in parts)
+        before = sum(section.sh_size for _, section, _ in parts)
+        if is_merged and before != output.sh_size:
             yield f"    {'':>10} {output.sh_size - before:>8}  equal entries kept once"
 
 
@@ -137,7 +137,7 @@ def _removed_lines(linked: Linked) -> Iterator[str]:
 
 def _program_lines(output: ObjectFile) -> Iterator[str]:
     for program in programs_of(output):
-        name = f"{program.section} {program.function.name}"
+        name = f"{program.function.section.name} {program.function.name}"
         called = ", ".join(f"{function.name} {function.slots}" for function in program.called)
         yield f"  {name:<{_NAME_WIDTH}} {program.function.slots:>8} {program.total:>8}  {called}"
 

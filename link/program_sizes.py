@@ -31,6 +31,7 @@ class Function(NamedTuple):
     """A function, and its slots of 8 bytes; of several names for one place, the first."""
 
     symbol: Symbol
+    section: Section
     start: int
     slots: int
 
@@ -43,7 +44,6 @@ class Function(NamedTuple):
 class Program(NamedTuple):
     """A program, and the functions that it calls, directly or not, in order of the calls."""
 
-    section: str
     function: Function
     called: tuple[Function, ...]
 
@@ -55,51 +55,41 @@ class Program(NamedTuple):
 
 def programs_of(obj: ObjectFile) -> list[Program]:
     """The programs of an object, in its order."""
-    functions = {section: _functions(obj, section) for section in obj.sections if section.is_code}
-    found: list[Program] = []
-    for section, members in functions.items():
-        if section.name == _LIBRARY_SECTION:
-            continue
-        for function in members:
-            if function.symbol.st_bind is not SymbolBinding.LOCAL:
-                called = tuple(_called(section, function, functions, obj.byte_order))
-                found.append(Program(section.name, function, called))
-    return found
+    symbols: dict[Section, list[Symbol]] = {section: [] for section in obj.sections if section.is_code}
+    for symbol in obj.symbols:
+        if isinstance(symbol.section, Section) and symbol.section in symbols:
+            symbols[symbol.section].append(symbol)
+    functions = {section: _functions(section, found) for section, found in symbols.items()}
+    callees: dict[Symbol, list[Function]] = {}
+    for section, found in functions.items():
+        targets = {reloc.r_offset: reloc.symbol for reloc in section.relocations}
+        for function in found:
+            references = _references(function, targets, obj.byte_order)
+            called = (_function_at(functions.get(home, []), offset) for home, offset in references)
+            callees[function.symbol] = [callee for callee in called if callee is not None]
+    return [
+        Program(function, tuple(_called(function, callees)))
+        for section, found in functions.items()
+        for function in found
+        if section.name != _LIBRARY_SECTION and function.symbol.st_bind is not SymbolBinding.LOCAL
+    ]
 
 
-def _functions(obj: ObjectFile, section: Section) -> list[Function]:
+def _functions(section: Section, symbols: list[Symbol]) -> list[Function]:
     """The functions of a section by their places; symbols without a type are functions if there are no others."""
-    symbols = [symbol for symbol in obj.symbols if symbol.section is section]
     chosen = [symbol for symbol in symbols if symbol.st_type is SymbolType.FUNC]
     if not chosen:
         chosen = [symbol for symbol in symbols if symbol.name and symbol.st_bind is not SymbolBinding.LOCAL]
     chosen.sort(key=lambda symbol: (symbol.st_value, symbol.st_bind is SymbolBinding.LOCAL))
-    starts = sorted({symbol.st_value for symbol in chosen})
-    ends = dict(zip(starts, [*starts[1:], section.sh_size], strict=True))
     firsts: dict[int, Symbol] = {}
     for symbol in chosen:
-        firsts.setdefault(symbol.st_value, symbol)
+        if symbol.st_value < section.sh_size:
+            firsts.setdefault(symbol.st_value, symbol)
+    ends = [*firsts, section.sh_size][1:]
     return [
-        Function(symbol, start, (symbol.st_size or ends[start] - start) // SLOT_SIZE)
-        for start, symbol in firsts.items()
+        Function(symbol, section, start, min(symbol.st_size or end - start, end - start) // SLOT_SIZE)
+        for (start, symbol), end in zip(firsts.items(), ends, strict=False)
     ]
-
-
-def _called(
-    section: Section, function: Function, functions: dict[Section, list[Function]], order: ByteOrder
-) -> Iterator[Function]:
-    seen = {function.symbol}
-    waiting = [(section, function)]
-    while waiting:
-        where, caller = waiting.pop()
-        found: list[tuple[Section, Function]] = []
-        for home, offset in _references(where, caller, order):
-            callee = _function_at(functions.get(home, []), offset)
-            if callee is not None and callee.symbol not in seen:
-                seen.add(callee.symbol)
-                found.append((home, callee))
-                yield callee
-        waiting += reversed(found)
 
 
 def _function_at(functions: list[Function], offset: int) -> Function | None:
@@ -107,21 +97,34 @@ def _function_at(functions: list[Function], offset: int) -> Function | None:
     return functions[index] if index >= 0 else None
 
 
-def _references(section: Section, function: Function, order: ByteOrder) -> Iterator[tuple[Section, int]]:
-    """The section and offset of each function that one calls or takes the address of."""
-    symbols = {reloc.r_offset: reloc.symbol for reloc in section.relocations}
-    end = function.start + function.slots * SLOT_SIZE
-    rows = struct.iter_unpack(f"{order.value}BBhi", bytes(section.data[function.start : end]))
-    for offset, (opcode, registers, _, imm) in zip(range(function.start, end, SLOT_SIZE), rows, strict=False):
+def _called(program: Function, callees: dict[Symbol, list[Function]]) -> list[Function]:
+    seen = {program.symbol: program}
+    waiting = [program]
+    while waiting:
+        found = {callee.symbol: callee for callee in callees[waiting.pop().symbol] if callee.symbol not in seen}
+        seen |= found
+        waiting += reversed(found.values())
+    return list(seen.values())[1:]
+
+
+def _references(function: Function, targets: dict[int, Symbol], order: ByteOrder) -> Iterator[tuple[Section, int]]:
+    """The section and offset of each function that one calls or takes the address of.
+
+    `targets` are what the relocations of the function's section lead to, by place.
+    """
+    section, start = function.section, function.start
+    end = start + function.slots * SLOT_SIZE
+    rows = struct.iter_unpack(f"{order.value}BBhi", bytes(section.data[start:end]))
+    for offset, (opcode, registers, _, imm) in zip(range(start, end, SLOT_SIZE), rows, strict=True):
         src = registers >> 4 if order is ByteOrder.LITTLE else registers & 0xF
-        symbol = symbols.get(offset)
+        symbol = targets.get(offset)
+        distance = (imm + 1) * SLOT_SIZE
         if opcode == _CALL and src == _CALL_OF_FUNCTION:
-            distance = (imm + 1) * SLOT_SIZE
             if symbol is None:
                 yield section, offset + distance
             elif isinstance(symbol.section, Section):
                 yield symbol.section, symbol.st_value + distance
         elif opcode == _LOAD_64 and symbol is None and src == _LOAD_OF_FUNCTION:
-            yield section, offset + (imm + 1) * SLOT_SIZE
+            yield section, offset + distance
         elif opcode == _LOAD_64 and symbol and isinstance(symbol.section, Section) and symbol.section.is_code:
             yield symbol.section, symbol.st_value + imm

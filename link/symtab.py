@@ -72,7 +72,7 @@ class Resolution:
     """What a name stands for.
 
     `symbol` of `obj` gives section, value, size and type. The binding is GLOBAL if the winner is, or if any
-    reference is (libbpf's rule: who needs a definition makes it one that counts), except in a partial link. The visibility is the most
+    reference is (libbpf's rule), but not in a partial link. The visibility is the most
     constraining one of all. `mentions` are all symbols that compete for the name, in their order.
     """
 

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 _MAX_PLACES = 3
 _LINK_OR_BIND = (
-    "link it with the object that defines the symbol: bpf-ld -o linked.o ...; or bind it to that object at load "
-    'time: bpf-load --with OTHER.o (load(..., libraries=["OTHER.o"]))'
+    "link it with the object that defines the symbol (bpf-ld -o linked.o ...), or bind it to that object when it "
+    "is loaded (bpf-load --with OTHER.o ...)"
 )
 _OWN_ONLY = frozenset({SymbolVisibility.HIDDEN, SymbolVisibility.INTERNAL})
 
@@ -172,8 +172,7 @@ class Scope:
         else:
             notes.insert(0, _LINK_OR_BIND)
             notes.append(
-                f"if it is the kernel's, say so: bpf-load --ksym {name} "
-                f'(load(..., ksyms=["{name}"])); in C declare it with __ksym'
+                f"if it is the kernel's, say so: bpf-load --ksym {name} ..., or in C declare it with __ksym"
             )
         if hidden := self._hidden.get(name):
             notes.insert(0, f"{hidden.place()} defines it, but hidden from other objects")

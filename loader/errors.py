@@ -32,6 +32,7 @@ class Step(enum.Enum):
     FILL_MAP = "writing the map's initial contents"
     FREEZE_MAP = "freezing the map"
     LOAD_PROGRAM = "loading the program"
+    OPEN_TARGET = "opening the program whose function is to be replaced"
     GET_INFO = "asking for information"
     RUN_PROGRAM = "running the program"
     LOOK_UP = "looking up a key"
@@ -61,6 +62,16 @@ _CAUSES: dict[tuple[Step, int], Explanation] = {
     ),
     (Step.LOAD_PROGRAM, errno.EAGAIN): Explanation(
         "the verifier was interrupted by a signal each time", "try again"
+    ),
+    (Step.OPEN_TARGET, errno.ENOENT): Explanation(
+        "there is no such program, or no such file", "bpftool prog show lists the programs that are loaded"
+    ),
+    (Step.OPEN_TARGET, errno.EACCES): Explanation(
+        "it is no pinned program, or not one that this process may open",
+        "give the program's id, or a path below /sys/fs/bpf",
+    ),
+    (Step.OPEN_TARGET, errno.EINVAL): Explanation(
+        "the file is not on a BPF file system", "give the program's id, or a path below /sys/fs/bpf"
     ),
     (Step.RUN_PROGRAM, ENOTSUPP): Explanation("the kernel cannot test-run programs of this type"),
     (Step.RUN_PROGRAM, errno.EOPNOTSUPP): Explanation("the kernel cannot test-run programs of this type"),
@@ -147,13 +158,11 @@ _REMEDIES = (
     ("cannot call kernel function from non-GPL compatible program", _GPL_REMEDY),
     (
         "calling kernel function",
-        "the kernel lets programs of this type call only some of its functions (kfuncs), each for some types: see "
-        "the kernel's documents on kfuncs, or use a helper",
+        "programs may call only some of the kernel's functions (kfuncs), and each only from some types of program",
     ),
     (
         "failed to find the address for kernel symbol",
-        "the kernel's list of symbols lacks it, as on kernels without CONFIG_KALLSYMS_ALL: such variables are out of "
-        "reach there",
+        "the kernel's list of symbols lacks it: kernels without CONFIG_KALLSYMS_ALL do not list variables",
     ),
     ("JIT is required for calling kernel function", "switch the JIT on: sysctl net.core.bpf_jit_enable=1"),
 )

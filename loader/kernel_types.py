@@ -1,7 +1,7 @@
 """The functions and variables in the running kernel's BTF, by name.
 
-The file has some megabytes and comes from the kernel itself, so it is neither checked nor made into a Btf: one walk
-over the records finds the two kinds that matter. Source: Documentation/bpf/btf.rst of Linux.
+The file has some megabytes and comes from the kernel itself, so it is neither checked nor made into a Btf: one
+walk over the records finds the two kinds that matter. Source: Documentation/bpf/btf.rst of Linux.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ _SOME_ADDRESS = re.compile(rb"^0*[1-9a-f]", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class KernelSymbol:
-    """What a name stands for: a type in the kernel's BTF, or if `type_id` is 0 an address, 0 if there is nothing."""
+    """What a name stands for: a type in the kernel's BTF, or where `type_id` is 0 an address, 0 for nothing."""
 
     type_id: int = 0
     address: int = 0
@@ -80,7 +80,6 @@ def find_in_kernel(externs: Iterable[ExternSpec], image_name: str) -> dict[str, 
 def write_extern(code: Code, index: int, symbol: KernelSymbol, number: int) -> None:
     """Put what the extern of this number stands for into the call or 64-bit immediate load at `index`."""
     if code.opcode(index) == CALL:
-        code.set_dst(index, 0)
         code.set_src(index, CallSource.KFUNC if symbol.type_id else CallSource.HELPER)
         code.set_imm(index, symbol.type_id or ABSENT_CALL + number)
         return

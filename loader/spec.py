@@ -137,6 +137,11 @@ class ProgramSpec:
     kind: SectionKind = UNKNOWN_SECTION
 
     @property
+    def attach_target(self) -> str:
+        """What the section's name says behind the first `/`."""
+        return self.section.partition("/")[2]
+
+    @property
     def instruction_count(self) -> int:
         """Slots of 8 bytes, a 64-bit immediate load counting as two."""
         return len(self.instructions) // SLOT_SIZE

@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 import sys
 from array import array
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 from bpfas.btf.checks import described
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
     from bpfas.btf.btf import Btf
     from bpfas.elf.constants import ByteOrder
+
+
+COLUMN_WORDS = 60_000
+"""From so many words of types on, importing numpy pays."""
 
 
 class Merged:
@@ -132,7 +136,27 @@ def merge(units: Sequence[Btf], replaced: Sequence[Mapping[int, tuple[int, int] 
     targets = _targets(units, replaced, first)
     if GONE in targets.values():
         _check_gone(units, first, targets)
+    if sum(len(btf.words) for btf in units) >= COLUMN_WORDS:
+        unique = _unique_columns(units, first, targets)
+        if unique:
+            return Merged(*unique)
     return Merged(*_unique(units, first, targets))
+
+
+def _unique_columns(units: Sequence[Btf], first: Sequence[int], targets: Mapping[int, int]) -> Unique | None:
+    """The types, all at once; None if they have to be looked at one by one."""
+    from bpfas.btf.columns.merge import merged_columns  # its import takes longer than small inputs
+
+    output = merged_columns(units, first, targets)
+    if output is None:
+        return None
+    ids = output.ids.astype("uint32")
+    return Unique(
+        array("I", output.words.tobytes()),
+        array("I", output.starts.astype("uint32").tobytes()),
+        output.strings,
+        [array("I", bytes(4) + ids[begin + 1 : end + 1].tobytes()) for begin, end in pairwise(first)],
+    )
 
 
 def _targets(

@@ -1,8 +1,8 @@
 """Random programs of several files, and what they compute.
 
-Functions, variables and maps are spread over two to four files: defined once and strong, or weak in some files with or
-without a strong definition elsewhere, hidden or not, beside static ones that have the same names in all files. What
-a program gives is computed here from the same description, by the rules of C and of weak symbols.
+Functions, variables and maps are spread over two to four files: defined once and strong, or weak in some files
+with or without a strong definition elsewhere, hidden or not, beside static ones that have the same names in all
+files. What a program gives is computed here from the same description, by the rules of C and of weak symbols.
 """
 
 from __future__ import annotations
@@ -82,10 +82,10 @@ class RandomProgram:
         for file in range(self.files):
             self._statics[file, "state"] = Definition(file, False, value=self._random.randrange(1000))
             self._statics[file, "table"] = Definition(file, False, value=self._random.randrange(1000))
-            self._statics[file, "helper"] = Definition(file, False, self._steps(file, None))
+            self._statics[file, "helper"] = Definition(file, False, self._steps(None))
         for number in range(self._random.randint(2, 9)):
             self._add_function(f"function_{number}")
-        self._entries = [self._steps(file, MAX_DEPTH) for file in range(self.files)]
+        self._entries = [self._steps(MAX_DEPTH) for _ in range(self.files)]
 
     def _definitions(self) -> list[Definition]:
         """Where something is defined: once and strong, or in some files, and strong in at most one of them."""
@@ -112,11 +112,11 @@ class RandomProgram:
         definitions = self._definitions()
         depth = self._random.randint(2, MAX_DEPTH)
         for definition in definitions:
-            definition.steps = self._steps(definition.file, depth)
+            definition.steps = self._steps(depth)
         is_hidden = self._random.random() < 0.2
         self._names[name] = Name(name, "function", definitions, depth=depth, is_hidden=is_hidden)
 
-    def _steps(self, file: int, depth: int | None) -> list[Step]:
+    def _steps(self, depth: int | None) -> list[Step]:
         """A body: calls only functions of a smaller depth; a static helper's body (no depth) calls none."""
         steps = []
         for _ in range(self._random.randint(1, 6)):
@@ -174,14 +174,10 @@ class RandomProgram:
             f"static const unsigned table[4] = {{ {', '.join(str(table * n) for n in range(1, 5))} }};",
             f"static __noinline unsigned helper(unsigned x)\n{{\n{helper}}}\n",
         ]
-        self._shuffle(file, statics[:2], definitions)
-        entry = f'SEC("xdp") int entry_{file}(void *ctx)\n{{\n\tunsigned x = {file + 1};\n{_body(self._entries[file])}}}\n'
+        random.Random(file).shuffle(definitions)  # noqa: S311
+        body = f"\tunsigned x = {file + 1};\n{_body(self._entries[file])}"
+        entry = f'SEC("xdp") int entry_{file}(void *ctx)\n{{\n{body}}}\n'
         return "\n".join([PRELUDE, *declarations, *statics, *definitions, entry])
-
-    @staticmethod
-    def _shuffle(file: int, *lists: list[str]) -> None:
-        for one in lists:
-            random.Random(file).shuffle(one)  # noqa: S311
 
     def expected(self, order: list[int]) -> dict[str, int]:
         """What the entries return when they run one after the other, the files being linked in this order."""

@@ -160,7 +160,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_v_prints_the_version_and_goes_on(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["-v"]) == 0
-    assert main(["-v", "a.o", "b.o"]) == 0
+    assert main(["-V", "a.o", "b.o"]) == 0
     assert capsys.readouterr().out.count("bpf-ld ") == 2
     assert (here / "a.out").exists()
 
@@ -240,8 +240,11 @@ def test_refused_options_are_known_with_an_argument_too(option: str, capsys: pyt
     assert "is not supported: " in capsys.readouterr().err
 
 
+WITHOUT_EFFECT = ["-static", "-Bstatic", "-dn", "-non_shared", "-no-pie", "-nostdlib", "-d", "-dc", "-dp"]
+
+
 @pytest.mark.usefixtures("here")
-@pytest.mark.parametrize("option", ["-static", "-nostdlib", "-no-pie", "-dp", "--compress-debug-sections=none"])
+@pytest.mark.parametrize("option", [*WITHOUT_EFFECT, "--compress-debug-sections=none"])
 def test_what_is_so_in_any_case_may_be_asked_for(option: str) -> None:
     assert main([option, "a.o", "b.o"]) == 0
 
@@ -251,6 +254,8 @@ def test_only_gccs_own_plugin_is_let_pass(capsys: pytest.CaptureFixture[str]) ->
     assert main(["-plugin", "/usr/lib/liblto_plugin.so", "-plugin-opt=-fresolution=x", "a.o", "b.o"]) == 0
     assert main(["-plugin", "LLVMgold.so", "a.o", "b.o"]) == 1
     assert "plugins are not loaded" in capsys.readouterr().err
+    assert main(["--compress-debug-sections=zlib", "a.o", "b.o"]) == 1
+    assert "loaders of BPF cannot read compressed sections" in capsys.readouterr().err
 
 
 # Undefined names
@@ -345,7 +350,7 @@ def test_a_file_lists_the_symbols_to_be_kept(capsys: pytest.CaptureFixture[str])
 @pytest.mark.parametrize(
     ("option", "kept"),
     [
-        ("--discard-none", {"f", "local", ".Ltemporary"}),
+        ("-x --discard-none", {"f", "local", ".Ltemporary"}),
         ("-X", {"f", "local"}),
         ("--discard-locals", {"f", "local"}),
         ("-x", {"f"}),
@@ -356,7 +361,7 @@ def test_a_file_lists_the_symbols_to_be_kept(capsys: pytest.CaptureFixture[str])
 def test_local_symbols_are_left_out(option: str, kept: set[str]) -> None:
     text = code("xdp")
     write(obj("s.o", text, func("f", text), Symbol("local", text), Symbol(".Ltemporary", text)))
-    assert main([option, "s.o"]) == 0
+    assert main([*option.split(), "s.o"]) == 0
     assert names() - {""} == kept
 
 
@@ -375,6 +380,8 @@ def test_unused_functions_are_left_out_when_asked_for(capsys: pytest.CaptureFixt
     assert main(["--gc-sections", "--print-gc-sections", "a.o", "two.o"]) == 0
     assert "unused" not in names()
     assert "bpf-ld: left out unused of two.o:(.text+0x8)" in capsys.readouterr().err
+    assert main(["--gc-sections", "--print-gc-sections", "--no-print-gc-sections", "a.o", "two.o"]) == 0
+    assert capsys.readouterr().err == ""
     assert main(["--gc-sections", "--print-gc-sections", "--no-gc-sections", "a.o", "two.o"]) == 0
     assert "unused" in names()
     assert main(["--gc-sections", "-u", "unused", "a.o", "two.o"]) == 0
@@ -524,6 +531,15 @@ def test_both_objects_are_named_if_their_byte_orders_differ(capsys: pytest.Captu
     write(obj("big.o", code(), order=ByteOrder.BIG))
     assert main(["a.o", "big.o", "-r"]) == 1
     assert capsys.readouterr().err.startswith("big.o: error: is big-endian, but a.o is little-endian")
+
+
+@pytest.mark.usefixtures("here")
+def test_names_of_files_may_be_any_bytes(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    name = os.fsdecode(b"\xff.o")
+    Path("b.o").rename(name)
+    assert main(["-t", "--cref", "a.o", name, "-Map=map"]) == 0
+    assert capfdbinary.readouterr().out == b"a.o\n\xff.o\n"
+    assert b"\xff.o" in Path("map").read_bytes()
 
 
 # With compilers

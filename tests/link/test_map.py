@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bpfas.asm import assemble
+from bpfas.btf.reader import read_btf
 from bpfas.elf.constants import ByteOrder, SectionFlag
+from bpfas.elf.reader import read_object
 from bpfas.elf.writer import write_object
 from bpfas.link.cli import main
 from bpfas.link.linker import link_objects
@@ -16,8 +18,9 @@ from bpfas.link.map_file import cross_reference_table, map_text
 from bpfas.link.options import LinkOptions, Unresolved
 from bpfas.link.program_sizes import programs_of
 from bpfas.objfile import Section
-from tests.link.builders import code, data, glob, lddw, license_section, obj, weak
+from tests.link.builders import EXIT, code, data, glob, lddw, license_section, obj, section_of, weak
 from tests.link.test_archives import archive
+from tests.peers import Peer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -188,6 +191,32 @@ def test_strings_that_are_saved_are_counted() -> None:
     ]
 
 
+@pytest.mark.peer
+@pytest.mark.usefixtures("here")
+def test_types_are_counted_in_the_inputs_and_the_output() -> None:
+    struct = "struct s { int a; long b; };\n"
+    Path("f.c").write_text(f"{struct}int f(struct s *x) {{ return x->a; }}\n")
+    Path("g.c").write_text(f"{struct}int f(struct s *);\nint g(struct s *x) {{ return f(x); }}\n")
+    counts = []
+    for name in ("f", "g"):
+        Peer.CLANG.run("--target=bpf", "-O2", "-g", "-c", f"{name}.c")
+        counts.append(number_of_types(f"{name}.o"))
+    assert main(["f.o", "g.o", "-o", "app.o", "-Map=app.map"]) == 0
+    _, _, types = Path("app.map").read_text().partition("\nTypes\n\n")
+    rows = [line.split(maxsplit=1) for line in types.splitlines()[:4]]
+    assert [(int(count), what) for count, what in rows] == [
+        (counts[0], "f.o"),
+        (counts[1], "g.o"),
+        (sum(counts), "in all inputs"),
+        (number_of_types("app.o"), "in the output, where equal ones are one"),
+    ]
+
+
+def number_of_types(path: str) -> int:
+    section = section_of(read_object(Path(path).read_bytes(), path), ".BTF")
+    return len(read_btf(bytes(section.data), ByteOrder.LITTLE, path))
+
+
 # Sizes of programs
 
 
@@ -235,6 +264,17 @@ def test_a_function_whose_distance_is_loaded_counts() -> None:
     section = linked.sections[0]
     section.data = lddw(2)[:1] + b"\x41" + lddw(2)[2:] + section.data[16:]  # r1 = f, 2 slots on
     assert [sizes(program) for program in programs_of(linked)] == [("prog", 3, 4, ["f"])]
+
+
+def test_code_without_names_is_no_program() -> None:
+    assert programs_of(obj("a.o", code("xdp"))) == []
+
+
+@pytest.mark.parametrize(("value", "size"), [(3, 8), (8, 1 << 63), (4, 0), (99, 8)])
+def test_symbols_that_make_no_sense_do_no_harm(value: int, size: int) -> None:
+    text = code("xdp", EXIT, EXIT)
+    odd = obj("a.o", text, glob("odd", text, value, size), glob("f", text, 8, 8))
+    assert all(program.total <= 2 for program in programs_of(odd))
 
 
 def test_helpers_and_data_do_not_count() -> None:

@@ -40,7 +40,7 @@ def objects_of(program: RandomProgram, folder: Path) -> list[Path]:
 def test_what_it_computes(seed: int, runner: Path, tmp_path: Path) -> None:
     program = RandomProgram(seed)
     order = list(range(program.files))
-    random.Random(seed).shuffle(order)
+    random.Random(seed).shuffle(order)  # noqa: S311
     objects = objects_of(program, tmp_path)
     ordered = [objects[number] for number in order]
     expected = ProgramSet("random", tuple(Run(name, value) for name, value in program.expected(order).items()))

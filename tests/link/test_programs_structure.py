@@ -1,4 +1,4 @@
-"""What we link says the same as what libbpf's linker makes of the same files, except where we know better."""
+"""What we link says what libbpf's linker makes of the same files; `known_differences` has the exceptions."""
 
 from __future__ import annotations
 
@@ -91,6 +91,8 @@ def test_the_other_byte_order_says_the_same(program_set: ProgramSet, workshop: W
     assert object_facts.symbols(big) == object_facts.symbols(little)
     assert object_facts.section_heads(big) == object_facts.section_heads(little)
     assert object_facts.references(big) == object_facts.references(little)
+    if not program_set.has_types:
+        return
     types, expected = Btf(big), Btf(little)
     assert types.texts() == expected.texts()
     assert types.variables() == expected.variables()

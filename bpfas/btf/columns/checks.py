@@ -1,0 +1,170 @@
+"""The rules of `bpfas.btf.checks` on columns: not what is wrong, but which types may be."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bpfas.btf.checks import ENUM_SIZES, FLOAT_SIZES, INT_SIZES, NAMED, NOT_A_VALUE, REFERS_TO_ANY
+from bpfas.btf.columns.table import by_unit
+from bpfas.btf.kinds import BY_VALUE, Kind, Linkage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from bpfas.btf.btf import Btf
+    from bpfas.btf.columns.table import Bools, Indices, Table
+
+_MAX_DOUBLINGS = 21
+_MAX_DEPTH = 64
+_STRUCTS = (Kind.STRUCT, Kind.UNION)
+_WHOLE = np.uint32(0xFFFFFFFF)
+"""The component of a DECL_TAG that is of none."""
+
+
+def suspects(table: Table, units: Sequence[Btf]) -> Iterator[tuple[Btf, list[int]]]:
+    """The objects with types that may be wrong, and those types; none if only their names have to be looked at.
+
+    `table` has the type ids and string offsets of `units`.
+    """
+    counts = [len(btf) for btf in units]
+    lengths = [len(btf.words) for btf in units]
+    first = np.cumsum([0, *counts])
+    is_suspect, targets = _bad_references(table, counts, lengths)
+    shared, nameless = _bad_names(table, units, lengths)
+    is_suspect |= nameless
+    for nodes in _bad_values(table, targets):
+        is_suspect[nodes] = True
+    is_suspect[_perhaps_within_themselves(table, targets)] = True
+    is_suspect[0] = False
+    nodes = np.flatnonzero(is_suspect)
+    ends = np.searchsorted(nodes, first, "right")
+    for unit, btf in enumerate(units):
+        found = (nodes[ends[unit] : ends[unit + 1]] - first[unit]).tolist()
+        if found or shared[unit]:
+            yield btf, found
+
+
+def _bad_references(table: Table, counts: Sequence[int], lengths: Sequence[int]) -> tuple[Bools, Indices]:
+    """The types that refer to what they cannot; and by word the node that is referred to, 0 if that is nowhere."""
+    references = table.references
+    owners = table.owners[references]
+    ids = table.words[references].astype(np.int64)
+    outside = ids > by_unit(references, lengths, counts)
+    nodes = ids + by_unit(references, lengths, np.cumsum([0, *counts[:-1]]))
+    nodes[outside | (ids == 0)] = 0
+    kinds = table.kinds
+    bad = outside | (_among(NOT_A_VALUE)[kinds[nodes]] & ~_among(REFERS_TO_ANY)[kinds[owners]])
+    is_bad = np.zeros(len(table), np.bool_)
+    is_bad[owners[bad]] = True
+    targets = np.zeros(len(table.words), np.int64)
+    targets[references] = nodes
+    return is_bad, targets
+
+
+def _bad_names(table: Table, units: Sequence[Btf], lengths: Sequence[int]) -> tuple[list[bool], Bools]:
+    """The objects with names that begin within other strings; and the types with names outside, or without one."""
+    names = table.names
+    text = np.frombuffer(b"".join([btf.strings for btf in units]), np.uint8)
+    text_lengths = [len(btf.strings) for btf in units]
+    offsets = table.words[names].astype(np.int64)
+    outside = offsets >= by_unit(names, lengths, text_lengths)
+    offsets += by_unit(names, lengths, np.cumsum([0, *text_lengths[:-1]]))
+    offsets[outside] = 0
+    owners = table.owners[names]
+    is_bad = np.zeros(len(table), np.bool_)
+    is_bad[owners[outside]] = True
+    of_type = names == table.starts[owners]
+    empty = text[offsets[of_type]] == 0
+    nodes = owners[of_type]
+    is_bad[nodes[empty & _among(NAMED)[table.kinds[nodes]]]] = True
+    within = names[(text[offsets - 1] != 0) & (offsets > 0)]
+    shared = np.diff(np.searchsorted(within, np.cumsum([0, *lengths]))) > 0
+    return shared.tolist(), is_bad
+
+
+def _bad_values(table: Table, targets: Indices) -> Iterator[Indices]:
+    """Types that break a rule of their kind."""
+    words, starts, kinds, vlens = table.words, table.starts, table.kinds, table.vlens
+
+    nodes = table.nodes_of(Kind.INT)
+    sizes, encodings = words[starts[nodes] + 2], words[starts[nodes] + 3]
+    bits = (encodings >> np.uint32(16) & np.uint32(255)) + (encodings & np.uint32(255))
+    yield nodes[~np.isin(sizes, INT_SIZES) | (bits > 8 * sizes.astype(np.int64))]
+
+    nodes = table.arrays
+    yield nodes[(words[starts[nodes] + 3] == 0) | (words[starts[nodes] + 4] == 0)]
+
+    yield _bad_members(table)
+
+    for kind, sizes_of_kind in ((Kind.ENUM, ENUM_SIZES), (Kind.ENUM64, ENUM_SIZES), (Kind.FLOAT, FLOAT_SIZES)):
+        nodes = table.nodes_of(kind)
+        yield nodes[~np.isin(words[starts[nodes] + 2], sizes_of_kind)]
+
+    nodes = table.nodes_of(Kind.FUNC)
+    yield nodes[(vlens[nodes] > Linkage.EXTERN) | (kinds[targets[starts[nodes] + 2]] != Kind.FUNC_PROTO)]
+
+    nodes, positions = table.parameters.nodes, table.parameters.positions
+    is_last = np.zeros(len(positions), np.bool_)
+    is_last[np.cumsum(table.parameters.counts)[table.parameters.counts > 0] - 1] = True
+    bad = (words[positions + 1] == 0) & ~(is_last & (words[positions] == 0))
+    yield table.parameters.spread(nodes)[bad]
+
+    nodes = table.nodes_of(Kind.VAR)
+    yield nodes[words[starts[nodes] + 3] > Linkage.EXTERN]
+
+    entries = table.section_entries
+    yield entries.spread(entries.nodes)[~_among((Kind.VAR, Kind.FUNC))[kinds[targets[entries.positions]]]]
+
+    # These are few, and what they are of is of many kinds.
+    yield table.nodes_of(Kind.DECL_TAG)
+
+
+def _bad_members(table: Table) -> Indices:
+    """STRUCTs and UNIONs with members that are void or do not fit."""
+    words, members = table.words, table.members
+    offsets = words[members.positions + 2].astype(np.int64)
+    has_bit_sizes = members.spread(table.infos[members.nodes] >> np.uint32(31)).astype(np.bool_)
+    packed = offsets[has_bit_sizes]
+    offsets[has_bit_sizes] = (packed & 0xFFFFFF) + (packed >> 24)
+    bits = 8 * words[table.starts[members.nodes] + 2].astype(np.int64)
+    bad = (words[members.positions + 1] == 0) | (offsets > members.spread(bits))
+    owners: Indices = members.spread(members.nodes)
+    return owners[bad]
+
+
+def _perhaps_within_themselves(table: Table, targets: Indices) -> Indices:
+    """All types among which a type may be that contains itself; mostly none."""
+    starts = table.starts
+    base = np.arange(len(table))
+    one = table.nodes_of(*BY_VALUE.difference(_STRUCTS, (Kind.ARRAY,)))
+    base[one] = targets[starts[one] + 2]
+    base[table.arrays] = targets[starts[table.arrays] + 3]
+    for _ in range(_MAX_DOUBLINGS):
+        further = base[base]
+        if np.array_equal(further, base):
+            break
+        base = further
+    endless = np.flatnonzero(_among(BY_VALUE.difference(_STRUCTS))[table.kinds[base]])
+    if len(endless):
+        return endless
+    owners = table.members.spread(table.members.nodes)
+    inner = base[targets[table.members.positions + 1]]
+    is_struct = _among(_STRUCTS)[table.kinds[inner]]
+    owners, inner = owners[is_struct], inner[is_struct]
+    for _ in range(_MAX_DEPTH):
+        has_structs = np.zeros(len(table), np.bool_)
+        has_structs[owners] = True
+        kept = has_structs[inner]
+        owners, inner = owners[kept], inner[kept]
+        if not len(owners):
+            break
+    return owners
+
+
+def _among(kinds: Iterable[int]) -> Bools:
+    """By kind, whether it is one of `kinds`."""
+    chosen = np.zeros(256, np.bool_)
+    chosen[list(kinds)] = True
+    return chosen

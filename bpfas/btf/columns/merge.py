@@ -1,0 +1,151 @@
+"""Merging of many types: `bpfas.btf.merge` for large inputs.
+
+Objects are first taken a few at a time, as many as have their columns in the processor's cache, and of each such
+lot only types that differ go on. Forward declarations and types that are replaced are left as they are then, since
+only all objects together tell what they are.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from bpfas.btf.columns.dedup import NotFoundError, first_of_class
+from bpfas.btf.columns.distinct import first_equals
+from bpfas.btf.columns.names import number_names
+from bpfas.btf.columns.table import Table, by_unit, lots_of
+from bpfas.btf.graph import GONE, UNIQUE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from bpfas.btf.btf import Btf
+    from bpfas.btf.columns.table import Indices, Words
+
+
+class Output(NamedTuple):
+    """The types of an output, as columns: words, where each type begins, strings with their offsets.
+
+    `ids` has the id in the output for every node of the input.
+    """
+
+    words: Words
+    starts: Indices
+    strings: dict[bytes, int]
+    ids: Indices
+
+
+def merged_columns(units: Sequence[Btf], first: Sequence[int], targets: Mapping[int, int]) -> Output | None:
+    """What `bpfas.btf.merge` has to know; None if types have to be looked at one by one.
+
+    `targets` has the nodes that are replaced. That is also the result where a reference leads to one that is gone.
+    """
+    numbers: dict[bytes, int] = {b"": 0}
+    lots = list(lots_of([len(btf.words) for btf in units]))
+    if len(lots) == 1:
+        table, nodes = _table(units, numbers), np.arange(first[-1] + 1)
+    else:
+        replaced = np.array(sorted(targets), np.int64)
+        pieces = []
+        for begin, end in lots:
+            low, high = np.searchsorted(replaced, (first[begin], first[end]), "right")
+            pieces.append(_distinct(units[begin:end], numbers, replaced[low:high] - first[begin]))
+        table, nodes = _joined(pieces)
+    return _output(table, nodes, targets, list(numbers))
+
+
+def _table(units: Sequence[Btf], numbers: dict[bytes, int]) -> Table:
+    """The columns of some objects, with numbers for names, and nodes for type ids."""
+    table = Table.of_units(units)
+    number_names(table, units, numbers)
+    _add_bases(table, [len(btf.words) for btf in units], [len(btf) for btf in units])
+    return table
+
+
+def _add_bases(table: Table, lengths: Sequence[int], counts: Sequence[int]) -> None:
+    """Make nodes of the type ids in parts that have been put behind one another."""
+    references = table.references
+    ids = table.words[references]
+    table.words[references] = ids + by_unit(references, lengths, np.cumsum([0, *counts[:-1]])) * (ids > 0)
+
+
+def _distinct(units: Sequence[Btf], numbers: dict[bytes, int], replaced: Indices) -> tuple[Table, Indices]:
+    """The types of some objects, equal ones once, and which node of these each node has become."""
+    table = _table(units, numbers)
+    unique = np.isin(table.kinds, list(UNIQUE))
+    unique[replaced] = True
+    references = table.references
+    targets = table.words[references].astype(np.int64)
+    try:
+        found = first_of_class(table, targets, unique, resolve=False)
+    except NotFoundError:
+        found = np.arange(len(table))
+    kept = found == np.arange(len(table))
+    nodes = (np.cumsum(kept) - 1)[found]
+    table.words[references] = nodes[targets]
+    words = table.words[np.repeat(kept, table.lengths)]
+    lengths = table.lengths[kept]
+    return Table(words, np.cumsum(lengths) - lengths, table.kinds[kept]), nodes
+
+
+def _joined(pieces: Sequence[tuple[Table, Indices]]) -> tuple[Table, Indices]:
+    """One behind the other, with one void."""
+    tables = [table for table, _ in pieces]
+    counts = [len(table) - 1 for table in tables]
+    lengths = [len(table.words) for table in tables]
+    bases = np.cumsum([0, *counts[:-1]])
+    word_bases = np.cumsum([0, *lengths[:-1]])
+    joined = Table(
+        np.concatenate([table.words for table in tables]),
+        np.concatenate([[0], *(table.starts[1:] + base for table, base in zip(tables, word_bases, strict=True))]),
+        np.concatenate([np.zeros(1, np.uint8), *(table.kinds[1:] for table in tables)]),
+    )
+    _add_bases(joined, lengths, counts)
+    nodes = [nodes[1:] + base for (_, nodes), base in zip(pieces, bases, strict=True)]
+    return joined, np.concatenate([[0], *nodes])
+
+
+def _output(table: Table, nodes: Indices, replaced: Mapping[int, int], texts: list[bytes]) -> Output | None:
+    references = table.references
+    target_of = np.arange(len(table))
+    is_replaced = np.zeros(len(table), np.bool_)
+    if replaced:
+        sources = nodes[list(replaced)]
+        is_replaced[sources] = True
+        target_of[sources] = [GONE if target == GONE else nodes[target] for target in replaced.values()]
+    targets = target_of[table.words[references]]
+    gone = targets == GONE
+    if np.any(gone & ~is_replaced[table.owners[references]]):
+        return None
+    targets[gone] = 0
+    unique = np.isin(table.kinds, list(UNIQUE)) | is_replaced
+    try:
+        found = first_of_class(table, targets, unique, resolve=True)
+    except NotFoundError:
+        return None
+    kept = (found == np.arange(len(table))) & ~is_replaced
+    new_ids = np.cumsum(kept) - 1
+    new_ids[~kept] = 0
+    table.words[references] = new_ids[found[targets]]
+    target_of[target_of == GONE] = 0
+    names = np.zeros(len(table.words), np.bool_)
+    names[table.names] = True
+    kept_words = np.repeat(kept, table.lengths)
+    words = table.words[kept_words]
+    strings = _with_offsets(words, np.flatnonzero(names[kept_words]), texts)
+    lengths = table.lengths[kept]
+    return Output(words, np.cumsum(lengths) - lengths, strings, new_ids[found[target_of[nodes]]])
+
+
+def _with_offsets(words: Words, names: Indices, texts: list[bytes]) -> dict[bytes, int]:
+    """Replace the numbers of names by offsets of texts in the order in which they appear; gives those."""
+    numbers = words[names]
+    distinct = numbers[first_equals(numbers.astype(np.uint64)) == np.arange(len(numbers))]
+    distinct = distinct[distinct > 0]
+    found = [texts[number] for number in distinct.tolist()]
+    ends = np.cumsum([1, *(len(text) + 1 for text in found)])
+    offsets = np.zeros(len(texts), np.uint32)
+    offsets[distinct] = ends[:-1]
+    words[names] = offsets[numbers]
+    return {b"": 0, **dict(zip(found, ends.tolist(), strict=False))}
