@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from bpfas.elf.file_header import FileHeader
 
 _MAX_ERRORS = 20
+_MAX_PADDING = 1 << 26  # who writes or joins the sections makes as much of it as their alignments ask for
 _MAX_NAME_BYTES = 1 << 26  # all names together; suffix sharing lets a small file ask for terabytes
 
 # Link and info of such a section name others by number, which an ObjectFile has no place for.
@@ -175,7 +176,7 @@ class ElfFile:
         return header.sh_offset + header.sh_size <= len(self.data)
 
     def _check_headers(self) -> None:
-        claimed = 0
+        claimed = padding = 0
         for index, header in enumerate(self.headers):
             sh_type, name = header.sh_type, self.section_names[index]
             if sh_type in _CONSUMED:
@@ -192,6 +193,7 @@ class ElfFile:
             if align & (align - 1) or align > MAX_ALIGNMENT:
                 self.error(f"alignment {align:#x} is no power of two up to {MAX_ALIGNMENT:#x}", name)
             if sh_type != SectionType.NOBITS:
+                padding += align if header.sh_size else 0
                 claimed += header.sh_size
                 end = header.sh_offset + header.sh_size
                 if end > len(self.data):
@@ -200,6 +202,8 @@ class ElfFile:
                         f"at {len(self.data):#x}; is the file truncated?",
                         name,
                     )
+        if padding > _MAX_PADDING:
+            self.error(f"alignments ask for {padding} bytes of padding, more than {_MAX_PADDING}")
         if claimed > len(self.data):
             self.error(f"sections overlap: they claim {claimed} bytes of a file of {len(self.data)}")
 
