@@ -228,6 +228,13 @@ def run(program: str, command: Callable[[Sequence[str]], int], arguments: Sequen
     return 1
 
 
+def refuse_warnings(warnings: Sequence[Diagnostic]) -> None:
+    """Raise BpfasError with `warnings` if there are any, as --fatal-warnings asks for."""
+    if warnings:
+        what = "the warning for an error" if len(warnings) == 1 else f"the {len(warnings)} warnings for errors"
+        raise BpfasError([*warnings, Diagnostic(Severity.ERROR, f"--fatal-warnings takes {what}")])
+
+
 def wants_json(words: Sequence[str]) -> bool:
     """Whether the arguments ask for messages as JSON, even if they are wrong otherwise."""
     return JSON_OPTION in words[: words.index("--") if "--" in words else None]

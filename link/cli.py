@@ -15,12 +15,13 @@ from bpfas.cli import (
     read_input,
     refuse_same_output,
     refuse_to_overwrite,
+    refuse_warnings,
     report,
     run,
     wants_json,
     write_output,
 )
-from bpfas.diag import BpfasError, Diagnostic, Diagnostics, Severity
+from bpfas.diag import BpfasError, Diagnostics
 from bpfas.elf.constants import SymbolBinding
 from bpfas.elf.writer import write_object
 from bpfas.link.command_line import parse
@@ -92,7 +93,7 @@ def _link(command: CommandLine, diagnostics: Diagnostics) -> None:
             where = f"{removed.obj.name}:({removed.section.name}+{removed.start:#x})"
             print(f"{PROGRAM}: left out {removed.name} of {where}: {removed.reason}", file=sys.stderr)
     if command.warnings_are_errors:
-        _refuse_warnings(diagnostics)
+        refuse_warnings(diagnostics.items)
     _write(command, inputs, linked)
 
 
@@ -144,15 +145,6 @@ def _trace_symbol(name: str, objects: Iterable[ObjectFile]) -> None:
             if symbol.name == name and symbol.st_bind is not SymbolBinding.LOCAL:
                 what = "definition of" if symbol.is_defined else "reference to"
                 print(f"{PROGRAM}: {obj.name}: {what} {name}", file=sys.stderr)
-
-
-def _refuse_warnings(diagnostics: Diagnostics) -> None:
-    """Raise BpfasError if there are warnings."""
-    count = len(diagnostics.items)
-    if count:
-        what = "the warning for an error" if count == 1 else f"the {count} warnings for errors"
-        message = f"--fatal-warnings takes {what}"
-        raise BpfasError([*diagnostics.items, Diagnostic(Severity.ERROR, message)])
 
 
 def _is_colored(color: str) -> bool:

@@ -85,8 +85,8 @@ def _section_lines(linked: Linked) -> Iterator[str]:
                 yield f"    {'':>10} {section.sh_size:>8}  {obj.name}"
             else:
                 yield from _piece_lines(obj, section, placement, symbols.get(output, []))
-        if is_merged:
-            before = sum(section.sh_size for _, section, _ in parts)
+        before = sum(section.sh_size for _, section, _ in parts)
+        if is_merged and before != output.sh_size:
             yield f"    {'':>10} {output.sh_size - before:>8}  equal entries kept once"
 
 

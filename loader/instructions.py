@@ -66,11 +66,6 @@ class Code:
         """dst_reg."""
         return self.data[SLOT_SIZE * index + 1] >> (4 - self._src_shift) & 15
 
-    def set_dst(self, index: int, value: int) -> None:
-        """Change dst_reg."""
-        place = SLOT_SIZE * index + 1
-        self.data[place] = self.data[place] & 15 << self._src_shift | value << (4 - self._src_shift)
-
     def set_src(self, index: int, value: int) -> None:
         """Change src_reg."""
         place = SLOT_SIZE * index + 1

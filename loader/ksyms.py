@@ -80,7 +80,6 @@ def find_in_kernel(externs: Iterable[ExternSpec], image_name: str) -> dict[str, 
 def write_extern(code: Code, index: int, symbol: KernelSymbol, number: int) -> None:
     """Put what the extern of this number stands for into the call or 64-bit immediate load at `index`."""
     if code.opcode(index) == CALL:
-        code.set_dst(index, 0)
         code.set_src(index, CallSource.KFUNC if symbol.type_id else CallSource.HELPER)
         code.set_imm(index, symbol.type_id or ABSENT_CALL + number)
         return

@@ -23,6 +23,7 @@ from bpfas.loader.errors import LoadError, Step, explain
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_LARGEST_ID = (1 << 32) - 1
 _PROGRAM_LINK = "anon_inode:bpf-prog"
 _HOST_ORDER = ByteOrder.LITTLE if sys.byteorder == "little" else ByteOrder.BIG
 
@@ -58,6 +59,8 @@ class Target:
 def open_target(target: str | os.PathLike[str] | int) -> Iterator[Target]:
     """The program with an id, or pinned at a path. Raises LoadError or BpfasError if there is no such program."""
     name = f"program {target}" if isinstance(target, int) else os.fspath(target)
+    if isinstance(target, int) and not 0 < target <= _LARGEST_ID:
+        raise BpfasError.of(f"an id is a number from 1 to {_LARGEST_ID}", name)
     with _told(name):
         fd = syscall.prog_get_fd_by_id(target) if isinstance(target, int) else syscall.obj_get(os.fspath(target))
     try:

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bpfas.asm import assemble
+from bpfas.btf.reader import read_btf
 from bpfas.elf.constants import ByteOrder, SectionFlag
+from bpfas.elf.reader import read_object
 from bpfas.elf.writer import write_object
 from bpfas.link.cli import main
 from bpfas.link.linker import link_objects
@@ -16,8 +18,9 @@ from bpfas.link.map_file import cross_reference_table, map_text
 from bpfas.link.options import LinkOptions, Unresolved
 from bpfas.link.program_sizes import programs_of
 from bpfas.objfile import Section
-from tests.link.builders import EXIT, code, data, glob, lddw, license_section, obj, weak
+from tests.link.builders import EXIT, code, data, glob, lddw, license_section, obj, section_of, weak
 from tests.link.test_archives import archive
+from tests.peers import Peer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -186,6 +189,32 @@ def test_strings_that_are_saved_are_counted() -> None:
         ["10", "b.o"],
         ["-4", "equal", "entries", "kept", "once"],
     ]
+
+
+@pytest.mark.peer
+@pytest.mark.usefixtures("here")
+def test_types_are_counted_in_the_inputs_and_the_output() -> None:
+    struct = "struct s { int a; long b; };\n"
+    Path("f.c").write_text(f"{struct}int f(struct s *x) {{ return x->a; }}\n")
+    Path("g.c").write_text(f"{struct}int f(struct s *);\nint g(struct s *x) {{ return f(x); }}\n")
+    counts = []
+    for name in ("f", "g"):
+        Peer.CLANG.run("--target=bpf", "-O2", "-g", "-c", f"{name}.c")
+        counts.append(number_of_types(f"{name}.o"))
+    assert main(["f.o", "g.o", "-o", "app.o", "-Map=app.map"]) == 0
+    _, _, types = Path("app.map").read_text().partition("\nTypes\n\n")
+    rows = [line.split(maxsplit=1) for line in types.splitlines()[:4]]
+    assert [(int(count), what) for count, what in rows] == [
+        (counts[0], "f.o"),
+        (counts[1], "g.o"),
+        (sum(counts), "in all inputs"),
+        (number_of_types("app.o"), "in the output, where equal ones are one"),
+    ]
+
+
+def number_of_types(path: str) -> int:
+    section = section_of(read_object(Path(path).read_bytes(), path), ".BTF")
+    return len(read_btf(bytes(section.data), ByteOrder.LITTLE, path))
 
 
 # Sizes of programs

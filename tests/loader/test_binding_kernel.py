@@ -11,8 +11,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bpfas.asm import assemble
+from bpfas.btf.kinds import Kind
 from bpfas.diag import BpfasError
 from bpfas.elf.constants import ByteOrder
+from bpfas.elf.reader import read_object
+from bpfas.elf.writer import write_object
+from bpfas.link.linker import link
+from bpfas.link.options import LinkOptions, Unresolved
 from bpfas.loader import LoadError, VerifierError, ksyms, load
 from bpfas.loader.cli import main
 from bpfas.loader.instructions import Code
@@ -120,9 +125,32 @@ def test_objects_of_clang_are_bound_to_one_another(compile_c: Callable[..., str]
         assert loaded.maps["library:calls"][bytes(4)] == (2).to_bytes(8, sys.byteorder)
 
 
-def test_the_command_binds_as_well(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from bpfas.elf.writer import write_object
+@needs_btf
+@pytest.mark.peer
+def test_what_a_link_leaves_open_is_bound_when_it_is_loaded(compile_c: Callable[..., str]) -> None:
+    first = """
+        extern int second(int x);
+        extern int late(int x);
+        extern void bpf_rcu_read_lock(void) __ksym;
+        extern void bpf_rcu_read_unlock(void) __ksym;
+        SEC("xdp") int prog(struct xdp_md *ctx)
+        {
+            bpf_rcu_read_lock();
+            bpf_rcu_read_unlock();
+            return second(1) + late(100);
+        }"""
+    second = "extern int late(int x); int second(int x) { return late(x) + 10; }"
+    late = "int late(int x) { return x * 2; }"
+    parts = [compile_c(text, "-g", name=name) for text, name in ((first, "first"), (second, "second"))]
+    objects = [read_object(Path(part).read_bytes(), part) for part in parts]
+    linked = link(objects, "linked.o", LinkOptions(unresolved=Unresolved.IGNORE))
+    with pytest.raises(BpfasError, match="undefined symbol: late\n"):
+        load(linked)
+    with load(linked, [compile_c(late, "-g", name="late")]) as loaded:
+        assert loaded.programs["prog"].test_run(PACKET).retval == 2 + 10 + 200
 
+
+def test_the_command_binds_as_well(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "app.o").write_bytes(write_object(app("call next_number")))
     (tmp_path / "lib.o").write_bytes(write_object(assemble(LIBRARY, "lib.o")))
     arguments = [
@@ -139,7 +167,7 @@ def test_the_command_binds_as_well(tmp_path: Path, capsys: pytest.CaptureFixture
 
 def test_reaching_a_weak_function_that_is_missing_is_told_in_words() -> None:
     with pytest.raises(VerifierError) as caught:
-        load(app("call other; call gone", ".weak gone\n.weak other\n" + LIBRARY.replace("next_number", "other")))
+        load(app("r1 = other ll; call gone", ".weak gone\n.weak other"))
     assert caught.value.cause == "the program calls 'gone', a weak function that nothing defines"
     assert "if (gone)" in caught.value.remedy
     with load(app("r0 = 4; r1 = gone ll; if r1 == 0 goto 1f; call gone; 1:", ".weak gone")) as loaded:
@@ -353,8 +381,6 @@ def test_what_is_written_into_instructions(instruction: bytes, symbol: KernelSym
 
 @needs_btf
 def test_functions_and_variables_are_found_by_their_whole_names() -> None:
-    from bpfas.btf.kinds import Kind
-
     types = KernelTypes(VMLINUX_BTF.read_bytes())
     assert types.type_id(Kind.FUNC, "bpf_rcu_read_lock")
     assert not types.type_id(Kind.FUNC, "rcu_read_loc")
@@ -414,6 +440,8 @@ def test_a_target_that_cannot_be_used_is_an_error_in_words(tmp_path: Path) -> No
         with pytest.raises(LoadError) as caught:
             load(replacement, target=target)
         assert words in str(caught.value)
+    with pytest.raises(BpfasError, match="an id is a number from 1 to 4294967295"):
+        load(replacement, target=1 << 32 | 1)
     with load(app("r0 = 0")) as loaded, pytest.raises(BpfasError) as no_btf:
         load(replacement, target=loaded.programs["prog"].info().id)
     assert "it has no BTF, so none of its functions can be replaced" in str(no_btf.value)
