@@ -36,14 +36,7 @@ def workshop(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 PENDING = (
     "declarations.py::test_maps",
-    "[assembler-little",
-    "[assembler]",
-    "[gcc]",
-    "[gcc-little",
-    "[gcc-btf-little",
-    "gcc_alone-btf",
     "is_explained",
-    "nothing_to_complain",
 )
 
 
