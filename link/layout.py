@@ -236,7 +236,8 @@ def _check(parts: Sequence[_Part], output: Section, diagnostics: Diagnostics) ->
             output.sh_addralign = 1
         if _kind(section) != _kind(first.section):
             here, there = _in_words(section), _in_words(first.section)
-            diagnostics.error(f"section {section.name} is {here} here, {there} in {first.obj.name}", part.place)
+            message = f"section {section.name} is {here} here, {there} in {first.obj.name}"
+            diagnostics.error(message, part.place, ("give one of them another name",))
         if part is not first and (section.sh_flags | first.section.sh_flags) & SectionFlag.COMPRESSED:
             diagnostics.error("compressed sections cannot be joined; compile without -gz", part.place)
         zeros += section.nobits_size if section.sh_type == SectionType.NOBITS else 0
@@ -259,6 +260,7 @@ def _place_once(parts: Sequence[_Part], output: Section, diagnostics: Diagnostic
                 f"section {output.name} must be the same in all objects: {_text(part.section.data)} here, "
                 f"{_text(output.data)} in {first.obj.name}",
                 part.place,
+                (f"give all files the same {output.name}",),
             )
     return {
         part.section: Placement(output, (0,), (0,), part.section.sh_size, is_copy=part is not first)

@@ -167,7 +167,7 @@ class SymbolTable:
         for name, places in self.duplicates.items():
             remedy = "make all but one of them weak or static"
             if places[0].symbol.st_type is SymbolType.OBJECT:
-                remedy = "declare it extern in all but one of them"
+                remedy = "declare it extern in all but one of them, or make those weak"
             notes = (
                 *(f"defined in {place_of_declaration(obj, symbol)}" for obj, symbol in places),
                 f"{remedy}, or take the first with -z muldefs",

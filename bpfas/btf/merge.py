@@ -134,7 +134,8 @@ def merge(units: Sequence[Btf], replaced: Sequence[Mapping[int, tuple[int, int] 
     """
     first = [0, *accumulate(map(len, units))]
     targets = _targets(units, replaced, first)
-    if sum(len(btf.words) for btf in units) >= COLUMN_WORDS:
+    words = sum(len(btf.words) for btf in units)
+    if words and words >= COLUMN_WORDS:
         unique = _unique_columns(units, first, targets)
         if unique:
             return Merged(*unique)

@@ -15,7 +15,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from bpfas.btf.btf import Btf
-from bpfas.btf.checks import MAX_NAME_BYTES, described, type_errors, types_in_themselves
+from bpfas.btf.checks import MAX_NAME_BYTES, described, incomplete_values, type_errors, types_in_themselves
 from bpfas.btf.kinds import (
     ENTRY_WORDS,
     FIXED_WORDS,
@@ -125,6 +125,10 @@ def check_types(btf: Btf, type_ids: Sequence[int]) -> None:
             shown.append(f"({len(cycle) - _MAX_CYCLE_SHOWN} more)")
         way = f", by way of {', '.join(shown)}" if shown else ""
         diagnostics.error(f"{described(btf, cycle[0])} contains itself{way}", btf.place)
+    diagnostics.raise_if_errors()
+    for type_id, declaration in islice(incomplete_values(btf, type_ids), MAX_ERRORS):
+        message = f"contains {described(btf, declaration)}, of which it may have pointers only"
+        diagnostics.error(f"{described(btf, type_id)} {message}", btf.place)
     diagnostics.raise_if_errors()
     _check_name_bytes(btf)
 

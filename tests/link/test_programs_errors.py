@@ -183,7 +183,7 @@ NAMES = [
         "two strong variables",
         "int v = 1;\n",
         "int w;\nint v = 2;\n",
-        ("duplicate symbol: v", "a.o", "b.o", "weak", "static"),
+        ("duplicate symbol: v", "a.c:1", "a.o", "b.c:2", "b.o", "extern"),
     ),
     Case(
         "two strong maps",

@@ -36,7 +36,8 @@ def suspects(table: Table, units: Sequence[Btf]) -> Iterator[tuple[Btf, list[int
     is_suspect |= nameless
     for nodes in _bad_values(table, targets):
         is_suspect[nodes] = True
-    is_suspect[_perhaps_within_themselves(table, targets)] = True
+    for nodes in _bad_contents(table, targets):
+        is_suspect[nodes] = True
     is_suspect[0] = False
     nodes = np.flatnonzero(is_suspect)
     ends = np.searchsorted(nodes, first, "right")
@@ -130,12 +131,12 @@ def _bad_members(table: Table) -> Indices:
     offsets[has_bit_sizes] = (packed & 0xFFFFFF) + (packed >> 24)
     bits = 8 * words[table.starts[members.nodes] + 2].astype(np.int64)
     bad = (words[members.positions + 1] == 0) | (offsets > members.spread(bits))
-    owners: Indices = members.spread(members.nodes)
-    return owners[bad]
+    owners: Indices = members.spread(members.nodes)[bad]
+    return owners
 
 
-def _perhaps_within_themselves(table: Table, targets: Indices) -> Indices:
-    """All types among which a type may be that contains itself; mostly none."""
+def _bad_contents(table: Table, targets: Indices) -> Iterator[Indices]:
+    """All types among which a type may be that contains itself, and those that contain what is only declared."""
     starts = table.starts
     base = np.arange(len(table))
     one = table.nodes_of(*BY_VALUE.difference(_STRUCTS, (Kind.ARRAY,)))
@@ -147,10 +148,13 @@ def _perhaps_within_themselves(table: Table, targets: Indices) -> Indices:
             break
         base = further
     endless = np.flatnonzero(_among(BY_VALUE.difference(_STRUCTS))[table.kinds[base]])
+    yield endless
     if len(endless):
-        return endless
+        return
     owners = table.members.spread(table.members.nodes)
     inner = base[targets[table.members.positions + 1]]
+    yield owners[table.kinds[inner] == Kind.FWD]
+    yield table.arrays[table.kinds[base[targets[starts[table.arrays] + 3]]] == Kind.FWD]
     is_struct = _among(_STRUCTS)[table.kinds[inner]]
     owners, inner = owners[is_struct], inner[is_struct]
     for _ in range(_MAX_DEPTH):
@@ -160,7 +164,7 @@ def _perhaps_within_themselves(table: Table, targets: Indices) -> Indices:
         owners, inner = owners[kept], inner[kept]
         if not len(owners):
             break
-    return owners
+    yield owners
 
 
 def _among(kinds: Iterable[int]) -> Bools:

@@ -63,5 +63,6 @@ def scanned(words: Sequence[array[int]]) -> Iterator[tuple[array[int], bytes] | 
 
 def suspicious(units: Sequence[Btf]) -> Iterator[tuple[Btf, list[int]]]:
     """The objects that `bpfas.btf.checks` has to look at, and the types of each that it has to."""
+    units = [btf for btf in units if len(btf)]
     for begin, end in lots_of([len(btf.words) for btf in units]):
         yield from suspects(Table.of_units(units[begin:end]), units[begin:end])

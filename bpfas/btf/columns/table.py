@@ -25,7 +25,7 @@ Words = npt.NDArray[np.uint32]
 Hashes = npt.NDArray[np.uint64]
 
 
-_LOT_WORDS = 150_000
+LOT_WORDS = 150_000
 """As many words as have their columns in the cache of a processor's core."""
 
 
@@ -162,11 +162,12 @@ def by_unit(positions: Indices, lengths: Sequence[int], values: npt.ArrayLike) -
 
 
 def lots_of(lengths: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Ranges of units that are best taken together; `lengths` are their words."""
+    """Ranges of units that are best taken together; `lengths` are their words. All have some, if any unit has."""
     begin, words = 0, 0
     for index, length in enumerate(lengths):
-        if words and words + length > _LOT_WORDS:
+        if words and length and words + length > LOT_WORDS:
             yield begin, index
             begin, words = index, 0
         words += length
-    yield begin, len(lengths)
+    if lengths:
+        yield begin, len(lengths)
