@@ -69,8 +69,8 @@ def test_names_that_are_no_text_are_printed_as_they_are(tmp_path: Path) -> None:
 
 
 def test_names_that_the_encoding_does_not_have_are_an_error(tmp_path: Path) -> None:
-    path = object_that_defines("café", tmp_path / "a.o")
-    status, _, messages = run("bpf_ld", "--cref", path, "-o", str(tmp_path / "out.o"), encoding="ascii")
+    path = object_that_defines("a", tmp_path / "café.o")
+    status, _, messages = run("bpf_ld", "-t", path, "-o", str(tmp_path / "out.o"), encoding="ascii")
     assert status == 1
     assert "cannot write the output: 'ascii' codec can't encode character" in messages
     assert messages.endswith("set PYTHONIOENCODING=utf-8\n")
