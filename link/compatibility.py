@@ -210,6 +210,8 @@ def _map_definition(btf: Btf, type_id: int) -> _MapDefinition:
             numbers[name] = btf.array(target).nelems
         else:
             fault = fault or f"its attribute `{declaration(btf, member_id)} {name}` is unknown"
+    if "type" not in numbers:
+        fault = fault or "the type of the map is missing"
     return _MapDefinition(numbers, types, inner, fault)
 
 
@@ -232,11 +234,6 @@ def _map_difference(first: TypeOf, second: TypeOf, prefix: str, depth: int) -> s
         if definition.fault:
             which = "the first" if definition is mine else "the second"
             return f"{prefix}it is in {MAPS_SECTION}, but of {which}, {definition.fault}"
-    for name in _COMPARED_NUMBERS:
-        value, other_value = mine.numbers.get(name), other.numbers.get(name)
-        if value != other_value:
-            words = [f"{number}" if number is not None else "not given" for number in (value, other_value)]
-            return f"{prefix}{name} is {words[0]} and {words[1]}"
     for name in _MAP_TYPES:
         if (name in mine.types) != (name in other.types):
             return f"{prefix}the type of the {name} is given in one of them only"
@@ -245,6 +242,11 @@ def _map_difference(first: TypeOf, second: TypeOf, prefix: str, depth: int) -> s
             fault = _Comparison(first.btf, second.btf).run(pair)
             if fault:
                 return fault
+    for name in _COMPARED_NUMBERS:
+        value, other_value = mine.numbers.get(name), other.numbers.get(name)
+        if value != other_value:
+            words = [f"{number}" if number is not None else "not given" for number in (value, other_value)]
+            return f"{prefix}{name} is {words[0]} and {words[1]}"
     if bool(mine.inner) != bool(other.inner):
         return f"{prefix}the maps that it holds are described in one of them only"
     if mine.inner and depth < _MAX_DEPTH:

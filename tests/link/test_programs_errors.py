@@ -156,7 +156,7 @@ MAPS = [
         "sizes given for types",
         HASH,
         HASH.replace("__type(key, int)", "__uint(key_size, 4)"),
-        "key_size is not given and 4",
+        "the type of the key is given in one of them only",
     ),
     Case(
         "maps: inner maps that differ",
@@ -212,9 +212,9 @@ NAMES = [
     Case(
         "only a static one of that name",
         'int far_call(int x);\nSEC("xdp") int use(void *c) {\n return far_call(1); }\n',
-        "static __noinline int far_call(int x) { return x; }\n"
+        "static __noinline int far_call(int x) { asm volatile(\"\" : \"+r\"(x)); return x; }\n"
         'SEC("xdp") int other(void *c) { return far_call(2); }\n',
-        ("undefined symbol: far_call", "a.c:3", "a.o", "static", "b.o"),
+        ("undefined symbol: far_call", "a.c:3", "a.o", "b.o", "static", "make it global"),
     ),
 ]
 
