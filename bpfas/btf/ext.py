@@ -142,13 +142,13 @@ def _read_table(data: bytes, order: ByteOrder, btf: Btf, table: str, found: dict
             return
         section_offset, count = words[at], words[at + 1]
         end = at + 2 + count * record_words
-        if not count:
-            yield f"has a block without records at {4 * at:#x}"
         if end > len(words):
             room = (len(words) - at - 2) // record_words
             yield f"has a block at {4 * at:#x} with {count} records, but room for {room}"
             return
-        if section_offset >= len(btf.strings) or not btf.strings[section_offset]:
+        if not count:
+            yield f"has a block without records at {4 * at:#x}"
+        elif section_offset >= len(btf.strings) or not btf.strings[section_offset]:
             yield f"has a block at {4 * at:#x} whose section has no name (string {section_offset:#x})"
         else:
             records = words[at + 2 : end]
