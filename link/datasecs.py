@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from bpfas.btf.kinds import ENTRY_WORDS, HEADER_WORDS, Kind, Linkage
 from bpfas.diag import BpfasError
+from bpfas.link.declarations import EXTERN_DATASEC
 from bpfas.objfile import Section
 from bpfas.reloc import RELOCATION_TYPES, read_addend
 
@@ -63,6 +64,8 @@ class Datasecs:
     def _add_datasec(self, number: int, unit: Unit, datasec: int) -> None:
         btf = unit.btf
         section_name = btf.name(datasec)
+        if section_name == EXTERN_DATASEC:
+            return
         entries = btf.entries(datasec)
         for index, entry in enumerate(entries):
             if section_name != _KERNEL_FUNCTIONS_SECTION and btf.kind(entry.type_id) is Kind.FUNC:
@@ -96,7 +99,9 @@ class Datasecs:
         output = self.symbols.get(found.symbol)
         size = entry.size
         if isinstance(found.symbol.section, Section):
-            if output is None or not isinstance(output.section, Section):
+            placement = self.layout.placements.get(found.symbol.section)
+            is_copy = placement is not None and placement.is_copy
+            if is_copy or output is None or not isinstance(output.section, Section):
                 # The output has the same bytes from another object.
                 self._dropped[winner[0]].append(winner[1])
                 return

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 # Where GCC puts the declaration of a variable that it knows no section of.
 _GUESSED_SECTIONS = frozenset({".bss", ".data", ".rodata"})
 
+EXTERN_DATASEC = ".extern"
+"""Where libbpf's older linker lists what is declared without a section."""
+
 TypeKey = tuple[int, int]
 """A type: the number of its unit, and its id there."""
 
@@ -122,6 +125,7 @@ def _declared_sections(unit: Unit) -> dict[int, str]:
     return {
         entry.type_id: btf.name(datasec)
         for datasec in btf.ids_of_kind(Kind.DATASEC)
+        if btf.name(datasec) != EXTERN_DATASEC
         for entry in btf.entries(datasec)
     }
 

@@ -75,6 +75,11 @@ class Unit:
                 if known is None or _PREFERENCE[linkage] > _PREFERENCE[btf.linkage(known)]:
                     self._by_name[name] = type_id
 
+    def function_named(self, name: str) -> int | None:
+        """The FUNC of that name, static or not."""
+        type_id = self._by_name.get(name)
+        return type_id if type_id is not None and self.btf.kind(type_id) is Kind.FUNC else None
+
     def type_of(self, symbol: Symbol) -> int | None:
         """The VAR or FUNC of a global symbol of the object: a definition rather than a declaration.
 
@@ -98,7 +103,8 @@ def read_types(objects: Sequence[ObjectFile], diagnostics: Diagnostics) -> list[
                 )
             if obj.section(MAPS_SECTION):
                 diagnostics.warning(
-                    "maps in section .maps are described by types, and there are none; compile with -g", obj.name
+                    "maps in section .maps are described by types, and there are none; compile with -g (gcc: -gbtf)",
+                    obj.name,
                 )
         else:
             typed.append((obj, section))
@@ -172,6 +178,8 @@ def merge_types(
         gone = replaced[number]
         gone.update(dict.fromkeys(unit.btf.ids_of_kind(Kind.DATASEC)))
         gone.update(dict.fromkeys(datasecs.dropped(number)))
+        # GCC 12 writes some; kernels refuse them.
+        gone.update(dict.fromkeys(func for func in unit.btf.ids_of_kind(Kind.FUNC) if not unit.btf.name(func)))
         gone.update(dict.fromkeys(_removed_functions(unit, number, removed, declarations)))
         for tag in unit.btf.ids_of_kind(Kind.DECL_TAG):
             if gone.get(unit.btf.size_or_type(tag), tag) is None:
