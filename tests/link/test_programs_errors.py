@@ -216,7 +216,7 @@ NAMES = [
         'int far_call(int x);\nSEC("xdp") int use(void *c) {\n return far_call(1); }\n',
         'static __noinline int far_call(int x) { asm(""); return x; }\n'
         'SEC("xdp") int other(void *c) { return far_call(2); }\n',
-        ("undefined symbol: far_call", "a.c:3", "a.o", "static", "b.o"),
+        ("undefined symbol: far_call", "a.c:3", "a.o", "b.c:1", "b.o", "static", "global"),
     ),
 ]
 
