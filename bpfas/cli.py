@@ -221,7 +221,6 @@ def run(program: str, command: Callable[[Sequence[str]], int], arguments: Sequen
     except UnicodeEncodeError as error:
         message = f"cannot write the output: {error}; set PYTHONIOENCODING=utf-8"
         found = [Diagnostic(Severity.ERROR, message)]
-        _discard_standard_output()
     except KeyboardInterrupt:
         return 130
     except RecursionError:

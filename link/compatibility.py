@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 MAPS_SECTION = ".maps"
 
 _SKIPPED = MODIFIERS | {Kind.TYPEDEF}
-_NAMED = frozenset({Kind.STRUCT, Kind.UNION, Kind.ENUM, Kind.ENUM64, Kind.FWD, Kind.FUNC, Kind.VAR})
+_NAMED = frozenset({Kind.STRUCT, Kind.UNION, Kind.ENUM, Kind.ENUM64, Kind.FWD})
 _SIZED = frozenset({Kind.INT, Kind.FLOAT, Kind.ENUM, Kind.ENUM64})
 _COMPARED_NUMBERS = ("type", "key_size", "value_size", "max_entries", "map_flags", "numa_node", "pinning")
 _MAP_NUMBERS = frozenset({*_COMPARED_NUMBERS, "map_extra"})
@@ -208,8 +208,12 @@ def _map_definition(btf: Btf, type_id: int) -> _MapDefinition:
             numbers[f"{name}_size"] = _size_of(btf, target)
         elif name in _MAP_NUMBERS and btf.kind(target) is Kind.ARRAY:
             numbers[name] = btf.array(target).nelems
+        elif name in _MAP_NUMBERS and btf.kind(member_id) in (Kind.ENUM, Kind.ENUM64) and btf.vlen(member_id):
+            numbers[name] = btf.enumerators(member_id)[0].value  # libbpf's __ulong()
         else:
             fault = fault or f"its attribute `{declaration(btf, member_id)} {name}` is unknown"
+    if "type" not in numbers:
+        fault = fault or "the type of the map is missing"
     return _MapDefinition(numbers, types, inner, fault)
 
 
@@ -232,11 +236,6 @@ def _map_difference(first: TypeOf, second: TypeOf, prefix: str, depth: int) -> s
         if definition.fault:
             which = "the first" if definition is mine else "the second"
             return f"{prefix}it is in {MAPS_SECTION}, but of {which}, {definition.fault}"
-    for name in _COMPARED_NUMBERS:
-        value, other_value = mine.numbers.get(name), other.numbers.get(name)
-        if value != other_value:
-            words = [f"{number}" if number is not None else "not given" for number in (value, other_value)]
-            return f"{prefix}{name} is {words[0]} and {words[1]}"
     for name in _MAP_TYPES:
         if (name in mine.types) != (name in other.types):
             return f"{prefix}the type of the {name} is given in one of them only"
@@ -245,6 +244,11 @@ def _map_difference(first: TypeOf, second: TypeOf, prefix: str, depth: int) -> s
             fault = _Comparison(first.btf, second.btf).run(pair)
             if fault:
                 return fault
+    for name in _COMPARED_NUMBERS:
+        value, other_value = mine.numbers.get(name), other.numbers.get(name)
+        if value != other_value:
+            words = [f"{number}" if number is not None else "not given" for number in (value, other_value)]
+            return f"{prefix}{name} is {words[0]} and {words[1]}"
     if bool(mine.inner) != bool(other.inner):
         return f"{prefix}the maps that it holds are described in one of them only"
     if mine.inner and depth < _MAX_DEPTH:

@@ -90,6 +90,8 @@ class Placement(NamedTuple):
         The end of the section is where its last piece that was kept ends. The end of another piece is the start
         of the next one.
         """
+        if self.is_whole:
+            return (self.outputs[0] or 0) + offset
         if offset == self.size and self.outputs[-1] is None:
             kept = next((piece for piece in reversed(self.pieces) if piece.output is not None), None)
             return kept and kept.output + kept.end - kept.start  # type: ignore[operator]

@@ -134,13 +134,13 @@ def merge(units: Sequence[Btf], replaced: Sequence[Mapping[int, tuple[int, int] 
     """
     first = [0, *accumulate(map(len, units))]
     targets = _targets(units, replaced, first)
-    if GONE in targets.values():
-        _check_gone(units, first, targets)
     words = sum(len(btf.words) for btf in units)
     if words and words >= COLUMN_WORDS:
         unique = _unique_columns(units, first, targets)
         if unique:
             return Merged(*unique)
+    if GONE in targets.values():
+        _check_gone(units, first, targets)
     return Merged(*_unique(units, first, targets))
 
 

@@ -103,8 +103,8 @@ class ElfFile:
         """The entries of a table; `layout` is that of one, as struct has it."""
         return struct.iter_unpack(f"{self.order.value}{layout}", self.contents(header))
 
-    def string(self, table_index: int, offset: int, what: str) -> str | None:
-        """The name at `offset` of a string table, or None after an error that names `what`."""
+    def string(self, table_index: int, offset: int, what: str, number: int) -> str | None:
+        """The name at `offset` of a string table, or None after an error that says it is of `what` `number`."""
         key = table_index, offset
         if key in self._strings:
             return self._strings[key]
@@ -115,11 +115,13 @@ class ElfFile:
         if offset == 0 and not table:
             name = ""
         elif offset >= len(table):
-            self.error(f"{what} is at {offset:#x} of a string table of {len(table):#x} bytes")
+            self.error(f"the name of {what} {number} is at {offset:#x} of a string table of {len(table):#x} bytes")
         else:
             end = table.find(0, offset)
             if end < 0:
-                self.error(f"{what} at {offset:#x} of its string table does not end inside the table")
+                self.error(
+                    f"the name of {what} {number} at {offset:#x} of its string table does not end inside the table"
+                )
             else:
                 self._name_bytes += end - offset
                 if self._name_bytes > _MAX_NAME_BYTES:
@@ -164,7 +166,7 @@ class ElfFile:
         self.consumed.add(names_index)
         self.section_names = [""]
         for index, section in enumerate(self.headers[1:], 1):
-            name = self.string(names_index, section.sh_name, f"the name of section {index}")
+            name = self.string(names_index, section.sh_name, "section", index)
             self.section_names.append(name if name is not None else f"<section {index}>")
         return None
 

@@ -90,7 +90,11 @@ VARIABLES = {
     "enum_name": ("extern enum e2 { A2 } N;", "enum e3 { A2, B2 } N = B2;", "it is `enum e3` and `enum e2`"),
     "pointed_at": ("extern struct q *N;", "struct q { int a; } *N = 0;", None),
     "floats": ("extern float N;", "double N = 1;", "it is `double` and `float`"),
-    "function_for_variable": ("extern int N;", "int N(void) { return 1; }", "it is `int N(void)` and `int N`"),
+    "function_for_variable": (
+        "extern int N;",
+        "int N(void) { return 1; }",
+        "it is `int function_for_variable(void)` and `extern int function_for_variable`",
+    ),
 }
 _MAP = 'struct {{ int (*type)[{type}]; int (*max_entries)[{size}]; {rest} }} N SEC(".maps");'
 
@@ -112,7 +116,7 @@ MAPS = {
         "map_flags is 0 and 1",
     ),
     "map_key": (_map(rest="unsigned *key; long *value;"), _map(), None),
-    "map_value": (_map(rest="int *key; int *value;"), _map(), "value_size is 8 and 4"),
+    "map_value": (_map(rest="int *key; int *value;"), _map(), "the value is `long` and `int`"),
     "map_value_type": (
         _map(rest="int *key; struct v1 { int a, b; } *value;"),
         _map(),
@@ -127,7 +131,7 @@ MAPS = {
     ),
     "map_key_size": (
         _map(rest="int (*key_size)[2]; int (*value_size)[8];"),
-        _map(),
+        _map(rest="int (*key_size)[4]; int (*value_size)[8];"),
         "key_size is 4 and 2",
     ),
     "map_attribute": (

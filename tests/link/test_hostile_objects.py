@@ -13,54 +13,18 @@ from bpfas.elf.reader import read_object
 from bpfas.elf.section_headers import ElfFile
 from bpfas.elf.writer import write_object
 from bpfas.objfile import ObjectFile, Section, Symbol
+from tests.elf.damage import EHDR_FIELDS, changed, every_wrong_field, wrong_values
 from tests.elf.samples import Image
 from tests.link.builders import DATA, code, common, data
 from tests.link.hostile import Linker, main_object, other_object
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
-
-_SHDR = (4, 4, 8, 8, 8, 8, 4, 4, 8, 8)
-_EHDR = {4: 1, 5: 1, 6: 1, 7: 1, 16: 2, 18: 2, 20: 4, 24: 8, 32: 8, 40: 8, 48: 4, 52: 2, 54: 2, 56: 2, 58: 2}
-_EHDR |= {60: 2, 62: 2}
-"""The fields of the file's header behind the magic number: offsets and sizes in bytes."""
-
-_ENTRIES: dict[int, tuple[int, ...]] = {SectionType.SYMTAB: (4, 1, 1, 2, 8, 8), SectionType.REL: (8, 4, 4)}
 
 
 @pytest.fixture
 def linker(tmp_path: Path) -> Linker:
     return Linker(tmp_path)
-
-
-def fields(image: Image) -> Iterator[tuple[int, int]]:
-    """Where the fields of all tables lie, and their sizes: the headers, symbols and relocations."""
-    yield from _EHDR.items()
-    for index in range(image.section_count):
-        header = image.header(index)
-        at = image.header_offset(index)
-        for size in _SHDR:
-            yield at, size
-            at += size
-        layout = _ENTRIES.get(header["type"])
-        if layout:
-            at = header["offset"]
-            while at < header["offset"] + header["size"]:
-                for size in layout:
-                    yield at, size
-                    at += size
-
-
-def wrong_values(old: int, size: int) -> list[int]:
-    """Numbers to put in place of `old`: near it, the least, the greatest, and where a sign begins."""
-    top = 1 << 8 * size
-    values = (0, 1, old - 1, old + 1, old << 1, top // 2 - 1, top // 2, top - 1, 1 << 31, 1 << 40)
-    return sorted({value % top for value in values} - {old})
-
-
-def changed(data: bytes, at: int, size: int, value: int) -> bytes:
-    return data[:at] + value.to_bytes(size, "little") + data[at + size :]
 
 
 def test_the_objects_themselves_are_linked(linker: Linker) -> None:
@@ -77,11 +41,8 @@ def test_truncation_anywhere_is_an_error(linker: Linker) -> None:
 
 
 def test_wrong_numbers_in_every_field(linker: Linker) -> None:
-    whole = main_object()
-    for at, size in fields(Image(bytearray(whole))):
-        old = int.from_bytes(whole[at : at + size], "little")
-        for value in wrong_values(old, size):
-            linker.link(changed(whole, at, size, value))
+    for damaged in every_wrong_field(Image(bytearray(main_object()))):
+        linker.link(damaged)
 
 
 @pytest.mark.parametrize("name", [".BTF", ".BTF.ext", ".data", "xdp", ".llvm_addrsig", ".group", ".strtab"])
@@ -113,7 +74,7 @@ def test_wrong_numbers_in_the_header_of_a_file_of_the_other_byte_order(linker: L
     linker.other.write_bytes(other_object(order))
     whole = main_object(order)
     assert linker.link(whole) == ""
-    for at, size in _EHDR.items():
+    for at, size in EHDR_FIELDS.items():
         old = int.from_bytes(whole[at : at + size], order.name_for_int)
         for value in wrong_values(old, size):
             linker.link(whole[:at] + value.to_bytes(size, order.name_for_int) + whole[at + size :])

@@ -214,9 +214,9 @@ NAMES = [
     Case(
         "only a static one of that name",
         'int far_call(int x);\nSEC("xdp") int use(void *c) {\n return far_call(1); }\n',
-        'static __noinline int far_call(int x) { asm(""); return x; }\n'
+        'static __noinline int far_call(int x) { asm volatile("" : "+r"(x)); return x; }\n'
         'SEC("xdp") int other(void *c) { return far_call(2); }\n',
-        ("undefined symbol: far_call", "a.c:3", "a.o", "b.c:1", "b.o", "static", "global"),
+        ("undefined symbol: far_call", "a.c:3", "a.o", "b.c:1", "b.o", "static", "make it global"),
     ),
 ]
 

@@ -66,17 +66,17 @@ def test_nothing_is_left_of_addrsig() -> None:
 def test_a_difference_of_type_is_an_error() -> None:
     note = Section(".bss", SectionType.NOTE, SectionFlag.ALLOC | SectionFlag.WRITE, data=b"note")
     report = link_errors(obj("a.o", nobits(8, 8)), obj("b.o", note))
-    assert (
-        report
-        == 'b.o:(.bss): error: section .bss is "aw",@note here, "aw",@nobits in a.o\n>>> give one of them another name'
+    assert report == (
+        'b.o:(.bss): error: section .bss is "aw",@note here, "aw",@nobits in a.o\n'
+        ">>> give one of them another name"
     )
 
 
 def test_a_difference_of_flags_is_an_error() -> None:
     report = link_errors(obj("a.o", data("maps")), obj("b.o", code("maps")))
-    assert (
-        report
-        == 'b.o:(maps): error: section maps is "ax",@progbits here, "aw",@progbits in a.o\n>>> give one of them another name'
+    assert report == (
+        'b.o:(maps): error: section maps is "ax",@progbits here, "aw",@progbits in a.o\n'
+        ">>> give one of them another name"
     )
 
 
