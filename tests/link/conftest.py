@@ -34,12 +34,9 @@ def workshop(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     return workshop
 
 
-PENDING: tuple[str, ...] = ()
-PENDING_THEN = (
+PENDING = (
     "lines_of_what_stays",
-    "declarations.py::test_maps",
     "told[section that is not there]",
-    "told[function behind the code]",
     "told[function between instructions]",
     "told[relocation between instructions]",
     "told[symbol behind its section]",

@@ -164,7 +164,7 @@ MAPS = [
         "maps: inner maps that differ",
         INNER % "int" + map_of(OUTER),
         INNER % "long" + map_of(OUTER, storage="extern") + USE_MAP,
-        ("m", "inner map", "value_size is 4 and 8", "a.c:1", "a.o", "b.c:1", "b.o"),
+        ("m", "inner map", "value", "int", "long", "a.c:1", "a.o", "b.c:1", "b.o"),
     ),
     Case(
         "maps: a map and a variable",
