@@ -164,7 +164,11 @@ MAPS = [
         "maps: inner maps that differ",
         INNER % "int" + map_of(OUTER),
         INNER % "long" + map_of(OUTER, storage="extern") + USE_MAP,
+<<<<<<< HEAD
         ("m", "inner map", "the value is `int` and `long`", "a.c:1", "a.o", "b.c:1", "b.o"),
+=======
+        ("m", "inner map", "value", "int", "long", "a.c:1", "a.o", "b.c:1", "b.o"),
+>>>>>>> 72c3352e2cd6d544707b1be32954b36a17dc871d
     ),
     Case(
         "maps: a map and a variable",
@@ -216,7 +220,7 @@ NAMES = [
         'int far_call(int x);\nSEC("xdp") int use(void *c) {\n return far_call(1); }\n',
         'static __noinline int far_call(int x) { asm volatile("" : "+r"(x)); return x; }\n'
         'SEC("xdp") int other(void *c) { return far_call(2); }\n',
-        ("undefined symbol: far_call", "a.c:3", "a.o", "b.o", "static", "make it global"),
+        ("undefined symbol: far_call", "a.c:3", "a.o", "b.c:1", "b.o", "static", "make it global"),
     ),
 ]
 
