@@ -108,12 +108,12 @@ def kept_symbols(output: ObjectFile, options: LinkOptions) -> list[Symbol]:
 
 def _is_kept(symbol: Symbol, options: LinkOptions) -> bool:
     """Whether a symbol that no relocation names stays."""
+    # Loaders find functions by their symbols, static ones too.
+    if symbol.st_bind is SymbolBinding.LOCAL and symbol.st_type is SymbolType.FUNC:
+        return True
     if options.retained is not None and symbol.is_defined and symbol.name not in options.retained:
         return False
     if symbol.st_bind is SymbolBinding.LOCAL:
-        # Loaders find functions by their symbols, static ones too.
-        if symbol.st_type is SymbolType.FUNC:
-            return True
         if options.strip >= Strip.ALL or options.discard is Discard.LOCALS:
             return False
         return options.discard is not Discard.TEMPORARY or not symbol.name.startswith(".L")
