@@ -165,11 +165,9 @@ def _place_of_entry(unit: Unit, datasec: int, index: int, entry: DatasecEntry) -
     if section is None:
         return None
     if not entry.offset:
-        name = unit.btf.name(entry.type_id)
-        for symbol in unit.obj.symbols:
-            # GCC numbers the static variables of functions: `name.0`.
-            if symbol.section is section and symbol.name.partition(".")[0] == name:
-                return section, symbol.st_value
+        symbol = unit.symbol_in(section, unit.btf.name(entry.type_id))
+        if symbol is not None:
+            return section, symbol.st_value
     return section, entry.offset
 
 
