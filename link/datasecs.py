@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from bpfas.btf.kinds import ENTRY_WORDS, HEADER_WORDS, Kind, Linkage
 from bpfas.diag import BpfasError
+from bpfas.link.declarations import UNRESOLVED_SECTION
 from bpfas.objfile import Section
 from bpfas.reloc import RELOCATION_TYPES, read_addend
 
@@ -63,6 +64,8 @@ class Datasecs:
     def _add_datasec(self, number: int, unit: Unit, datasec: int) -> None:
         btf = unit.btf
         section_name = btf.name(datasec)
+        if section_name == UNRESOLVED_SECTION:
+            return
         entries = btf.entries(datasec)
         for index, entry in enumerate(entries):
             if section_name != _KERNEL_FUNCTIONS_SECTION and btf.kind(entry.type_id) is Kind.FUNC:
