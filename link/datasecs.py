@@ -12,7 +12,11 @@ from typing import TYPE_CHECKING
 
 from bpfas.btf.kinds import ENTRY_WORDS, HEADER_WORDS, Kind, Linkage
 from bpfas.diag import BpfasError
+<<<<<<< HEAD
 from bpfas.link.declarations import EXTERN_DATASEC
+=======
+from bpfas.link.declarations import UNRESOLVED_SECTION
+>>>>>>> 6a881688b168a97b2bdc25fa15db9cdb0183fdc3
 from bpfas.objfile import Section
 from bpfas.reloc import RELOCATION_TYPES, read_addend
 
@@ -64,7 +68,11 @@ class Datasecs:
     def _add_datasec(self, number: int, unit: Unit, datasec: int) -> None:
         btf = unit.btf
         section_name = btf.name(datasec)
+<<<<<<< HEAD
         if section_name == EXTERN_DATASEC:
+=======
+        if section_name == UNRESOLVED_SECTION:
+>>>>>>> 6a881688b168a97b2bdc25fa15db9cdb0183fdc3
             return
         entries = btf.entries(datasec)
         for index, entry in enumerate(entries):
@@ -170,11 +178,9 @@ def _place_of_entry(unit: Unit, datasec: int, index: int, entry: DatasecEntry) -
     if section is None:
         return None
     if not entry.offset:
-        name = unit.btf.name(entry.type_id)
-        for symbol in unit.obj.symbols:
-            # GCC numbers the static variables of functions: `name.0`.
-            if symbol.section is section and symbol.name.partition(".")[0] == name:
-                return section, symbol.st_value
+        symbol = unit.symbol_in(section, unit.btf.name(entry.type_id))
+        if symbol is not None:
+            return section, symbol.st_value
     return section, entry.offset
 
 

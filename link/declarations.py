@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from bpfas.link.types import Unit
     from bpfas.objfile import ObjectFile
 
+UNRESOLVED_SECTION = ".extern"
+"""The DATASEC in which older linkers of libbpf list what they leave undefined; it is no section."""
+
 # Where GCC puts the declaration of a variable that it knows no section of.
 _GUESSED_SECTIONS = frozenset({".bss", ".data", ".rodata"})
 
@@ -125,7 +128,11 @@ def _declared_sections(unit: Unit) -> dict[int, str]:
     return {
         entry.type_id: btf.name(datasec)
         for datasec in btf.ids_of_kind(Kind.DATASEC)
+<<<<<<< HEAD
         if btf.name(datasec) != EXTERN_DATASEC
+=======
+        if btf.name(datasec) != UNRESOLVED_SECTION
+>>>>>>> 6a881688b168a97b2bdc25fa15db9cdb0183fdc3
         for entry in btf.entries(datasec)
     }
 

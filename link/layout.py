@@ -240,6 +240,10 @@ def _check(parts: Sequence[_Part], output: Section, diagnostics: Diagnostics) ->
     zeros = 0
     for part in parts:
         section = part.section
+        if not section.name:
+            diagnostics.error(
+                f"a section of {section.sh_size} bytes has no name; is the file damaged?", part.obj.name
+            )
         if section.is_code and section.sh_size % SLOT_SIZE:
             diagnostics.error(
                 f"code of {section.sh_size} bytes is not a whole number of {SLOT_SIZE}-byte instructions",

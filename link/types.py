@@ -58,7 +58,7 @@ class Unit:
     `section` is the `.BTF` that they were read from, None for types made here. `ext` is None without `.BTF.ext`.
     """
 
-    __slots__ = ("_by_name", "btf", "ext", "obj", "relocations", "section")
+    __slots__ = ("_by_name", "_symbols", "btf", "ext", "obj", "relocations", "section")
 
     def __init__(self, obj: ObjectFile, section: Section | None, btf: Btf, ext: BtfExt | None) -> None:
         self.obj = obj
@@ -67,6 +67,7 @@ class Unit:
         """The relocations of `section` by place, once somebody asked for them."""
         self.btf = btf
         self.ext = ext
+        self._symbols: dict[tuple[Section, str], Symbol] = {}
         self._by_name: dict[str, int] = {}
         for kind in (Kind.FUNC, Kind.VAR):
             for type_id in btf.ids_of_kind(kind):
@@ -89,6 +90,15 @@ class Unit:
         if type_id is None or self.btf.linkage(type_id) is not Linkage.STATIC:
             return type_id
         return type_id if self.btf.kind(type_id) is Kind.FUNC else None
+
+    def symbol_in(self, section: Section, name: str) -> Symbol | None:
+        """The first symbol in a section of the object whose variable has this name."""
+        if not self._symbols:
+            for symbol in self.obj.symbols:
+                if isinstance(symbol.section, Section):
+                    # GCC numbers the static variables of functions: `name.0`.
+                    self._symbols.setdefault((symbol.section, symbol.name.partition(".")[0]), symbol)
+        return self._symbols.get((section, name))
 
 
 def read_types(objects: Sequence[ObjectFile], diagnostics: Diagnostics) -> list[Unit]:
