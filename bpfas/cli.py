@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import io
 import os
 import re
 import stat
@@ -198,6 +199,8 @@ def run(program: str, command: Callable[[Sequence[str]], int], arguments: Sequen
     What the input is to blame for is printed to standard error, and the status is 1.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape")  # names of symbols need not be text
     # A command makes much, keeps it and ends soon; looking for garbage in it only takes time.
     was_collecting = gc.isenabled()
     gc.disable()
@@ -215,6 +218,9 @@ def run(program: str, command: Callable[[Sequence[str]], int], arguments: Sequen
     except OSError as error:
         found = [Diagnostic(Severity.ERROR, f"cannot write the output: {error.strerror}")]
         _discard_standard_output()
+    except UnicodeEncodeError as error:
+        message = f"cannot write the output: {error}; set PYTHONIOENCODING=utf-8"
+        found = [Diagnostic(Severity.ERROR, message)]
     except KeyboardInterrupt:
         return 130
     except RecursionError:

@@ -6,6 +6,7 @@ Records of instructions that the output goes without go too.
 from __future__ import annotations
 
 from array import array
+from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 from bpfas.btf.ext import RECORD_WORDS, BtfExt, Records
@@ -51,16 +52,23 @@ def _add_unit(
     for name, (record_size, words) in sections.items():
         section = unit.obj.section(name)
         placement = layout.placements.get(section) if section is not None else None
-        if placement is None:
+        if section is None or placement is None:
             continue
         step = record_size // 4
-        places = [placement.at(offset) for offset in words[::step]]
-        starts = [start for start, place in enumerate(places) if place is not None]
-        starts.sort(key=places.__getitem__)  # type: ignore[arg-type]
-        moved = array("I")
-        for start in starts:
-            moved.append(places[start] or 0)
-            moved += words[start * step + 1 : (start + 1) * step]
+        beyond = [offset for offset in words[::step] if offset >= section.sh_size]
+        if beyond:
+            raise BpfasError.of(
+                f"tells of an instruction at {beyond[0]:#x} of {name}, which has {section.sh_size:#x} bytes",
+                f"{unit.obj.name}:(.BTF.ext)",
+            )
+        places = [(placement.at(offset), start) for start, offset in enumerate(words[::step])]
+        kept = sorted((place, start) for place, start in places if place is not None)
+        moved = words[:]
+        if kept != places:
+            moved = array("I")
+            for _, start in kept:
+                moved += words[start * step : (start + 1) * step]
+        moved[::step] = array("I", [place for place, _ in kept])
         if moved:
             chunks.setdefault(placement.section.name, []).append(_Chunk(number, record_size, moved))
 
@@ -85,11 +93,14 @@ def _joined(chunks: list[_Chunk], roles: Sequence[Word], units: Sequence[Unit], 
     for unit, record_size, records in chunks:
         step = record_size // 4
         ids, string, text = merged.ids[unit], merged.string, units[unit].btf.string
-        for start in range(0, len(records), step):
-            for index, role in enumerate(roles, start):
-                if role is Word.TYPE:
-                    records[index] = ids[records[index]]
-                elif role is Word.STRING:
-                    records[index] = string(text(records[index]))
+        columns = {index: records[index::step] for index, role in enumerate(roles) if role is Word.STRING}
+        # Strings go by record, so that they come in the same order however the records are divided into inputs.
+        used = dict.fromkeys(chain.from_iterable(zip(*columns.values(), strict=True)))
+        offsets = {offset: string(text(offset)) for offset in used}
+        for index, role in enumerate(roles):
+            if role is Word.TYPE:
+                records[index::step] = array("I", [ids[type_id] for type_id in records[index::step]])
+            elif role is Word.STRING:
+                records[index::step] = array("I", [offsets[offset] for offset in columns[index]])
         words += records
     return Records(chunks[0].record_size, words)

@@ -11,6 +11,7 @@ import struct
 from typing import TYPE_CHECKING
 
 from bpfas.btf.kinds import ENTRY_WORDS, HEADER_WORDS, Kind, Linkage
+from bpfas.diag import BpfasError
 from bpfas.objfile import Section
 from bpfas.reloc import RELOCATION_TYPES, read_addend
 
@@ -27,7 +28,9 @@ if TYPE_CHECKING:
 
 _HEADER_LENGTH_AT = 4
 """Offset of hdr_len in the header of `.BTF`; type_off follows."""
+_GREATEST_NUMBER = (1 << 32) - 1
 _KERNEL_FUNCTIONS_SECTION = ".ksyms"
+_LARGEST = (1 << 32) - 1
 _TYPE_OFFSET_AT = 8
 
 
@@ -88,6 +91,8 @@ class Datasecs:
         if name in self._globals:
             return
         found = self.table.resolutions[name]
+        if not found.is_needed:
+            return
         output = self.symbols.get(found.symbol)
         size = entry.size
         if isinstance(found.symbol.section, Section):
@@ -138,7 +143,14 @@ class Datasecs:
                 output_id = merged.ids[unit][type_id]
                 if output_id:
                     found.setdefault(output_id, (output_id, offset, size))
-            merged.add_datasec(name, sizes.get(name, 0), list(found.values()))
+            section_size = sizes.get(name, 0)
+            for _, offset, size in (*found.values(), (0, 0, section_size)):
+                if not 0 <= offset <= _GREATEST_NUMBER or size > _GREATEST_NUMBER:
+                    raise BpfasError.of(
+                        f"section {name} of {section_size} bytes: types cannot say what lies at {offset} and has "
+                        f"{size} bytes, for they have 32 bits for each number"
+                    )
+            merged.add_datasec(name, section_size, list(found.values()))
 
 
 def _place_of_entry(unit: Unit, datasec: int, index: int, entry: DatasecEntry) -> tuple[Section, int] | None:

@@ -7,7 +7,7 @@ as a whole. Data stays, and so do programs. What the link does about the removed
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from typing import TYPE_CHECKING, NamedTuple
 
 from bpfas.elf.constants import SectionFlag, SymbolBinding, SymbolType
@@ -36,6 +36,19 @@ class Removed(NamedTuple):
     end: int
     name: str
     reason: str
+
+
+class Holes:
+    """What is removed of each section."""
+
+    def __init__(self, removed: Iterable[Removed]) -> None:
+        self._by_section: dict[Section, list[Removed]] = {}
+        for item in removed:
+            self._by_section.setdefault(item.section, []).append(item)
+
+    def cover(self, section: Section, offset: int) -> bool:
+        """Whether the byte at `offset` of an input's section is removed."""
+        return any(item.start <= offset < item.end for item in self._by_section.get(section, ()))
 
 
 class _Function:
@@ -140,10 +153,11 @@ def _candidates(
     roots = {*options.roots, *options.wanted}
     if not unused_go and not (options.gc_weak and any(_has_lost(symbol, table) for symbol in symbols)):
         return
+    by_place = sorted(filter(_is_name, symbols), key=_place)
     for start, end, name in _extents(section, symbols):
         if start % SLOT_SIZE or end % SLOT_SIZE:
             continue
-        names = [symbol for symbol in symbols if start <= symbol.st_value < end and _is_name(symbol)]
+        names = by_place[bisect_left(by_place, start, key=_place) : bisect_left(by_place, end, key=_place)]
         if options.gc_weak and all(_has_lost(symbol, table) for symbol in names):
             winner = table.resolutions[table.name_of(names[0])]
             reason = f"weak: {winner.symbol.name} is {place_of_symbol(winner.obj, winner.symbol)}"
@@ -157,6 +171,10 @@ def _candidates(
 def _is_name(symbol: Symbol) -> bool:
     """Whether the symbol is more than a label within a function."""
     return symbol.st_type is SymbolType.FUNC or symbol.st_bind is not SymbolBinding.LOCAL
+
+
+def _place(symbol: Symbol) -> int:
+    return symbol.st_value
 
 
 def _has_won(symbol: Symbol, table: SymbolTable) -> bool:

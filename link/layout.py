@@ -90,6 +90,8 @@ class Placement(NamedTuple):
         The end of the section is where its last piece that was kept ends. The end of another piece is the start
         of the next one.
         """
+        if self.is_whole:
+            return (self.outputs[0] or 0) + offset
         if offset == self.size and self.outputs[-1] is None:
             kept = next((piece for piece in reversed(self.pieces) if piece.output is not None), None)
             return kept and kept.output + kept.end - kept.start  # type: ignore[operator]
@@ -232,12 +234,10 @@ def _check(parts: Sequence[_Part], output: Section, diagnostics: Diagnostics) ->
         if align & (align - 1) or not 0 <= align <= MAX_ALIGNMENT:
             diagnostics.error(f"alignment {align:#x} is no power of two up to {MAX_ALIGNMENT:#x}", part.place)
             output.sh_addralign = 1
-        here, there = _kind(section), _kind(first.section)
-        if here != there:
-            words = _kind(section, exact=True), _kind(first.section, exact=True)
-            diagnostics.error(
-                f"section {section.name} is {words[0]} here, {words[1]} in {first.obj.name}", part.place
-            )
+        if _kind(section) != _kind(first.section):
+            here, there = _in_words(section), _in_words(first.section)
+            message = f"section {section.name} is {here} here, {there} in {first.obj.name}"
+            diagnostics.error(message, part.place, ("give one of them another name",))
         if part is not first and (section.sh_flags | first.section.sh_flags) & SectionFlag.COMPRESSED:
             diagnostics.error("compressed sections cannot be joined; compile without -gz", part.place)
         zeros += section.nobits_size if section.sh_type == SectionType.NOBITS else 0
@@ -260,6 +260,7 @@ def _place_once(parts: Sequence[_Part], output: Section, diagnostics: Diagnostic
                 f"section {output.name} must be the same in all objects: {_text(part.section.data)} here, "
                 f"{_text(output.data)} in {first.obj.name}",
                 part.place,
+                (f"give all files the same {output.name}",),
             )
     return {
         part.section: Placement(output, (0,), (0,), part.section.sh_size, is_copy=part is not first)
@@ -333,24 +334,24 @@ def _cut(size: int, holes: Sequence[Removed], offset: int) -> tuple[list[int], l
     return starts, outputs, offset
 
 
-_FLAGS_OF_ONE_SECTION = SectionFlag.GROUP | SectionFlag.GNU_RETAIN
+_FLAGS_OF_ONE_SECTION = int(SectionFlag.GROUP | SectionFlag.GNU_RETAIN)
 """Flags that need not be those of the sections to be joined with."""
 
 _WITH_OR_WITHOUT_CONTENTS = {SectionType.PROGBITS, SectionType.NOBITS}
 
 
-def _kind(section: Section, exact: bool = False) -> str:
-    """What sections to be joined must have in common, in words: type, flags, size of entries.
+def _kind(section: Section) -> tuple[int, int, int]:
+    """What sections to be joined must have in common: type (with contents or without), flags, size of entries."""
+    sh_type = SectionType.PROGBITS if section.sh_type == SectionType.NOBITS else section.sh_type
+    return sh_type, section.sh_flags & ~_FLAGS_OF_ONE_SECTION, section.sh_entsize
 
-    Unless `exact`, sections with and without contents are of one type.
-    """
-    sh_type = section.sh_type
-    if sh_type == SectionType.NOBITS and not exact:
-        sh_type = SectionType.PROGBITS
+
+def _in_words(section: Section) -> str:
+    """Type, flags and size of entries as `.section` has them."""
     try:
-        words = f"@{SectionType(sh_type).name.lower()}"
+        words = f"@{SectionType(section.sh_type).name.lower()}"
     except ValueError:
-        words = f"of type {sh_type:#x}"
+        words = f"of type {section.sh_type:#x}"
     letters = section.sh_flags & ~_FLAGS_OF_ONE_SECTION
     flags = "".join(letter for flag, letter in SECTION_FLAG_LETTERS.items() if letters & flag)
     other = section.sh_flags & ~sum(SECTION_FLAG_LETTERS)

@@ -112,7 +112,7 @@ def _number_in_tables(objects: Sequence[ObjectFile], layout: Layout) -> int:
         len(section.relocation_table or ())
         for obj in objects
         for section in obj.sections
-        if _is_in_bulk(section) and section in layout.placements
+        if section in layout.placements and _is_in_bulk(section)
     )
 
 

@@ -92,6 +92,8 @@ def _functions(
         section = symbol.section
         if symbol.st_type is not SymbolType.FUNC or not isinstance(section, Section) or not section.is_code:
             continue
+        if symbol.st_value >= section.sh_size:
+            continue  # there is no instruction
         key = section, symbol.st_value
         placement, output = layout.placements.get(section), symbols.get(symbol)
         if key in described or key in seen or placement is None or output is None:

@@ -166,11 +166,11 @@ def _record_errors(records: array[int], record_words: int, btf: Btf, table: str)
     """Number of the record and what is wrong with it."""
     for word, role in enumerate(RECORD_WORDS[table]):
         column = records[word::record_words]
-        if role is Word.TYPE and max(column) > len(btf):
+        if role is Word.TYPE and max(column, default=0) > len(btf):
             for number, type_id in enumerate(column):
                 if type_id > len(btf):
                     yield number, f"is of type {type_id}, but there are {len(btf)} types"
-        elif role is Word.STRING and max(column) >= len(btf.strings):
+        elif role is Word.STRING and max(column, default=0) >= len(btf.strings):
             for number, offset in enumerate(column):
                 if offset >= len(btf.strings):
                     yield (

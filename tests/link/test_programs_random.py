@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.kernel, pytest.mark.peer]
 
 SEEDS = range(12)
 """Each takes a quarter of a second; what comes behind them was run by hand, a few hundred."""
-OPEN = LinkOptions(unresolved=Unresolved.IGNORE)
+OPEN = LinkOptions(partial=True, unresolved=Unresolved.IGNORE)
 
 
 def objects_of(program: RandomProgram, folder: Path) -> list[Path]:

@@ -66,12 +66,18 @@ def test_nothing_is_left_of_addrsig() -> None:
 def test_a_difference_of_type_is_an_error() -> None:
     note = Section(".bss", SectionType.NOTE, SectionFlag.ALLOC | SectionFlag.WRITE, data=b"note")
     report = link_errors(obj("a.o", nobits(8, 8)), obj("b.o", note))
-    assert report == 'b.o:(.bss): error: section .bss is "aw",@note here, "aw",@nobits in a.o'
+    assert report == (
+        'b.o:(.bss): error: section .bss is "aw",@note here, "aw",@nobits in a.o\n'
+        ">>> give one of them another name"
+    )
 
 
 def test_a_difference_of_flags_is_an_error() -> None:
     report = link_errors(obj("a.o", data("maps")), obj("b.o", code("maps")))
-    assert report == 'b.o:(maps): error: section maps is "ax",@progbits here, "aw",@progbits in a.o'
+    assert report == (
+        'b.o:(maps): error: section maps is "ax",@progbits here, "aw",@progbits in a.o\n'
+        ">>> give one of them another name"
+    )
 
 
 def test_a_difference_of_entry_size_is_an_error() -> None:
@@ -93,7 +99,8 @@ def test_the_license_is_kept_once() -> None:
 def test_another_license_is_an_error() -> None:
     report = link_errors(obj("a.o", license_section(b"GPL\0")), obj("b.o", license_section(b"MIT\0")))
     assert report == (
-        'b.o:(license): error: section license must be the same in all objects: "MIT" here, "GPL" in a.o'
+        'b.o:(license): error: section license must be the same in all objects: "MIT" here, "GPL" in a.o\n'
+        ">>> give all files the same license"
     )
 
 
