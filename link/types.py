@@ -200,7 +200,12 @@ def merge_types(
     }
     sources = [
         with_named_parameters(
-            unit.btf, (func for func in unit.btf.ids_of_kind(Kind.FUNC) if (number, func) not in open_names)
+            unit.btf,
+            (
+                func
+                for func in unit.btf.ids_of_kind(Kind.FUNC)
+                if func not in replaced[number] and (number, func) not in open_names
+            ),
         )
         for number, unit in enumerate(every_unit)
     ]
