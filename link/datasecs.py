@@ -12,11 +12,7 @@ from typing import TYPE_CHECKING
 
 from bpfas.btf.kinds import ENTRY_WORDS, HEADER_WORDS, Kind, Linkage
 from bpfas.diag import BpfasError
-<<<<<<< HEAD
 from bpfas.link.declarations import EXTERN_DATASEC
-=======
-from bpfas.link.declarations import UNRESOLVED_SECTION
->>>>>>> 6a881688b168a97b2bdc25fa15db9cdb0183fdc3
 from bpfas.objfile import Section
 from bpfas.reloc import RELOCATION_TYPES, read_addend
 
@@ -35,8 +31,6 @@ _HEADER_LENGTH_AT = 4
 """Offset of hdr_len in the header of `.BTF`; type_off follows."""
 _GREATEST_NUMBER = (1 << 32) - 1
 _KERNEL_FUNCTIONS_SECTION = ".ksyms"
-_LARGEST = (1 << 32) - 1
-_TYPE_OFFSET_AT = 8
 
 
 class Datasecs:
@@ -68,11 +62,7 @@ class Datasecs:
     def _add_datasec(self, number: int, unit: Unit, datasec: int) -> None:
         btf = unit.btf
         section_name = btf.name(datasec)
-<<<<<<< HEAD
         if section_name == EXTERN_DATASEC:
-=======
-        if section_name == UNRESOLVED_SECTION:
->>>>>>> 6a881688b168a97b2bdc25fa15db9cdb0183fdc3
             return
         entries = btf.entries(datasec)
         for index, entry in enumerate(entries):

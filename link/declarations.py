@@ -23,14 +23,11 @@ if TYPE_CHECKING:
     from bpfas.link.types import Unit
     from bpfas.objfile import ObjectFile
 
-UNRESOLVED_SECTION = ".extern"
+EXTERN_DATASEC = ".extern"
 """The DATASEC in which older linkers of libbpf list what they leave undefined; it is no section."""
 
 # Where GCC puts the declaration of a variable that it knows no section of.
 _GUESSED_SECTIONS = frozenset({".bss", ".data", ".rodata"})
-
-EXTERN_DATASEC = ".extern"
-"""Where libbpf's older linker lists what is declared without a section."""
 
 TypeKey = tuple[int, int]
 """A type: the number of its unit, and its id there."""
@@ -128,11 +125,7 @@ def _declared_sections(unit: Unit) -> dict[int, str]:
     return {
         entry.type_id: btf.name(datasec)
         for datasec in btf.ids_of_kind(Kind.DATASEC)
-<<<<<<< HEAD
         if btf.name(datasec) != EXTERN_DATASEC
-=======
-        if btf.name(datasec) != UNRESOLVED_SECTION
->>>>>>> 6a881688b168a97b2bdc25fa15db9cdb0183fdc3
         for entry in btf.entries(datasec)
     }
 

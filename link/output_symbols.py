@@ -125,17 +125,11 @@ def kept_symbols(output: ObjectFile, options: LinkOptions) -> list[Symbol]:
 
 def _is_kept(symbol: Symbol, options: LinkOptions) -> bool:
     """Whether a symbol that no relocation names stays."""
-    # Loaders find functions by their symbols, static ones too.
-    if symbol.st_bind is SymbolBinding.LOCAL and symbol.st_type is SymbolType.FUNC:
-        return True
     if options.retained is not None and symbol.is_defined and symbol.name not in options.retained:
         return _is_found_by_loaders(symbol)
     if symbol.st_bind is SymbolBinding.LOCAL:
-<<<<<<< HEAD
         if _is_found_by_loaders(symbol):
             return True
-=======
->>>>>>> 6a881688b168a97b2bdc25fa15db9cdb0183fdc3
         if options.strip >= Strip.ALL or options.discard is Discard.LOCALS:
             return False
         return options.discard is not Discard.TEMPORARY or not symbol.name.startswith(".L")

@@ -113,7 +113,8 @@ def read_types(objects: Sequence[ObjectFile], diagnostics: Diagnostics) -> list[
                 )
             if obj.section(MAPS_SECTION):
                 diagnostics.warning(
-                    "maps in section .maps are described by types, and there are none; compile with -g (gcc: -gbtf)",
+                    "maps in section .maps are described by types, and there are none; compile with -g "
+                    "(gcc: -gbtf)",
                     obj.name,
                 )
         else:

@@ -164,11 +164,7 @@ MAPS = [
         "maps: inner maps that differ",
         INNER % "int" + map_of(OUTER),
         INNER % "long" + map_of(OUTER, storage="extern") + USE_MAP,
-<<<<<<< HEAD
-        ("m", "inner map", "the value is `int` and `long`", "a.c:1", "a.o", "b.c:1", "b.o"),
-=======
         ("m", "inner map", "value", "int", "long", "a.c:1", "a.o", "b.c:1", "b.o"),
->>>>>>> 72c3352e2cd6d544707b1be32954b36a17dc871d
     ),
     Case(
         "maps: a map and a variable",
