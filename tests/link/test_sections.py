@@ -205,3 +205,13 @@ def test_debugging_sections_are_left_out_if_asked_for(strip: Strip) -> None:
 def test_debugging_sections_are_kept_otherwise() -> None:
     linked = link([obj("a.o", *debug_sections())])
     assert [reloc.symbol.section.name for reloc in section_of(linked, ".debug_info").relocations] == [".debug_str"]
+
+
+def test_sections_of_single_functions_become_one() -> None:
+    first, second = code(".text.f"), code(".text.g", EXIT, EXIT)
+    objects = [obj("a.o", first, glob("f", first)), obj("b.o", second, glob("g", second, 8))]
+    linked = link(objects)
+    assert [(section.name, section.sh_size) for section in linked.sections] == [(".text", 24)]
+    assert symbol_of(linked, "g").st_value == 16
+    partial = link(objects, options=LinkOptions(partial=True))
+    assert [section.name for section in partial.sections] == [".text.f", ".text.g"]
