@@ -117,13 +117,17 @@ class Placement(NamedTuple):
 
 
 class Layout:
-    """The output's sections, and where in them each section of the inputs lies unless it was dropped."""
+    """The output's sections, and where in them each section of the inputs lies unless it was dropped.
 
-    __slots__ = ("placements", "sections")
+    Some sections of the inputs lie there as others, which `replaced` gives: with other contents of the same size.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("placements", "replaced", "sections")
+
+    def __init__(self, replaced: Mapping[Section, Section]) -> None:
         self.sections: list[Section] = []
         self.placements: dict[Section, Placement] = {}
+        self.replaced = replaced
 
 
 def is_kept_once(section: Section) -> bool:
@@ -161,15 +165,17 @@ def lay_out(
     options: LinkOptions,
     discarded: Set[Section],
     removed: Sequence[Removed],
+    replaced: Mapping[Section, Section],
     diagnostics: Diagnostics,
 ) -> Layout:
     """Join the sections of `objects`; what can't be joined is an error, and gets a place all the same.
 
     A section begins at the next multiple of its alignment after what its name has gathered so far; the gap is
     filled with zeros. The output's alignment is the greatest of its parts. Sections that go with others
-    (SHF_LINK_ORDER) are joined if what they go with is. The types are dropped: their maker adds them.
+    (SHF_LINK_ORDER) are joined if what they go with is. The types are dropped: their maker adds them. For
+    `replaced` see Layout.
     """
-    layout = Layout()
+    layout = Layout(replaced)
     parts: dict[tuple[str, str | None], list[_Part]] = {}
     for obj in objects:
         for section in obj.sections:
@@ -187,7 +193,7 @@ def lay_out(
         if is_kept_once(output):
             layout.placements.update(_place_once(joined, output, diagnostics))
         else:
-            layout.placements.update(_place(joined, output, holes, diagnostics))
+            layout.placements.update(_place(joined, output, holes, replaced, diagnostics))
         if output.sh_size > _LARGEST_SECTION:
             diagnostics.error(f"section {output.name} would have {output.sh_size} bytes")
     # From here on every section has its place, so those that go with others can name them.
@@ -291,6 +297,7 @@ def _place(
     parts: Sequence[_Part],
     output: Section,
     holes: Mapping[Section, Sequence[Removed]],
+    replaced: Mapping[Section, Section],
     diagnostics: Diagnostics,
 ) -> Mapping[Section, Placement]:
     """Add the contents of `parts` to `output`, one behind the other or merged."""
@@ -312,10 +319,11 @@ def _place(
             output.nobits_size = end
             continue
         output.data.extend(bytes(offset - len(output.data)))
+        contents = replaced.get(section, section).data
         for piece in placements[section].pieces:
             if piece.output is not None:
                 is_zeros = section.sh_type == SectionType.NOBITS
-                output.data += bytes(size) if is_zeros else section.data[piece.start : piece.end]
+                output.data += bytes(size) if is_zeros else contents[piece.start : piece.end]
     return placements
 
 

@@ -95,7 +95,7 @@ def relocate(
             if bulk and _is_in_bulk(section) and placement.is_whole:
                 relocations = bulk.relocate(obj, section, _nowhere(section))
             else:
-                relocations = section.relocations
+                relocations = layout.replaced.get(section, section).relocations
             for reloc in relocations:
                 place = placement.at(reloc.r_offset)
                 if place is not None:
