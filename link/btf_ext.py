@@ -52,9 +52,15 @@ def _add_unit(
     for name, (record_size, words) in sections.items():
         section = unit.obj.section(name)
         placement = layout.placements.get(section) if section is not None else None
-        if placement is None:
+        if section is None or placement is None:
             continue
         step = record_size // 4
+        beyond = [offset for offset in words[::step] if offset >= section.sh_size]
+        if beyond:
+            raise BpfasError.of(
+                f"tells of an instruction at {beyond[0]:#x} of {name}, which has {section.sh_size:#x} bytes",
+                f"{unit.obj.name}:(.BTF.ext)",
+            )
         places = [(placement.at(offset), start) for start, offset in enumerate(words[::step])]
         kept = sorted((place, start) for place, start in places if place is not None)
         moved = words[:]

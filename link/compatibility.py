@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 MAPS_SECTION = ".maps"
 
 _SKIPPED = MODIFIERS | {Kind.TYPEDEF}
-_NAMED = frozenset({Kind.STRUCT, Kind.UNION, Kind.ENUM, Kind.ENUM64, Kind.FWD, Kind.FUNC, Kind.VAR})
+_NAMED = frozenset({Kind.STRUCT, Kind.UNION, Kind.ENUM, Kind.ENUM64, Kind.FWD})
 _SIZED = frozenset({Kind.INT, Kind.FLOAT, Kind.ENUM, Kind.ENUM64})
 _COMPARED_NUMBERS = ("type", "key_size", "value_size", "max_entries", "map_flags", "numa_node", "pinning")
 _MAP_NUMBERS = frozenset({*_COMPARED_NUMBERS, "map_extra"})
@@ -208,6 +208,8 @@ def _map_definition(btf: Btf, type_id: int) -> _MapDefinition:
             numbers[f"{name}_size"] = _size_of(btf, target)
         elif name in _MAP_NUMBERS and btf.kind(target) is Kind.ARRAY:
             numbers[name] = btf.array(target).nelems
+        elif name in _MAP_NUMBERS and btf.kind(member_id) in (Kind.ENUM, Kind.ENUM64) and btf.vlen(member_id):
+            numbers[name] = btf.enumerators(member_id)[0].value  # libbpf's __ulong()
         else:
             fault = fault or f"its attribute `{declaration(btf, member_id)} {name}` is unknown"
     if "type" not in numbers:

@@ -30,6 +30,7 @@ _HEADER_LENGTH_AT = 4
 """Offset of hdr_len in the header of `.BTF`; type_off follows."""
 _GREATEST_NUMBER = (1 << 32) - 1
 _KERNEL_FUNCTIONS_SECTION = ".ksyms"
+_LARGEST = (1 << 32) - 1
 _TYPE_OFFSET_AT = 8
 
 
@@ -90,6 +91,8 @@ class Datasecs:
         if name in self._globals:
             return
         found = self.table.resolutions[name]
+        if not found.is_needed:
+            return
         output = self.symbols.get(found.symbol)
         size = entry.size
         if isinstance(found.symbol.section, Section):

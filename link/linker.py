@@ -19,7 +19,7 @@ from bpfas.link.output_symbols import kept_symbols, localized_names, make_symbol
 from bpfas.link.relocate import relocate
 from bpfas.link.symtab import allocate_commons, resolve
 from bpfas.link.types import exception_callbacks, kernel_externs, merge_types, read_types
-from bpfas.link.undefined import report_undefined
+from bpfas.link.undefined import drop_unneeded, report_undefined
 from bpfas.objfile import ObjectFile
 
 if TYPE_CHECKING:
@@ -95,19 +95,22 @@ def link_objects(
         ),
     ]
 
-    # Two strong definitions of a name are a mistake, and so is the lack of any.
+    # Two strong definitions of a name are a mistake.
     if not options.allow_multiple_definition:
         table.report_duplicates(diagnostics)
     _report_missing_roots(table, options, diagnostics)
-    if options.unresolved is not Unresolved.IGNORE:
-        severity = Severity.ERROR if options.unresolved is Unresolved.ERROR else Severity.WARNING
-        report_undefined(objects, table, discarded, kernel_externs(units), severity, diagnostics)
 
     # One VAR or FUNC describes each name, and all objects must mean the same by it.
     declarations = match_declarations(units, table, diagnostics)
 
     # Leave out the functions that nothing needs any more.
     removed = removed_functions(inputs, table, discarded, options, exception_callbacks(units))
+    drop_unneeded(objects, table, discarded, removed)
+
+    # A name that is used must be defined, unless it may be left to the loader.
+    if options.unresolved is not Unresolved.IGNORE:
+        severity = Severity.ERROR if options.unresolved is Unresolved.ERROR else Severity.WARNING
+        report_undefined(objects, table, discarded, removed, kernel_externs(units), severity, diagnostics)
 
     # Join the sections of each name. From here on every offset is final, and no more contents are added.
     layout = lay_out(inputs, options, discarded, removed, diagnostics)

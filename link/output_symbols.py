@@ -42,6 +42,8 @@ def make_symbols(
             found = table.resolution_of(symbol)
             if found is not None:
                 key = name = table.name_of(symbol)
+                if not found.is_needed:
+                    continue
                 origin, st_visibility = found.symbol, found.st_visibility
                 st_bind = SymbolBinding.LOCAL if name in localized else found.st_bind
             section, st_value = origin.section, origin.st_value

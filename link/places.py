@@ -65,7 +65,7 @@ def place_in_source(obj: ObjectFile, section: Section, offset: int) -> str:
     return f"{line[0]}:{line[1]} ({where})" if line else where
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=64)
 def _lines(obj: ObjectFile) -> dict[Section, list[tuple[int, str]]]:
     """For each section of code, its (offset, `file:line`) in order of offset; an empty text ends a sequence."""
     if obj.section(".debug_line") is None:
@@ -115,9 +115,9 @@ def _lines_of_btf(obj: ObjectFile) -> dict[Section, list[tuple[int, str]]]:
     return rows
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=64)
 def _declared_lines(obj: ObjectFile) -> dict[str, str]:
-    """By the name of a global function or variable, the `file:line` of its declaration."""
+    """By the name of a global function or variable, the `file:line` of its definition, or of a declaration."""
     if obj.section(".debug_info") is None:
         return {}
     from elftools.elf.elffile import ELFFile
@@ -135,7 +135,11 @@ def _declared_lines(obj: ObjectFile) -> dict[str, str]:
                 if entry.tag in _DECLARING_TAGS and _DECLARING_ATTRIBUTES.issubset(attributes):
                     name = attributes["DW_AT_name"].value.decode(errors="replace")
                     file = _file_name(program.header, attributes["DW_AT_decl_file"].value)
-                    found.setdefault(name, f"{file}:{attributes['DW_AT_decl_line'].value}")
+                    line = f"{file}:{attributes['DW_AT_decl_line'].value}"
+                    if "DW_AT_declaration" in attributes:
+                        found.setdefault(name, line)
+                    else:
+                        found[name] = line
     except Exception:
         # As for _lines: what cannot be made out costs only the line.
         return found

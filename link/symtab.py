@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 JUMP_TABLES_SECTION = ".jumptables"
 _COMMONS_NAME = "common symbols"
+_MAX_PLACES = 3
+"""How many definitions of one name a message shows."""
 
 
 class Strength(enum.IntEnum):
@@ -76,7 +78,7 @@ class Resolution:
     constraining one of all. `mentions` are all symbols that compete for the name, in their order.
     """
 
-    __slots__ = ("mentions", "obj", "st_bind", "st_visibility", "symbol")
+    __slots__ = ("is_needed", "mentions", "obj", "st_bind", "st_visibility", "symbol")
 
     def __init__(self, obj: ObjectFile, symbol: Symbol) -> None:
         self.obj = obj
@@ -84,6 +86,8 @@ class Resolution:
         self.st_bind = symbol.st_bind
         self.st_visibility = symbol.st_visibility
         self.mentions = [Mention(obj, symbol)]
+        self.is_needed = True
+        """False for a name without definition that only code used which the output goes without."""
 
     @property
     def is_defined(self) -> bool:
@@ -169,7 +173,8 @@ class SymbolTable:
             if places[0].symbol.st_type is SymbolType.OBJECT:
                 remedy = "declare it extern in all but one of them, or make those weak"
             notes = (
-                *(f"defined in {place_of_declaration(obj, symbol)}" for obj, symbol in places),
+                *(f"defined in {place_of_declaration(obj, symbol)}" for obj, symbol in places[:_MAX_PLACES]),
+                *([f"defined {len(places) - _MAX_PLACES} more times"] if len(places) > _MAX_PLACES else []),
                 f"{remedy}, or take the first with -z muldefs",
             )
             diagnostics.error(f"duplicate symbol: {name}", notes=notes)

@@ -17,6 +17,7 @@ from bpfas.diag import BpfasError
 from bpfas.link.btf_ext import merge_ext
 from bpfas.link.compatibility import MAPS_SECTION
 from bpfas.link.datasecs import Datasecs
+from bpfas.link.gc import Holes
 from bpfas.link.kernel_rules import with_named_parameters, with_single_encodings
 from bpfas.link.untyped import describe_untyped
 from bpfas.objfile import Section
@@ -163,6 +164,9 @@ def merge_types(
     replaced: list[dict[int, TypeKey | None]] = [{} for _ in every_unit]
     for losing, winning in declarations.replaced.items():
         replaced[losing[0]][losing[1]] = winning
+    for name, (number, type_id) in declarations.winners.items():
+        if not table.resolutions[name].is_needed:
+            replaced[number][type_id] = None
     datasecs = Datasecs(every_unit, table, declarations, layout, symbols)
     for number, unit in enumerate(every_unit):
         gone = replaced[number]
@@ -198,17 +202,21 @@ def merge_types(
 def _removed_functions(
     unit: Unit, number: int, removed: Sequence[Removed], declarations: Declarations
 ) -> list[int]:
-    """The FUNCs of the unit's object whose code the output goes without, unless others take their place."""
-    names = {item.name for item in removed if item.obj is unit.obj}
-    if not names:
-        return []
+    """The FUNCs of the unit's object whose code the output goes without, unless others take their place.
+
+    Several functions may have one FUNC, so it is what `.BTF.ext` says of each that counts.
+    """
+    holes = Holes(item for item in removed if item.obj is unit.obj)
+    described: dict[bool, set[int]] = {True: set(), False: set()}
+    for name, records in unit.ext.func_info.items() if unit.ext is not None else ():
+        section = unit.obj.section(name)
+        step = records.record_size // 4
+        for offset, type_id in zip(records.words[::step], records.words[1::step], strict=True):
+            described[section is not None and holes.cover(section, offset)].add(type_id)
     return [
         type_id
-        for type_id in unit.btf.ids_of_kind(Kind.FUNC)
-        if unit.btf.name(type_id) in names
-        and (number, type_id) not in declarations.replaced
-        and unit.btf.linkage(type_id) is not Linkage.EXTERN
-        and not declarations.is_winner((number, type_id))
+        for type_id in described[True] - described[False]
+        if (number, type_id) not in declarations.replaced and not declarations.is_winner((number, type_id))
     ]
 
 

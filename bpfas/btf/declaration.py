@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 _ELLIPSIS = "…"
 _MAX_DEPTH = 40
 _MAX_PARTS = 400
-"""Types, members and parameters that one text shows."""
+"""Types that one text goes through."""
+
+_MAX_LISTED = 64
+"""Members, parameters or enumerators of a type that are shown."""
 
 _MAPS_SECTION = ".maps"
 _STORAGE = {Linkage.STATIC: "static ", Linkage.GLOBAL: "", Linkage.EXTERN: "extern "}
@@ -103,8 +106,8 @@ class _Text:
             return head
         if kind in (Kind.ENUM, Kind.ENUM64):
             parts = [f"{enumerator.name} = {enumerator.value}" for enumerator in btf.enumerators(type_id)]
-            return f"{head} {{ {', '.join(self._cut(parts))} }}"
-        members = self._cut([self._member(member, depth) for member in btf.members(type_id)[:_MAX_PARTS]])
+            return f"{head} {{ {', '.join(_cut(parts))} }}"
+        members = _cut([self._member(member, depth) for member in btf.members(type_id)[: _MAX_LISTED + 1]])
         return f"{head} {{ {''.join(f'{member}; ' for member in members)}}}"
 
     def _member(self, member: Member, depth: int) -> str:
@@ -116,14 +119,9 @@ class _Text:
             self._declared(parameter.type_id, parameter.name, depth + 1)
             if parameter.type_id or parameter.name
             else "..."
-            for parameter in self.btf.parameters(type_id)[:_MAX_PARTS]
+            for parameter in self.btf.parameters(type_id)[: _MAX_LISTED + 1]
         ]
-        return ", ".join(self._cut(texts)) or "void"
-
-    def _cut(self, parts: list[str]) -> list[str]:
-        self._parts += len(parts)
-        left_out = max(0, self._parts - _MAX_PARTS)
-        return [*parts[: max(1, len(parts) - left_out)], _ELLIPSIS] if left_out and len(parts) > 1 else parts
+        return ", ".join(_cut(texts)) or "void"
 
     def _unqualified(self, type_id: int) -> int:
         while self.btf.kinds[type_id] in MODIFIERS:
@@ -160,6 +158,10 @@ class _Text:
             element = btf.size_or_type(btf.array(member.type_id).element)
             return f"__array({member.name}, {self._declared(element, '')})"
         return self._member(member, 0)
+
+
+def _cut(parts: list[str]) -> list[str]:
+    return parts if len(parts) <= _MAX_LISTED else [*parts[:_MAX_LISTED], _ELLIPSIS]
 
 
 def _spaced(left: str, right: str) -> str:

@@ -69,7 +69,7 @@ def read_btf_ext(data: bytes, order: ByteOrder, btf: Btf, name: str) -> BtfExt:
         for message in _read_table(data[start : start + size], order, btf, table, found):
             diagnostics.error(f"{table}: {message}", place)
             if len(diagnostics.items) == _MAX_ERRORS:
-                break
+                diagnostics.raise_if_errors()
     diagnostics.raise_if_errors()
     return BtfExt(**tables)
 
@@ -144,11 +144,11 @@ def _read_table(data: bytes, order: ByteOrder, btf: Btf, table: str, found: dict
         end = at + 2 + count * record_words
         if not count:
             yield f"has a block without records at {4 * at:#x}"
-        if end > len(words):
+        elif end > len(words):
             room = (len(words) - at - 2) // record_words
             yield f"has a block at {4 * at:#x} with {count} records, but room for {room}"
             return
-        if section_offset >= len(btf.strings) or not btf.strings[section_offset]:
+        elif section_offset >= len(btf.strings) or not btf.strings[section_offset]:
             yield f"has a block at {4 * at:#x} whose section has no name (string {section_offset:#x})"
         else:
             records = words[at + 2 : end]

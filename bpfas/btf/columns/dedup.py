@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bpfas.btf.columns.distinct import first_equals, mixed
+from bpfas.btf.columns.distinct import first_equals, mixed, run_starts
 from bpfas.btf.kinds import Kind
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ class _Classes:
             ready = owners[is_ready]
             if not len(ready):
                 break
-            starts = np.flatnonzero(np.diff(ready, prepend=-1))
+            starts = run_starts(ready)
             nodes = ready[starts]
             sums = np.add.reduceat(self.colors[targets[is_ready]] * weights[is_ready], starts)
             self.colors[nodes] = mixed(self.own[nodes] + sums)
@@ -178,6 +178,6 @@ def _sums(values: Hashes, owners: Indices, count: int) -> Hashes:
     """By node, the sum of the values that it owns; `owners` ascend."""
     sums = np.zeros(count, np.uint64)
     if len(values):
-        starts = np.flatnonzero(np.diff(owners, prepend=-1))
+        starts = run_starts(owners)
         sums[owners[starts]] = np.add.reduceat(values, starts)
     return sums

@@ -27,6 +27,14 @@ def mixed(values: Hashes) -> Hashes:
     return hashes
 
 
+def run_starts(values: Indices) -> Indices:
+    """Where in `values` one begins that is not like the one before; they are some."""
+    begins = np.empty(len(values), np.bool_)
+    begins[0] = True
+    np.not_equal(values[1:], values[:-1], out=begins[1:])
+    return np.flatnonzero(begins)
+
+
 def first_equals(*columns: Hashes) -> Indices:
     """For each row the index of the first row that is equal to it.
 

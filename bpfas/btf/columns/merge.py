@@ -13,7 +13,7 @@ import numpy as np
 
 from bpfas.btf.columns.dedup import NotFoundError, first_of_class
 from bpfas.btf.columns.distinct import first_equals
-from bpfas.btf.columns.names import number_names
+from bpfas.btf.columns.names import Names, joined_names, number_names
 from bpfas.btf.columns.table import Table, by_unit, lots_of
 from bpfas.btf.graph import GONE, UNIQUE
 
@@ -41,26 +41,34 @@ def merged_columns(units: Sequence[Btf], first: Sequence[int], targets: Mapping[
 
     `targets` has the nodes that are replaced. That is also the result where a reference leads to one that is gone.
     """
-    numbers: dict[bytes, int] = {b"": 0}
     lots = list(lots_of([len(btf.words) for btf in units]))
     if len(lots) == 1:
-        table, nodes = _table(units, numbers), np.arange(first[-1] + 1)
+        table, names = _table(units)
+        nodes = np.arange(len(table))
     else:
         replaced = np.array(sorted(targets), np.int64)
         pieces = []
         for begin, end in lots:
             low, high = np.searchsorted(replaced, (first[begin], first[end]), "right")
-            pieces.append(_distinct(units[begin:end], numbers, replaced[low:high] - first[begin]))
-        table, nodes = _joined(pieces)
-    return _output(table, nodes, targets, list(numbers))
+            pieces.append(_distinct(units[begin:end], replaced[low:high] - first[begin]))
+        table, names, nodes = _joined(pieces)
+    return _output(table, names, nodes, targets)
 
 
-def _table(units: Sequence[Btf], numbers: dict[bytes, int]) -> Table:
+class _Piece(NamedTuple):
+    """The distinct types of a lot, and for each node of the lot which of these it has become."""
+
+    table: Table
+    names: Names
+    nodes: Indices
+
+
+def _table(units: Sequence[Btf]) -> tuple[Table, Names]:
     """The columns of some objects, with numbers for names, and nodes for type ids."""
     table = Table.of_units(units)
-    number_names(table, units, numbers)
+    names = number_names(table, units)
     _add_bases(table, [len(btf.words) for btf in units], [len(btf) for btf in units])
-    return table
+    return table, names
 
 
 def _add_bases(table: Table, lengths: Sequence[int], counts: Sequence[int]) -> None:
@@ -70,9 +78,9 @@ def _add_bases(table: Table, lengths: Sequence[int], counts: Sequence[int]) -> N
     table.words[references] = ids + by_unit(references, lengths, np.cumsum([0, *counts[:-1]])) * (ids > 0)
 
 
-def _distinct(units: Sequence[Btf], numbers: dict[bytes, int], replaced: Indices) -> tuple[Table, Indices]:
-    """The types of some objects, equal ones once, and which node of these each node has become."""
-    table = _table(units, numbers)
+def _distinct(units: Sequence[Btf], replaced: Indices) -> _Piece:
+    """The types of some objects, equal ones once."""
+    table, names = _table(units)
     unique = np.isin(table.kinds, list(UNIQUE))
     unique[replaced] = True
     references = table.references
@@ -86,15 +94,14 @@ def _distinct(units: Sequence[Btf], numbers: dict[bytes, int], replaced: Indices
     table.words[references] = nodes[targets]
     words = table.words[np.repeat(kept, table.lengths)]
     lengths = table.lengths[kept]
-    return Table(words, np.cumsum(lengths) - lengths, table.kinds[kept]), nodes
+    return _Piece(Table(words, np.cumsum(lengths) - lengths, table.kinds[kept]), names, nodes)
 
 
-def _joined(pieces: Sequence[tuple[Table, Indices]]) -> tuple[Table, Indices]:
-    """One behind the other, with one void."""
-    tables = [table for table, _ in pieces]
+def _joined(pieces: Sequence[_Piece]) -> tuple[Table, Names, Indices]:
+    """One behind the other, with one void: the columns, texts of names, and for each input node the one here."""
+    tables = [piece.table for piece in pieces]
     counts = [len(table) - 1 for table in tables]
     lengths = [len(table.words) for table in tables]
-    bases = np.cumsum([0, *counts[:-1]])
     word_bases = np.cumsum([0, *lengths[:-1]])
     joined = Table(
         np.concatenate([table.words for table in tables]),
@@ -102,11 +109,18 @@ def _joined(pieces: Sequence[tuple[Table, Indices]]) -> tuple[Table, Indices]:
         np.concatenate([np.zeros(1, np.uint8), *(table.kinds[1:] for table in tables)]),
     )
     _add_bases(joined, lengths, counts)
-    nodes = [nodes[1:] + base for (_, nodes), base in zip(pieces, bases, strict=True)]
-    return joined, np.concatenate([[0], *nodes])
+    names, numbers = joined_names([piece.names for piece in pieces])
+    positions = joined.names
+    piece_bases = np.cumsum([0, *(len(of_piece) for of_piece in numbers[:-1])])
+    joined.words[positions] = np.concatenate(numbers)[
+        joined.words[positions] + by_unit(positions, lengths, piece_bases)
+    ]
+    bases = np.cumsum([0, *counts[:-1]])
+    nodes = [piece.nodes[1:] + base for piece, base in zip(pieces, bases, strict=True)]
+    return joined, names, np.concatenate([[0], *nodes])
 
 
-def _output(table: Table, nodes: Indices, replaced: Mapping[int, int], texts: list[bytes]) -> Output | None:
+def _output(table: Table, names: Names, nodes: Indices, replaced: Mapping[int, int]) -> Output | None:
     references = table.references
     target_of = np.arange(len(table))
     is_replaced = np.zeros(len(table), np.bool_)
@@ -129,23 +143,23 @@ def _output(table: Table, nodes: Indices, replaced: Mapping[int, int], texts: li
     new_ids[~kept] = 0
     table.words[references] = new_ids[found[targets]]
     target_of[target_of == GONE] = 0
-    names = np.zeros(len(table.words), np.bool_)
-    names[table.names] = True
+    is_name = np.zeros(len(table.words), np.bool_)
+    is_name[table.names] = True
     kept_words = np.repeat(kept, table.lengths)
     words = table.words[kept_words]
-    strings = _with_offsets(words, np.flatnonzero(names[kept_words]), texts)
+    strings = _with_offsets(words, np.flatnonzero(is_name[kept_words]), names)
     lengths = table.lengths[kept]
     return Output(words, np.cumsum(lengths) - lengths, strings, new_ids[found[target_of[nodes]]])
 
 
-def _with_offsets(words: Words, names: Indices, texts: list[bytes]) -> dict[bytes, int]:
+def _with_offsets(words: Words, positions: Indices, names: Names) -> dict[bytes, int]:
     """Replace the numbers of names by offsets of texts in the order in which they appear; gives those."""
-    numbers = words[names]
+    numbers = words[positions]
     distinct = numbers[first_equals(numbers.astype(np.uint64)) == np.arange(len(numbers))]
     distinct = distinct[distinct > 0]
-    found = [texts[number] for number in distinct.tolist()]
-    ends = np.cumsum([1, *(len(text) + 1 for text in found)])
-    offsets = np.zeros(len(texts), np.uint32)
+    texts = names.texts(distinct)
+    ends = np.cumsum([1, *(len(text) + 1 for text in texts)])
+    offsets = np.zeros(len(names.starts), np.uint32)
     offsets[distinct] = ends[:-1]
-    words[names] = offsets[numbers]
-    return {b"": 0, **dict(zip(found, ends.tolist(), strict=False))}
+    words[positions] = offsets[numbers]
+    return {b"": 0, **dict(zip(texts, ends.tolist(), strict=False))}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -24,28 +24,47 @@ _FEW = 500
 """What is longer than these lanes, and these names when they are few, are compared as Python's bytes."""
 
 
-def number_names(table: Table, units: Sequence[Btf], numbers: dict[bytes, int]) -> None:
-    """Replace the string offsets in the words of `table`, that of `units`, by numbers of their texts.
+class Names(NamedTuple):
+    """Distinct texts by number, each from its start to the next zero byte of `text`. Number 0 is the empty one."""
 
-    `numbers` has those that are known, and gets the new ones.
-    """
+    text: bytes
+    starts: Indices
+
+    def texts(self, numbers: Indices) -> list[bytes]:
+        """The texts of these numbers."""
+        text, find = self.text, self.text.find
+        return [text[start : find(0, start)] for start in self.starts[numbers].tolist()]
+
+
+def number_names(table: Table, units: Sequence[Btf]) -> Names:
+    """Replace the string offsets in the words of `table`, that of `units`, by numbers of their texts."""
     text = b"".join([btf.strings for btf in units]) + bytes(_LANE)
     names = table.names
     word_counts, text_lengths = [len(btf.words) for btf in units], [len(btf.strings) for btf in units]
     offsets = table.words[names] + by_unit(names, word_counts, np.cumsum([0, *text_lengths[:-1]]))
     used = np.zeros(len(text), np.bool_)
+    used[0] = True
     used[offsets] = True
     starts = np.flatnonzero(used)
-    firsts = _first_equal_texts(text, starts)
-    distinct = np.flatnonzero(firsts == np.arange(len(starts)))
-    find, known = text.find, numbers.setdefault
-    number_of = np.empty(len(starts), np.uint32)
-    number_of[distinct] = [
-        known(text[start : find(0, start)], len(numbers)) for start in starts[distinct].tolist()
-    ]
     number_at = np.empty(len(text), np.uint32)
-    number_at[starts] = number_of[firsts]
+    found, number_at[starts] = _numbered(text, starts)
     table.words[names] = number_at[offsets]
+    return found
+
+
+def joined_names(parts: Sequence[Names]) -> tuple[Names, list[Indices]]:
+    """The distinct texts of all parts, and for each part, what its numbers have become."""
+    bases = np.cumsum([0, *(len(part.text) for part in parts[:-1])])
+    starts = np.concatenate([part.starts + base for part, base in zip(parts, bases, strict=True)])
+    found, numbers = _numbered(b"".join([part.text for part in parts]), starts)
+    return found, np.split(numbers, np.cumsum([len(part.starts) for part in parts[:-1]]))
+
+
+def _numbered(text: bytes, starts: Indices) -> tuple[Names, Indices]:
+    """The distinct ones of the texts that begin at `starts`, and the number of each."""
+    firsts = _first_equal_texts(text, starts)
+    is_first = firsts == np.arange(len(starts))
+    return Names(text, starts[is_first]), (np.cumsum(is_first) - 1)[firsts]
 
 
 def _first_equal_texts(text: bytes, starts: Indices) -> Indices:
