@@ -7,7 +7,7 @@ as a whole. Data stays, and so do programs. What the link does about the removed
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from typing import TYPE_CHECKING, NamedTuple
 
 from bpfas.elf.constants import SectionFlag, SymbolBinding, SymbolType
@@ -153,10 +153,11 @@ def _candidates(
     roots = {*options.roots, *options.wanted}
     if not unused_go and not (options.gc_weak and any(_has_lost(symbol, table) for symbol in symbols)):
         return
+    by_place = sorted(filter(_is_name, symbols), key=_place)
     for start, end, name in _extents(section, symbols):
         if start % SLOT_SIZE or end % SLOT_SIZE:
             continue
-        names = [symbol for symbol in symbols if start <= symbol.st_value < end and _is_name(symbol)]
+        names = by_place[bisect_left(by_place, start, key=_place) : bisect_left(by_place, end, key=_place)]
         if options.gc_weak and all(_has_lost(symbol, table) for symbol in names):
             winner = table.resolutions[table.name_of(names[0])]
             reason = f"weak: {winner.symbol.name} is {place_of_symbol(winner.obj, winner.symbol)}"
@@ -170,6 +171,10 @@ def _candidates(
 def _is_name(symbol: Symbol) -> bool:
     """Whether the symbol is more than a label within a function."""
     return symbol.st_type is SymbolType.FUNC or symbol.st_bind is not SymbolBinding.LOCAL
+
+
+def _place(symbol: Symbol) -> int:
+    return symbol.st_value
 
 
 def _has_won(symbol: Symbol, table: SymbolTable) -> bool:

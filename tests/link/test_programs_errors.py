@@ -156,13 +156,15 @@ MAPS = [
         "sizes given for types",
         HASH,
         HASH.replace("__type(key, int)", "__uint(key_size, 4)"),
-        "the type of the key is given in one of them only",
+        "type of the key is given in one of them only",
+        "a.c:1",
+        "b.c:1",
     ),
     Case(
         "maps: inner maps that differ",
         INNER % "int" + map_of(OUTER),
         INNER % "long" + map_of(OUTER, storage="extern") + USE_MAP,
-        ("m", "value", "int", "long", "a.c:1", "a.o", "b.c:1", "b.o"),
+        ("m", "inner map", "value_size is 4 and 8", "a.c:1", "a.o", "b.c:1", "b.o"),
     ),
     Case(
         "maps: a map and a variable",
