@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 BTF_SECTIONS = frozenset({".BTF", ".BTF.ext"})
 """The sections that hold types; they speak of the whole object, so the output's are made anew."""
 
+SUBPROGRAMS = ".text"
 _KEPT_ONCE = frozenset({"license", "version"})
 _DEBUGGING_PREFIXES = (
     ".debug",
@@ -130,6 +131,19 @@ def is_kept_once(section: Section) -> bool:
     return section.name in _KEPT_ONCE
 
 
+def holds_subprograms(section: Section) -> bool:
+    """Whether the section's functions are for others to call: .text, and with -ffunction-sections .text.NAME."""
+    return section.is_code and (section.name == SUBPROGRAMS or section.name.startswith(f"{SUBPROGRAMS}."))
+
+
+def output_name(section: Section) -> str:
+    """The name of the output section that the section of an input becomes a part of.
+
+    Loaders look for functions that programs call in .text only.
+    """
+    return SUBPROGRAMS if holds_subprograms(section) else section.name
+
+
 def is_debugging(section: Section) -> bool:
     """Whether only debuggers read the section."""
     return not section.sh_flags & SectionFlag.ALLOC and section.name.startswith(_DEBUGGING_PREFIXES)
@@ -160,13 +174,14 @@ def lay_out(
     for obj in objects:
         for section in obj.sections:
             if section not in discarded and not is_dropped(section, options.strip):
-                key = section.name, section.link_order.name if section.link_order else None
+                name = section.name if options.partial else output_name(section)
+                key = name, section.link_order.name if section.link_order else None
                 parts.setdefault(key, []).append(_Part(obj, section))
     holes: dict[Section, list[Removed]] = {}
     for item in removed:
         holes.setdefault(item.section, []).append(item)
-    for joined in parts.values():
-        output = _begin(joined)
+    for (name, _), joined in parts.items():
+        output = _begin(name, joined)
         layout.sections.append(output)
         _check(joined, output, diagnostics)
         if is_kept_once(output):
@@ -194,15 +209,15 @@ class _Part(NamedTuple):
         return f"{self.obj.name}:({self.section.name})"
 
 
-def _begin(parts: Sequence[_Part]) -> Section:
-    """The output section for `parts`, still without contents.
+def _begin(name: str, parts: Sequence[_Part]) -> Section:
+    """The output section called `name` for `parts`, still without contents.
 
     It has contents, zeros if nothing else, where any part has.
     """
     first = parts[0].section
     types = {part.section.sh_type for part in parts}
     return Section(
-        first.name,
+        name,
         SectionType.PROGBITS if types == _WITH_OR_WITHOUT_CONTENTS else first.sh_type,
         first.sh_flags & ~SectionFlag.GROUP | _union(parts) & SectionFlag.GNU_RETAIN,
         max(part.section.sh_addralign for part in parts),
@@ -225,6 +240,10 @@ def _check(parts: Sequence[_Part], output: Section, diagnostics: Diagnostics) ->
     zeros = 0
     for part in parts:
         section = part.section
+        if not section.name:
+            diagnostics.error(
+                f"a section of {section.sh_size} bytes has no name; is the file damaged?", part.obj.name
+            )
         if section.is_code and section.sh_size % SLOT_SIZE:
             diagnostics.error(
                 f"code of {section.sh_size} bytes is not a whole number of {SLOT_SIZE}-byte instructions",

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from bpfas.diag import BpfasError, Diagnostics, Severity
+from bpfas.link.checks import check_code, check_symbols, check_types
 from bpfas.link.declarations import match_declarations
 from bpfas.link.definitions import define_symbols
 from bpfas.link.gc import removed_functions
@@ -73,6 +74,12 @@ def link_objects(
 
     # Types speak of the whole object. From here on those that there are, are sound.
     units = read_types(objects, diagnostics)
+    diagnostics.raise_if_errors()
+
+    # What an object says of its own places must be so, whatever the others are.
+    check_symbols(objects, diagnostics)
+    check_code(objects, diagnostics)
+    check_types(units, diagnostics)
     diagnostics.raise_if_errors()
 
     # Of section groups that several objects have, one is enough; the others' symbols are references to it.

@@ -109,6 +109,11 @@ def test_another_version_is_shown_in_numbers() -> None:
     assert "00 0a 06 00 here, 01 0a 06 00 in a.o" in link_errors(obj("a.o", first), obj("b.o", second))
 
 
+def test_a_section_without_a_name_is_an_error() -> None:
+    report = link_errors(obj("a.o", data("", bytes(3))))
+    assert report == "a.o: error: a section of 3 bytes has no name; is the file damaged?"
+
+
 def test_code_that_is_not_whole_instructions_is_an_error() -> None:
     ragged = Section("xdp", SectionType.PROGBITS, CODE, 8, 0, bytes(12))
     report = link_errors(obj("a.o", ragged))
