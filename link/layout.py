@@ -361,7 +361,7 @@ def _cut(size: int, holes: Sequence[Removed], offset: int) -> tuple[list[int], l
     return starts, outputs, offset
 
 
-_FLAGS_OF_ONE_SECTION = int(SectionFlag.GROUP | SectionFlag.GNU_RETAIN)
+_FLAGS_OF_ONE_SECTION = SectionFlag.GROUP | SectionFlag.GNU_RETAIN
 """Flags that need not be those of the sections to be joined with."""
 
 _WITH_OR_WITHOUT_CONTENTS = {SectionType.PROGBITS, SectionType.NOBITS}

@@ -80,13 +80,15 @@ class Entries(NamedTuple):
 
     def starts(self) -> list[int]:
         """The offset of each entry in the input."""
-        return list(_starts(self.values, self.terminator, 0))[:-1]
+        starts = list(_starts(self.values, self.terminator, 0))
+        starts.pop()
+        return starts
 
 
 def _starts(values: Iterable[bytes], terminator: bytes, first: int) -> Iterator[int]:
     """The offset of each entry if they follow one another from `first` on, and of what comes behind them."""
-    extra = len(terminator)
-    return accumulate((len(value) + extra for value in values), initial=first)
+    sizes = map(len(terminator).__add__, map(len, values))  # there may be a million of them
+    return accumulate(sizes, initial=first)
 
 
 class EntryTable:
