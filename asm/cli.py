@@ -21,6 +21,7 @@ from bpfas.cli import (
     STANDARD_STREAM,
     refuse_same_output,
     refuse_to_overwrite,
+    refuse_warnings,
     report,
     run,
     wants_json,
@@ -66,13 +67,8 @@ def _command(arguments: Sequence[str]) -> int:
     finally:
         templates.save()
     warnings = _wanted(assembled.warnings, command)
-    if warnings and command.warnings is Warnings.FATAL:
-        message = (
-            "--fatal-warnings takes the warning for an error"
-            if len(warnings) == 1
-            else (f"--fatal-warnings takes the {len(warnings)} warnings for errors")
-        )
-        raise BpfasError([*warnings, Diagnostic(Severity.ERROR, message)])
+    if command.warnings is Warnings.FATAL:
+        refuse_warnings(warnings)
     report(PROGRAM, warnings, as_json=wants_json(arguments))
     _write(command, assembled)
     if command.shows_statistics:

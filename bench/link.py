@@ -19,7 +19,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench.measure import compare, report, report_against
+from bench.measure import compare, keep_bytecode, report, report_against
 
 BPFTOOL = "/usr/sbin/bpftool"
 CLANG = "/usr/bin/clang-22"
@@ -118,6 +118,7 @@ def main() -> int:
     large = objects("large", [large_source(number) for number in range(max(COUNTS))], header)
     small = objects("small", list(SMALL_SOURCES), "")
     with tempfile.TemporaryDirectory() as directory:
+        keep_bytecode(directory)
         output = str(Path(directory, "out.o"))
         _link_large(large, output, given.rounds)
         _link_small(small, output, given.rounds)
@@ -126,9 +127,8 @@ def main() -> int:
 
 def _commands(inputs: list[str], output: str) -> dict[str, list[str]]:
     ours = str(Path(sys.executable).parent / "bpf-ld")
-    knows_strip = subprocess.run([ours, "-S", inputs[0], "-o", output], check=False).returncode == 0
     return {
-        "bpf-ld -S": [ours, *(["-S"] if knows_strip else []), *inputs, "-o", output],
+        "bpf-ld -S": [ours, "-S", *inputs, "-o", output],
         "bpf-ld": [ours, *inputs, "-o", output],
         "bpftool": [BPFTOOL, "gen", "object", output, *inputs],
     }

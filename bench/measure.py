@@ -33,6 +33,15 @@ def run_once(command: Sequence[str]) -> Run:
     return Run(time.perf_counter() - started, usage.ru_maxrss * 1024, usage.ru_utime + usage.ru_stime)
 
 
+def keep_bytecode(directory: str) -> None:
+    """Let Python keep in `directory` what it compiles, as it does for what is installed.
+
+    Where the environment forbids that, each run would compile every module again.
+    """
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    os.environ["PYTHONPYCACHEPREFIX"] = directory
+
+
 def compare(commands: Mapping[str, Sequence[str]], rounds: int) -> dict[str, list[Run]]:
     """Run the commands in turn, `rounds` times each, after one round that does not count."""
     runs: dict[str, list[Run]] = {name: [] for name in commands}

@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 
 from bench.assemble import PEERS, program
-from bench.measure import compare, report_against
+from bench.measure import compare, keep_bytecode, report_against
 from bpfas.isa import Dialect
 
 LINES = 100
@@ -31,6 +31,7 @@ def main() -> int:
     peer, command = PEERS[Dialect.NORMAL]
     with tempfile.TemporaryDirectory() as directory:
         os.environ["XDG_CACHE_HOME"] = directory
+        keep_bytecode(directory)
         source, output = os.path.join(directory, "small.s"), os.path.join(directory, "out.o")
         Path(source).write_text(program(LINES - 3, Dialect.NORMAL))
         commands = {

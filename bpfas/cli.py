@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
+import io
 import os
 import re
 import stat
@@ -21,6 +23,9 @@ STANDARD_STREAM = "-"
 MOST_OF_A_STREAM = 1 << 28
 """Bytes that are read of a device or a pipe."""
 
+_WORTH_MAPPING = 1 << 16
+"""Bytes of a file for which mapping costs less than reading."""
+
 JSON_OPTION = "--json"
 """The option of every command with which messages are JSON."""
 
@@ -36,7 +41,7 @@ def expand_response_files(arguments: Iterable[str]) -> list[str]:
 
     Words stand between blanks; quotes and backslashes keep blanks in them. An `@FILE` that cannot be read stays as
     it is, for whoever takes it as the name of an input. Raises BpfasError if response files name one another
-    without end.
+    without end, or have null bytes, which no argument can have.
     """
     expanded: list[str] = []
     waiting = list(reversed(list(arguments)))
@@ -51,6 +56,8 @@ def expand_response_files(arguments: Iterable[str]) -> list[str]:
             raise BpfasError.of(
                 f"there are more than {_MOST_RESPONSE_FILES} response files; does {word} name itself?"
             )
+        if "\0" in text:
+            raise BpfasError.of(f"{word} is no response file: it has null bytes")
         waiting += reversed([_unquoted(match[0]) for match in re.finditer(_RESPONSE_WORD, text)])
     return expanded
 
@@ -71,7 +78,11 @@ def _unquoted(word: str) -> str:
     return re.sub(_RESPONSE_QUOTE, contents, word)
 
 
-def report(program: str, diagnostics: Iterable[Diagnostic], *, as_json: bool) -> None:
+_COLORS = {Severity.ERROR: "1;31", Severity.WARNING: "1;35", Severity.NOTE: "1;36"}
+"""Of the word that says how grave a message is: bold red, magenta, cyan (ECMA-48, SGR)."""
+
+
+def report(program: str, diagnostics: Iterable[Diagnostic], *, as_json: bool, colored: bool = False) -> None:
     """Print messages to standard error: as text, or each as a line of JSON (docs/diagnostics.md).
 
     A text without a place carries the program's name, as those of GNU's tools do.
@@ -81,6 +92,9 @@ def report(program: str, diagnostics: Iterable[Diagnostic], *, as_json: bool) ->
             line = _json_line({"program": program, **diagnostic.as_data()})
         else:
             line = diagnostic.render() if diagnostic.at else f"{program}: {diagnostic.render()}"
+            if colored:
+                word = f"{diagnostic.severity.value}: "
+                line = line.replace(word, f"\33[{_COLORS[diagnostic.severity]}m{word}\33[0m", 1)
         print(line, file=sys.stderr)
 
 
@@ -110,6 +124,21 @@ def read_input(path: str) -> bytes:
     if len(contents) > MOST_OF_A_STREAM:
         raise BpfasError.of(f"cannot read {path}: it is no file, and gives more than {MOST_OF_A_STREAM} bytes")
     return contents
+
+
+def map_input(path: str) -> memoryview:
+    """The bytes of an input as `read_input` gives them, of which only those are read that somebody looks at.
+
+    A file must not become shorter as long as that is so, or the process ends.
+    """
+    # What cannot be mapped is read, or `read_input` says why not.
+    with contextlib.suppress(OSError, ValueError):
+        if path != STANDARD_STREAM and os.path.isfile(path) and os.path.getsize(path) >= _WORTH_MAPPING:
+            import mmap
+
+            with open(path, "rb") as file:
+                return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+    return memoryview(read_input(path))
 
 
 def write_output(path: str, contents: bytes) -> None:
@@ -170,6 +199,8 @@ def run(program: str, command: Callable[[Sequence[str]], int], arguments: Sequen
     What the input is to blame for is printed to standard error, and the status is 1.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape")  # names of symbols need not be text
     # A command makes much, keeps it and ends soon; looking for garbage in it only takes time.
     was_collecting = gc.isenabled()
     gc.disable()
@@ -187,6 +218,9 @@ def run(program: str, command: Callable[[Sequence[str]], int], arguments: Sequen
     except OSError as error:
         found = [Diagnostic(Severity.ERROR, f"cannot write the output: {error.strerror}")]
         _discard_standard_output()
+    except UnicodeEncodeError as error:
+        message = f"cannot write the output: {error}; set PYTHONIOENCODING=utf-8"
+        found = [Diagnostic(Severity.ERROR, message)]
     except KeyboardInterrupt:
         return 130
     except RecursionError:
@@ -198,6 +232,13 @@ def run(program: str, command: Callable[[Sequence[str]], int], arguments: Sequen
             gc.enable()
     report(program, found, as_json=wants_json(words))
     return 1
+
+
+def refuse_warnings(warnings: Sequence[Diagnostic]) -> None:
+    """Raise BpfasError with `warnings` if there are any, as --fatal-warnings asks for."""
+    if warnings:
+        what = "the warning for an error" if len(warnings) == 1 else f"the {len(warnings)} warnings for errors"
+        raise BpfasError([*warnings, Diagnostic(Severity.ERROR, f"--fatal-warnings takes {what}")])
 
 
 def wants_json(words: Sequence[str]) -> bool:

@@ -14,6 +14,7 @@ import sys
 def bpf_as() -> int:
     """The command bpf-as."""
     gc.disable()
+    _keep_numpy_small()
     from bpfas.asm.cli import main
 
     return _end(main())
@@ -22,6 +23,7 @@ def bpf_as() -> int:
 def bpf_ld() -> int:
     """The command bpf-ld."""
     gc.disable()
+    _keep_numpy_small()
     from bpfas.link.cli import main
 
     return _end(main())
@@ -41,6 +43,11 @@ def bpf_objdump() -> int:
     from bpfas.objdump.cli import main
 
     return _end(main())
+
+
+def _keep_numpy_small() -> None:
+    """Let numpy, where it is imported, start no threads: they are for the algebra of matrices."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 def _end(status: int) -> int:

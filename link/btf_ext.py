@@ -6,6 +6,7 @@ Records of instructions that the output goes without go too.
 from __future__ import annotations
 
 from array import array
+from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 from bpfas.btf.ext import RECORD_WORDS, BtfExt, Records
@@ -16,15 +17,15 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bpfas.btf.merge import Merged
-    from bpfas.link.layout import Layout
+    from bpfas.link.layout import Layout, Placement
     from bpfas.link.types import Unit
 
 
-class _Row(NamedTuple):
-    """A record, the object that it is from, and its size in bytes."""
+class _Chunk(NamedTuple):
+    """The records of an input section: their places are the output's, types and strings still the input's."""
 
+    unit: int
     record_size: int
-    obj_name: str
     words: array[int]
 
 
@@ -32,60 +33,84 @@ def merge_ext(units: Sequence[Unit], merged: Merged, layout: Layout) -> BtfExt:
     """The records of all `units` with the places, types and strings of the output."""
     tables: dict[str, dict[str, Records]] = {}
     order = list(dict.fromkeys(section.name for section in layout.sections))
-    for table in RECORD_WORDS:
-        rows: dict[str, list[_Row]] = {}
+    for table, roles in RECORD_WORDS.items():
+        chunks: dict[str, list[_Chunk]] = {}
         for number, unit in enumerate(units):
             if unit.ext is not None:
-                _add_unit(table, getattr(unit.ext, table), number, unit, merged, layout, rows)
-        tables[table] = {name: _joined(table, name, rows[name]) for name in order if rows.get(name)}
+                _add_unit(getattr(unit.ext, table), number, unit, layout, chunks)
+        for found in chunks.values():
+            _check_sizes(table, found, units)
+        # Strings get their places in the order of the output, so that a link of the output does not move them.
+        tables[table] = {name: _joined(chunks[name], roles, units, merged) for name in order if chunks.get(name)}
     return BtfExt(**tables)
 
 
-def _joined(table: str, section: str, rows: list[_Row]) -> Records:
-    """The records of one section in the order of their instructions. Raises BpfasError if they differ in size."""
-    first = rows[0]
-    other = next((row for row in rows if row.record_size != first.record_size), None)
-    if other is not None:
-        raise BpfasError.of(
-            f"{table} of section {section} has records of {other.record_size} bytes here, of {first.record_size} "
-            f"in {first.obj_name}; compile both with one compiler",
-            f"{other.obj_name}:(.BTF.ext)",
-        )
-    rows.sort(key=lambda row: row.words[0])
-    words = array("I")
-    for row in rows:
-        words += row.words
-    return Records(first.record_size, words)
-
-
 def _add_unit(
-    table: str,
-    sections: dict[str, Records],
-    number: int,
-    unit: Unit,
-    merged: Merged,
-    layout: Layout,
-    joined: dict[str, list[_Row]],
+    sections: dict[str, Records], number: int, unit: Unit, layout: Layout, chunks: dict[str, list[_Chunk]]
 ) -> None:
-    """Add the records of one object to those `joined` of each section."""
-    types = [index for index, role in enumerate(RECORD_WORDS[table]) if role is Word.TYPE]
-    strings = [index for index, role in enumerate(RECORD_WORDS[table]) if role is Word.STRING]
-    ids, string, text = merged.ids[number], merged.string, unit.btf.string
+    """Add the records of one object to those of each section of the output."""
     for name, (record_size, words) in sections.items():
-        length = record_size // 4
         section = unit.obj.section(name)
         placement = layout.placements.get(section) if section is not None else None
-        if placement is None:
+        if section is None or placement is None:
             continue
-        rows = joined.setdefault(placement.section.name, [])
-        for start in range(0, len(words), length):
-            record = words[start : start + length]
-            place = placement.at(record[0])
-            if place is None:
-                continue
-            record[0] = place
-            for index in types:
-                record[index] = ids[record[index]]
-            for index in strings:
-                record[index] = string(text(record[index]))
-            rows.append(_Row(record_size, unit.obj.name, record))
+        step = record_size // 4
+        beyond = [offset for offset in words[::step] if offset >= section.sh_size]
+        if beyond:
+            raise BpfasError.of(
+                f"tells of an instruction at {beyond[0]:#x} of {name}, which has {section.sh_size:#x} bytes",
+                f"{unit.obj.name}:(.BTF.ext)",
+            )
+        moved = _moved(words, step, placement)
+        if moved:
+            chunks.setdefault(placement.section.name, []).append(_Chunk(number, record_size, moved))
+
+
+def _moved(words: array[int], step: int, placement: Placement) -> array[int]:
+    """The records whose instructions the output has, in the order of their places there, with those places."""
+    offsets = words[::step].tolist()
+    base = placement.at(0)
+    if placement.is_whole and base is not None and offsets == sorted(offsets):
+        moved = words[:]
+        moved[::step] = array("I", [base + offset for offset in offsets])
+        return moved
+    places = [(placement.at(offset), start) for start, offset in enumerate(offsets)]
+    kept = sorted((place, start) for place, start in places if place is not None)
+    moved = array("I")
+    for place, start in kept:
+        moved.append(place)
+        moved += words[start * step + 1 : (start + 1) * step]
+    return moved
+
+
+def _check_sizes(table: str, chunks: Sequence[_Chunk], units: Sequence[Unit]) -> None:
+    """Raise BpfasError if the records of one section differ in size."""
+    first = chunks[0]
+    for chunk in chunks[1:]:
+        if chunk.record_size != first.record_size:
+            raise BpfasError.of(
+                f"{table} has records of {chunk.record_size} bytes here, of {first.record_size} in "
+                f"{units[first.unit].obj.name}; compile both with one compiler",
+                f"{units[chunk.unit].obj.name}:(.BTF.ext)",
+            )
+
+
+def _joined(chunks: list[_Chunk], roles: Sequence[Word], units: Sequence[Unit], merged: Merged) -> Records:
+    """The records of one section in the order of their instructions, with types and strings of the output."""
+    # An input's section lies in one stretch, so its records need no mixing with others'.
+    chunks.sort(key=lambda chunk: chunk.words[0])
+    words = array("I")
+    for unit, record_size, records in chunks:
+        step = record_size // 4
+        ids, string, text = merged.ids[unit], merged.string, units[unit].btf.string
+        columns = {index: records[index::step] for index, role in enumerate(roles) if role is Word.STRING}
+        # Strings go by record, so that they come in the same order however the records are divided into inputs.
+        used = dict.fromkeys(chain.from_iterable(zip(*columns.values(), strict=True)))
+        offsets = {offset: string(text(offset)) for offset in used}
+        for index, role in enumerate(roles):
+            if role is Word.TYPE:
+                records[index::step] = array("I", [ids[type_id] for type_id in records[index::step]])
+            elif role is Word.STRING:
+                records[index::step] = array("I", [offsets[offset] for offset in columns[index]])
+        words += records
+    return Records(chunks[0].record_size, words)

@@ -1,126 +1,155 @@
-"""The command `bpf-ld`: its options, which are GNU ld's where that has them, its inputs and its output."""
+"""The command bpf-ld: what its arguments ask for, from reading the inputs to writing all outputs.
+
+The arguments are `bpfas.link.command_line`'s part.
+"""
 
 from __future__ import annotations
 
-import argparse
+import os
 import sys
 from typing import TYPE_CHECKING
 
 from bpfas import __version__
-from bpfas.arguments import ArgumentParser
-from bpfas.cli import STANDARD_STREAM, read_input, refuse_to_overwrite, report, run, write_output
+from bpfas.cli import (
+    STANDARD_STREAM,
+    read_input,
+    refuse_same_output,
+    refuse_to_overwrite,
+    refuse_warnings,
+    report,
+    run,
+    wants_json,
+    write_output,
+)
 from bpfas.diag import BpfasError, Diagnostics
-from bpfas.elf.constants import ByteOrder
-from bpfas.elf.reader import read_object
+from bpfas.elf.constants import SymbolBinding
 from bpfas.elf.writer import write_object
-from bpfas.link.linker import link
-from bpfas.link.options import LinkOptions, Unresolved
+from bpfas.link.command_line import parse
+from bpfas.link.inputs import read_inputs
+from bpfas.link.linker import link_objects
+from bpfas.link.option_table import help_text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
+    from bpfas.link.command_line import CommandLine
+    from bpfas.link.inputs import Inputs
+    from bpfas.link.linker import Linked
+    from bpfas.link.options import LinkOptions
     from bpfas.objfile import ObjectFile
 
 PROGRAM = "bpf-ld"
 
-_EXAMPLES = """\
-The output is a relocatable object, which is what BPF's loaders take. A name that no object
-defines is an error, unless it is weak, or the kernel's by the types of the object.
-
-examples:
-  bpf-ld main.o helpers.o -o app.o       join two objects
-  bpf-ld -r a.o b.o -o part.o            names may stay undefined, for a later link
-  bpf-as prog.s -o - | bpf-ld - lib.o -o app.o
-"""
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = ArgumentParser(
-        prog=PROGRAM,
-        usage="%(prog)s [options] file...",
-        description="Link BPF objects into one.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    add = parser.add_argument
-    add("files", nargs="*", metavar="file", help="objects, joined in this order; - is standard input")
-    add(
-        "-o",
-        "--output",
-        default="a.out",
-        metavar="FILE",
-        help="write to FILE (default a.out; - is standard output)",
-    )
-    add("-r", "--relocatable", action="store_true", help="let names stay undefined")
-    add(
-        "--unresolved-symbols",
-        choices=("ignore-all", "report-all"),
-        metavar="ignore-all|report-all",
-        help="say whether undefined names are errors",
-    )
-    add(
-        "--no-undefined",
-        dest="unresolved_symbols",
-        action="store_const",
-        const="report-all",
-        help="undefined names are errors, even with -r",
-    )
-    add(
-        "--allow-multiple-definition",
-        action="store_true",
-        help="of several definitions of a name, take the first",
-    )
-    add("-z", choices=("muldefs",), help="muldefs: the same as --allow-multiple-definition")
-    add("-EL", dest="order", action="store_const", const=ByteOrder.LITTLE, help="objects must be little-endian")
-    add("-EB", dest="order", action="store_const", const=ByteOrder.BIG, help="objects must be big-endian")
-    add("--json", action="store_true", help="print messages as JSON, one a line")
-    add("-v", action="store_true", help="print the version, then go on")
-    add("--version", action="version", version=f"{PROGRAM} {__version__}")
-    return parser
+_VERSION = f"{PROGRAM} {__version__}"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command with the arguments `argv` (default: the process's); gives its exit status."""
-    return run(PROGRAM, _link_files, argv)
+    return run(PROGRAM, _command, argv)
 
 
-def _link_files(argv: Sequence[str]) -> int:
-    arguments = _parser().parse_args(argv)
-    if arguments.v:
-        print(f"{PROGRAM} {__version__}", file=sys.stderr)
-        if not arguments.files:
+def _command(arguments: Sequence[str]) -> int:
+    command = parse(arguments)
+    if command.request:
+        print(help_text() if command.request == "help" else f"{_VERSION}\n", end="")
+        return 0
+    if command.shows_version:
+        _say(command, _VERSION)
+        if not command.inputs:
             return 0
-    unresolved = arguments.unresolved_symbols or ("ignore-all" if arguments.relocatable else "report-all")
-    options = LinkOptions(
-        unresolved=Unresolved.IGNORE if unresolved == "ignore-all" else Unresolved.ERROR,
-        allow_multiple_definition=arguments.allow_multiple_definition or arguments.z == "muldefs",
-    )
-    refuse_to_overwrite(arguments.output, arguments.files)
-    objects = _read_objects(arguments.files, arguments.order)
     diagnostics = Diagnostics()
-    output = link(objects, arguments.output, options, diagnostics)
-    report(PROGRAM, diagnostics.items, as_json=arguments.json)
-    write_output(arguments.output, write_object(output))
-    return 0
+    for warning in command.warnings:
+        diagnostics.warning(warning)
+    status = 0
+    try:
+        _link(command, diagnostics)
+    except BpfasError as error:
+        diagnostics.items[:] = error.diagnostics
+        status = 1
+    report(PROGRAM, diagnostics.items, as_json=wants_json(arguments), colored=_is_colored(command.color))
+    return status
 
 
-def _read_objects(paths: Sequence[str], order: ByteOrder | None) -> list[ObjectFile]:
-    """The objects at `paths`; raises BpfasError with what is wrong in all of them together."""
-    objects: list[ObjectFile] = []
-    diagnostics = Diagnostics()
-    for path in paths:
-        try:
-            obj = read_object(read_input(path), "<stdin>" if path == STANDARD_STREAM else path)
-        except BpfasError as error:
-            diagnostics.items += error.diagnostics
-            continue
-        if order is not None and obj.byte_order is not order:
-            diagnostics.error(
-                f"is {obj.byte_order.name_for_int}-endian, but {'-EL' if order is ByteOrder.LITTLE else '-EB'} "
-                "was given",
-                obj.name,
-            )
-        objects.append(obj)
+def _link(command: CommandLine, diagnostics: Diagnostics) -> None:
+    """Do all that the command is for. Raises BpfasError with all messages if there are errors among them."""
+    options = _options(command, diagnostics)
+
+    def opened(name: str, is_member: bool) -> None:
+        if command.traces > is_member:
+            _say(command, name)
+
+    inputs = read_inputs(command.inputs, command.library_directories, options, command.order, diagnostics, opened)
+    for name in command.traced_symbols:
+        _trace_symbol(name, inputs.objects)
     diagnostics.raise_if_errors()
-    return objects
+    read = [*inputs.paths, *filter(None, (command.retained_file,))]
+    outputs = [path for path in (command.map_file, command.output) if path is not None]
+    refuse_same_output(outputs)
+    for path in outputs:
+        refuse_to_overwrite(path, read)
+    linked = link_objects(inputs.objects, command.output, options, diagnostics)
+    if command.prints_removed:
+        for removed in linked.removed:
+            where = f"{removed.obj.name}:({removed.section.name}+{removed.start:#x})"
+            print(f"{PROGRAM}: left out {removed.name} of {where}: {removed.reason}", file=sys.stderr)
+    if command.warnings_are_errors:
+        refuse_warnings(diagnostics.items)
+    _write(command, inputs, linked)
+
+
+def _options(command: CommandLine, diagnostics: Diagnostics) -> LinkOptions:
+    """The choices of the link; what is wrong with the file of names to be retained goes to `diagnostics`."""
+    options = command.options()
+    if command.retained_file is None:
+        return options
+    try:
+        names = read_input(command.retained_file).decode("utf-8", "surrogateescape").split()
+    except BpfasError as error:
+        diagnostics.items += error.diagnostics
+        return options
+    return options._replace(retained=frozenset(names))
+
+
+def _write(command: CommandLine, inputs: Inputs, linked: Linked) -> None:
+    """Write all outputs, the object last: where it is new, the others are as well."""
+    texts: list[str] = []
+    if command.map_file is not None:
+        from bpfas.link.map_file import map_text
+
+        texts.append(map_text(linked, inputs.extractions))
+    if command.prints_cross_references:
+        from bpfas.link.map_file import cross_reference_table
+
+        texts.append(cross_reference_table(inputs.objects))
+    if command.map_file is not None:
+        write_output(command.map_file, "\n".join(texts).encode("utf-8", "surrogateescape"))
+    else:
+        for text in texts:
+            _say(command, text, end="")
+    write_output(command.output, write_object(linked.output))
+
+
+def _say(command: CommandLine, text: str, end: str = "\n") -> None:
+    """Print to standard output, or if the object goes there, to standard error."""
+    if command.output == STANDARD_STREAM:
+        print(text, end=end, file=sys.stderr)
+    else:
+        # The name of a file may have bytes that are no text.
+        write_output(STANDARD_STREAM, f"{text}{end}".encode("utf-8", "surrogateescape"))
+
+
+def _trace_symbol(name: str, objects: Iterable[ObjectFile]) -> None:
+    """Tell which objects define and use a name."""
+    for obj in objects:
+        for symbol in obj.symbols:
+            if symbol.name == name and symbol.st_bind is not SymbolBinding.LOCAL:
+                what = "definition of" if symbol.is_defined else "reference to"
+                print(f"{PROGRAM}: {obj.name}: {what} {name}", file=sys.stderr)
+
+
+def _is_colored(color: str) -> bool:
+    """Whether messages have colors, given `auto`, `always` or `never`."""
+    if color != "auto":
+        return color == "always"
+    is_wanted = "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+    return is_wanted and sys.stderr is not None and sys.stderr.isatty()

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from bpfas.btf.declaration import declaration
-from bpfas.btf.kinds import MODIFIERS, Kind, Linkage
+from bpfas.btf.kinds import MODIFIERS, Kind
 
 if TYPE_CHECKING:
     from bpfas.btf.btf import Btf
@@ -18,9 +18,14 @@ if TYPE_CHECKING:
 MAPS_SECTION = ".maps"
 
 _SKIPPED = MODIFIERS | {Kind.TYPEDEF}
-_NAMED = frozenset({Kind.STRUCT, Kind.UNION, Kind.ENUM, Kind.ENUM64, Kind.FWD, Kind.FUNC, Kind.VAR})
+_NAMED = frozenset({Kind.STRUCT, Kind.UNION, Kind.ENUM, Kind.ENUM64, Kind.FWD})
 _SIZED = frozenset({Kind.INT, Kind.FLOAT, Kind.ENUM, Kind.ENUM64})
-_MAP_NUMBERS = ("type", "key_size", "value_size", "max_entries", "map_flags", "numa_node", "pinning")
+_COMPARED_NUMBERS = ("type", "key_size", "value_size", "max_entries", "map_flags", "numa_node", "pinning")
+_MAP_NUMBERS = frozenset({*_COMPARED_NUMBERS, "map_extra"})
+_MAP_DEFAULTS = {"map_flags": 0, "numa_node": 0, "pinning": 0}
+_MAP_VALUES = "values"
+_DESCRIPTOR_SIZE = 4
+_POINTER_SIZE = 8
 _MAP_TYPES = ("key", "value")
 _MAX_DEPTH = 8
 """Of maps in maps; kernels take one level."""
@@ -98,9 +103,6 @@ class _Comparison:
                 element, other = self.first.array(first).element, self.second.array(second).element
                 self.waiting.append(_Pair(element, other, exact, f"an element of {what}"))
             case Kind.FUNC | Kind.VAR:
-                static = {self.first.linkage(first), self.second.linkage(second)} & {Linkage.STATIC}
-                if static and self.first.linkage(first) != self.second.linkage(second):
-                    return f"{what} is static in one of them only"
                 self.wait_for_targets(first, second, exact, what)
             case Kind.FUNC_PROTO:
                 return self.compare_prototypes(pair)
@@ -170,48 +172,70 @@ def skip_qualifiers(btf: Btf, type_id: int) -> int:
 
 
 class _MapDefinition(NamedTuple):
-    """What the struct of a BTF-defined map says: numbers, the types of keys and values, and the maps it holds."""
+    """What the struct of a BTF-defined map says: numbers, the types of keys and values, and the maps it holds.
+
+    What follows from something else or has a default is there too. `fault` is what is wrong with it, if anything.
+    """
 
     numbers: dict[str, int]
     types: dict[str, int]
     inner: int
+    fault: str
 
 
-def _map_definition(btf: Btf, type_id: int) -> _MapDefinition | None:
-    """The definition that a struct is; None if it is none."""
+def _map_definition(btf: Btf, type_id: int) -> _MapDefinition:
+    """The definition that a struct is."""
+    numbers, types, inner, fault = dict(_MAP_DEFAULTS), dict[str, int](), 0, ""
     struct_id = skip_qualifiers(btf, type_id)
     if btf.kind(struct_id) is not Kind.STRUCT:
-        return None
-    definition = _MapDefinition({}, {}, 0)
+        return _MapDefinition(
+            numbers, types, inner, f"it is `{declaration(btf, type_id)}`, no definition of a map"
+        )
     for member in btf.members(struct_id):
+        name = member.name
         member_id = skip_qualifiers(btf, member.type_id)
-        if member.name == "values" and btf.kind(member_id) is Kind.ARRAY:
+        target = btf.size_or_type(member_id) if btf.kind(member_id) is Kind.PTR else 0
+        if name == _MAP_VALUES and btf.kind(member_id) is Kind.ARRAY:
             pointer = skip_qualifiers(btf, btf.array(member_id).element)
-            if btf.kind(pointer) is Kind.PTR:
-                inner = skip_qualifiers(btf, btf.size_or_type(pointer))
-                if btf.kind(inner) is Kind.STRUCT:
-                    definition = definition._replace(inner=inner)
-            continue
-        if btf.kind(member_id) is not Kind.PTR:
-            return None
-        target = btf.size_or_type(member_id)
-        if member.name in _MAP_TYPES:
-            definition.types[member.name] = target
-        elif btf.kind(target) is Kind.ARRAY:
-            definition.numbers[member.name] = btf.array(target).nelems
-    return definition
+            pointed = btf.size_or_type(pointer) if btf.kind(pointer) is Kind.PTR else 0
+            pointed = skip_qualifiers(btf, pointed)
+            inner = pointed if btf.kind(pointed) is Kind.STRUCT else 0
+            numbers["value_size"] = _DESCRIPTOR_SIZE
+            if btf.kind(pointed) not in (Kind.STRUCT, Kind.FUNC_PROTO):
+                fault = fault or "its values are neither maps nor programs"
+        elif name in _MAP_TYPES and target:
+            types[name] = target
+            numbers[f"{name}_size"] = _size_of(btf, target)
+        elif name in _MAP_NUMBERS and btf.kind(target) is Kind.ARRAY:
+            numbers[name] = btf.array(target).nelems
+        elif name in _MAP_NUMBERS and btf.kind(member_id) in (Kind.ENUM, Kind.ENUM64) and btf.vlen(member_id):
+            numbers[name] = btf.enumerators(member_id)[0].value  # libbpf's __ulong()
+        else:
+            fault = fault or f"its attribute `{declaration(btf, member_id)} {name}` is unknown"
+    if "type" not in numbers:
+        fault = fault or "the type of the map is missing"
+    return _MapDefinition(numbers, types, inner, fault)
+
+
+def _size_of(btf: Btf, type_id: int) -> int:
+    """The bytes that a value of a type takes; 0 for one that has no size."""
+    count = 1
+    type_id = skip_qualifiers(btf, type_id)
+    while btf.kind(type_id) is Kind.ARRAY:
+        count *= btf.array(type_id).nelems
+        type_id = skip_qualifiers(btf, btf.array(type_id).element)
+    if btf.kind(type_id) is Kind.PTR:
+        return count * _POINTER_SIZE
+    sized = btf.kind(type_id) in _SIZED or btf.kind(type_id) in (Kind.STRUCT, Kind.UNION)
+    return count * btf.size_or_type(type_id) if sized else 0
 
 
 def _map_difference(first: TypeOf, second: TypeOf, prefix: str, depth: int) -> str | None:
     mine, other = _map_definition(*first), _map_definition(*second)
-    if mine is None or other is None:
-        which = "the second is no" if mine else "the first is no" if other else "neither is a"
-        return f"{prefix}it is in {MAPS_SECTION}, but {which} definition of a map"
-    for name in _MAP_NUMBERS:
-        value, other_value = mine.numbers.get(name), other.numbers.get(name)
-        if value != other_value:
-            words = [f"{number}" if number is not None else "not given" for number in (value, other_value)]
-            return f"{prefix}{name} is {words[0]} and {words[1]}"
+    for definition in (mine, other):
+        if definition.fault:
+            which = "the first" if definition is mine else "the second"
+            return f"{prefix}it is in {MAPS_SECTION}, but of {which}, {definition.fault}"
     for name in _MAP_TYPES:
         if (name in mine.types) != (name in other.types):
             return f"{prefix}the type of the {name} is given in one of them only"
@@ -220,6 +244,11 @@ def _map_difference(first: TypeOf, second: TypeOf, prefix: str, depth: int) -> s
             fault = _Comparison(first.btf, second.btf).run(pair)
             if fault:
                 return fault
+    for name in _COMPARED_NUMBERS:
+        value, other_value = mine.numbers.get(name), other.numbers.get(name)
+        if value != other_value:
+            words = [f"{number}" if number is not None else "not given" for number in (value, other_value)]
+            return f"{prefix}{name} is {words[0]} and {words[1]}"
     if bool(mine.inner) != bool(other.inner):
         return f"{prefix}the maps that it holds are described in one of them only"
     if mine.inner and depth < _MAX_DEPTH:

@@ -10,7 +10,9 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING
 
-from bpfas.btf.kinds import ENTRY_WORDS, HEADER_WORDS, Kind, Linkage
+from bpfas.btf.kinds import ENTRY_WORDS, HEADER_WORDS, MAX_VLEN, Kind, Linkage
+from bpfas.diag import BpfasError
+from bpfas.link.declarations import EXTERN_DATASEC
 from bpfas.objfile import Section
 from bpfas.reloc import RELOCATION_TYPES, read_addend
 
@@ -27,8 +29,8 @@ if TYPE_CHECKING:
 
 _HEADER_LENGTH_AT = 4
 """Offset of hdr_len in the header of `.BTF`; type_off follows."""
+_GREATEST_NUMBER = (1 << 32) - 1
 _KERNEL_FUNCTIONS_SECTION = ".ksyms"
-_TYPE_OFFSET_AT = 8
 
 
 class Datasecs:
@@ -60,6 +62,8 @@ class Datasecs:
     def _add_datasec(self, number: int, unit: Unit, datasec: int) -> None:
         btf = unit.btf
         section_name = btf.name(datasec)
+        if section_name == EXTERN_DATASEC:
+            return
         entries = btf.entries(datasec)
         for index, entry in enumerate(entries):
             if section_name != _KERNEL_FUNCTIONS_SECTION and btf.kind(entry.type_id) is Kind.FUNC:
@@ -88,10 +92,14 @@ class Datasecs:
         if name in self._globals:
             return
         found = self.table.resolutions[name]
+        if not found.is_needed:
+            return
         output = self.symbols.get(found.symbol)
         size = entry.size
         if isinstance(found.symbol.section, Section):
-            if output is None or not isinstance(output.section, Section):
+            placement = self.layout.placements.get(found.symbol.section)
+            is_copy = placement is not None and placement.is_copy
+            if is_copy or output is None or not isinstance(output.section, Section):
                 # The output has the same bytes from another object.
                 self._dropped[winner[0]].append(winner[1])
                 return
@@ -138,19 +146,36 @@ class Datasecs:
                 output_id = merged.ids[unit][type_id]
                 if output_id:
                     found.setdefault(output_id, (output_id, offset, size))
-            merged.add_datasec(name, sizes.get(name, 0), list(found.values()))
+            section_size = sizes.get(name, 0)
+            for _, offset, size in (*found.values(), (0, 0, section_size)):
+                if not 0 <= offset <= _GREATEST_NUMBER or size > _GREATEST_NUMBER:
+                    raise BpfasError.of(
+                        f"section {name} of {section_size} bytes: types cannot say what lies at {offset} and has "
+                        f"{size} bytes, for they have 32 bits for each number"
+                    )
+            if len(found) > MAX_VLEN:
+                raise BpfasError.of(
+                    f"section {name} would have {len(found)} variables; types can list {MAX_VLEN} of a section"
+                )
+            merged.add_datasec(name, section_size, list(found.values()))
 
 
 def _place_of_entry(unit: Unit, datasec: int, index: int, entry: DatasecEntry) -> tuple[Section, int] | None:
     """The section of the unit's object and the offset in it that an entry is about; None if it has none.
 
-    Compilers leave the offset to a relocation of `.BTF`; without one it stands in the entry.
+    Clang leaves the offset to a relocation of `.BTF`; GCC gives none, but the variable has a symbol.
     """
     relocated = _relocated_place(unit, datasec, index)
     if relocated is not None:
         return relocated
     section = unit.obj.section(unit.btf.name(datasec))
-    return (section, entry.offset) if section is not None else None
+    if section is None:
+        return None
+    if not entry.offset:
+        symbol = unit.symbol_in(section, unit.btf.name(entry.type_id))
+        if symbol is not None:
+            return section, symbol.st_value
+    return section, entry.offset
 
 
 def _relocated_place(unit: Unit, datasec: int, index: int) -> tuple[Section, int] | None:

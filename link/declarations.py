@@ -23,6 +23,12 @@ if TYPE_CHECKING:
     from bpfas.link.types import Unit
     from bpfas.objfile import ObjectFile
 
+EXTERN_DATASEC = ".extern"
+"""The DATASEC in which older linkers of libbpf list what they leave undefined; it is no section."""
+
+# Where GCC puts the declaration of a variable that it knows no section of.
+_GUESSED_SECTIONS = frozenset({".bss", ".data", ".rodata"})
+
 TypeKey = tuple[int, int]
 """A type: the number of its unit, and its id there."""
 
@@ -52,6 +58,10 @@ class Declarations:
         unit, type_id = self.winners[name]
         return self.units[unit].btf.linkage(type_id)
 
+    def describes_untyped(self, name: str, found: Resolution) -> bool:
+        """Whether a declaration describes the name, because its definition has no type."""
+        return found.is_defined and self.linkage(name) is Linkage.EXTERN
+
     def is_winner(self, key: TypeKey) -> bool:
         """Whether that type describes a name."""
         unit, type_id = key
@@ -67,7 +77,7 @@ def match_declarations(units: Sequence[Unit], table: SymbolTable, diagnostics: D
         candidates: list[_Candidate] = []
         for mention in found.mentions:
             number = number_of.get(mention.obj)
-            type_id = units[number].named.get(mention.symbol.name) if number is not None else None
+            type_id = units[number].type_of(mention.symbol) if number is not None else None
             if number is not None and type_id is not None:
                 candidates.append(_Candidate(mention, (number, type_id)))
         if not candidates:
@@ -88,24 +98,25 @@ def _replace_prototypes(declarations: Declarations) -> None:
 
     What a declaration says of parameters' names is less than what the definition says.
     """
-    prototypes: dict[TypeKey, TypeKey] = {}
-    uses: Counter[TypeKey] = Counter()
+    prototypes: dict[int, dict[int, TypeKey]] = {}
+    replaced_uses: Counter[TypeKey] = Counter()
     for (unit, type_id), (winning_unit, winning_id) in declarations.replaced.items():
         btf, winning_btf = declarations.units[unit].btf, declarations.units[winning_unit].btf
         if btf.kind(type_id) is winning_btf.kind(winning_id) is Kind.FUNC:
-            prototype = unit, btf.size_or_type(type_id)
-            uses[prototype] += 1
-            prototypes[prototype] = winning_unit, winning_btf.size_or_type(winning_id)
-    all_uses = Counter(
-        (unit, btf.size_or_type(type_id))
-        for unit in {unit for unit, _ in prototypes}
-        for btf in (declarations.units[unit].btf,)
-        for type_id in range(1, len(btf) + 1)
-        if btf.kinds[type_id] in TYPE_IN_THIRD
-    )
-    for prototype, winning in prototypes.items():
-        if all_uses[prototype] == uses[prototype]:
-            declarations.replaced[prototype] = winning
+            prototype = btf.size_or_type(type_id)
+            replaced_uses[unit, prototype] += 1
+            prototypes.setdefault(unit, {})[prototype] = winning_unit, winning_btf.size_or_type(winning_id)
+    for unit, of_unit in prototypes.items():
+        btf = declarations.units[unit].btf
+        words = btf.words
+        uses = Counter(
+            words[start + 2]
+            for start, kind in zip(btf.starts, btf.kinds, strict=False)
+            if words[start + 2] in of_unit and kind in TYPE_IN_THIRD
+        )
+        for prototype, winning in of_unit.items():
+            if uses[prototype] == replaced_uses[unit, prototype]:
+                declarations.replaced[unit, prototype] = winning
 
 
 def _declared_sections(unit: Unit) -> dict[int, str]:
@@ -114,6 +125,7 @@ def _declared_sections(unit: Unit) -> dict[int, str]:
     return {
         entry.type_id: btf.name(datasec)
         for datasec in btf.ids_of_kind(Kind.DATASEC)
+        if btf.name(datasec) != EXTERN_DATASEC
         for entry in btf.entries(datasec)
     }
 
@@ -134,7 +146,7 @@ def _check(
     there, here = (sections[unit].get(type_id) for unit, type_id in (winner.key, candidate.key))
     if there is None and isinstance(home, Section):
         there = home.name
-    if here is not None and there is not None and here != there:
+    if here is not None and there is not None and here != there and here not in _GUESSED_SECTIONS:
         diagnostics.error(
             f"{name} is in section {there} of {winner.mention.obj.name}, but in {here} of "
             f"{candidate.mention.obj.name}",

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from bpfas.elf.constants import ByteOrder
     from bpfas.link.symtab import SymbolTable
 
-_NUMBER = r"0[xX][0-9a-fA-F]+|[0-9]+"
+_NUMBER = r"0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*"
 _EXPRESSION = re.compile(
     rf"\s*(?:(?P<number>-?(?:{_NUMBER}))|(?P<symbol>[^\s+\-0-9][^\s+\-]*)(?:\s*(?P<sign>[+-])\s*(?P<offset>{_NUMBER}))?)\s*"
 )
@@ -51,14 +51,14 @@ def _evaluate(name: str, expression: str, table: SymbolTable, diagnostics: Diagn
         diagnostics.error("the value is a number, a symbol, or a symbol + or - a number", where)
         return None
     if match["number"] is not None:
-        value = int(match["number"], 0) if not match["number"].lstrip("-").isdigit() else int(match["number"])
+        value = _number(match["number"])
         return _check(Symbol(name, SpecialSection.ABS, value, st_bind=SymbolBinding.GLOBAL), where, diagnostics)
     found = table.resolutions.get(match["symbol"])
     if found is None or not found.is_defined:
         diagnostics.error(f"no object defines {match['symbol']}", where)
         return None
     target = found.symbol
-    offset = int(match["offset"], 0) * (-1 if match["sign"] == "-" else 1) if match["offset"] else 0
+    offset = _number(match["offset"]) * (-1 if match["sign"] == "-" else 1) if match["offset"] else 0
     symbol = Symbol(
         name,
         target.section,
@@ -68,6 +68,13 @@ def _evaluate(name: str, expression: str, table: SymbolTable, diagnostics: Diagn
         target.st_type,
     )
     return _check(symbol, where, diagnostics)
+
+
+def _number(text: str) -> int:
+    """The value of a number, as GNU ld reads it: hexadecimal behind 0x, octal behind 0, else decimal."""
+    sign, digits = (-1, text[1:]) if text.startswith("-") else (1, text)
+    octal = len(digits) > 1 and digits.startswith("0") and digits.isdigit()
+    return sign * int(digits, 8 if octal else 0)
 
 
 def _check(symbol: Symbol, where: str, diagnostics: Diagnostics) -> Symbol | None:

@@ -9,7 +9,6 @@ reported here. The contents are copied as they stand; adjusting what they say ab
 from __future__ import annotations
 
 from bisect import bisect_right
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from bpfas.elf.constants import MAX_ALIGNMENT, SECTION_FLAG_LETTERS, SectionFlag, SectionType
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
 BTF_SECTIONS = frozenset({".BTF", ".BTF.ext"})
 """The sections that hold types; they speak of the whole object, so the output's are made anew."""
 
+SUBPROGRAMS = ".text"
 _KEPT_ONCE = frozenset({"license", "version"})
 _DEBUGGING_PREFIXES = (
     ".debug",
@@ -55,8 +55,7 @@ class Piece(NamedTuple):
     output: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Placement:
+class Placement(NamedTuple):
     """Where the pieces of an input section lie in `section` of the output.
 
     The pieces begin at `starts` of the input, the first at 0, and end where the next begins, the last at `size`.
@@ -92,6 +91,8 @@ class Placement:
         The end of the section is where its last piece that was kept ends. The end of another piece is the start
         of the next one.
         """
+        if self.is_whole:
+            return (self.outputs[0] or 0) + offset
         if offset == self.size and self.outputs[-1] is None:
             kept = next((piece for piece in reversed(self.pieces) if piece.output is not None), None)
             return kept and kept.output + kept.end - kept.start  # type: ignore[operator]
@@ -115,21 +116,36 @@ class Placement:
         return None if target is None else target - (home.output + base - home.start)
 
 
-@dataclass(slots=True)
 class Layout:
     """The output's sections, and where in them each section of the inputs lies unless it was dropped.
 
     Some sections of the inputs lie there as others, which `replaced` gives: with other contents of the same size.
     """
 
-    sections: list[Section] = field(default_factory=list)
-    placements: dict[Section, Placement] = field(default_factory=dict)
-    replaced: Mapping[Section, Section] = field(default_factory=dict)
+    __slots__ = ("placements", "replaced", "sections")
+
+    def __init__(self, replaced: Mapping[Section, Section]) -> None:
+        self.sections: list[Section] = []
+        self.placements: dict[Section, Placement] = {}
+        self.replaced = replaced
 
 
 def is_kept_once(section: Section) -> bool:
     """Whether the output holds one copy of the section, which must be the same in all objects."""
     return section.name in _KEPT_ONCE
+
+
+def holds_subprograms(section: Section) -> bool:
+    """Whether the section's functions are for others to call: .text, and with -ffunction-sections .text.NAME."""
+    return section.is_code and (section.name == SUBPROGRAMS or section.name.startswith(f"{SUBPROGRAMS}."))
+
+
+def output_name(section: Section) -> str:
+    """The name of the output section that the section of an input becomes a part of.
+
+    Loaders look for functions that programs call in .text only.
+    """
+    return SUBPROGRAMS if holds_subprograms(section) else section.name
 
 
 def is_debugging(section: Section) -> bool:
@@ -159,18 +175,19 @@ def lay_out(
     (SHF_LINK_ORDER) are joined if what they go with is. The types are dropped: their maker adds them. For
     `replaced` see Layout.
     """
-    layout = Layout(replaced=replaced)
+    layout = Layout(replaced)
     parts: dict[tuple[str, str | None], list[_Part]] = {}
     for obj in objects:
         for section in obj.sections:
             if section not in discarded and not is_dropped(section, options.strip):
-                key = section.name, section.link_order.name if section.link_order else None
+                name = section.name if options.partial else output_name(section)
+                key = name, section.link_order.name if section.link_order else None
                 parts.setdefault(key, []).append(_Part(obj, section))
     holes: dict[Section, list[Removed]] = {}
     for item in removed:
         holes.setdefault(item.section, []).append(item)
-    for joined in parts.values():
-        output = _begin(joined)
+    for (name, _), joined in parts.items():
+        output = _begin(name, joined)
         layout.sections.append(output)
         _check(joined, output, diagnostics)
         if is_kept_once(output):
@@ -198,15 +215,15 @@ class _Part(NamedTuple):
         return f"{self.obj.name}:({self.section.name})"
 
 
-def _begin(parts: Sequence[_Part]) -> Section:
-    """The output section for `parts`, still without contents.
+def _begin(name: str, parts: Sequence[_Part]) -> Section:
+    """The output section called `name` for `parts`, still without contents.
 
     It has contents, zeros if nothing else, where any part has.
     """
     first = parts[0].section
     types = {part.section.sh_type for part in parts}
     return Section(
-        first.name,
+        name,
         SectionType.PROGBITS if types == _WITH_OR_WITHOUT_CONTENTS else first.sh_type,
         first.sh_flags & ~SectionFlag.GROUP | _union(parts) & SectionFlag.GNU_RETAIN,
         max(part.section.sh_addralign for part in parts),
@@ -229,6 +246,10 @@ def _check(parts: Sequence[_Part], output: Section, diagnostics: Diagnostics) ->
     zeros = 0
     for part in parts:
         section = part.section
+        if not section.name:
+            diagnostics.error(
+                f"a section of {section.sh_size} bytes has no name; is the file damaged?", part.obj.name
+            )
         if section.is_code and section.sh_size % SLOT_SIZE:
             diagnostics.error(
                 f"code of {section.sh_size} bytes is not a whole number of {SLOT_SIZE}-byte instructions",
@@ -238,12 +259,10 @@ def _check(parts: Sequence[_Part], output: Section, diagnostics: Diagnostics) ->
         if align & (align - 1) or not 0 <= align <= MAX_ALIGNMENT:
             diagnostics.error(f"alignment {align:#x} is no power of two up to {MAX_ALIGNMENT:#x}", part.place)
             output.sh_addralign = 1
-        here, there = _kind(section), _kind(first.section)
-        if here != there:
-            words = _kind(section, exact=True), _kind(first.section, exact=True)
-            diagnostics.error(
-                f"section {section.name} is {words[0]} here, {words[1]} in {first.obj.name}", part.place
-            )
+        if _kind(section) != _kind(first.section):
+            here, there = _in_words(section), _in_words(first.section)
+            message = f"section {section.name} is {here} here, {there} in {first.obj.name}"
+            diagnostics.error(message, part.place, ("give one of them another name",))
         if part is not first and (section.sh_flags | first.section.sh_flags) & SectionFlag.COMPRESSED:
             diagnostics.error("compressed sections cannot be joined; compile without -gz", part.place)
         zeros += section.nobits_size if section.sh_type == SectionType.NOBITS else 0
@@ -266,6 +285,7 @@ def _place_once(parts: Sequence[_Part], output: Section, diagnostics: Diagnostic
                 f"section {output.name} must be the same in all objects: {_text(part.section.data)} here, "
                 f"{_text(output.data)} in {first.obj.name}",
                 part.place,
+                (f"give all files the same {output.name}",),
             )
     return {
         part.section: Placement(output, (0,), (0,), part.section.sh_size, is_copy=part is not first)
@@ -347,18 +367,18 @@ _FLAGS_OF_ONE_SECTION = SectionFlag.GROUP | SectionFlag.GNU_RETAIN
 _WITH_OR_WITHOUT_CONTENTS = {SectionType.PROGBITS, SectionType.NOBITS}
 
 
-def _kind(section: Section, exact: bool = False) -> str:
-    """What sections to be joined must have in common, in words: type, flags, size of entries.
+def _kind(section: Section) -> tuple[int, int, int]:
+    """What sections to be joined must have in common: type (with contents or without), flags, size of entries."""
+    sh_type = SectionType.PROGBITS if section.sh_type == SectionType.NOBITS else section.sh_type
+    return sh_type, section.sh_flags & ~_FLAGS_OF_ONE_SECTION, section.sh_entsize
 
-    Unless `exact`, sections with and without contents are of one type.
-    """
-    sh_type = section.sh_type
-    if sh_type == SectionType.NOBITS and not exact:
-        sh_type = SectionType.PROGBITS
+
+def _in_words(section: Section) -> str:
+    """Type, flags and size of entries as `.section` has them."""
     try:
-        words = f"@{SectionType(sh_type).name.lower()}"
+        words = f"@{SectionType(section.sh_type).name.lower()}"
     except ValueError:
-        words = f"of type {sh_type:#x}"
+        words = f"of type {section.sh_type:#x}"
     letters = section.sh_flags & ~_FLAGS_OF_ONE_SECTION
     flags = "".join(letter for flag, letter in SECTION_FLAG_LETTERS.items() if letters & flag)
     other = section.sh_flags & ~sum(SECTION_FLAG_LETTERS)

@@ -6,10 +6,10 @@ other sections, the kernel's symbols) keeps its relocations. Reading, writing an
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from bpfas.diag import BpfasError, Diagnostics, Severity
+from bpfas.link.checks import check_code, check_symbols, check_types
 from bpfas.link.debug_info import adjust_debug_info
 from bpfas.link.declarations import match_declarations
 from bpfas.link.definitions import define_symbols
@@ -21,7 +21,7 @@ from bpfas.link.output_symbols import kept_symbols, localized_names, make_symbol
 from bpfas.link.relocate import relocate
 from bpfas.link.symtab import allocate_commons, resolve
 from bpfas.link.types import exception_callbacks, kernel_externs, merge_types, read_types
-from bpfas.link.undefined import report_undefined
+from bpfas.link.undefined import drop_unneeded, report_undefined
 from bpfas.objfile import ObjectFile
 
 if TYPE_CHECKING:
@@ -33,17 +33,16 @@ if TYPE_CHECKING:
     from bpfas.link.types import TypeCounts
 
 
-@dataclass(frozen=True, slots=True)
-class Linked:
+class Linked(NamedTuple):
     """A link's output and how it came about: the objects that took part, winners, places, and what was left."""
 
     output: ObjectFile
     objects: list[ObjectFile]
     table: SymbolTable
     layout: Layout
-    removed: list[Removed] = field(default_factory=list)
-    types: TypeCounts | None = None
-    open_names: list[str] = field(default_factory=list)
+    removed: list[Removed]
+    types: TypeCounts | None
+    open_names: list[str]
 
 
 def link(
@@ -78,11 +77,17 @@ def link_objects(
     units = read_types(objects, diagnostics)
     diagnostics.raise_if_errors()
 
+    # What an object says of its own places must be so, whatever the others are.
+    check_symbols(objects, diagnostics)
+    check_code(objects, diagnostics)
+    check_types(units, diagnostics)
+    diagnostics.raise_if_errors()
+
     # Of section groups that several objects have, one is enough; the others' symbols are references to it.
     discarded = discarded_sections(objects)
 
     # Let every global and weak name have one winner.
-    table = resolve(objects, discarded, options.wrapped)
+    table = resolve(objects, discarded, options.wrapped, partial=options.partial)
 
     # Common symbols get room in .bss, and the command line has the last word on what a name stands for. From here
     # on every definition lies in a section or is a number.
@@ -98,19 +103,22 @@ def link_objects(
         ),
     ]
 
-    # Two strong definitions of a name are a mistake, and so is the lack of any.
+    # Two strong definitions of a name are a mistake.
     if not options.allow_multiple_definition:
         table.report_duplicates(diagnostics)
     _report_missing_roots(table, options, diagnostics)
-    if options.unresolved is not Unresolved.IGNORE:
-        severity = Severity.ERROR if options.unresolved is Unresolved.ERROR else Severity.WARNING
-        report_undefined(objects, table, discarded, kernel_externs(units), severity, diagnostics)
 
     # One VAR or FUNC describes each name, and all objects must mean the same by it.
     declarations = match_declarations(units, table, diagnostics)
 
     # Leave out the functions that nothing needs any more.
     removed = removed_functions(inputs, table, discarded, options, exception_callbacks(units))
+    drop_unneeded(objects, table, discarded, removed)
+
+    # A name that is used must be defined, unless it may be left to the loader.
+    if options.unresolved is not Unresolved.IGNORE:
+        severity = Severity.ERROR if options.unresolved is Unresolved.ERROR else Severity.WARNING
+        report_undefined(objects, table, discarded, removed, kernel_externs(units), severity, diagnostics)
 
     # Let debugging information speak of what is left only.
     adjusted = {} if options.strip >= Strip.DEBUG else adjust_debug_info(removed, discarded, diagnostics)

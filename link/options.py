@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class Unresolved(enum.Enum):
@@ -33,16 +37,17 @@ class Discard(enum.IntEnum):
     LOCALS = 2
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LinkOptions:
+class LinkOptions(NamedTuple):
     """The choices of a link; names of symbols are exact, where not said otherwise.
 
+    `partial`: the output is for another link, so weak definitions stay weak, whoever refers to them.
     `definitions` gives names their values (--defsym: name, expression). `roots` are kept by `gc_functions` and
     must be defined (-e), `wanted` are kept if they are defined, and pull members out of archives (-u). `exported`
     and `localized` are glob patterns: with any in `exported`, other functions of .text and variables become local.
     `retained` (None: all) are the symbols that a file lists.
     """
 
+    partial: bool = False
     unresolved: Unresolved = Unresolved.ERROR
     allow_multiple_definition: bool = False
     gc_weak: bool = True
@@ -56,6 +61,11 @@ class LinkOptions:
     retained: frozenset[str] | None = None
     strip: Strip = Strip.NOTHING
     discard: Discard = Discard.NONE
+
+
+def matches(name: str, patterns: Iterable[str]) -> bool:
+    """Whether any of some glob patterns matches a name."""
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 DEFAULT_OPTIONS = LinkOptions()

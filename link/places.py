@@ -65,7 +65,7 @@ def place_in_source(obj: ObjectFile, section: Section, offset: int) -> str:
     return f"{line[0]}:{line[1]} ({where})" if line else where
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=64)
 def _lines(obj: ObjectFile) -> dict[Section, list[tuple[int, str]]]:
     """For each section of code, its (offset, `file:line`) in order of offset; an empty text ends a sequence."""
     if obj.section(".debug_line") is None:
@@ -73,10 +73,11 @@ def _lines(obj: ObjectFile) -> dict[Section, list[tuple[int, str]]]:
     # Only a link that fails comes here, so only then is reading DWARF paid for.
     from elftools.elf.elffile import ELFFile
 
-    spread, bases = _with_addresses(obj)
-    rows: dict[Section, list[tuple[int, str]]] = {section: [] for section in bases}
-    starts = list(bases.items())
+    rows: dict[Section, list[tuple[int, str]]] = {}
     try:
+        spread, bases = _with_addresses(obj)
+        rows = {section: [] for section in bases}
+        starts = list(bases.items())
         dwarf = ELFFile(io.BytesIO(write_object(spread))).get_dwarf_info(follow_links=False)
         for program in filter(None, map(dwarf.line_program_for_CU, dwarf.iter_CUs())):
             for entry in program.get_entries():
@@ -114,16 +115,16 @@ def _lines_of_btf(obj: ObjectFile) -> dict[Section, list[tuple[int, str]]]:
     return rows
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=64)
 def _declared_lines(obj: ObjectFile) -> dict[str, str]:
-    """By the name of a global function or variable, the `file:line` of its declaration."""
+    """By the name of a global function or variable, the `file:line` of its definition, or of a declaration."""
     if obj.section(".debug_info") is None:
         return {}
     from elftools.elf.elffile import ELFFile
 
     found: dict[str, str] = {}
-    spread, _ = _with_addresses(obj)
     try:
+        spread, _ = _with_addresses(obj)
         dwarf = ELFFile(io.BytesIO(write_object(spread))).get_dwarf_info(follow_links=False)
         for unit in dwarf.iter_CUs():
             program = dwarf.line_program_for_CU(unit)
@@ -134,7 +135,11 @@ def _declared_lines(obj: ObjectFile) -> dict[str, str]:
                 if entry.tag in _DECLARING_TAGS and _DECLARING_ATTRIBUTES.issubset(attributes):
                     name = attributes["DW_AT_name"].value.decode(errors="replace")
                     file = _file_name(program.header, attributes["DW_AT_decl_file"].value)
-                    found.setdefault(name, f"{file}:{attributes['DW_AT_decl_line'].value}")
+                    line = f"{file}:{attributes['DW_AT_decl_line'].value}"
+                    if "DW_AT_declaration" in attributes:
+                        found.setdefault(name, line)
+                    else:
+                        found[name] = line
     except Exception:
         # As for _lines: what cannot be made out costs only the line.
         return found

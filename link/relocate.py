@@ -8,8 +8,7 @@ are the psABI's letters.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from bpfas.elf.constants import ByteOrder, SectionFlag, SymbolBinding, SymbolType
 from bpfas.isa import SLOT_SIZE
@@ -51,8 +50,7 @@ _MANY = 20_000
 """From how many relocations on numpy is worth the time that its import takes."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Site:
+class _Site(NamedTuple):
     """A relocation of an input and the place in the output where it applies, P."""
 
     obj: ObjectFile
@@ -114,7 +112,7 @@ def _number_in_tables(objects: Sequence[ObjectFile], layout: Layout) -> int:
         len(section.relocation_table or ())
         for obj in objects
         for section in obj.sections
-        if _is_in_bulk(section) and section in layout.placements
+        if section in layout.placements and _is_in_bulk(section)
     )
 
 
@@ -227,7 +225,16 @@ class _Relocator:
             symbol = resolved.symbol
         if isinstance(symbol.section, Section):
             moved = self.layout.placements[symbol.section].moved(symbol.st_value, addend)
-            return None if moved is None else (found, moved)
+            if moved is None:
+                return None
+            if (
+                found.st_bind is SymbolBinding.LOCAL
+                and isinstance(found.section, Section)
+                and found.section.is_code
+            ):
+                # libbpf takes the address of a static function by its section only.
+                return self._section_symbol(found.section), found.st_value + moved
+            return found, moved
         return found, addend
 
     def _section_symbol(self, section: Section) -> Symbol:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 JUMP_TABLES_SECTION = ".jumptables"
 _COMMONS_NAME = "common symbols"
+_MAX_PLACES = 3
+"""How many definitions of one name a message shows."""
 
 
 class Strength(enum.IntEnum):
@@ -72,11 +74,11 @@ class Resolution:
     """What a name stands for.
 
     `symbol` of `obj` gives section, value, size and type. The binding is GLOBAL if the winner is, or if any
-    reference is (libbpf's rule: who needs a definition makes it one that counts). The visibility is the most
+    reference is (libbpf's rule), but not in a partial link. The visibility is the most
     constraining one of all. `mentions` are all symbols that compete for the name, in their order.
     """
 
-    __slots__ = ("mentions", "obj", "st_bind", "st_visibility", "symbol")
+    __slots__ = ("is_needed", "mentions", "obj", "st_bind", "st_visibility", "symbol")
 
     def __init__(self, obj: ObjectFile, symbol: Symbol) -> None:
         self.obj = obj
@@ -84,6 +86,8 @@ class Resolution:
         self.st_bind = symbol.st_bind
         self.st_visibility = symbol.st_visibility
         self.mentions = [Mention(obj, symbol)]
+        self.is_needed = True
+        """False for a name without definition that only code used which the output goes without."""
 
     @property
     def is_defined(self) -> bool:
@@ -101,11 +105,13 @@ class Resolution:
 class SymbolTable:
     """Every global and weak name of the link, in order of first appearance, and what it stands for.
 
-    References to a name in `wrapped` mean `__wrap_` and the name; `__real_` and the name means the name itself.
+    References to a name in `wrapped` mean `__wrap_` and the name; `__real_` and the name means the name itself. In
+    the output of a `partial` link weak definitions stay weak, for a strong one may come with the next.
     """
 
-    def __init__(self, wrapped: Set[str] = frozenset()) -> None:
+    def __init__(self, wrapped: Set[str] = frozenset(), *, partial: bool = False) -> None:
         self.wrapped = wrapped
+        self.partial = partial
         self.resolutions: dict[str, Resolution] = {}
         self.duplicates: dict[str, list[Mention]] = {}
 
@@ -134,12 +140,14 @@ class SymbolTable:
         found.mentions.append(Mention(obj, symbol))
         if symbol.st_visibility is not found.st_visibility:
             found.st_visibility = max(found.st_visibility, symbol.st_visibility, key=_CONSTRAINT.index)
-        if symbol.st_bind is SymbolBinding.GLOBAL:
-            found.st_bind = SymbolBinding.GLOBAL
         old, new = Strength.of(found.symbol), Strength.of(symbol)
         if new > old:
             found.obj, found.symbol = obj, symbol
-        elif new == old and new is Strength.COMMON:
+        if self.partial and found.is_defined:
+            found.st_bind = found.symbol.st_bind
+        elif symbol.st_bind is SymbolBinding.GLOBAL:
+            found.st_bind = SymbolBinding.GLOBAL
+        if new == old and new is Strength.COMMON:
             found.symbol = Symbol(
                 name,
                 SpecialSection.COMMON,
@@ -148,7 +156,7 @@ class SymbolTable:
                 SymbolBinding.GLOBAL,
                 SymbolType.OBJECT,
             )
-        elif new == old and new is Strength.STRONG and not _are_one_definition(found.symbol, symbol):
+        if new == old and new is Strength.STRONG and not _are_one_definition(found.symbol, symbol):
             self.duplicates.setdefault(name, [Mention(found.obj, found.symbol)]).append(Mention(obj, symbol))
 
     def override(self, obj: ObjectFile, symbol: Symbol) -> None:
@@ -163,9 +171,10 @@ class SymbolTable:
         for name, places in self.duplicates.items():
             remedy = "make all but one of them weak or static"
             if places[0].symbol.st_type is SymbolType.OBJECT:
-                remedy = "declare it extern in all but one of them"
+                remedy = "declare it extern in all but one of them, or make those weak"
             notes = (
-                *(f"defined in {place_of_declaration(obj, symbol)}" for obj, symbol in places),
+                *(f"defined in {place_of_declaration(obj, symbol)}" for obj, symbol in places[:_MAX_PLACES]),
+                *([f"defined {len(places) - _MAX_PLACES} more times"] if len(places) > _MAX_PLACES else []),
                 f"{remedy}, or take the first with -z muldefs",
             )
             diagnostics.error(f"duplicate symbol: {name}", notes=notes)
@@ -183,13 +192,18 @@ def _are_one_definition(first: Symbol, second: Symbol) -> bool:
 
 
 def resolve(
-    objects: Sequence[ObjectFile], discarded: Set[Section] = frozenset(), wrapped: Set[str] = frozenset()
+    objects: Sequence[ObjectFile],
+    discarded: Set[Section] = frozenset(),
+    wrapped: Set[str] = frozenset(),
+    *,
+    partial: bool = False,
 ) -> SymbolTable:
     """The symbol table of `objects`; the order of the objects decides between equals.
 
-    A definition in one of the `discarded` sections counts as a reference. For `wrapped` see SymbolTable.
+    A definition in one of the `discarded` sections counts as a reference. For `wrapped` and
+    `partial` see SymbolTable.
     """
-    table = SymbolTable(wrapped)
+    table = SymbolTable(wrapped, partial=partial)
     for obj in objects:
         for symbol in obj.symbols:
             if not takes_part(symbol):

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from bpfas.btf.ext import read_btf_ext, write_btf_ext
 from bpfas.btf.kinds import Kind, Linkage
 from bpfas.btf.merge import merge
-from bpfas.btf.reader import read_btf
+from bpfas.btf.reader import read_all
 from bpfas.diag import BpfasError
 from bpfas.link.btf_ext import merge_ext
 from bpfas.link.compatibility import MAPS_SECTION
 from bpfas.link.datasecs import Datasecs
+from bpfas.link.gc import Holes
+from bpfas.link.kernel_rules import with_named_parameters, with_single_encodings
 from bpfas.link.untyped import describe_untyped
 from bpfas.objfile import Section
 
@@ -38,6 +40,10 @@ _EXCEPTION_CALLBACK = "exception_callback:"
 _KERNEL_SECTIONS = frozenset({".ksyms", ".kconfig"})
 
 
+# Which of several types of one name describes it.
+_PREFERENCE = {Linkage.STATIC: 0, Linkage.EXTERN: 1, Linkage.GLOBAL: 2}
+
+
 class TypeCounts(NamedTuple):
     """How many types each typed input has, how many they have together, and how many the output has."""
 
@@ -52,7 +58,7 @@ class Unit:
     `section` is the `.BTF` that they were read from, None for types made here. `ext` is None without `.BTF.ext`.
     """
 
-    __slots__ = ("btf", "ext", "named", "obj", "relocations", "section")
+    __slots__ = ("_by_name", "_symbols", "btf", "ext", "obj", "relocations", "section")
 
     def __init__(self, obj: ObjectFile, section: Section | None, btf: Btf, ext: BtfExt | None) -> None:
         self.obj = obj
@@ -61,20 +67,43 @@ class Unit:
         """The relocations of `section` by place, once somebody asked for them."""
         self.btf = btf
         self.ext = ext
-        self.named: dict[str, int] = {}
-        """The VAR or FUNC of each name that is not static; a definition rather than a declaration."""
+        self._symbols: dict[tuple[Section, str], Symbol] = {}
+        self._by_name: dict[str, int] = {}
         for kind in (Kind.FUNC, Kind.VAR):
             for type_id in btf.ids_of_kind(kind):
-                linkage = btf.linkage(type_id)
-                if linkage is not Linkage.STATIC:
-                    name = btf.name(type_id)
-                    if name not in self.named or linkage is Linkage.GLOBAL:
-                        self.named[name] = type_id
+                name, linkage = btf.name(type_id), btf.linkage(type_id)
+                known = self._by_name.get(name)
+                if known is None or _PREFERENCE[linkage] > _PREFERENCE[btf.linkage(known)]:
+                    self._by_name[name] = type_id
+
+    def function_named(self, name: str) -> int | None:
+        """The FUNC of that name, static or not."""
+        type_id = self._by_name.get(name)
+        return type_id if type_id is not None and self.btf.kind(type_id) is Kind.FUNC else None
+
+    def type_of(self, symbol: Symbol) -> int | None:
+        """The VAR or FUNC of a global symbol of the object: a definition rather than a declaration.
+
+        GCC 12 gives every FUNC the linkage of a static one.
+        """
+        type_id = self._by_name.get(symbol.name)
+        if type_id is None or self.btf.linkage(type_id) is not Linkage.STATIC:
+            return type_id
+        return type_id if self.btf.kind(type_id) is Kind.FUNC else None
+
+    def symbol_in(self, section: Section, name: str) -> Symbol | None:
+        """The first symbol in a section of the object whose variable has this name."""
+        if not self._symbols:
+            for symbol in self.obj.symbols:
+                if isinstance(symbol.section, Section):
+                    # GCC numbers the static variables of functions: `name.0`.
+                    self._symbols.setdefault((symbol.section, symbol.name.partition(".")[0]), symbol)
+        return self._symbols.get((section, name))
 
 
 def read_types(objects: Sequence[ObjectFile], diagnostics: Diagnostics) -> list[Unit]:
     """The types of those `objects` that have any; what is wrong with them goes to `diagnostics`."""
-    units: list[Unit] = []
+    typed: list[tuple[ObjectFile, Section]] = []
     for obj in objects:
         section, ext_section = obj.section(".BTF"), obj.section(".BTF.ext")
         if section is None:
@@ -84,18 +113,28 @@ def read_types(objects: Sequence[ObjectFile], diagnostics: Diagnostics) -> list[
                 )
             if obj.section(MAPS_SECTION):
                 diagnostics.warning(
-                    "maps in section .maps are described by types, and there are none; compile with -g", obj.name
+                    "maps in section .maps are described by types, and there are none; compile with -g "
+                    "(gcc: -gbtf)",
+                    obj.name,
                 )
-            continue
+        else:
+            typed.append((obj, section))
+    try:
+        all_types = read_all([(bytes(section.data), obj.byte_order, obj.name) for obj, section in typed])
+    except BpfasError as error:
+        diagnostics.items += error.diagnostics
+        return []
+    units: list[Unit] = []
+    for (obj, section), btf in zip(typed, all_types, strict=True):
+        ext_section = obj.section(".BTF.ext")
         try:
-            btf = read_btf(bytes(section.data), obj.byte_order, obj.name)
             ext = None
             if ext_section is not None:
                 ext = read_btf_ext(bytes(ext_section.data), obj.byte_order, btf, obj.name)
         except BpfasError as error:
             diagnostics.items += error.diagnostics
         else:
-            units.append(Unit(obj, section, btf, ext))
+            units.append(Unit(obj, section, with_single_encodings(btf), ext))
     return units
 
 
@@ -142,17 +181,36 @@ def merge_types(
     replaced: list[dict[int, TypeKey | None]] = [{} for _ in every_unit]
     for losing, winning in declarations.replaced.items():
         replaced[losing[0]][losing[1]] = winning
+    for name, (number, type_id) in declarations.winners.items():
+        if not table.resolutions[name].is_needed:
+            replaced[number][type_id] = None
     datasecs = Datasecs(every_unit, table, declarations, layout, symbols)
     for number, unit in enumerate(every_unit):
         gone = replaced[number]
         gone.update(dict.fromkeys(unit.btf.ids_of_kind(Kind.DATASEC)))
         gone.update(dict.fromkeys(datasecs.dropped(number)))
+        # GCC 12 writes some; kernels refuse them.
+        gone.update(dict.fromkeys(func for func in unit.btf.ids_of_kind(Kind.FUNC) if not unit.btf.name(func)))
         gone.update(dict.fromkeys(_removed_functions(unit, number, removed, declarations)))
         for tag in unit.btf.ids_of_kind(Kind.DECL_TAG):
             if gone.get(unit.btf.size_or_type(tag), tag) is None:
                 gone[tag] = None
 
-    merged = merge([unit.btf for unit in every_unit], replaced)
+    open_names = {
+        winner for name, winner in declarations.winners.items() if not table.resolutions[name].is_defined
+    }
+    sources = [
+        with_named_parameters(
+            unit.btf,
+            (
+                func
+                for func in unit.btf.ids_of_kind(Kind.FUNC)
+                if func not in replaced[number] and (number, func) not in open_names
+            ),
+        )
+        for number, unit in enumerate(every_unit)
+    ]
+    merged = merge(sources, replaced)
     _settle_linkages(merged, declarations, table, localized)
     datasecs.add_to(merged, layout)
     ext = merge_ext(every_unit, merged, layout)
@@ -168,17 +226,21 @@ def merge_types(
 def _removed_functions(
     unit: Unit, number: int, removed: Sequence[Removed], declarations: Declarations
 ) -> list[int]:
-    """The FUNCs of the unit's object whose code the output goes without, unless others take their place."""
-    names = {item.name for item in removed if item.obj is unit.obj}
-    if not names:
-        return []
+    """The FUNCs of the unit's object whose code the output goes without, unless others take their place.
+
+    Several functions may have one FUNC, so it is what `.BTF.ext` says of each that counts.
+    """
+    holes = Holes(item for item in removed if item.obj is unit.obj)
+    described: dict[bool, set[int]] = {True: set(), False: set()}
+    for name, records in unit.ext.func_info.items() if unit.ext is not None else ():
+        section = unit.obj.section(name)
+        step = records.record_size // 4
+        for offset, type_id in zip(records.words[::step], records.words[1::step], strict=True):
+            described[section is not None and holes.cover(section, offset)].add(type_id)
     return [
         type_id
-        for type_id in unit.btf.ids_of_kind(Kind.FUNC)
-        if unit.btf.name(type_id) in names
-        and (number, type_id) not in declarations.replaced
-        and unit.btf.linkage(type_id) is not Linkage.EXTERN
-        and not declarations.is_winner((number, type_id))
+        for type_id in described[True] - described[False]
+        if (number, type_id) not in declarations.replaced and not declarations.is_winner((number, type_id))
     ]
 
 
@@ -197,6 +259,6 @@ def _settle_linkages(
             continue
         if name in localized:
             merged.set_linkage(output_id, Linkage.STATIC)
-        elif declarations.linkage(name) is Linkage.EXTERN:
+        elif declarations.describes_untyped(name, found):
             is_function = declarations.kind(name) is Kind.FUNC
             merged.set_linkage(output_id, Linkage.STATIC if is_function else Linkage.GLOBAL)

@@ -10,15 +10,17 @@ from typing import TYPE_CHECKING
 
 from bpfas.diag import Severity
 from bpfas.elf.constants import SectionFlag, SymbolBinding
+from bpfas.link.gc import Holes
 from bpfas.link.places import place_in_source, place_of_declaration
 from bpfas.link.symtab import takes_part
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence, Set
+    from collections.abc import Iterable, Iterator, Sequence, Set
 
     from bpfas.diag import Diagnostics
+    from bpfas.link.gc import Removed
     from bpfas.link.symtab import SymbolTable
-    from bpfas.objfile import ObjectFile, Section
+    from bpfas.objfile import ObjectFile, Relocation, Section
 
 _MAX_PLACES = 3
 _MAX_HINTS = 10  # looking for a near name among many takes time
@@ -28,13 +30,14 @@ def report_undefined(
     objects: Sequence[ObjectFile],
     table: SymbolTable,
     discarded: Set[Section],
+    removed: Sequence[Removed],
     kernel_names: Set[str],
     severity: Severity,
     diagnostics: Diagnostics,
 ) -> None:
     """An error or warning for each strong name that a loadable section of `objects` uses and that `table` lacks.
 
-    What `discarded` sections use does not matter.
+    What `discarded` sections and `removed` functions use does not matter.
     """
     missing: dict[str, list[str]] = {
         name: []
@@ -46,19 +49,14 @@ def report_undefined(
     if not missing:
         return
     counts = dict.fromkeys(missing, 0)
-    for obj in objects:
-        for section in obj.sections:
-            if section in discarded or not section.sh_flags & SectionFlag.ALLOC:
-                continue  # types and debug information only mention names
-            for reloc in section.relocations:
-                if not takes_part(reloc.symbol):
-                    continue
-                name = table.name_of(reloc.symbol)
-                if name not in missing:
-                    continue
-                counts[name] += 1
-                if len(missing[name]) < _MAX_PLACES:
-                    missing[name].append(f"referenced by {place_in_source(obj, section, reloc.r_offset)}")
+    holes = Holes(removed)
+    for obj, section, reloc in _uses(objects, discarded):
+        name = table.name_of(reloc.symbol)
+        if name not in missing or holes.cover(section, reloc.r_offset):
+            continue
+        counts[name] += 1
+        if len(missing[name]) < _MAX_PLACES:
+            missing[name].append(f"referenced by {place_in_source(obj, section, reloc.r_offset)}")
     defined = [name for name, found in table.resolutions.items() if found.is_defined]
     for number, (name, notes) in enumerate(missing.items()):
         if not notes:
@@ -72,6 +70,34 @@ def report_undefined(
             notes.append(f"did you mean: {near} (of {table.resolutions[near].obj.name})")
         add = diagnostics.error if severity is Severity.ERROR else diagnostics.warning
         add(f"undefined symbol: {name}", notes=tuple(notes))
+
+
+def drop_unneeded(
+    objects: Sequence[ObjectFile], table: SymbolTable, discarded: Set[Section], removed: Sequence[Removed]
+) -> None:
+    """Mark the undefined names of `table` that only `removed` functions used: the output is to do without them."""
+    if not removed:
+        return
+    holes = Holes(removed)
+    used: dict[str, bool] = {}
+    for _, section, reloc in _uses(objects, discarded):
+        name = table.name_of(reloc.symbol)
+        if not table.resolutions[name].is_defined:
+            used[name] = used.get(name, False) or not holes.cover(section, reloc.r_offset)
+    for name, is_needed in used.items():
+        table.resolutions[name].is_needed = is_needed
+
+
+def _uses(
+    objects: Sequence[ObjectFile], discarded: Set[Section]
+) -> Iterator[tuple[ObjectFile, Section, Relocation]]:
+    """Every use of a global name by what is loaded; types and debug information only mention names."""
+    for obj in objects:
+        for section in obj.sections:
+            if section.sh_flags & SectionFlag.ALLOC and section not in discarded:
+                for reloc in section.relocations:
+                    if takes_part(reloc.symbol):
+                        yield obj, section, reloc
 
 
 def _static_namesakes(name: str, objects: Sequence[ObjectFile]) -> list[str]:

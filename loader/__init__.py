@@ -20,6 +20,8 @@ from bpfas.loader.errors import KernelError, LoadError, VerifierError
 from bpfas.loader.image import build_image
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from bpfas.objfile import ObjectFile
 
 __all__ = [
@@ -33,17 +35,29 @@ __all__ = [
 ]
 
 
-def load(source: str | os.PathLike[str] | ObjectFile) -> Collection:
+def load(
+    source: str | os.PathLike[str] | ObjectFile,
+    libraries: Sequence[str | os.PathLike[str] | ObjectFile] = (),
+    ksyms: Sequence[str] = (),
+    target: str | os.PathLike[str] | int | None = None,
+) -> Collection:
     """Load an object, or the file at a path, into the kernel.
 
-    Raises BpfasError for a file that cannot be read or an object that is at fault, LoadError (VerifierError for
-    a program that the verifier refuses) for what the kernel refuses.
+    What it leaves undefined is taken from `libraries` (objects or paths as well), and what `ksyms` name from
+    the kernel. `target` is the id or the pinned path of the program whose functions `freplace/NAME` replaces.
+    Raises BpfasError for a file that cannot be read or an object that is at fault, LoadError (VerifierError
+    for a program that the verifier refuses) for what the kernel refuses.
     """
-    if isinstance(source, (str, os.PathLike)):
-        path = os.fspath(source)
-        try:
-            data = Path(path).read_bytes()
-        except OSError as error:
-            raise BpfasError.of(f"cannot read {path}: {error.strerror}") from error
-        source = read_object(data, path)
-    return load_image(build_image(source))
+    obj, *others = [_object(each) for each in (source, *libraries)]
+    return load_image(build_image(obj, others, ksyms), target)
+
+
+def _object(source: str | os.PathLike[str] | ObjectFile) -> ObjectFile:
+    if not isinstance(source, (str, os.PathLike)):
+        return source
+    path = os.fspath(source)
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise BpfasError.of(f"cannot read {path}: {error.strerror}") from error
+    return read_object(data, path)

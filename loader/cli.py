@@ -18,13 +18,15 @@ from bpfas.diag import BpfasError
 from bpfas.elf.reader import read_object
 from bpfas.loader import report
 from bpfas.loader.collection import load_image
-from bpfas.loader.image import build_image
+from bpfas.loader.image import build_image, describe_bindings
+from bpfas.loader.spec import BindingKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from bpfas.loader.collection import Collection
     from bpfas.loader.programs import Program
+    from bpfas.objfile import ObjectFile
 
 _PROGRAM = "bpf-load"
 _HEX_PREFIX = "hex:"
@@ -33,6 +35,7 @@ Load BPF objects into the running kernel.
 
   bpf-load [load] OBJ           load, report programs and maps, unload
   bpf-load run OBJ [PROGRAM]    load, run a program on a packet, unload
+  bpf-load bindings OBJ         list the names that OBJ leaves to others; loads nothing
 
 An OBJ of - is standard input. Exit status: 0 done, 1 not.
 """
@@ -43,12 +46,17 @@ examples:
   bpf-load run app.o --data-in packet.bin --data-out out.bin
   bpf-load run app.o xdp_prog --data-in hex:ffffffffffff0000000000000800 --dump-maps
   bpf-load run app.o xdp_prog --data-in packet.bin --repeat 1000000
+  bpf-load app.o --with lib.o --ksym bpf_rcu_read_lock --ksym bpf_rcu_read_unlock
 
 'bpf-load COMMAND --help' lists a command's options.
 """
 _RUN_DESCRIPTION = """\
 Load OBJ, run PROGRAM (needed if there are several) through BPF_PROG_TEST_RUN, report, unload.
 FILE may be - for standard input or output; hex:BYTES stands for the bytes themselves.
+"""
+_BINDINGS_DESCRIPTION = """\
+List the names that OBJ uses and does not define, and what each is bound to. Loads nothing and asks nothing of the
+kernel. Exit status: 0 none is open, 1 OBJ cannot be loaded like this.
 """
 
 
@@ -64,8 +72,7 @@ def _command(arguments: Sequence[str]) -> int:
     elif arguments and arguments[0] in ("-h", "--help", "--version"):
         _general_parser().parse_args(arguments)
     command, parser = _COMMANDS[name]
-    command(parser().parse_intermixed_args(rest))
-    return 0
+    return command(parser().parse_intermixed_args(rest))
 
 
 def _general_parser() -> argparse.ArgumentParser:
@@ -90,15 +97,46 @@ def _command_parser(name: str, description: str) -> argparse.ArgumentParser:
     )
     parser.add_argument("object", metavar="OBJ", help="the object file")
     parser.add_argument("--json", action="store_true", help="report as JSON")
+    parser.add_argument(
+        "--with",
+        metavar="LIB",
+        dest="libraries",
+        action="append",
+        default=[],
+        help="an object that defines what OBJ leaves undefined (may be given several times)",
+    )
+    parser.add_argument(
+        "--ksym",
+        metavar="NAME",
+        dest="ksyms",
+        action="append",
+        default=[],
+        help="an undefined name that the kernel has: a kfunc or a variable (may be given several times)",
+    )
+    return parser
+
+
+def _loading_parser(name: str, description: str) -> argparse.ArgumentParser:
+    parser = _command_parser(name, description)
+    parser.add_argument(
+        "--target",
+        metavar="PROGRAM",
+        type=lambda text: int(text) if text.isdecimal() else text,
+        help="the loaded program, by its id or pinned path, whose functions freplace/NAME replaces",
+    )
     return parser
 
 
 def _load_parser() -> argparse.ArgumentParser:
-    return _command_parser("load", "Load OBJ, report its programs and maps, unload.")
+    return _loading_parser("load", "Load OBJ, report its programs and maps, unload.")
+
+
+def _bindings_parser() -> argparse.ArgumentParser:
+    return _command_parser("bindings", _BINDINGS_DESCRIPTION)
 
 
 def _run_parser() -> argparse.ArgumentParser:
-    parser = _command_parser("run", _RUN_DESCRIPTION)
+    parser = _loading_parser("run", _RUN_DESCRIPTION)
     parser.add_argument("program", metavar="PROGRAM", nargs="?", help="the program's name")
     parser.add_argument("--data-in", metavar="FILE", help="the packet")
     parser.add_argument("--data-out", metavar="FILE", help="where to write the packet that comes out")
@@ -115,23 +153,43 @@ def _positive(text: str) -> int:
     return number
 
 
-def _load_object(path: str) -> Collection:
-    name = "<stdin>" if path == STANDARD_STREAM else path
-    return load_image(build_image(read_object(read_input(path), name)))
+def _read_object(path: str) -> ObjectFile:
+    return read_object(read_input(path), "<stdin>" if path == STANDARD_STREAM else path)
 
 
-def _load(options: argparse.Namespace) -> None:
-    with _load_object(options.object) as collection:
+def _objects(options: argparse.Namespace) -> tuple[ObjectFile, list[ObjectFile]]:
+    """The object, and those it is bound to."""
+    return _read_object(options.object), [_read_object(path) for path in options.libraries]
+
+
+def _load_objects(options: argparse.Namespace) -> Collection:
+    obj, libraries = _objects(options)
+    return load_image(build_image(obj, libraries, options.ksyms), options.target)
+
+
+def _load(options: argparse.Namespace) -> int:
+    with _load_objects(options) as collection:
         if options.json:
             _print_json(report.collection_json(collection))
         else:
             print(report.collection_text(collection))
+    return 0
 
 
-def _run(options: argparse.Namespace) -> None:
+def _bindings(options: argparse.Namespace) -> int:
+    obj, libraries = _objects(options)
+    bindings = describe_bindings(obj, libraries, options.ksyms)
+    if options.json:
+        _print_json(report.bindings_json(bindings))
+    else:
+        print(report.bindings_text(bindings))
+    return int(any(binding.kind is BindingKind.OPEN for binding in bindings))
+
+
+def _run(options: argparse.Namespace) -> int:
     # Inputs are read before anything is loaded, so that a name mistyped costs nothing.
     data_in, context = _read_bytes(options.data_in), _read_bytes(options.ctx_in)
-    with _load_object(options.object) as collection:
+    with _load_objects(options) as collection:
         program = _choose(collection, options.program)
         result = program.test_run(data_in, options.repeat, context)
         if options.data_out:
@@ -143,11 +201,12 @@ def _run(options: argparse.Namespace) -> None:
             if options.dump_maps:
                 outcome["maps"] = [report.contents_json(map_) for map_ in collection.maps.values()]
             print(json.dumps(outcome, indent=2), file=out)
-            return
+            return 0
         print(report.run_text(program, result, options.repeat), file=out)
         if options.dump_maps:
             for map_ in collection.maps.values():
                 print(report.contents_text(map_), file=out)
+    return 0
 
 
 def _choose(collection: Collection, name: str | None) -> Program:
@@ -179,7 +238,8 @@ def _print_json(value: object) -> None:
     print(json.dumps(value, indent=2))
 
 
-_COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], None], Callable[[], argparse.ArgumentParser]]] = {
+_COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], int], Callable[[], argparse.ArgumentParser]]] = {
     "load": (_load, _load_parser),
     "run": (_run, _run_parser),
+    "bindings": (_bindings, _bindings_parser),
 }

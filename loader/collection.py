@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import sys
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from bpfas.diag import Diagnostics
 from bpfas.elf.constants import ByteOrder
@@ -17,13 +17,18 @@ from bpfas.loader import syscall
 from bpfas.loader.errors import LoadError, Step, VerifierError, explain
 from bpfas.loader.instructions import Code
 from bpfas.loader.kinds import ProgramType
+from bpfas.loader.ksyms import find_in_kernel, write_extern
 from bpfas.loader.maps import Map
 from bpfas.loader.programs import Program
+from bpfas.loader.replacement import open_target
 from bpfas.loader.sections import SectionFlag, similar_sections
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Mapping, Sequence
 
+    from bpfas.loader.ksyms import KernelSymbol
+    from bpfas.loader.replacement import Target
     from bpfas.loader.spec import Image, MapSpec, ProgramSpec
 
 LOAD_ATTEMPTS = 5
@@ -62,16 +67,23 @@ class Collection:
         self._owner.close()
 
 
-def load_image(image: Image) -> Collection:
+def load_image(image: Image, target: str | os.PathLike[str] | int | None = None) -> Collection:
     """Create the maps of `image` and load its programs.
 
-    Programs of sections marked with `?` are left out. Raises BpfasError for an image that no kernel of this
-    machine could take, before anything is done; VerifierError for a program that the verifier refuses; LoadError
-    for everything else that the kernel refuses.
+    `target` is the id or the pinned path of the program whose functions those of type EXT replace. Programs
+    of sections marked with `?` are left out. Raises BpfasError for an image that no kernel of this machine
+    could take, before anything is done; VerifierError for a program that the verifier refuses; LoadError for
+    everything else that the kernel refuses.
     """
     # Nothing is created for an image that cannot be loaded whole.
-    check_image(image)
-    with contextlib.ExitStack() as stack:
+    check_image(image, has_target=target is not None)
+    programs_to_load = [program for program in image.programs.values() if program.autoload]
+    named = {reference.name for program in programs_to_load for reference in program.externs}
+    kernel_symbols = find_in_kernel(
+        [extern for name, extern in image.externs.items() if name in named], image.name
+    )
+    with contextlib.ExitStack() as target_stack, contextlib.ExitStack() as stack:
+        opened = None if target is None else target_stack.enter_context(open_target(target))
         # Maps first: the programs hold their descriptors.
         maps = {name: _create_map(spec, image, stack) for name, spec in image.maps.items()}
         for name, spec in image.maps.items():
@@ -79,15 +91,17 @@ def load_image(image: Image) -> Collection:
         # From here on the maps have their contents, and read-only ones can be relied on by the verifier.
         descriptors = {name: map_.fd for name, map_ in maps.items()}
         programs = {
-            name: _load_program(program, image.byte_order, descriptors, stack)
-            for name, program in image.programs.items()
-            if program.autoload
+            program.name: _load_program(program, image, descriptors, kernel_symbols, opened, stack)
+            for program in programs_to_load
         }
         return Collection(image.name, maps, programs, stack.pop_all())
 
 
-def check_image(image: Image) -> None:
-    """Raise BpfasError with all the reasons why `image` cannot be loaded on any kernel of this machine."""
+def check_image(image: Image, *, has_target: bool = False) -> None:
+    """Raise BpfasError with all the reasons why `image` cannot be loaded on any kernel of this machine.
+
+    `has_target` says that there is a program whose functions those of type EXT can replace.
+    """
     diagnostics = Diagnostics()
     if image.byte_order is not _HOST_ORDER:
         given, host = _ORDER_WORDS[image.byte_order], _ORDER_WORDS[_HOST_ORDER]
@@ -98,11 +112,11 @@ def check_image(image: Image) -> None:
         )
     for program in image.programs.values():
         if program.autoload:
-            _check_program(program, image, diagnostics)
+            _check_program(program, image, diagnostics, has_target=has_target)
     diagnostics.raise_if_errors()
 
 
-def _check_program(program: ProgramSpec, image: Image, diagnostics: Diagnostics) -> None:
+def _check_program(program: ProgramSpec, image: Image, diagnostics: Diagnostics, *, has_target: bool) -> None:
     at = f"{image.name}:({program.section})"
     if program.program_type is ProgramType.UNSPEC:
         similar = similar_sections(program.section)
@@ -110,6 +124,13 @@ def _check_program(program: ProgramSpec, image: Image, diagnostics: Diagnostics)
         diagnostics.error(
             f"section '{program.section}' of program '{program.name}' stands for no program type", at, (hint,)
         )
+    elif program.program_type is ProgramType.EXT:
+        if not program.attach_target:
+            message = f"section '{program.section}' does not say which function '{program.name}' replaces"
+            diagnostics.error(message, at, ("name the section freplace/FUNCTION",))
+        elif not has_target:
+            message = f"program '{program.name}' replaces function '{program.attach_target}' of a loaded program"
+            diagnostics.error(message, at, ("say of which: bpf-load --target ID or --target /sys/fs/bpf/PATH",))
     elif SectionFlag.ATTACH_BTF in program.kind.flags:
         diagnostics.error(
             f"program '{program.name}' needs an attach target in the kernel's BTF, which is not supported",
@@ -152,26 +173,47 @@ def _map_error(step: Step, spec: MapSpec, error: OSError, program_types: Sequenc
 
 
 def _load_program(
-    program: ProgramSpec, order: ByteOrder, descriptors: Mapping[str, int], stack: contextlib.ExitStack
+    program: ProgramSpec,
+    image: Image,
+    descriptors: Mapping[str, int],
+    kernel_symbols: Mapping[str, KernelSymbol],
+    target: Target | None,
+    stack: contextlib.ExitStack,
 ) -> Program:
-    code = Code(program.instructions, order)
+    code = Code(program.instructions, image.byte_order)
     for reference in program.references:
         code.set_imm(reference.instruction, descriptors[reference.map_name])
-    loaded = Program(program, _verify_and_load(program, bytes(code.data)))
+    externs = list(image.externs)
+    for extern in program.externs:
+        number = externs.index(extern.name)
+        write_extern(code, extern.instruction, kernel_symbols[extern.name], number)
+    replaced = None
+    if program.program_type is ProgramType.EXT and target is not None:
+        replaced = _Replaced(target.fd, target.function(program.attach_target, program.name))
+    loaded = Program(program, _verify_and_load(program, bytes(code.data), externs, replaced))
     stack.callback(loaded.close)
     return loaded
 
 
-def _verify_and_load(program: ProgramSpec, instructions: bytes) -> int:
+class _Replaced(NamedTuple):
+    """The function that a program of type EXT replaces."""
+
+    attach_prog_fd: int
+    attach_btf_id: int
+
+
+def _verify_and_load(
+    program: ProgramSpec, instructions: bytes, externs: Sequence[str], replaced: _Replaced | None
+) -> int:
     """The descriptor of the loaded program. The log is asked for only once it is needed: it costs time."""
     try:
-        return _attempt(program, instructions, None)
+        return _attempt(program, instructions, replaced, None)
     except OSError as error:
         first = error
     log = syscall.LogBuffer(FIRST_LOG_SIZE)
     while True:
         try:
-            return _attempt(program, instructions, log)
+            return _attempt(program, instructions, replaced, log)
         except OSError as error:
             if error.errno == errno.ENOSPC and log.size < LARGEST_LOG_SIZE:
                 log = syscall.LogBuffer(2 * log.size)
@@ -180,14 +222,17 @@ def _verify_and_load(program: ProgramSpec, instructions: bytes) -> int:
         break
     subject = f"program {program.name}"
     if log.text.strip():
-        raise VerifierError(subject, failure.errno or 0, log.text) from failure
+        raise VerifierError(subject, failure.errno or 0, log.text, externs) from failure
     number = first.errno or 0
     raise LoadError(
         Step.LOAD_PROGRAM, subject, number, explain(Step.LOAD_PROGRAM, number, (program.program_type,))
     ) from first
 
 
-def _attempt(program: ProgramSpec, instructions: bytes, log: syscall.LogBuffer | None) -> int:
+def _attempt(
+    program: ProgramSpec, instructions: bytes, replaced: _Replaced | None, log: syscall.LogBuffer | None
+) -> int:
+    attach_prog_fd, attach_btf_id = replaced or (0, 0)
     attempts_left = LOAD_ATTEMPTS
     while True:
         attempts_left -= 1
@@ -200,6 +245,8 @@ def _attempt(program: ProgramSpec, instructions: bytes, log: syscall.LogBuffer |
                 expected_attach_type=program.expected_attach_type,
                 flags=program.flags,
                 kernel_version=program.kernel_version,
+                attach_prog_fd=attach_prog_fd,
+                attach_btf_id=attach_btf_id,
                 log=log,
             )
         except OSError as error:

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 
 from bpfas.diag import BpfasError, Diagnostic, Severity
 from bpfas.helpers import HELPERS_BY_NUMBER, LATEST_RELEASE
+from bpfas.loader.instructions import ABSENT_CALL
 from bpfas.loader.privilege import Capability, Explanation, Situation, explain_eperm, read_situation
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
     from bpfas.loader.kinds import ProgramType
 
@@ -31,6 +32,7 @@ class Step(enum.Enum):
     FILL_MAP = "writing the map's initial contents"
     FREEZE_MAP = "freezing the map"
     LOAD_PROGRAM = "loading the program"
+    OPEN_TARGET = "opening the program whose function is to be replaced"
     GET_INFO = "asking for information"
     RUN_PROGRAM = "running the program"
     LOOK_UP = "looking up a key"
@@ -60,6 +62,16 @@ _CAUSES: dict[tuple[Step, int], Explanation] = {
     ),
     (Step.LOAD_PROGRAM, errno.EAGAIN): Explanation(
         "the verifier was interrupted by a signal each time", "try again"
+    ),
+    (Step.OPEN_TARGET, errno.ENOENT): Explanation(
+        "there is no such program, or no such file", "bpftool prog show lists the programs that are loaded"
+    ),
+    (Step.OPEN_TARGET, errno.EACCES): Explanation(
+        "it is no pinned program, or not one that this process may open",
+        "give the program's id, or a path below /sys/fs/bpf",
+    ),
+    (Step.OPEN_TARGET, errno.EINVAL): Explanation(
+        "the file is not on a BPF file system", "give the program's id, or a path below /sys/fs/bpf"
     ),
     (Step.RUN_PROGRAM, ENOTSUPP): Explanation("the kernel cannot test-run programs of this type"),
     (Step.RUN_PROGRAM, errno.EOPNOTSUPP): Explanation("the kernel cannot test-run programs of this type"),
@@ -118,13 +130,18 @@ class LoadError(KernelError):
 
 
 class VerifierError(LoadError):
-    """The verifier refused a program. `log` is all that it said, as it said it."""
+    """The verifier refused a program. `log` is all that it said, as it said it.
 
-    def __init__(self, subject: str, number: int, log: str) -> None:
+    `externs` are the names that the program's image leaves open.
+    """
+
+    def __init__(self, subject: str, number: int, log: str, externs: Sequence[str] = ()) -> None:
         self.log = log
         words = _last_words(log)
-        verdict = f"the verifier says: {words}" if words else "the verifier refused it"
-        explanation = Explanation(verdict, _remedy(words, log, read_situation()))
+        explanation = _absent_function(words, externs)
+        if explanation is None:
+            verdict = f"the verifier says: {words}" if words else "the verifier refused it"
+            explanation = Explanation(verdict, _remedy(words, log, read_situation()))
         super().__init__(Step.LOAD_PROGRAM, subject, number, explanation, log.rstrip("\n"))
 
 
@@ -135,11 +152,19 @@ def _last_words(log: str) -> str:
     return said[-1] if said else ""
 
 
+_GPL_REMEDY = 'give the object a section `license` that says GPL: .section license,"aw",@progbits; .asciz "GPL"'
 _REMEDIES = (
+    ("cannot call GPL-restricted function from non-GPL compatible program", _GPL_REMEDY),
+    ("cannot call kernel function from non-GPL compatible program", _GPL_REMEDY),
     (
-        "cannot call GPL-restricted function from non-GPL compatible program",
-        'give the object a section `license` that says GPL: .section license,"aw",@progbits; .asciz "GPL"',
+        "calling kernel function",
+        "programs may call only some of the kernel's functions (kfuncs), and each only from some types of program",
     ),
+    (
+        "failed to find the address for kernel symbol",
+        "the kernel's list of symbols lacks it: kernels without CONFIG_KALLSYMS_ALL do not list variables",
+    ),
+    ("JIT is required for calling kernel function", "switch the JIT on: sysctl net.core.bpf_jit_enable=1"),
 )
 """What is to be done about some of the verifier's words."""
 
@@ -166,6 +191,20 @@ def _helper_remedy(words: str, situation: Situation) -> str:
         f"{helper.name} came with Linux {helper.since}, but this kernel, with its configuration, does not let "
         "programs of this type call it: use another type or helper, or a newer kernel"
         + (f"; or run it with {' and '.join(lacking)}, which some helpers ask for" if lacking else "")
+    )
+
+
+def _absent_function(words: str, externs: Sequence[str]) -> Explanation | None:
+    """Of words that refuse the number which stands for a weak function that is missing: which function that is."""
+    match = _NO_SUCH_HELPER.fullmatch(words)
+    number = int(match[1]) - ABSENT_CALL if match else -1
+    if not 0 <= number < len(externs):
+        return None
+    name = externs[number]
+    return Explanation(
+        f"the program calls '{name}', a weak function that nothing defines",
+        f"test that it is there before the call, as in `if ({name})`; or give the object that defines it: "
+        "bpf-load --with OTHER.o; or a kernel that has it",
     )
 
 

@@ -26,9 +26,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Function:
-    """The instructions `start` (included) to `end` (excluded), in bytes from the start of `section`."""
+    """The instructions `start` (included) to `end` (excluded), in bytes from the start of `section` of `obj`."""
 
     name: str
+    obj: ObjectFile
     section: Section
     start: int
     end: int
@@ -45,6 +46,10 @@ class FunctionTable:
 
     by_place: dict[tuple[Section, int], Function] = field(default_factory=dict)
     programs: list[tuple[Symbol, Function]] = field(default_factory=list)
+
+    def add(self, other: FunctionTable) -> None:
+        """Take in the functions of another object, which are no programs here."""
+        self.by_place.update(other.by_place)
 
     def at(self, section: Section, offset: int) -> Function | None:
         """The function that begins `offset` bytes into `section`."""
@@ -137,7 +142,7 @@ def _add_functions(
         if fault:
             diagnostics.error(f"function '{symbol.name}' {fault}", place(obj, section, start))
         else:
-            table.by_place[section, start] = Function(symbol.name, section, start, end)
+            table.by_place[section, start] = Function(symbol.name, obj, section, start, end)
 
 
 def _ends_within_load(code: Code, start: int, end: int) -> bool:

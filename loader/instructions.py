@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 LOAD_IMMEDIATE_64 = BY_NAME["lddw"].code
 CALL = BY_NAME["call"].code
+ABSENT_CALL = 2_002_000_000
+"""No helper has this number or the next ones: the call of a weak function that is missing, by its number among the
+image's externs. Source: loader.md §6.3, where it is libbpf's number as well."""
 
 
 class LoadSource(enum.IntEnum):
@@ -26,6 +29,7 @@ class LoadSource(enum.IntEnum):
     IMMEDIATE = 0
     MAP_FD = 1
     MAP_VALUE = 2
+    BTF_ID = 3
     FUNCTION = 4
 
 
@@ -57,6 +61,10 @@ class Code:
     def src(self, index: int) -> int:
         """src_reg."""
         return self.data[SLOT_SIZE * index + 1] >> self._src_shift & 15
+
+    def dst(self, index: int) -> int:
+        """dst_reg."""
+        return self.data[SLOT_SIZE * index + 1] >> (4 - self._src_shift) & 15
 
     def set_src(self, index: int, value: int) -> None:
         """Change src_reg."""

@@ -56,23 +56,30 @@ class MapTable:
     data: dict[Section, MapSpec] = field(default_factory=dict)
     """The map that holds a data section."""
 
+    def add(self, other: MapTable) -> None:
+        """Take in the maps of another object, whose names are others."""
+        self.by_name.update(other.by_name)
+        self.definitions.update(other.definitions)
+        self.data.update(other.data)
 
-def describe_maps(obj: ObjectFile, object_name: str, diagnostics: Diagnostics) -> MapTable:
+
+def describe_maps(obj: ObjectFile, object_name: str, diagnostics: Diagnostics, prefix: str = "") -> MapTable:
     """The maps of `obj`: those of `maps` sections in order, then one for each data section that is not empty.
 
-    `object_name` is what the kernel names of data maps begin with. Errors go to `diagnostics`.
+    `object_name` is what the kernel names of data maps begin with, `prefix` what our own names of all maps begin
+    with. Errors go to `diagnostics`.
     """
     table = MapTable()
     for section in obj.sections:
         if section.name == MAPS_SECTION and section.sh_size:
-            table.definitions[section] = _read_definitions(obj, section, diagnostics)
+            table.definitions[section] = _read_definitions(obj, section, prefix, diagnostics)
     for section in obj.sections:
         kind = _data_section_kind(section)
         if kind is not None and section.sh_size > _LARGEST_VALUE:
             message = f"section '{section.name}' has {section.sh_size} bytes, more than {_LARGEST_VALUE}"
             diagnostics.error(message, place(obj, section, 0))
         elif kind is not None and section.sh_size:
-            table.data[section] = _data_map(section, kind, object_name)
+            table.data[section] = _data_map(section, kind, object_name, prefix)
     for section, definitions in table.definitions.items():
         for offset, spec in definitions.items():
             _enter(table, spec, place(obj, section, offset), diagnostics)
@@ -88,7 +95,9 @@ def _enter(table: MapTable, spec: MapSpec, at: str, diagnostics: Diagnostics) ->
         diagnostics.error(f"a second map is called '{spec.name}'", at, ("give one of them another name",))
 
 
-def _read_definitions(obj: ObjectFile, section: Section, diagnostics: Diagnostics) -> dict[int, MapSpec]:
+def _read_definitions(
+    obj: ObjectFile, section: Section, prefix: str, diagnostics: Diagnostics
+) -> dict[int, MapSpec]:
     names = _definition_names(obj, section)
     size = section.sh_size
     if not names:
@@ -127,7 +136,7 @@ def _read_definitions(obj: ObjectFile, section: Section, diagnostics: Diagnostic
         map_type, key_size, value_size, max_entries, map_flags = (*words, 0)[:_DEFINED_WORDS]
         known_type = MapType(map_type) if map_type in set(MapType) else map_type
         definitions[offset] = MapSpec(
-            name, kernel_name(name), known_type, key_size, value_size, max_entries, map_flags
+            prefix + name, kernel_name(name), known_type, key_size, value_size, max_entries, map_flags
         )
     return definitions
 
@@ -157,9 +166,9 @@ def _data_section_kind(section: Section) -> DataSectionKind | None:
     )
 
 
-def _data_map(section: Section, kind: DataSectionKind, object_name: str) -> MapSpec:
+def _data_map(section: Section, kind: DataSectionKind, object_name: str, prefix: str) -> MapSpec:
     return MapSpec(
-        section.name,
+        prefix + section.name,
         data_map_kernel_name(section.name, object_name),
         MapType.ARRAY,
         key_size=4,

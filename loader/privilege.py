@@ -136,6 +136,12 @@ def explain_eperm(situation: Situation, program_types: Collection[ProgramType]) 
             "the process has the capabilities, but runs under a seccomp filter, which may refuse bpf(2)",
             "allow bpf in the container's seccomp profile",
         )
+    if ProgramType.EXT in program_types:
+        return Explanation(
+            "the process has the capabilities, but the kernel refuses, before it verifies them, programs that "
+            "replace functions: some kernels do not let running code be patched (by BPF trampolines)",
+            "use a kernel that also loads fentry programs, or link the function instead (bpf-ld)",
+        )
     return Explanation(
         "the process has the capabilities; a security module, or a kernel that can do no such program, refused",
         "see the kernel's messages (dmesg) and the security module's audit log; before Linux 5.11 raise ulimit -l",

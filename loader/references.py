@@ -1,32 +1,35 @@
-"""What the functions of an object refer to: maps, data, and one another.
+"""What the functions of an object refer to: maps, data, one another, and what other objects or the kernel have.
 
 Every relocation of a function is checked (its type against the instruction, the instruction's src_reg against what
 the symbol is) and becomes a reference to a map or to a function; calls that the assembler or linker has
 already resolved become references as well, because programs take the functions they call with them to new
-places. Instructions are not changed here; that is `bpfas.loader.subprograms`. Source: RFC 9669 §5.4 and the
-kernel's llvm_reloc.rst.
+places. What a symbol stands for is `bpfas.loader.binding`. Instructions are not changed here; that is
+`bpfas.loader.subprograms`. Source: RFC 9669 §5.4 and the kernel's llvm_reloc.rst.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from bpfas.elf.constants import SectionType
-from bpfas.helpers import HELPERS
-from bpfas.isa import SLOT_SIZE
+from bpfas.isa import BY_NAME, SLOT_SIZE
 from bpfas.loader.instructions import CALL, LOAD_IMMEDIATE_64, CallSource, Code, LoadSource
 from bpfas.loader.places import target_text
-from bpfas.loader.spec import MapReference, ReferenceKind
+from bpfas.loader.spec import ExternReference, MapReference, ReferenceKind
 from bpfas.objfile import Section, SpecialSection, place
 from bpfas.reloc import RELOCATION_TYPES, RelocationNumber, read_addend, relocation_name
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from bpfas.diag import Diagnostics
+    from bpfas.loader.binding import Scope
     from bpfas.loader.functions import Function, FunctionTable
     from bpfas.loader.mapdefs import MapTable
-    from bpfas.objfile import ObjectFile, Relocation
+    from bpfas.objfile import Relocation, Symbol
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +46,15 @@ class CodeReference:
 
 @dataclass(slots=True)
 class References:
-    """All that one function refers to, in the order of its instructions."""
+    """All that one function refers to, in the order of its instructions.
+
+    `presence_tests` are the loads of a function's address that only ask whether there is such a function.
+    """
 
     maps: list[MapReference] = field(default_factory=list)
     code: list[CodeReference] = field(default_factory=list)
+    externs: list[ExternReference] = field(default_factory=list)
+    presence_tests: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,35 +76,45 @@ _NOT_BEFORE_LOADING: dict[int, str] = {
     RelocationNumber.R_BPF_64_ABS64: "use lddw (r1 = symbol ll) instead of data between instructions",
 }
 _LINK_FIRST_COMMON = "link the object, which gives it room: bpf-ld -o linked.o ..."
-_LINK_FIRST = "link it with the object that defines the symbol: bpf-ld -o linked.o ..."
+_ZERO_TESTS = (BY_NAME["jeq_imm"].code, BY_NAME["jne_imm"].code)
 
 
 def resolve_references(
-    obj: ObjectFile, maps: MapTable, functions: FunctionTable, diagnostics: Diagnostics
+    entries: Iterable[Function], maps: MapTable, functions: FunctionTable, scope: Scope, diagnostics: Diagnostics
 ) -> dict[Function, References]:
-    """What each function of `obj` refers to; errors go to `diagnostics`.
+    """What each of `entries`, and each function that they lead to, refers to; errors go to `diagnostics`.
 
-    Relocations outside any function (of weak functions that another object replaced) are not looked at.
+    `maps` and `functions` are those of all objects of `scope`. Relocations outside any function (of weak functions
+    that another object replaced) are not looked at.
     """
-    resolver = _Resolver(obj, maps, functions, diagnostics)
-    sections = dict.fromkeys(section for section, _ in functions.by_place)
-    by_section = {section: sorted(section.relocations, key=_offset) for section in sections}
-    return {
-        function: resolver.references(function, by_section[function.section])
-        for function in functions.by_place.values()
-    }
+    resolver = _Resolver(maps, functions, scope, diagnostics)
+    pending = deque(entries)
+    found: dict[Function, References] = {}
+    while pending:
+        function = pending.popleft()
+        if function not in found:
+            found[function] = resolver.references(function)
+            pending.extend(reference.target for reference in found[function].code)
+    return found
 
 
 @dataclass(frozen=True, slots=True)
 class _Resolver:
-    obj: ObjectFile
     maps: MapTable
     functions: FunctionTable
+    scope: Scope
     diagnostics: Diagnostics
+    sorted_relocations: dict[Section, list[Relocation]] = field(default_factory=dict)
 
-    def references(self, function: Function, relocations: list[Relocation]) -> References:
+    def relocations(self, section: Section) -> list[Relocation]:
+        if section not in self.sorted_relocations:
+            self.sorted_relocations[section] = sorted(section.relocations, key=_offset)
+        return self.sorted_relocations[section]
+
+    def references(self, function: Function) -> References:
         found = References()
-        code = Code(function.code, self.obj.byte_order)
+        code = Code(function.code, function.obj.byte_order)
+        relocations = self.relocations(function.section)
         waiting: dict[int, Relocation] = {}
         first = bisect_left(relocations, function.start, key=_offset)
         end = bisect_left(relocations, function.end, key=_offset)
@@ -120,14 +138,14 @@ class _Resolver:
         return found
 
     def error(self, message: str, function: Function, offset: int, notes: tuple[str, ...] = ()) -> None:
-        self.diagnostics.error(message, place(self.obj, function.section, function.start + offset), notes)
+        self.diagnostics.error(message, place(function.obj, function.section, function.start + offset), notes)
 
     def notes_on(self, relocation: Relocation) -> tuple[str, ...]:
         reason = _NOT_BEFORE_LOADING.get(relocation.r_type)
         return (reason,) if reason else ()
 
     def is_applicable(self, function: Function, code: Code, index: int, relocation: Relocation) -> bool:
-        """Whether the relocation's type belongs to the instruction and its symbol has a place; else an error."""
+        """Whether the relocation's type belongs to the instruction; else an error."""
         offset = index * SLOT_SIZE
         name = relocation_name(relocation.r_type)
         requirement = _REQUIREMENTS.get(relocation.r_type)
@@ -138,37 +156,39 @@ class _Resolver:
         elif code.opcode(index) != requirement.opcode:
             message = f"{name} applies to {requirement.words}, but the opcode is {code.opcode(index):#04x}"
             self.error(message, function, offset)
-        elif symbol.section is SpecialSection.UNDEF:
-            helper = HELPERS.get(symbol.name)
-            note = (
-                f"it is a helper, which is called by its number: call {helper.number}" if helper else _LINK_FIRST
-            )
-            self.error(f"undefined symbol: {symbol.name}", function, offset, (note,))
-        elif not isinstance(symbol.section, Section):
-            message = f"'{symbol.name}' is {_SPECIAL_WORDS[symbol.section]}, which has no place in a section"
-            is_common = symbol.section is SpecialSection.COMMON
-            advice = (
-                _LINK_FIRST_COMMON if is_common else "use the number itself, or define the symbol in a section"
-            )
-            self.error(message, function, offset, (advice,))
         else:
             return True
         return False
+
+    def report_special(self, function: Function, index: int, symbol: Symbol) -> None:
+        """Report that the definition of `symbol` has no place in a section."""
+        assert isinstance(symbol.section, SpecialSection)
+        message = f"'{symbol.name}' is {_SPECIAL_WORDS[symbol.section]}, which has no place in a section"
+        is_common = symbol.section is SpecialSection.COMMON
+        advice = _LINK_FIRST_COMMON if is_common else "use the number itself, or define the symbol in a section"
+        self.error(message, function, index * SLOT_SIZE, (advice,))
 
     def resolve_relocation(
         self, function: Function, code: Code, index: int, relocation: Relocation, found: References
     ) -> None:
         """Resolve a relocation that `is_applicable`."""
-        section = relocation.symbol.section
-        assert isinstance(section, Section)
+        at = index * SLOT_SIZE
+        is_call = relocation.r_type == RelocationNumber.R_BPF_64_32
         addend = relocation.r_addend
         if addend is None:
             row = RELOCATION_TYPES[relocation.r_type]
-            addend = read_addend(row, code.data, index * SLOT_SIZE, self.obj.byte_order)
-        offset = relocation.symbol.st_value + addend
-        target = target_text(relocation.symbol, offset)
-        at = index * SLOT_SIZE
-        if relocation.r_type == RelocationNumber.R_BPF_64_32:
+            addend = read_addend(row, code.data, at, function.obj.byte_order)
+        symbol = self.scope.definition(function, at, relocation.symbol, is_call=is_call)
+        if symbol is None:
+            self.add_extern_reference(function, code, index, relocation.symbol.name, addend, found)
+            return
+        section = symbol.section
+        if not isinstance(section, Section):
+            self.report_special(function, index, symbol)
+            return
+        offset = symbol.st_value + addend
+        target = target_text(symbol, offset)
+        if is_call:
             if self.source_is(function, code, index, f"'{target}'", (CallSource.FUNCTION,)):
                 self.add_code_reference(function, index, section, offset, target, found)
         elif section in self.maps.definitions:
@@ -186,11 +206,26 @@ class _Resolver:
             elif self.source_is(function, code, index, f"'{target}' in '{section.name}'", _DATA_SOURCES):
                 found.maps.append(MapReference(index, spec.name, ReferenceKind.MAP_VALUE, offset))
         elif section.is_code:
-            if self.source_is(function, code, index, f"function '{target}'", _FUNCTION_SOURCES):
+            if not self.source_is(function, code, index, f"function '{target}'", _FUNCTION_SOURCES):
+                pass
+            elif relocation.symbol.section is SpecialSection.UNDEF and _is_presence_test(code, index):
+                found.presence_tests.append(index)
+            else:
                 self.add_code_reference(function, index, section, offset, target, found)
         else:
             message = f"'{target}' is in section '{section.name}', which is not loaded into the kernel"
             self.error(message, function, at, (_unloaded_note(section),))
+
+    def add_extern_reference(
+        self, function: Function, code: Code, index: int, name: str, addend: int, found: References
+    ) -> None:
+        """Note a reference to what no object defines."""
+        sources = _EXTERN_CALL_SOURCES if code.opcode(index) == CALL else _EXTERN_LOAD_SOURCES
+        if addend:
+            message = f"{addend:+#x} to the address of '{name}', which is not known before loading"
+            self.error(message, function, index * SLOT_SIZE, ("add it to the register, in an instruction",))
+        elif self.source_is(function, code, index, f"'{name}'", sources):
+            found.externs.append(ExternReference(index, name))
 
     def resolve_relative(self, function: Function, code: Code, index: int, found: References) -> None:
         """Note what a call or a function's address, resolved by the assembler already, leads to."""
@@ -238,8 +273,20 @@ class _Resolver:
 
 _MAP_SOURCES = (LoadSource.IMMEDIATE, LoadSource.MAP_FD)
 _DATA_SOURCES = (LoadSource.IMMEDIATE, LoadSource.MAP_VALUE)
+_EXTERN_CALL_SOURCES = (CallSource.FUNCTION, CallSource.KFUNC)
+_EXTERN_LOAD_SOURCES = (LoadSource.IMMEDIATE, LoadSource.BTF_ID)
 _FUNCTION_SOURCES = (LoadSource.IMMEDIATE, LoadSource.FUNCTION)
 _SPECIAL_WORDS = {SpecialSection.ABS: "an absolute symbol", SpecialSection.COMMON: "a common symbol"}
+
+
+def _is_presence_test(code: Code, index: int) -> bool:
+    """Whether the address that is loaded at `index` is compared with 0 at once, as in `if (function)`.
+
+    The kernel takes a function's address only for callbacks.
+    """
+    test = index + 2
+    is_zero_test = test < len(code) and code.opcode(test) in _ZERO_TESTS and code.imm(test) == 0
+    return is_zero_test and code.dst(test) == code.dst(index)
 
 
 def _offset(relocation: Relocation) -> int:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from bpfas.loader.errors import KernelError
 from bpfas.loader.kinds import ProgramType, map_flag_names, map_type_name, program_type_name
+from bpfas.loader.spec import BindingKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from bpfas.loader.collection import Collection
     from bpfas.loader.maps import Map
     from bpfas.loader.programs import Program, TestRunResult
+    from bpfas.loader.spec import Binding
 
 _XDP_ACTIONS = ("XDP_ABORTED", "XDP_DROP", "XDP_PASS", "XDP_TX", "XDP_REDIRECT")
 _HEX_BYTES_A_LINE = 32
@@ -107,6 +109,46 @@ def collection_text(collection: Collection) -> str:
         _table(columns, rows) for columns, rows in ((_PROGRAM_COLUMNS, programs), (_MAP_COLUMNS, maps)) if rows
     ]
     return "\n\n".join(tables)
+
+
+_BINDING_COLUMNS = {"name": "NAME", "strength": "STRENGTH", "bound_to": "BOUND TO", "uses": "USED AT"}
+_BOUND_TO = {
+    BindingKind.KERNEL: "the kernel",
+    BindingKind.NOTHING: "nothing: its address is 0",
+    BindingKind.OPEN: "OPEN",
+}
+
+
+def bindings_json(bindings: Sequence[Binding]) -> list[dict[str, object]]:
+    """What each name is bound to; `definition` is empty for what no object defines."""
+    return [
+        {
+            "name": binding.name,
+            "strength": _strength(binding),
+            "bound_to": binding.kind.value,
+            "definition": binding.definition,
+            "uses": list(binding.uses),
+        }
+        for binding in bindings
+    ]
+
+
+def bindings_text(bindings: Sequence[Binding]) -> str:
+    """What each name is bound to, as a table."""
+    rows: list[dict[str, object]] = [
+        {
+            "name": binding.name,
+            "strength": _strength(binding),
+            "bound_to": binding.definition or _BOUND_TO[binding.kind],
+            "uses": binding.uses[0] + (f" and {len(binding.uses) - 1} more" if len(binding.uses) > 1 else ""),
+        }
+        for binding in bindings
+    ]
+    return _table(_BINDING_COLUMNS, rows) if rows else "no name is left to others"
+
+
+def _strength(binding: Binding) -> str:
+    return "weak" if binding.is_weak else "strong"
 
 
 def _table(columns: dict[str, str], rows: Iterable[dict[str, object]]) -> str:

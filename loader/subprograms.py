@@ -2,17 +2,17 @@
 
 Each program has its own copies. A function is appended where it is first met, and what it calls in turn behind it
 (depth first), which is libbpf's order, so that the kernel computes the same tag for a program whichever of
-the two has loaded it. Instructions come out complete but for map descriptors.
+the two has loaded it. Instructions come out complete but for map descriptors and what only the kernel has.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from bpfas.isa import SLOT_SIZE
 from bpfas.loader.instructions import LOAD_IMMEDIATE_64, Code, LoadSource
-from bpfas.loader.spec import MapReference, ReferenceKind
+from bpfas.loader.spec import ExternReference, MapReference, ReferenceKind
 
 if TYPE_CHECKING:
     from bpfas.elf.constants import ByteOrder
@@ -21,29 +21,44 @@ if TYPE_CHECKING:
 
 _LOAD_SOURCES = {ReferenceKind.MAP_FD: LoadSource.MAP_FD, ReferenceKind.MAP_VALUE: LoadSource.MAP_VALUE}
 
+_PRESENT = 1
+"""What stands for a function's address where that is only compared with 0."""
 
-def compose_program(
-    entry: Function, references: dict[Function, References], order: ByteOrder
-) -> tuple[bytes, tuple[MapReference, ...]]:
-    """The instructions of the program that begins with `entry`, and their references to maps.
+
+class ComposedProgram(NamedTuple):
+    """The instructions of a program, and what in them is left to loading."""
+
+    instructions: bytes
+    maps: tuple[MapReference, ...]
+    externs: tuple[ExternReference, ...]
+
+
+def compose_program(entry: Function, references: dict[Function, References], order: ByteOrder) -> ComposedProgram:
+    """The program that begins with `entry`.
 
     `references` has an entry for every function that can be reached.
     """
     positions = _place_functions(entry, references)
     code = Code(b"".join(function.code for function in positions), order)
     maps: list[MapReference] = []
+    externs: list[ExternReference] = []
     for function, position in positions.items():
         for reference in references[function].maps:
             index = position + reference.instruction
             _write_map_reference(code, index, reference)
             maps.append(replace(reference, instruction=index))
+        externs += (
+            replace(extern, instruction=position + extern.instruction) for extern in references[function].externs
+        )
+        for test in references[function].presence_tests:
+            code.set_imm(position + test, _PRESENT)
         for call in references[function].code:
             index = position + call.instruction
             if code.opcode(index) == LOAD_IMMEDIATE_64:
                 code.set_src(index, LoadSource.FUNCTION)
                 code.set_imm(index + 1, 0)
             code.set_imm(index, positions[call.target] + call.offset - index - 1)
-    return bytes(code.data), tuple(maps)
+    return ComposedProgram(bytes(code.data), tuple(maps), tuple(externs))
 
 
 def _place_functions(entry: Function, references: dict[Function, References]) -> dict[Function, int]:

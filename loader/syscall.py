@@ -58,8 +58,11 @@ class Command(enum.IntEnum):
     MAP_DELETE_ELEM = 3
     MAP_GET_NEXT_KEY = 4
     PROG_LOAD = 5
+    OBJ_GET = 7
     PROG_TEST_RUN = 10
+    PROG_GET_FD_BY_ID = 13
     OBJ_GET_INFO_BY_FD = 15
+    BTF_GET_FD_BY_ID = 19
     MAP_FREEZE = 22
 
 
@@ -94,6 +97,16 @@ class _ProgLoad(ctypes.Structure):
         ("prog_name", ctypes.c_char * 16),
         ("prog_ifindex", _U32),
         ("expected_attach_type", _U32),
+        ("prog_btf_fd", _U32),
+        ("func_info_rec_size", _U32),
+        ("func_info", _U64),
+        ("func_info_cnt", _U32),
+        ("line_info_rec_size", _U32),
+        ("line_info", _U64),
+        ("line_info_cnt", _U32),
+        ("attach_btf_id", _U32),
+        ("attach_prog_fd", _U32),
+        ("core_relo_cnt", _U32),
     ]
 
 
@@ -119,6 +132,18 @@ class _ProgTestRun(ctypes.Structure):
 
 class _GetInfo(ctypes.Structure):
     _fields_ = [("bpf_fd", _U32), ("info_len", _U32), ("info", _U64)]
+
+
+class _GetFdById(ctypes.Structure):
+    _fields_ = [("id", _U32), ("next_id", _U32), ("open_flags", _U32), ("_pad", _U32)]
+
+
+class _ObjGet(ctypes.Structure):
+    _fields_ = [("pathname", _U64), ("bpf_fd", _U32), ("file_flags", _U32)]
+
+
+class _BtfInfo(ctypes.Structure):
+    _fields_ = [("btf", _U64), ("btf_size", _U32), ("id", _U32)]
 
 
 class _ProgInfo(ctypes.Structure):
@@ -317,10 +342,14 @@ def prog_load(
     expected_attach_type: int = 0,
     flags: int = 0,
     kernel_version: int = 0,
+    attach_prog_fd: int = 0,
+    attach_btf_id: int = 0,
     log: LogBuffer | None = None,
 ) -> int:
     """BPF_PROG_LOAD: the descriptor of a new program.
 
+    `attach_prog_fd` and `attach_btf_id` are the program and the function in its BTF that a program of type EXT
+    replaces.
     With `log` the verifier's text is put there, also on failure; ENOSPC then says that
     the buffer was too small for it.
     """
@@ -334,6 +363,8 @@ def prog_load(
         prog_flags=flags,
         prog_name=name.encode(),
         expected_attach_type=expected_attach_type,
+        attach_prog_fd=attach_prog_fd,
+        attach_btf_id=attach_btf_id,
     )
     if log is None:
         return _bpf(Command.PROG_LOAD, attributes)
@@ -395,6 +426,32 @@ def prog_info(prog_fd: int) -> ProgramInfo:
     return ProgramInfo(
         info.id, bytes(info.tag).hex(), info.jited_prog_len, info.xlated_prog_len, info.verified_insns
     )
+
+
+def obj_get(path: str) -> int:
+    """BPF_OBJ_GET: a descriptor of the map or program that is pinned at `path`."""
+    name = ctypes.create_string_buffer(os.fsencode(path))
+    return _bpf(Command.OBJ_GET, _ObjGet(pathname=ctypes.addressof(name)))
+
+
+def prog_get_fd_by_id(prog_id: int) -> int:
+    """BPF_PROG_GET_FD_BY_ID: a descriptor of the program that the kernel lists by this number."""
+    return _bpf(Command.PROG_GET_FD_BY_ID, _GetFdById(id=prog_id))
+
+
+def prog_btf(prog_fd: int) -> bytes:
+    """The BTF that a program was loaded with; empty for one without."""
+    program: Any = _get_info(prog_fd, _ProgInfo())
+    if not program.btf_id:
+        return b""
+    fd = _bpf(Command.BTF_GET_FD_BY_ID, _GetFdById(id=program.btf_id))
+    try:
+        sized: Any = _get_info(fd, _BtfInfo())
+        data = ctypes.create_string_buffer(sized.btf_size)
+        _get_info(fd, _BtfInfo(btf=ctypes.addressof(data), btf_size=len(data)))
+        return data.raw
+    finally:
+        os.close(fd)
 
 
 def map_id(map_fd: int) -> int:

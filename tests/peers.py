@@ -26,6 +26,8 @@ class Peer(enum.Enum):
     GNU_LD = "/usr/bin/bpf-ld"
     GNU_OBJDUMP = "/usr/bin/bpf-objdump"
     GNU_READELF = "/usr/bin/bpf-readelf"
+    GNU_AR = "/usr/bin/bpf-ar"
+    LLVM_AR = "/usr/bin/llvm-ar-22"
     GCC = "/usr/bin/bpf-gcc"
     BPFTOOL = "/usr/sbin/bpftool"
 

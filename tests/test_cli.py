@@ -55,6 +55,14 @@ def test_a_failure_leaves_the_old_output_and_nothing_else(tmp_path: Path, monkey
         (BpfasError.of("what is wrong", "a.o"), 1, "a.o: error: what is wrong\n"),
         (RecursionError(), 1, "tool: error: the input is nested too deeply\n"),
         (MemoryError(), 1, "tool: error: there is not enough memory for this input\n"),
+        (
+            UnicodeEncodeError("ascii", "é", 0, 1, "why"),
+            1,
+            (
+                "tool: error: cannot write the output: 'ascii' codec can't encode character '\\xe9' in position "
+                "0: why; set PYTHONIOENCODING=utf-8\n"
+            ),
+        ),
     ],
 )
 def test_what_ends_a_command_decides_about_its_status(

@@ -17,6 +17,8 @@ from bpfas.asm import assemble
 from bpfas.asm.assembler import DIRECTIVES
 from bpfas.asm.command_line import LONG_OPTIONS, REFUSED_OPTIONS, SHORT_OPTIONS
 from bpfas.asm.input_directives import INPUT_DIRECTIVES
+from bpfas.link.option_table import OPTIONS
+from bpfas.link.option_table import REFUSED_OPTIONS as LINKER_REFUSED_OPTIONS
 from bpfas.loader import load
 from tests.peers import Peer
 
@@ -84,6 +86,7 @@ def shown(expected: str) -> re.Pattern[str]:
     [
         pytest.param("tutorial.md", (Peer.CLANG,), marks=pytest.mark.kernel),
         ("compatibility.md", (Peer.CLANG, Peer.GCC)),
+        pytest.param("binding.md", (), marks=pytest.mark.kernel),
     ],
 )
 def test_the_commands_of_a_page_do_what_it_shows(name: str, peers: tuple[Peer, ...], tmp_path: Path) -> None:
@@ -114,6 +117,15 @@ def test_the_python_of_the_loading_page_works(tmp_path: Path) -> None:
     (program,) = blocks((ROOT / "docs" / "loading.md").read_text(encoding="utf-8"), "python")
     output = run_in_shell(f"python - <<'EOF'\n{program}\nEOF", tmp_path)
     assert output.splitlines()[-1] == "00000000 0700000000000000"
+
+
+@pytest.mark.kernel
+def test_the_python_of_the_binding_page_works(tmp_path: Path) -> None:
+    run_in_shell(blocks(page("binding.md"), "sh")[0], tmp_path)
+    libraries, tail_calls = blocks(page("binding.md"), "python")
+    output = run_in_shell(f"python - <<'EOF'\n{libraries}\nEOF", tmp_path)
+    assert output == "[42, 43, 44]\nb',\\x00\\x00\\x00'\n"
+    assert run_in_shell(f"python - <<'EOF'\n{tail_calls}\nEOF", tmp_path) == "[0, 1, 2]\n"
 
 
 def test_the_errors_in_the_readme_are_those_that_are_printed(tmp_path: Path) -> None:
@@ -251,6 +263,13 @@ def test_every_option_is_described() -> None:
     described = set(re.findall(r"-{1,2}[\w-]+\+?", page("options.md")))
     for name in (*SHORT_OPTIONS, *LONG_OPTIONS, *REFUSED_OPTIONS):
         assert {f"-{name}", f"--{name}"} & described, name
+
+
+def test_every_option_of_the_linker_is_described() -> None:
+    section = page("linking.md").partition("| option | meaning |")[2].partition("## The map")[0]
+    described = set(re.findall(r"(?<=`)-{1,2}[\w()-]+", section))
+    names = [name for option in OPTIONS for name in option.names]
+    assert sorted(described) == sorted({*names, *LINKER_REFUSED_OPTIONS})
 
 
 def test_the_message_on_the_page_of_messages_is_the_one_that_is_printed(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tomllib
@@ -10,6 +11,9 @@ from pathlib import Path
 import pytest
 
 from bpfas import entry
+from bpfas.elf.constants import SymbolBinding
+from bpfas.elf.writer import write_object
+from bpfas.objfile import ObjectFile, SpecialSection, Symbol
 
 
 def run(command: str, *arguments: str, text: str = "", stdout: int = subprocess.PIPE) -> tuple[int, str, str]:
@@ -20,7 +24,9 @@ def run(command: str, *arguments: str, text: str = "", stdout: int = subprocess.
         input=text,
         stdout=stdout,
         stderr=subprocess.PIPE,
-        text=True,
+        encoding="utf-8",
+        errors="surrogateescape",
+        env=os.environ | {"PYTHONIOENCODING": "utf-8:strict"},
         check=False,
     )
     return done.returncode, done.stdout or "", done.stderr
@@ -44,6 +50,15 @@ def test_a_text_that_cannot_be_written_is_an_error() -> None:
         status, _, messages = run("bpf_as", "--help", stdout=full.fileno())
     assert status != 0
     assert "No space left on device" in messages
+
+
+def test_names_that_are_no_text_are_printed_as_they_are(tmp_path: Path) -> None:
+    path = tmp_path / "a.o"
+    symbol = Symbol("caf\udce9", SpecialSection.ABS, st_bind=SymbolBinding.GLOBAL)
+    path.write_bytes(write_object(ObjectFile("a.o", symbols=[symbol])))
+    status, output, messages = run("bpf_ld", "--cref", str(path), "-o", str(tmp_path / "out.o"))
+    assert (status, messages) == (0, "")
+    assert "caf\udce9" in output
 
 
 def test_the_installed_scripts_are_these() -> None:

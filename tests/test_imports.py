@@ -7,6 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from bpfas.elf.writer import write_object
+from bpfas.objfile import ObjectFile, Section
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -17,7 +20,22 @@ def test_import_contracts_hold() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_importing_the_assembler_imports_neither_numpy_nor_lark() -> None:
-    code = "import sys, bpfas.asm.cli; print([name for name in ('numpy', 'lark') if name in sys.modules])"
+def imported(code: str, *modules: str) -> str:
+    """Which of the modules are imported by code that runs in a process of its own."""
+    code = f"import sys; {code}; print(*(name for name in {modules} if name in sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    return done.stdout.strip()
+
+
+def test_importing_the_assembler_imports_neither_numpy_nor_lark() -> None:
+    assert imported("import bpfas.asm.cli", "numpy", "lark") == ""
+
+
+def test_a_small_link_imports_nothing_that_takes_long(tmp_path: Path) -> None:
+    paths = [str(tmp_path / name) for name in ("a.o", "b.o", "out.o")]
+    for path in paths[:2]:
+        Path(path).write_bytes(write_object(ObjectFile(path, sections=[Section(".text")])))
+    link = f"from bpfas.link.cli import main; assert main({[*paths[:2], '-o', paths[2]]}) == 0"
+    assert (
+        imported(link, "numpy", "elftools", "dataclasses", "inspect", "argparse", "shutil", "mmap", "json") == ""
+    )

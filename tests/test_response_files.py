@@ -48,3 +48,9 @@ def test_an_endless_loop_is_an_error() -> None:
     Path("r").write_text("@r")
     with pytest.raises(BpfasError, match="more than 2000 response files; does @r name itself"):
         expand_response_files(["@r"])
+
+
+def test_null_bytes_are_an_error() -> None:
+    Path("r").write_bytes(b"a.o\0")
+    with pytest.raises(BpfasError, match="@r is no response file: it has null bytes"):
+        expand_response_files(["@r"])

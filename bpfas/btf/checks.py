@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bpfas.btf.kinds import BY_VALUE, ENTRY_WORDS, KINDS, MAX_VLEN, Kind, Linkage, Word
+from bpfas.btf.kinds import BY_VALUE, ENTRY_WORDS, KINDS, MAX_VLEN, MODIFIERS, Kind, Linkage, Word
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -215,6 +215,8 @@ def types_in_themselves(btf: Btf, type_ids: Iterable[int]) -> Iterator[list[int]
                 last = path.pop()
                 del depth[last]
                 done[last] = 1
+            elif btf.kinds[target] not in BY_VALUE:
+                continue
             elif target in depth:
                 yield path[depth[target] :]
             elif not done[target]:
@@ -233,7 +235,27 @@ def _contained(btf: Btf, type_id: int) -> Iterator[int]:
         found = btf.words[start + 4 : start + 3 + 3 * btf.vlen(type_id) : 3]
     else:
         found = (btf.words[start + 3 if kind == Kind.ARRAY else start + 2],)
-    return iter([target for target in found if btf.kinds[target] in BY_VALUE])
+    return iter([target for target in found if target])
+
+
+def incomplete_values(btf: Btf, type_ids: Iterable[int]) -> Iterator[tuple[int, int]]:
+    """Types with members or elements of a type that is only declared, and that declaration.
+
+    No type may be within itself.
+    """
+    meant: dict[int, int] = {}
+    for type_id in type_ids:
+        if btf.kinds[type_id] not in (Kind.STRUCT, Kind.UNION, Kind.ARRAY):
+            continue
+        for target in _contained(btf, type_id):
+            chain = []
+            while target not in meant and (btf.kinds[target] in MODIFIERS or btf.kinds[target] == Kind.TYPEDEF):
+                chain.append(target)
+                target = btf.size_or_type(target)
+            target = meant.get(target, target)
+            meant.update(dict.fromkeys(chain, target))
+            if btf.kinds[target] == Kind.FWD:
+                yield type_id, target
 
 
 def _listed(numbers: tuple[int, ...]) -> str:

@@ -69,7 +69,7 @@ def read_btf_ext(data: bytes, order: ByteOrder, btf: Btf, name: str) -> BtfExt:
         for message in _read_table(data[start : start + size], order, btf, table, found):
             diagnostics.error(f"{table}: {message}", place)
             if len(diagnostics.items) == _MAX_ERRORS:
-                break
+                diagnostics.raise_if_errors()
     diagnostics.raise_if_errors()
     return BtfExt(**tables)
 
@@ -144,11 +144,11 @@ def _read_table(data: bytes, order: ByteOrder, btf: Btf, table: str, found: dict
         end = at + 2 + count * record_words
         if not count:
             yield f"has a block without records at {4 * at:#x}"
-        if end > len(words):
+        elif end > len(words):
             room = (len(words) - at - 2) // record_words
             yield f"has a block at {4 * at:#x} with {count} records, but room for {room}"
             return
-        if section_offset >= len(btf.strings) or not btf.strings[section_offset]:
+        elif section_offset >= len(btf.strings) or not btf.strings[section_offset]:
             yield f"has a block at {4 * at:#x} whose section has no name (string {section_offset:#x})"
         else:
             records = words[at + 2 : end]
@@ -166,11 +166,11 @@ def _record_errors(records: array[int], record_words: int, btf: Btf, table: str)
     """Number of the record and what is wrong with it."""
     for word, role in enumerate(RECORD_WORDS[table]):
         column = records[word::record_words]
-        if role is Word.TYPE and max(column) > len(btf):
+        if role is Word.TYPE and max(column, default=0) > len(btf):
             for number, type_id in enumerate(column):
                 if type_id > len(btf):
                     yield number, f"is of type {type_id}, but there are {len(btf)} types"
-        elif role is Word.STRING and max(column) >= len(btf.strings):
+        elif role is Word.STRING and max(column, default=0) >= len(btf.strings):
             for number, offset in enumerate(column):
                 if offset >= len(btf.strings):
                     yield (

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from bpfas.elf.file_header import FileHeader
 
 _MAX_ERRORS = 20
+_MAX_PADDING = 1 << 26  # who writes or joins the sections makes as much of it as their alignments ask for
 _MAX_NAME_BYTES = 1 << 26  # all names together; suffix sharing lets a small file ask for terabytes
 
 # Link and info of such a section name others by number, which an ObjectFile has no place for.
@@ -102,8 +103,8 @@ class ElfFile:
         """The entries of a table; `layout` is that of one, as struct has it."""
         return struct.iter_unpack(f"{self.order.value}{layout}", self.contents(header))
 
-    def string(self, table_index: int, offset: int, what: str) -> str | None:
-        """The name at `offset` of a string table, or None after an error that names `what`."""
+    def string(self, table_index: int, offset: int, what: str, number: int) -> str | None:
+        """The name at `offset` of a string table, or None after an error that says it is of `what` `number`."""
         key = table_index, offset
         if key in self._strings:
             return self._strings[key]
@@ -114,11 +115,13 @@ class ElfFile:
         if offset == 0 and not table:
             name = ""
         elif offset >= len(table):
-            self.error(f"{what} is at {offset:#x} of a string table of {len(table):#x} bytes")
+            self.error(f"the name of {what} {number} is at {offset:#x} of a string table of {len(table):#x} bytes")
         else:
             end = table.find(0, offset)
             if end < 0:
-                self.error(f"{what} at {offset:#x} of its string table does not end inside the table")
+                self.error(
+                    f"the name of {what} {number} at {offset:#x} of its string table does not end inside the table"
+                )
             else:
                 self._name_bytes += end - offset
                 if self._name_bytes > _MAX_NAME_BYTES:
@@ -163,7 +166,7 @@ class ElfFile:
         self.consumed.add(names_index)
         self.section_names = [""]
         for index, section in enumerate(self.headers[1:], 1):
-            name = self.string(names_index, section.sh_name, f"the name of section {index}")
+            name = self.string(names_index, section.sh_name, "section", index)
             self.section_names.append(name if name is not None else f"<section {index}>")
         return None
 
@@ -175,7 +178,7 @@ class ElfFile:
         return header.sh_offset + header.sh_size <= len(self.data)
 
     def _check_headers(self) -> None:
-        claimed = 0
+        claimed = padding = 0
         for index, header in enumerate(self.headers):
             sh_type, name = header.sh_type, self.section_names[index]
             if sh_type in _CONSUMED:
@@ -192,6 +195,7 @@ class ElfFile:
             if align & (align - 1) or align > MAX_ALIGNMENT:
                 self.error(f"alignment {align:#x} is no power of two up to {MAX_ALIGNMENT:#x}", name)
             if sh_type != SectionType.NOBITS:
+                padding += align if header.sh_size else 0
                 claimed += header.sh_size
                 end = header.sh_offset + header.sh_size
                 if end > len(self.data):
@@ -200,6 +204,8 @@ class ElfFile:
                         f"at {len(self.data):#x}; is the file truncated?",
                         name,
                     )
+        if padding > _MAX_PADDING:
+            self.error(f"alignments ask for {padding} bytes of padding, more than {_MAX_PADDING}")
         if claimed > len(self.data):
             self.error(f"sections overlap: they claim {claimed} bytes of a file of {len(self.data)}")
 

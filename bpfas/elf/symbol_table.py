@@ -42,18 +42,11 @@ def read_symbols(file: ElfFile, sections: Mapping[int, Section]) -> list[Symbol 
         symbols.append(None)
         if number == 0:
             continue
-        name = file.string(header.sh_link, st_name, f"the name of symbol {number}")
+        name = file.string(header.sh_link, st_name, "symbol", number)
         if name is None:
             continue
-        shown = f"symbol {number} ({name})"
         bind, kind = _BINDINGS.get(st_info >> 4), _TYPES.get(st_info & 0xF)
         visibility = _VISIBILITIES.get(st_other)
-        if bind is None:
-            file.error(f"{shown} has binding {st_info >> 4}; only local, global and weak are known", place)
-        if kind is None:
-            file.error(f"{shown} has unknown type {st_info & 0xF}", place)
-        if visibility is None:
-            file.error(f"{shown} has unknown visibility (st_other {st_other:#x})", place)
         if st_shndx == SHN_XINDEX:
             st_shndx = extended[number] if number < len(extended) else SHN_XINDEX
             home: Section | SpecialSection | None = sections.get(st_shndx)
@@ -61,10 +54,19 @@ def read_symbols(file: ElfFile, sections: Mapping[int, Section]) -> list[Symbol 
             home = _SPECIAL_SECTIONS.get(st_shndx)
         else:
             home = sections.get(st_shndx)
-        if home is None:
-            file.error(f"{shown} is in section {st_shndx}{file.why_not(st_shndx)}", place)
-        elif kind is SymbolType.SECTION and (st_value or not isinstance(home, Section)):
-            file.error(f"{shown} stands for a section but is not at a section's start", place)
         if home is not None and bind is not None and kind is not None and visibility is not None:
             symbols[number] = Symbol(name, home, st_value, st_size, bind, kind, visibility)
+            if kind is not SymbolType.SECTION or (not st_value and isinstance(home, Section)):
+                continue
+        shown = f"symbol {number} ({name})"
+        if bind is None:
+            file.error(f"{shown} has binding {st_info >> 4}; only local, global and weak are known", place)
+        if kind is None:
+            file.error(f"{shown} has unknown type {st_info & 0xF}", place)
+        if visibility is None:
+            file.error(f"{shown} has unknown visibility (st_other {st_other:#x})", place)
+        if home is None:
+            file.error(f"{shown} is in section {st_shndx}{file.why_not(st_shndx)}", place)
+        elif kind is SymbolType.SECTION:
+            file.error(f"{shown} stands for a section but is not at a section's start", place)
     return symbols

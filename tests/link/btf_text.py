@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 WORDS_BEHIND = {INT: 1, ARRAY: 3, VAR: 1, DECL_TAG: 1}
 WORDS_PER_ENTRY = {STRUCT: 3, UNION: 3, ENUM: 2, FUNC_PROTO: 2, DATASEC: 3, ENUM64: 3}
 MODIFIERS = {PTR: "*", VOLATILE: "volatile", CONST: "const", RESTRICT: "restrict"}
+REFERRING = {*MODIFIERS, TYPEDEF, FUNC, VAR, DECL_TAG, TYPE_TAG}
 LINKAGES = ("static", "global", "extern")
 
 
@@ -40,6 +41,16 @@ class Type:
         """The words in groups: members, parameters, enumerators or variables."""
         size = WORDS_PER_ENTRY[self.kind]
         return [self.words[place : place + size] for place in range(0, self.vlen * size, size)]
+
+    def type_ids(self) -> set[int]:
+        """The types that it refers to."""
+        if self.kind == ARRAY:
+            return set(self.words[:2])
+        if self.kind in WORDS_PER_ENTRY and self.kind not in (ENUM, ENUM64):
+            number = 0 if self.kind == DATASEC else 1
+            ids = {entry[number] for entry in self.entries()}
+            return ids | {self.third} if self.kind == FUNC_PROTO else ids
+        return {self.third} if self.kind in REFERRING else set()
 
 
 class Btf:
@@ -102,8 +113,13 @@ class Btf:
         return [(self.string(name), where, self.text(of, inside=True)) for name, of, where in found.entries()]
 
     def texts(self) -> Counter[str]:
-        """All types but DATASECs, and how often there is each."""
-        return Counter(self.text(n) for n, found in enumerate(self.types) if n and found.kind != DATASEC)
+        """All types but DATASECs and prototypes that nothing refers to, and how often there is each."""
+        used = set().union(*(found.type_ids() for found in self.types))
+        return Counter(
+            self.text(number)
+            for number, found in enumerate(self.types)
+            if number and found.kind != DATASEC and (found.kind != FUNC_PROTO or number in used)
+        )
 
     def variables(self) -> dict[str, tuple[int, list[tuple[int, int, str]]]]:
         """Of each DATASEC its size, and the offset, size and type of each variable in order."""

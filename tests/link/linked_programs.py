@@ -80,13 +80,14 @@ class Workshop:
         key = (program_set.name, build)
         if key not in self._made:
             folder = Path(tempfile.mkdtemp(dir=self._folder, prefix=f"{program_set.name}-"))
-            self._made[key] = [
-                make_object(source, folder, program_set.cpu, build) for source in program_set.sources
-            ]
+            options = program_set.cpu, build, program_set.gcc_options
+            self._made[key] = [make_object(source, folder, *options) for source in program_set.sources]
         return self._made[key]
 
 
-def make_object(source: Path, folder: Path, cpu: str = "v3", build: Build = Build()) -> Path:
+def make_object(
+    source: Path, folder: Path, cpu: str = "v3", build: Build = Build(), gcc_options: tuple[str, ...] = ()
+) -> Path:
     """The object of a file: .c by clang, .gcc.c by gcc, .s by our assembler."""
     output = folder / f"{source.name.split('.')[0]}.o"
     big = build.order is ByteOrder.BIG
@@ -95,7 +96,7 @@ def make_object(source: Path, folder: Path, cpu: str = "v3", build: Build = Buil
         made = assemble_sources([Source(source.name, text)], output.name, Options(build.order))
         output.write_bytes(write_object(made.object_file))
     elif source.name.endswith(".gcc.c"):
-        Peer.GCC.run(*["-mbig-endian"] * big, "-O2", "-gbtf", "-c", source, "-o", output)
+        Peer.GCC.run(*["-mbig-endian"] * big, "-O2", *gcc_options, "-c", source, "-o", output)
     else:
         target = f"--target=bpf{'eb' if big else 'el'}"
         Peer.CLANG.run(target, f"-mcpu={cpu}", *build.options, HEADERS, "-c", source, "-o", output)

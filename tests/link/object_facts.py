@@ -1,7 +1,7 @@
 """What an object says, in a form in which the work of two linkers can be compared.
 
 The order of symbols and sections, numbers of types, and how a reference is expressed (symbol and addend) are left
-out; where each reference leads to is kept.
+out; where each reference leads to is kept. `known_differences` says why.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from bpfas.elf.constants import SectionFlag, SectionType, SymbolType
 from bpfas.objfile import Section
 from bpfas.reloc import RelocationNumber
+from tests.link.known_differences import LEFT_OUT_SECTIONS
 
 if TYPE_CHECKING:
     from bpfas.objfile import ObjectFile, Relocation, Symbol
@@ -31,13 +32,12 @@ def compared_sections(obj: ObjectFile) -> list[Section]:
     return [
         section
         for section in obj.sections
-        if not section.name.startswith((".debug_", ".BTF", ".llvm_addrsig", ".comment"))
-        and (section.sh_size or section.relocations)
+        if not section.name.startswith(tuple(LEFT_OUT_SECTIONS)) and (section.sh_size or section.relocations)
     ]
 
 
 def section_heads(obj: ObjectFile) -> dict[str, tuple[object, ...]]:
-    """Type, flags, alignment, size of an entry, and size. Of sections of strings the size is a linker's matter."""
+    """Type, flags, alignment, size of an entry, and size. That of sections of strings differs."""
     return {
         section.name: (
             section.sh_type,
@@ -64,7 +64,7 @@ def symbols(obj: ObjectFile) -> Counter[tuple[object, ...]]:
         )
         for symbol in obj.symbols
         if symbol.st_type not in (SymbolType.SECTION, SymbolType.FILE)
-        and not symbol.section.name.startswith((".debug_", ".rodata.str"))
+        and not symbol.section.name.startswith((*LEFT_OUT_SECTIONS, ".rodata.str"))
     )
 
 

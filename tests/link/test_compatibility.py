@@ -90,7 +90,11 @@ VARIABLES = {
     "enum_name": ("extern enum e2 { A2 } N;", "enum e3 { A2, B2 } N = B2;", "it is `enum e3` and `enum e2`"),
     "pointed_at": ("extern struct q *N;", "struct q { int a; } *N = 0;", None),
     "floats": ("extern float N;", "double N = 1;", "it is `double` and `float`"),
-    "function_for_variable": ("extern int N;", "int N(void) { return 1; }", "it is `int N(void)` and `int N`"),
+    "function_for_variable": (
+        "extern int N;",
+        "int N(void) { return 1; }",
+        "it is `int function_for_variable(void)` and `extern int function_for_variable`",
+    ),
 }
 _MAP = 'struct {{ int (*type)[{type}]; int (*max_entries)[{size}]; {rest} }} N SEC(".maps");'
 
@@ -109,14 +113,31 @@ MAPS = {
     "map_flags": (
         _map(rest="int *key; long *value; int (*map_flags)[1];"),
         _map(),
-        "map_flags is not given and 1",
+        "map_flags is 0 and 1",
     ),
-    "map_key": (_map(rest="short *key; long *value;"), _map(), "the key is `int` and `short`"),
+    "map_key": (_map(rest="unsigned *key; long *value;"), _map(), None),
     "map_value": (_map(rest="int *key; int *value;"), _map(), "the value is `long` and `int`"),
-    "map_key_size": (
+    "map_value_type": (
+        _map(rest="int *key; struct v1 { int a, b; } *value;"),
+        _map(),
+        "the value is `long` and `struct v1`",
+    ),
+    "map_defaults": (_map(), _map(rest="int *key; long *value; int (*map_flags)[0]; int (*pinning)[0];"), None),
+    "map_key_size_too": (_map(), _map(rest="int *key; long *value; int (*key_size)[4];"), None),
+    "map_key_size_only": (
         _map(rest="int (*key_size)[4]; int (*value_size)[8];"),
         _map(),
-        "key_size is not given and 4",
+        "the type of the key is given in one of them only",
+    ),
+    "map_key_size": (
+        _map(rest="int (*key_size)[2]; int (*value_size)[8];"),
+        _map(rest="int (*key_size)[4]; int (*value_size)[8];"),
+        "key_size is 4 and 2",
+    ),
+    "map_attribute": (
+        _map(),
+        _map(rest="int *key; long *value; int (*strange)[1];"),
+        "it is in .maps, but of the first, its attribute `int (*)[1] strange` is unknown",
     ),
     "map_in_map": (
         _INNER.format(name="i1", size=4) + _OUTER.format(name="i1"),

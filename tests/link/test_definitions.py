@@ -43,7 +43,9 @@ def values() -> ObjectFile:
     return obj("values.o", contents, glob("values", contents, 8, 4))
 
 
-@pytest.mark.parametrize(("expression", "value"), [("5", 5), ("0x10", 16), (" 010 ", 10), ("-1", (1 << 64) - 1)])
+@pytest.mark.parametrize(
+    ("expression", "value"), [("5", 5), ("0x10", 16), (" 010 ", 8), ("0", 0), ("-1", (1 << 64) - 1)]
+)
 def test_a_number(expression: str, value: int) -> None:
     linked = link([user("n")], options=defined(("n", expression)))
     symbol = symbol_of(linked, "n")
@@ -57,7 +59,8 @@ def test_a_number_is_one_that_a_call_can_have() -> None:
 
 
 @pytest.mark.parametrize(
-    ("expression", "value", "size"), [("values", 8, 4), ("values+4", 12, 0), ("values - 0x8", 0, 0)]
+    ("expression", "value", "size"),
+    [("values", 8, 4), ("values+4", 12, 0), ("values - 0x8", 0, 0), ("values+010", 16, 0)],
 )
 def test_another_symbol(expression: str, value: int, size: int) -> None:
     linked = link([user("alias"), values()], options=defined(("alias", expression)))
@@ -179,7 +182,7 @@ ALL = {"a.c", ".Ltmp", "label", "static_function", "static_variable", "prog", "g
         (LinkOptions(strip=Strip.ALL), {"a.c", ".Ltmp", "label", "static_variable", "global_label"}),
         (LinkOptions(discard=Discard.TEMPORARY), {".Ltmp"}),
         (LinkOptions(discard=Discard.LOCALS), {"a.c", ".Ltmp", "label", "static_variable"}),
-        (LinkOptions(retained=frozenset({"prog", "label"})), ALL - {"prog", "label", ".Lused"}),
+        (LinkOptions(retained=frozenset({"prog", "label"})), ALL - {"prog", "label", "static_function", ".Lused"}),
     ],
 )
 def test_which_symbols_are_left_out(options: LinkOptions, gone: set[str]) -> None:

@@ -156,13 +156,15 @@ MAPS = [
         "sizes given for types",
         HASH,
         HASH.replace("__type(key, int)", "__uint(key_size, 4)"),
-        "key_size is not given and 4",
+        "type of the key is given in one of them only",
+        "a.c:1",
+        "b.c:1",
     ),
     Case(
         "maps: inner maps that differ",
         INNER % "int" + map_of(OUTER),
         INNER % "long" + map_of(OUTER, storage="extern") + USE_MAP,
-        ("m", "value", "int", "long", "a.c:1", "a.o", "b.c:1", "b.o"),
+        ("m", "inner map", "value", "int", "long", "a.c:1", "a.o", "b.c:1", "b.o"),
     ),
     Case(
         "maps: a map and a variable",
@@ -183,7 +185,7 @@ NAMES = [
         "two strong variables",
         "int v = 1;\n",
         "int w;\nint v = 2;\n",
-        ("duplicate symbol: v", "a.o", "b.o", "weak", "static"),
+        ("duplicate symbol: v", "a.c:1", "a.o", "b.c:2", "b.o", "extern"),
     ),
     Case(
         "two strong maps",
@@ -212,9 +214,9 @@ NAMES = [
     Case(
         "only a static one of that name",
         'int far_call(int x);\nSEC("xdp") int use(void *c) {\n return far_call(1); }\n',
-        "static __noinline int far_call(int x) { return x; }\n"
+        'static __noinline int far_call(int x) { asm volatile("" : "+r"(x)); return x; }\n'
         'SEC("xdp") int other(void *c) { return far_call(2); }\n',
-        ("undefined symbol: far_call", "a.c:3", "a.o", "static", "b.o"),
+        ("undefined symbol: far_call", "a.c:3", "a.o", "b.c:1", "b.o", "static", "make it global"),
     ),
 ]
 

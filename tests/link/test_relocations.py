@@ -314,3 +314,15 @@ def test_an_addend_that_does_not_fit_its_field_is_an_error() -> None:
         "a.o:(xdp+0x0): error: R_BPF_64_64 addend 2147483648 is not in the range -2147483648 to 2147483647 "
         "(against .data)"
     )
+
+
+def test_a_function_that_became_local_is_referred_to_by_its_section() -> None:
+    # libbpf refuses the address of a static function by its own symbol.
+    text = code(".text", EXIT, EXIT)
+    callback = Symbol("callback", text, 8, 8, SymbolBinding.GLOBAL, SymbolType.FUNC)
+    program = relocated(code("xdp", lddw(), EXIT), (0, LOAD, extern("callback")))
+    linked = link([obj("a.o", text, callback), obj("b.o", program)], options=LinkOptions(localized=("callback",)))
+    reloc = one_reloc(section_of(linked, "xdp"))
+    assert reloc.symbol.st_type is SymbolType.SECTION
+    assert reloc.symbol.section is section_of(linked, ".text")
+    assert imm_at(section_of(linked, "xdp"), 0) == 8

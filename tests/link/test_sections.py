@@ -66,12 +66,18 @@ def test_nothing_is_left_of_addrsig() -> None:
 def test_a_difference_of_type_is_an_error() -> None:
     note = Section(".bss", SectionType.NOTE, SectionFlag.ALLOC | SectionFlag.WRITE, data=b"note")
     report = link_errors(obj("a.o", nobits(8, 8)), obj("b.o", note))
-    assert report == 'b.o:(.bss): error: section .bss is "aw",@note here, "aw",@nobits in a.o'
+    assert report == (
+        'b.o:(.bss): error: section .bss is "aw",@note here, "aw",@nobits in a.o\n'
+        ">>> give one of them another name"
+    )
 
 
 def test_a_difference_of_flags_is_an_error() -> None:
     report = link_errors(obj("a.o", data("maps")), obj("b.o", code("maps")))
-    assert report == 'b.o:(maps): error: section maps is "ax",@progbits here, "aw",@progbits in a.o'
+    assert report == (
+        'b.o:(maps): error: section maps is "ax",@progbits here, "aw",@progbits in a.o\n'
+        ">>> give one of them another name"
+    )
 
 
 def test_a_difference_of_entry_size_is_an_error() -> None:
@@ -93,13 +99,19 @@ def test_the_license_is_kept_once() -> None:
 def test_another_license_is_an_error() -> None:
     report = link_errors(obj("a.o", license_section(b"GPL\0")), obj("b.o", license_section(b"MIT\0")))
     assert report == (
-        'b.o:(license): error: section license must be the same in all objects: "MIT" here, "GPL" in a.o'
+        'b.o:(license): error: section license must be the same in all objects: "MIT" here, "GPL" in a.o\n'
+        ">>> give all files the same license"
     )
 
 
 def test_another_version_is_shown_in_numbers() -> None:
     first, second = data("version", b"\1\x0a\6\0"), data("version", b"\0\x0a\6\0")
     assert "00 0a 06 00 here, 01 0a 06 00 in a.o" in link_errors(obj("a.o", first), obj("b.o", second))
+
+
+def test_a_section_without_a_name_is_an_error() -> None:
+    report = link_errors(obj("a.o", data("", bytes(3))))
+    assert report == "a.o: error: a section of 3 bytes has no name; is the file damaged?"
 
 
 def test_code_that_is_not_whole_instructions_is_an_error() -> None:
@@ -193,3 +205,13 @@ def test_debugging_sections_are_left_out_if_asked_for(strip: Strip) -> None:
 def test_debugging_sections_are_kept_otherwise() -> None:
     linked = link([obj("a.o", *debug_sections())])
     assert [reloc.symbol.section.name for reloc in section_of(linked, ".debug_info").relocations] == [".debug_str"]
+
+
+def test_sections_of_single_functions_become_one() -> None:
+    first, second = code(".text.f"), code(".text.g", EXIT, EXIT)
+    objects = [obj("a.o", first, glob("f", first)), obj("b.o", second, glob("g", second, 8))]
+    linked = link(objects)
+    assert [(section.name, section.sh_size) for section in linked.sections] == [(".text", 24)]
+    assert symbol_of(linked, "g").st_value == 16
+    partial = link(objects, options=LinkOptions(partial=True))
+    assert [section.name for section in partial.sections] == [".text.f", ".text.g"]

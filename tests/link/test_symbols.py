@@ -102,6 +102,16 @@ def test_a_strong_reference_makes_a_weak_definition_strong_but_loses_none_that_c
     assert symbol_of(linked, "f").section.name == "strong"
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_partial_link_leaves_weak_definitions_to_lose_in_the_next_one(order: int) -> None:
+    weak_text, strong_text = code("weak"), code("strong")
+    objects = [caller("f"), obj("w.o", weak_text, weak("f", weak_text))]
+    partial = link(objects[::order], "part.o", LinkOptions(partial=True))
+    assert symbol_of(partial, "f").st_bind is SymbolBinding.WEAK
+    linked = link([partial, obj("s.o", strong_text, glob("f", strong_text))])
+    assert symbol_of(linked, "f").section.name == "strong"
+
+
 def test_weak_definitions_and_references_stay_weak() -> None:
     text = code()
     reference = obj("r.o", weak("f", SpecialSection.UNDEF))
@@ -167,3 +177,10 @@ def test_a_name_at_two_places_of_the_license_is_a_duplicate() -> None:
 def test_of_two_names_of_the_license_the_first_stays() -> None:
     objects = [obj(f"{name}.o", text := license_section(), glob(name, text, 0, 4)) for name in "ab"]
     assert [symbol.name for symbol in link(objects).symbols] == ["a"]
+
+
+def test_functions_without_a_size_end_where_the_next_one_begins() -> None:
+    text = code(".text", EXIT, EXIT, EXIT)
+    names = [Symbol(name, text, at, 0, SymbolBinding.GLOBAL, SymbolType.FUNC) for name, at in (("g", 8), ("f", 0))]
+    linked = link([obj("a.o", text, *names), obj("b.o", other := code(), glob("label", other))])
+    assert [(symbol.name, symbol.st_size) for symbol in linked.symbols if symbol.st_size] == [("g", 24), ("f", 8)]

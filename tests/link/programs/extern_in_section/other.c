@@ -6,7 +6,7 @@ int variable SEC(".data.custom") = 20;
 
 SEC("xdp") int other(struct xdp_md *ctx)
 {
-	return 5 + first;
+	return 5 + first + variable;
 }
 
 char LICENSE[] SEC("license") = "GPL";

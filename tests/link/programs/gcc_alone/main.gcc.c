@@ -1,4 +1,4 @@
-/* Two files of gcc with types that libbpf does not take: our loader, and the structure. */
+/* Two files of gcc. */
 int scale(int x);
 extern int factor;
 

@@ -1,0 +1,191 @@
+"""What names stand for when an object is bound to others at load time, and which of them stay open.
+
+The rules are a link's: a strong definition counts before a weak one, of weak ones the first, and two strong ones
+are an error, here where the name is used. Unlike in a link, every object keeps its hidden names to itself. A name
+that no object defines is left to the kernel if it is declared so (`bpfas.loader.externs`) or asked for; else a
+weak one stands for nothing, and a strong one is an error. Everything here is independent of the running kernel.
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+from bpfas.elf.constants import SymbolBinding, SymbolVisibility
+from bpfas.helpers import HELPERS
+from bpfas.loader.externs import KCONFIG_SECTION, declared_externs
+from bpfas.loader.spec import Binding, BindingKind, ExternSource, ExternSpec
+from bpfas.objfile import Section, SpecialSection, place
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bpfas.diag import Diagnostics
+    from bpfas.loader.externs import ExternDeclaration
+    from bpfas.loader.functions import Function
+    from bpfas.objfile import ObjectFile, Symbol
+
+_MAX_PLACES = 3
+_LINK_OR_BIND = (
+    "link it with the object that defines the symbol (bpf-ld -o linked.o ...), or bind it to that object when it "
+    "is loaded (bpf-load --with OTHER.o ...)"
+)
+_OWN_ONLY = frozenset({SymbolVisibility.HIDDEN, SymbolVisibility.INTERNAL})
+
+
+class Definition(NamedTuple):
+    """A symbol that has a place, and the object it is of."""
+
+    obj: ObjectFile
+    symbol: Symbol
+
+    def place(self) -> str:
+        """How messages name it."""
+        section = self.symbol.section
+        return place(self.obj, section, self.symbol.st_value) if isinstance(section, Section) else self.obj.name
+
+
+@dataclass(slots=True)
+class _Mention:
+    """A name that is used without the using object's own definition counting."""
+
+    definition: Definition | None
+    is_weak: bool = True
+    is_called: bool = False
+    uses: list[str] = field(default_factory=list)
+
+
+class Scope:
+    """The names of an object and of the libraries that it is bound to.
+
+    `objects` begin with the object that is to be loaded; `ksyms` are the names that are asked for from the kernel.
+    """
+
+    def __init__(self, objects: Sequence[ObjectFile], ksyms: Sequence[str], diagnostics: Diagnostics) -> None:
+        self._objects = objects
+        self._ksyms = ksyms
+        self._diagnostics = diagnostics
+        self._definitions: dict[str, list[Definition]] = {}
+        self._hidden: dict[str, Definition] = {}
+        self._mentions: dict[str, _Mention] = {}
+        self._rivals: set[str] = set()
+        self._declarations: dict[str, ExternDeclaration] | None = None
+        for obj in objects:
+            self._enter(obj)
+
+    def _enter(self, obj: ObjectFile) -> None:
+        for symbol in obj.symbols:
+            if symbol.st_bind is SymbolBinding.LOCAL or not isinstance(symbol.section, Section):
+                continue
+            if symbol.st_visibility in _OWN_ONLY:
+                self._hidden.setdefault(symbol.name, Definition(obj, symbol))
+            else:
+                self._definitions.setdefault(symbol.name, []).append(Definition(obj, symbol))
+
+    def definition(self, function: Function, offset: int, symbol: Symbol, *, is_call: bool) -> Symbol | None:
+        """The definition that `symbol` stands for where `function` uses it, `offset` bytes from its start.
+
+        It is `symbol` itself if no other counts more, even if that has no place in a section; None if there is
+        none.
+        """
+        is_defined = symbol.section is not SpecialSection.UNDEF
+        if symbol.st_bind is SymbolBinding.LOCAL or (is_defined and symbol.st_visibility in _OWN_ONLY):
+            return symbol
+        at = place(function.obj, function.section, function.start + offset)
+        found = self._winner(symbol, at)
+        if is_defined and (found is None or found.obj is function.obj):
+            return symbol
+        mention = self._mentions.setdefault(symbol.name, _Mention(found))
+        mention.is_weak &= symbol.st_bind is SymbolBinding.WEAK
+        mention.is_called |= is_call
+        mention.uses.append(at)
+        return found.symbol if found else None
+
+    def _winner(self, symbol: Symbol, at: str) -> Definition | None:
+        known = self._definitions.get(symbol.name, [])
+        strong = [found for found in known if found.symbol.st_bind is not SymbolBinding.WEAK]
+        rival = next((found for found in strong if found.obj is not strong[0].obj), None)
+        if rival and symbol.name not in self._rivals:
+            self._rivals.add(symbol.name)
+            self._diagnostics.error(
+                f"'{symbol.name}' is defined twice",
+                at,
+                (
+                    f"defined at {strong[0].place()}",
+                    f"defined at {rival.place()}",
+                    "make one of them weak (.weak) or hidden (.hidden), or leave out one of the objects",
+                ),
+            )
+        return next(iter(strong or known), None)
+
+    def conclude(self) -> tuple[dict[str, ExternSpec], tuple[Binding, ...]]:
+        """The names used so far that no object defines, and what all names not the user's own are bound to.
+
+        Strong names that are bound to nothing are reported.
+        """
+        externs: dict[str, ExternSpec] = {}
+        bindings: list[Binding] = []
+        for name, mention in self._mentions.items():
+            if mention.definition:
+                kind, definition = BindingKind.OBJECT, mention.definition.place()
+            else:
+                source = self._source(name, mention)
+                kind, definition = _KINDS.get(source, BindingKind.KERNEL), ""
+                if source is not None:
+                    externs[name] = ExternSpec(name, source, mention.is_weak, mention.is_called)
+            bindings.append(Binding(name, mention.is_weak, kind, definition, tuple(mention.uses)))
+        for binding in bindings:
+            if binding.kind is BindingKind.OPEN:
+                self._report_open(binding)
+        for name in self._ksyms:
+            if name not in self._mentions:
+                self._report_unused(name)
+        return externs, tuple(bindings)
+
+    def _source(self, name: str, mention: _Mention) -> ExternSource | None:
+        """Where to look for a name that no object defines; None for a strong one that nobody declares."""
+        declared = self._declared(name)
+        if declared and declared.section != KCONFIG_SECTION:
+            return declared.source
+        if name in self._ksyms:
+            return ExternSource.KERNEL_NAME
+        return ExternSource.NOWHERE if mention.is_weak and not declared else None
+
+    def _declared(self, name: str) -> ExternDeclaration | None:
+        if self._declarations is None:
+            self._declarations = {}
+            for obj in self._objects:
+                self._declarations = {**declared_externs(obj), **self._declarations}
+        return self._declarations.get(name)
+
+    def _report_open(self, binding: Binding) -> None:
+        name = binding.name
+        first, *others = binding.uses
+        notes = [f"also used at {use}" for use in others[: _MAX_PLACES - 1]]
+        if len(others) >= _MAX_PLACES:
+            notes.append(f"and at {len(others) - _MAX_PLACES + 1} more places")
+        if helper := HELPERS.get(name):
+            notes.insert(0, f"it is a helper, which is called by its number: call {helper.number}")
+        elif self._declared(name):
+            notes.insert(0, "it is an option of the kernel's configuration, which this loader does not read")
+        else:
+            notes.insert(0, _LINK_OR_BIND)
+            notes.append(
+                f"if it is the kernel's, say so: bpf-load --ksym {name} ..., or in C declare it with __ksym"
+            )
+        if hidden := self._hidden.get(name):
+            notes.insert(0, f"{hidden.place()} defines it, but hidden from other objects")
+        elif near := difflib.get_close_matches(name, self._definitions, n=1):
+            notes.insert(0, f"did you mean '{near[0]}', defined at {self._definitions[near[0]][0].place()}?")
+        self._diagnostics.error(f"undefined symbol: {name}", first, tuple(notes))
+
+    def _report_unused(self, name: str) -> None:
+        open_names = [known for known, mention in self._mentions.items() if not mention.definition]
+        near = difflib.get_close_matches(name, open_names, n=1)
+        note = f"did you mean '{near[0]}'?" if near else f"open are: {', '.join(open_names) or 'none'}"
+        message = f"'{name}' is asked for from the kernel, but it is not used, or not open"
+        self._diagnostics.error(message, self._objects[0].name, (note,))
+
+
+_KINDS = {None: BindingKind.OPEN, ExternSource.NOWHERE: BindingKind.NOTHING}

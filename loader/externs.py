@@ -1,0 +1,53 @@
+"""Which names an object's BTF declares to be the kernel's: the DATASECs `.ksyms` and `.kconfig`.
+
+Compilers write them for `extern … __ksym` and `extern … __kconfig`. What the kernel has by these names is
+`bpfas.loader.ksyms`. Source: loader.md §2 (externs of libbpf 1.8).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from bpfas.btf.kinds import MODIFIERS, Kind
+from bpfas.btf.reader import read_btf
+from bpfas.loader.spec import ExternSource
+
+if TYPE_CHECKING:
+    from bpfas.btf.btf import Btf
+    from bpfas.objfile import ObjectFile
+
+KSYMS_SECTION = ".ksyms"
+KCONFIG_SECTION = ".kconfig"
+
+
+class ExternDeclaration(NamedTuple):
+    """The DATASEC that a name is declared in, and what it is declared to be."""
+
+    section: str
+    source: ExternSource
+
+
+def declared_externs(obj: ObjectFile) -> dict[str, ExternDeclaration]:
+    """The names that `obj` declares to be the kernel's. Raises BpfasError for BTF that is at fault."""
+    section = obj.section(".BTF")
+    if section is None:
+        return {}
+    btf = read_btf(bytes(section.data), obj.byte_order, obj.name)
+    return {
+        btf.name(entry.type_id): ExternDeclaration(btf.name(datasec), _source(btf, entry.type_id))
+        for datasec in btf.ids_of_kind(Kind.DATASEC)
+        if btf.name(datasec) in (KSYMS_SECTION, KCONFIG_SECTION)
+        for entry in btf.entries(datasec)
+    }
+
+
+def _source(btf: Btf, type_id: int) -> ExternSource:
+    if btf.kind(type_id) is Kind.FUNC:
+        return ExternSource.KERNEL_FUNCTION
+    type_id = btf.size_or_type(type_id)
+    while btf.kind(type_id) in _TRANSPARENT:
+        type_id = btf.size_or_type(type_id)
+    return ExternSource.KERNEL_VARIABLE if type_id else ExternSource.KERNEL_ADDRESS
+
+
+_TRANSPARENT = MODIFIERS | {Kind.TYPEDEF}
