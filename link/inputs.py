@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _ARCHIVE_MAGICS = (b"!<arch>\n", b"!<thin>\n")
 _MAGIC_SIZE = 8
+_MAX_SHOWN = 3
 
 
 class Input(NamedTuple):
@@ -97,6 +98,8 @@ class _Reader:
         self.noted = 0
         self.files: dict[tuple[int, int], str] = {}
         self.archives: dict[tuple[int, int], Archive] = {}
+        self.modernized: dict[str, list[str]] = {}
+        """The objects that did not say what they mean in the form of today, by what is to be warned of."""
 
     def read(self, inputs: Sequence[Input]) -> Inputs:
         """All inputs, in their order."""
@@ -112,6 +115,8 @@ class _Reader:
                 pass
             archives += of_group
         self.warn_of_unknown_names(archives)
+        for message, (name, *others) in self.modernized.items():
+            self.diagnostics.warning(message, name, _also(others))
         return self.result
 
     def open(self, item: Input) -> Archive | None:
@@ -186,6 +191,16 @@ class _Reader:
                 f"{'-EL' if self.order is ByteOrder.LITTLE else '-EB'} was given",
                 obj.name,
             )
+        if obj.has_own_section_names:
+            from bpfas.elf.old_gnu import modernize  # few objects are GNU's
+
+            try:
+                warning = modernize(obj)
+            except BpfasError as error:
+                self.diagnostics.items += error.diagnostics
+                return None
+            if warning:
+                self.modernized.setdefault(warning, []).append(obj.name)
         self.result.objects.append(obj)
         return obj
 
@@ -219,6 +234,13 @@ class _Reader:
         for archive in dict.fromkeys(archives):
             for member, message in archive.members_of_unknown_names():
                 self.diagnostics.warning(f"{message}; so it is not known which names it defines", member.shown)
+
+
+def _also(names: Sequence[str]) -> tuple[str, ...]:
+    """Notes that a message is about these as well."""
+    shown = tuple(f"so is {name}" for name in names[:_MAX_SHOWN])
+    left_out = len(names) - len(shown)
+    return (*shown, f"and {left_out} more") if left_out else shown
 
 
 def _identity(path: str) -> tuple[int, int] | None:
