@@ -181,7 +181,7 @@ class LaidOutSection:
 _F = SectionFlag
 _WRITABLE = _F.ALLOC | _F.WRITE
 _CODE = _F.ALLOC | _F.EXECINSTR
-_DEFAULTS_OF_STEMS: tuple[tuple[str, SectionType, SectionFlag], ...] = (
+_DEFAULTS_OF_STEMS: tuple[tuple[str, SectionType, int], ...] = (
     (".text", SectionType.PROGBITS, _CODE),
     (".data", SectionType.PROGBITS, _WRITABLE),
     (".rodata", SectionType.PROGBITS, _F.ALLOC),
@@ -192,7 +192,7 @@ _DEFAULTS_OF_STEMS: tuple[tuple[str, SectionType, SectionFlag], ...] = (
     (".fini_array", SectionType.FINI_ARRAY, _WRITABLE),
     (".preinit_array", SectionType.PREINIT_ARRAY, _WRITABLE),
 )
-_DEFAULTS_OF_NAMES: dict[str, tuple[SectionType, SectionFlag]] = {
+_DEFAULTS_OF_NAMES: dict[str, tuple[SectionType, int]] = {
     ".init": (SectionType.PROGBITS, _CODE),
     ".fini": (SectionType.PROGBITS, _CODE),
     ".data1": (SectionType.PROGBITS, _WRITABLE),
@@ -200,7 +200,7 @@ _DEFAULTS_OF_NAMES: dict[str, tuple[SectionType, SectionFlag]] = {
 }
 
 
-def default_attributes(name: str) -> tuple[SectionType, SectionFlag]:
+def default_attributes(name: str) -> tuple[SectionType, int]:
     """sh_type and sh_flags of a section whose source gives none: those of `.data`, `.data.*` and so on.
 
     Any other name is PROGBITS without flags, as in GNU as and LLVM.
@@ -210,7 +210,7 @@ def default_attributes(name: str) -> tuple[SectionType, SectionFlag]:
     for stem, sh_type, sh_flags in _DEFAULTS_OF_STEMS:
         if name == stem or name.startswith(f"{stem}."):
             return sh_type, sh_flags
-    return (SectionType.NOTE if name.startswith(".note") else SectionType.PROGBITS), SectionFlag(0)
+    return (SectionType.NOTE if name.startswith(".note") else SectionType.PROGBITS), 0
 
 
 FLAGS_BY_LETTER: dict[str, SectionFlag] = {

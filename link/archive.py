@@ -112,7 +112,7 @@ def read_archive(data: bytes, path: str) -> list[Member]:
 def _entries(data: bytes, path: str, thin: bool) -> Iterator[_Entry]:
     """All headers; of a thin archive only its own tables have contents here."""
     offset = len(ARCHIVE_MAGIC)
-    while offset < len(data) and data[offset:] != b"\n":
+    while offset < len(data) and data[offset : offset + 2] != b"\n":
         entry = _read_entry(data, offset, path)
         is_elsewhere = thin and entry.name not in _GNU_INDEXES and entry.name != _LONG_NAMES
         end = entry.start + (0 if is_elsewhere else entry.size)

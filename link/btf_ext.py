@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bpfas.btf.merge import Merged
-    from bpfas.link.layout import Layout
+    from bpfas.link.layout import Layout, Placement
     from bpfas.link.types import Unit
 
 
@@ -61,16 +61,26 @@ def _add_unit(
                 f"tells of an instruction at {beyond[0]:#x} of {name}, which has {section.sh_size:#x} bytes",
                 f"{unit.obj.name}:(.BTF.ext)",
             )
-        places = [(placement.at(offset), start) for start, offset in enumerate(words[::step])]
-        kept = sorted((place, start) for place, start in places if place is not None)
-        moved = words[:]
-        if kept != places:
-            moved = array("I")
-            for _, start in kept:
-                moved += words[start * step : (start + 1) * step]
-        moved[::step] = array("I", [place for place, _ in kept])
+        moved = _moved(words, step, placement)
         if moved:
             chunks.setdefault(placement.section.name, []).append(_Chunk(number, record_size, moved))
+
+
+def _moved(words: array[int], step: int, placement: Placement) -> array[int]:
+    """The records whose instructions the output has, in the order of their places there, with those places."""
+    offsets = words[::step].tolist()
+    base = placement.at(0)
+    if placement.is_whole and base is not None and offsets == sorted(offsets):
+        moved = words[:]
+        moved[::step] = array("I", [base + offset for offset in offsets])
+        return moved
+    places = [(placement.at(offset), start) for start, offset in enumerate(offsets)]
+    kept = sorted((place, start) for place, start in places if place is not None)
+    moved = array("I")
+    for place, start in kept:
+        moved.append(place)
+        moved += words[start * step + 1 : (start + 1) * step]
+    return moved
 
 
 def _check_sizes(table: str, chunks: Sequence[_Chunk], units: Sequence[Unit]) -> None:

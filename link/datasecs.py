@@ -10,8 +10,9 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING
 
-from bpfas.btf.kinds import ENTRY_WORDS, HEADER_WORDS, Kind, Linkage
+from bpfas.btf.kinds import ENTRY_WORDS, HEADER_WORDS, MAX_VLEN, Kind, Linkage
 from bpfas.diag import BpfasError
+from bpfas.link.declarations import EXTERN_DATASEC
 from bpfas.objfile import Section
 from bpfas.reloc import RELOCATION_TYPES, read_addend
 
@@ -30,8 +31,6 @@ _HEADER_LENGTH_AT = 4
 """Offset of hdr_len in the header of `.BTF`; type_off follows."""
 _GREATEST_NUMBER = (1 << 32) - 1
 _KERNEL_FUNCTIONS_SECTION = ".ksyms"
-_LARGEST = (1 << 32) - 1
-_TYPE_OFFSET_AT = 8
 
 
 class Datasecs:
@@ -63,6 +62,8 @@ class Datasecs:
     def _add_datasec(self, number: int, unit: Unit, datasec: int) -> None:
         btf = unit.btf
         section_name = btf.name(datasec)
+        if section_name == EXTERN_DATASEC:
+            return
         entries = btf.entries(datasec)
         for index, entry in enumerate(entries):
             if section_name != _KERNEL_FUNCTIONS_SECTION and btf.kind(entry.type_id) is Kind.FUNC:
@@ -96,7 +97,9 @@ class Datasecs:
         output = self.symbols.get(found.symbol)
         size = entry.size
         if isinstance(found.symbol.section, Section):
-            if output is None or not isinstance(output.section, Section):
+            placement = self.layout.placements.get(found.symbol.section)
+            is_copy = placement is not None and placement.is_copy
+            if is_copy or output is None or not isinstance(output.section, Section):
                 # The output has the same bytes from another object.
                 self._dropped[winner[0]].append(winner[1])
                 return
@@ -150,6 +153,10 @@ class Datasecs:
                         f"section {name} of {section_size} bytes: types cannot say what lies at {offset} and has "
                         f"{size} bytes, for they have 32 bits for each number"
                     )
+            if len(found) > MAX_VLEN:
+                raise BpfasError.of(
+                    f"section {name} would have {len(found)} variables; types can list {MAX_VLEN} of a section"
+                )
             merged.add_datasec(name, section_size, list(found.values()))
 
 
@@ -165,11 +172,9 @@ def _place_of_entry(unit: Unit, datasec: int, index: int, entry: DatasecEntry) -
     if section is None:
         return None
     if not entry.offset:
-        name = unit.btf.name(entry.type_id)
-        for symbol in unit.obj.symbols:
-            # GCC numbers the static variables of functions: `name.0`.
-            if symbol.section is section and symbol.name.partition(".")[0] == name:
-                return section, symbol.st_value
+        symbol = unit.symbol_in(section, unit.btf.name(entry.type_id))
+        if symbol is not None:
+            return section, symbol.st_value
     return section, entry.offset
 
 

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from bpfas.link.types import Unit
     from bpfas.objfile import ObjectFile
 
+EXTERN_DATASEC = ".extern"
+"""The DATASEC in which older linkers of libbpf list what they leave undefined; it is no section."""
+
 # Where GCC puts the declaration of a variable that it knows no section of.
 _GUESSED_SECTIONS = frozenset({".bss", ".data", ".rodata"})
 
@@ -122,6 +125,7 @@ def _declared_sections(unit: Unit) -> dict[int, str]:
     return {
         entry.type_id: btf.name(datasec)
         for datasec in btf.ids_of_kind(Kind.DATASEC)
+        if btf.name(datasec) != EXTERN_DATASEC
         for entry in btf.entries(datasec)
     }
 

@@ -7,12 +7,14 @@ as a whole. Data stays, and so do programs. What the link does about the removed
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from typing import TYPE_CHECKING, NamedTuple
 
 from bpfas.elf.constants import SectionFlag, SymbolBinding, SymbolType
 from bpfas.isa import SLOT_SIZE
 from bpfas.link.branches import branches, relocated_fields
+from bpfas.link.layout import holds_subprograms
+from bpfas.link.options import matches
 from bpfas.link.places import place_of_symbol
 from bpfas.objfile import Section
 from bpfas.reloc import RELOCATION_TYPES, read_addend
@@ -23,8 +25,6 @@ if TYPE_CHECKING:
     from bpfas.link.options import LinkOptions
     from bpfas.link.symtab import SymbolTable
     from bpfas.objfile import ObjectFile, Relocation, Symbol
-
-_SUBPROGRAM_SECTION = ".text"
 
 
 class Removed(NamedTuple):
@@ -96,8 +96,8 @@ def removed_functions(
     """The functions that go, in order of objects, sections and offsets.
 
     With `options.gc_weak` these are weak ones all of whose names lost, with `options.gc_functions` those of .text
-    but for the names in `options.roots`, `options.wanted` and `kept_names`. References from `discarded` sections
-    and from those that are not loaded do not count.
+    but for the names in `options.roots`, `options.wanted`, `options.exported` and `kept_names`.
+    References from `discarded` sections and from those that are not loaded do not count.
     """
     functions = [
         function
@@ -146,23 +146,26 @@ def _candidates(
 ) -> Iterator[_Function]:
     """The functions of a section that may go."""
     unused_go = (
-        options.gc_functions
-        and section.name == _SUBPROGRAM_SECTION
-        and not section.sh_flags & SectionFlag.GNU_RETAIN
+        options.gc_functions and holds_subprograms(section) and not section.sh_flags & SectionFlag.GNU_RETAIN
     )
-    roots = {*options.roots, *options.wanted}
     if not unused_go and not (options.gc_weak and any(_has_lost(symbol, table) for symbol in symbols)):
         return
+    roots = {*options.roots, *options.wanted}
+
+    def is_root(name: str) -> bool:
+        return name in roots or matches(name, options.exported)
+
+    by_place = sorted(filter(_is_name, symbols), key=_place)
     for start, end, name in _extents(section, symbols):
         if start % SLOT_SIZE or end % SLOT_SIZE:
             continue
-        names = [symbol for symbol in symbols if start <= symbol.st_value < end and _is_name(symbol)]
+        names = by_place[bisect_left(by_place, start, key=_place) : bisect_left(by_place, end, key=_place)]
         if options.gc_weak and all(_has_lost(symbol, table) for symbol in names):
             winner = table.resolutions[table.name_of(names[0])]
             reason = f"weak: {winner.symbol.name} is {place_of_symbol(winner.obj, winner.symbol)}"
             yield _Function(Removed(obj, section, start, end, name, reason))
         elif unused_go and not any(
-            symbol.name in kept_names or (symbol.name in roots and _has_won(symbol, table)) for symbol in names
+            symbol.name in kept_names or (is_root(symbol.name) and _has_won(symbol, table)) for symbol in names
         ):
             yield _Function(Removed(obj, section, start, end, name, "nothing refers to it"))
 
@@ -170,6 +173,10 @@ def _candidates(
 def _is_name(symbol: Symbol) -> bool:
     """Whether the symbol is more than a label within a function."""
     return symbol.st_type is SymbolType.FUNC or symbol.st_bind is not SymbolBinding.LOCAL
+
+
+def _place(symbol: Symbol) -> int:
+    return symbol.st_value
 
 
 def _has_won(symbol: Symbol, table: SymbolTable) -> bool:

@@ -42,7 +42,7 @@ def with_named_parameters(btf: Btf, functions: Iterable[int]) -> Btf:
 
     Those without a name, as C allows it, are called r1 to r5, after the registers they come in.
     """
-    words, strings = btf.words, bytearray(btf.strings)
+    words, added = btf.words, b""
     for function in functions:
         prototype = btf.size_or_type(function)
         at = btf.starts[prototype] + HEADER_WORDS
@@ -50,9 +50,9 @@ def with_named_parameters(btf: Btf, functions: Iterable[int]) -> Btf:
             if not words[at] and words[at + 1]:
                 if words is btf.words:
                     words = words[:]
-                words[at] = len(strings)
-                strings += b"r%d\0" % number
+                words[at] = len(btf.strings) + len(added)
+                added += b"r%d\0" % number
             at += ENTRY_WORDS[Kind.FUNC_PROTO]
     if words is btf.words:
         return btf
-    return Btf(btf.object_name, btf.order, words, btf.starts, btf.kinds, bytes(strings))
+    return Btf(btf.object_name, btf.order, words, btf.starts, btf.kinds, btf.strings + added)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 BTF_SECTIONS = frozenset({".BTF", ".BTF.ext"})
 """The sections that hold types; they speak of the whole object, so the output's are made anew."""
 
+SUBPROGRAMS = ".text"
 _KEPT_ONCE = frozenset({"license", "version"})
 _DEBUGGING_PREFIXES = (
     ".debug",
@@ -116,18 +117,35 @@ class Placement(NamedTuple):
 
 
 class Layout:
-    """The output's sections, and where in them each section of the inputs lies unless it was dropped."""
+    """The output's sections, and where in them each section of the inputs lies unless it was dropped.
 
-    __slots__ = ("placements", "sections")
+    Some sections of the inputs lie there as others, which `replaced` gives: with other contents of the same size.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("placements", "replaced", "sections")
+
+    def __init__(self, replaced: Mapping[Section, Section]) -> None:
         self.sections: list[Section] = []
         self.placements: dict[Section, Placement] = {}
+        self.replaced = replaced
 
 
 def is_kept_once(section: Section) -> bool:
     """Whether the output holds one copy of the section, which must be the same in all objects."""
     return section.name in _KEPT_ONCE
+
+
+def holds_subprograms(section: Section) -> bool:
+    """Whether the section's functions are for others to call: .text, and with -ffunction-sections .text.NAME."""
+    return section.is_code and (section.name == SUBPROGRAMS or section.name.startswith(f"{SUBPROGRAMS}."))
+
+
+def output_name(section: Section) -> str:
+    """The name of the output section that the section of an input becomes a part of.
+
+    Loaders look for functions that programs call in .text only.
+    """
+    return SUBPROGRAMS if holds_subprograms(section) else section.name
 
 
 def is_debugging(section: Section) -> bool:
@@ -147,32 +165,35 @@ def lay_out(
     options: LinkOptions,
     discarded: Set[Section],
     removed: Sequence[Removed],
+    replaced: Mapping[Section, Section],
     diagnostics: Diagnostics,
 ) -> Layout:
     """Join the sections of `objects`; what can't be joined is an error, and gets a place all the same.
 
     A section begins at the next multiple of its alignment after what its name has gathered so far; the gap is
     filled with zeros. The output's alignment is the greatest of its parts. Sections that go with others
-    (SHF_LINK_ORDER) are joined if what they go with is. The types are dropped: their maker adds them.
+    (SHF_LINK_ORDER) are joined if what they go with is. The types are dropped: their maker adds them. For
+    `replaced` see Layout.
     """
-    layout = Layout()
+    layout = Layout(replaced)
     parts: dict[tuple[str, str | None], list[_Part]] = {}
     for obj in objects:
         for section in obj.sections:
             if section not in discarded and not is_dropped(section, options.strip):
-                key = section.name, section.link_order.name if section.link_order else None
+                name = section.name if options.partial else output_name(section)
+                key = name, section.link_order.name if section.link_order else None
                 parts.setdefault(key, []).append(_Part(obj, section))
     holes: dict[Section, list[Removed]] = {}
     for item in removed:
         holes.setdefault(item.section, []).append(item)
-    for joined in parts.values():
-        output = _begin(joined)
+    for (name, _), joined in parts.items():
+        output = _begin(name, joined)
         layout.sections.append(output)
         _check(joined, output, diagnostics)
         if is_kept_once(output):
             layout.placements.update(_place_once(joined, output, diagnostics))
         else:
-            layout.placements.update(_place(joined, output, holes, diagnostics))
+            layout.placements.update(_place(joined, output, holes, replaced, diagnostics))
         if output.sh_size > _LARGEST_SECTION:
             diagnostics.error(f"section {output.name} would have {output.sh_size} bytes")
     # From here on every section has its place, so those that go with others can name them.
@@ -194,15 +215,15 @@ class _Part(NamedTuple):
         return f"{self.obj.name}:({self.section.name})"
 
 
-def _begin(parts: Sequence[_Part]) -> Section:
-    """The output section for `parts`, still without contents.
+def _begin(name: str, parts: Sequence[_Part]) -> Section:
+    """The output section called `name` for `parts`, still without contents.
 
     It has contents, zeros if nothing else, where any part has.
     """
     first = parts[0].section
     types = {part.section.sh_type for part in parts}
     return Section(
-        first.name,
+        name,
         SectionType.PROGBITS if types == _WITH_OR_WITHOUT_CONTENTS else first.sh_type,
         first.sh_flags & ~SectionFlag.GROUP | _union(parts) & SectionFlag.GNU_RETAIN,
         max(part.section.sh_addralign for part in parts),
@@ -225,6 +246,10 @@ def _check(parts: Sequence[_Part], output: Section, diagnostics: Diagnostics) ->
     zeros = 0
     for part in parts:
         section = part.section
+        if not section.name:
+            diagnostics.error(
+                f"a section of {section.sh_size} bytes has no name; is the file damaged?", part.obj.name
+            )
         if section.is_code and section.sh_size % SLOT_SIZE:
             diagnostics.error(
                 f"code of {section.sh_size} bytes is not a whole number of {SLOT_SIZE}-byte instructions",
@@ -272,6 +297,7 @@ def _place(
     parts: Sequence[_Part],
     output: Section,
     holes: Mapping[Section, Sequence[Removed]],
+    replaced: Mapping[Section, Section],
     diagnostics: Diagnostics,
 ) -> Mapping[Section, Placement]:
     """Add the contents of `parts` to `output`, one behind the other or merged."""
@@ -293,10 +319,11 @@ def _place(
             output.nobits_size = end
             continue
         output.data.extend(bytes(offset - len(output.data)))
+        contents = replaced.get(section, section).data
         for piece in placements[section].pieces:
             if piece.output is not None:
                 is_zeros = section.sh_type == SectionType.NOBITS
-                output.data += bytes(size) if is_zeros else section.data[piece.start : piece.end]
+                output.data += bytes(size) if is_zeros else contents[piece.start : piece.end]
     return placements
 
 
@@ -334,7 +361,7 @@ def _cut(size: int, holes: Sequence[Removed], offset: int) -> tuple[list[int], l
     return starts, outputs, offset
 
 
-_FLAGS_OF_ONE_SECTION = int(SectionFlag.GROUP | SectionFlag.GNU_RETAIN)
+_FLAGS_OF_ONE_SECTION = SectionFlag.GROUP | SectionFlag.GNU_RETAIN
 """Flags that need not be those of the sections to be joined with."""
 
 _WITH_OR_WITHOUT_CONTENTS = {SectionType.PROGBITS, SectionType.NOBITS}

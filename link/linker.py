@@ -9,12 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from bpfas.diag import BpfasError, Diagnostics, Severity
+from bpfas.link.checks import check_code, check_symbols, check_types
+from bpfas.link.debug_info import adjust_debug_info
 from bpfas.link.declarations import match_declarations
 from bpfas.link.definitions import define_symbols
 from bpfas.link.gc import removed_functions
 from bpfas.link.groups import discarded_sections
 from bpfas.link.layout import lay_out
-from bpfas.link.options import DEFAULT_OPTIONS, LinkOptions, Unresolved
+from bpfas.link.options import DEFAULT_OPTIONS, LinkOptions, Strip, Unresolved
 from bpfas.link.output_symbols import kept_symbols, localized_names, make_symbols
 from bpfas.link.relocate import relocate
 from bpfas.link.symtab import allocate_commons, resolve
@@ -75,6 +77,12 @@ def link_objects(
     units = read_types(objects, diagnostics)
     diagnostics.raise_if_errors()
 
+    # What an object says of its own places must be so, whatever the others are.
+    check_symbols(objects, diagnostics)
+    check_code(objects, diagnostics)
+    check_types(units, diagnostics)
+    diagnostics.raise_if_errors()
+
     # Of section groups that several objects have, one is enough; the others' symbols are references to it.
     discarded = discarded_sections(objects)
 
@@ -112,8 +120,11 @@ def link_objects(
         severity = Severity.ERROR if options.unresolved is Unresolved.ERROR else Severity.WARNING
         report_undefined(objects, table, discarded, removed, kernel_externs(units), severity, diagnostics)
 
+    # Let debugging information speak of what is left only.
+    adjusted = {} if options.strip >= Strip.DEBUG else adjust_debug_info(removed, discarded, diagnostics)
+
     # Join the sections of each name. From here on every offset is final, and no more contents are added.
-    layout = lay_out(inputs, options, discarded, removed, diagnostics)
+    layout = lay_out(inputs, options, discarded, removed, adjusted, diagnostics)
     diagnostics.raise_if_errors()
 
     # Make the output's symbols. From here on the inputs' symbols are only keys to them.

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from bpfas.link.inputs import Extraction
-    from bpfas.link.layout import Piece, Placement
+    from bpfas.link.layout import Layout, Piece, Placement
     from bpfas.link.linker import Linked
     from bpfas.objfile import ObjectFile, Symbol
 
@@ -143,7 +143,12 @@ def _program_lines(output: ObjectFile) -> Iterator[str]:
 
 
 def _symbol_lines(linked: Linked) -> Iterator[str]:
-    outputs = {symbol.name: symbol for symbol in linked.output.symbols if symbol.name in linked.table.resolutions}
+    # A static symbol may have the same name, and what was global may have become local: the place tells.
+    outputs = {
+        symbol.name: symbol
+        for symbol in linked.output.symbols
+        if (found := linked.table.resolutions.get(symbol.name)) and _is_at(symbol, found.symbol, linked.layout)
+    }
     for name, symbol in sorted(outputs.items()):
         found = linked.table.resolutions[name]
         if isinstance(symbol.section, Section):
@@ -155,6 +160,18 @@ def _symbol_lines(linked: Linked) -> Iterator[str]:
             words = f"{words} {symbol.st_visibility.name.lower()}"
         source = found.obj.name if found.is_defined else f"for {found.obj.name}"
         yield f"  {name:<{_NAME_WIDTH}} {where:<{_NAME_WIDTH}} {symbol.st_size:>6}  {words:<8} {source}"
+
+
+def _is_at(output: Symbol, symbol: Symbol, layout: Layout) -> bool:
+    """Whether a symbol of the output lies where `symbol` of an input does there."""
+    if not isinstance(symbol.section, Section):
+        return output.section is symbol.section
+    placement = layout.placements.get(symbol.section)
+    return (
+        placement is not None
+        and output.section is placement.section
+        and output.st_value == placement.at(symbol.st_value)
+    )
 
 
 def _type_lines(linked: Linked) -> Iterator[str]:

@@ -47,13 +47,15 @@ def split_entries(section: Section, alignment: int) -> Entries:
     the next. Raises EntryError when the section is no whole number of entries.
     """
     size, data = section.sh_entsize, bytes(section.data)
+    if not data:
+        return Entries([], b"")
     if len(data) % size:
         raise EntryError(f"{len(data)} bytes are no whole number of entries of {size} bytes (sh_entsize)")
     if not section.sh_flags & SectionFlag.STRINGS:
         values, terminator = [data[at : at + size] for at in range(0, len(data), size)], b""
     else:
         terminator = bytes(size)
-        if data and data[-size:] != terminator:
+        if data[-size:] != terminator:
             raise EntryError("the last string has no terminator")
         values = data.split(terminator)[:-1] if size == 1 else _wide_strings(data, size)
     entries = Entries(values, terminator)
@@ -80,13 +82,15 @@ class Entries(NamedTuple):
 
     def starts(self) -> list[int]:
         """The offset of each entry in the input."""
-        return list(_starts(self.values, self.terminator, 0))[:-1]
+        starts = list(_starts(self.values, self.terminator, 0))
+        starts.pop()
+        return starts
 
 
 def _starts(values: Iterable[bytes], terminator: bytes, first: int) -> Iterator[int]:
     """The offset of each entry if they follow one another from `first` on, and of what comes behind them."""
-    extra = len(terminator)
-    return accumulate((len(value) + extra for value in values), initial=first)
+    sizes = map(len(terminator).__add__, map(len, values))  # there may be a million of them
+    return accumulate(sizes, initial=first)
 
 
 class EntryTable:

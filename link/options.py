@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import enum
-from typing import NamedTuple
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class Unresolved(enum.Enum):
@@ -57,6 +61,11 @@ class LinkOptions(NamedTuple):
     retained: frozenset[str] | None = None
     strip: Strip = Strip.NOTHING
     discard: Discard = Discard.NONE
+
+
+def matches(name: str, patterns: Iterable[str]) -> bool:
+    """Whether any of some glob patterns matches a name."""
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 DEFAULT_OPTIONS = LinkOptions()

@@ -5,22 +5,21 @@ Which of them are left out in the end, because of `-s`, `-x` and the like, is de
 
 from __future__ import annotations
 
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from bpfas.elf.constants import SymbolBinding, SymbolType
-from bpfas.link.options import Discard, Strip
-from bpfas.objfile import Section, SpecialSection, Symbol
+from bpfas.link.layout import holds_subprograms, is_kept_once
+from bpfas.link.options import Discard, Strip, matches
+from bpfas.objfile import Section, Symbol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from bpfas.link.layout import Layout
     from bpfas.link.options import LinkOptions
     from bpfas.link.symtab import SymbolTable
     from bpfas.objfile import ObjectFile
 
-_SUBPROGRAM_SECTION = ".text"
 _ALWAYS_GLOBAL_SECTIONS = (".maps", "maps", "license", "version", ".struct_ops", "struct_ops", "?.struct_ops")
 _TYPES_OF_VARIABLES = frozenset({SymbolType.OBJECT, SymbolType.NOTYPE})
 
@@ -35,6 +34,7 @@ def make_symbols(
     """
     outputs: dict[Symbol | Section | str, Symbol] = {}
     mapping: dict[Symbol, Symbol] = {}
+    kept_once: dict[tuple[Section, int], Symbol | Section | str] = {}
     for obj in objects:
         for symbol in obj.symbols:
             key: Symbol | Section | str = symbol
@@ -56,15 +56,38 @@ def make_symbols(
                     key, st_value = section, 0
                 else:
                     place = placement.at(st_value)
-                    if place is None or placement.is_copy:
+                    if place is None:
                         continue
                     st_value = place
+                    if is_kept_once(section):
+                        # Of the names of a license and its copies, the first one stays.
+                        key = kept_once.setdefault((section, st_value), key)
             if key not in outputs:
                 outputs[key] = Symbol(
                     name, section, st_value, origin.st_size, st_bind, origin.st_type, st_visibility
                 )
             mapping[symbol] = outputs[key]
-    return list(outputs.values()), mapping
+    symbols = list(outputs.values())
+    _give_functions_sizes(symbols)
+    return symbols, mapping
+
+
+def _give_functions_sizes(symbols: Sequence[Symbol]) -> None:
+    """Let functions without st_size, as hand-written ones often are, end where the next one begins.
+
+    libbpf takes such a function for an empty one.
+    """
+    functions: dict[Section, list[Symbol]] = {}
+    for symbol in symbols:
+        if symbol.st_type is SymbolType.FUNC and isinstance(symbol.section, Section) and symbol.section.is_code:
+            functions.setdefault(symbol.section, []).append(symbol)
+    for section, found in functions.items():
+        if all(symbol.st_size for symbol in found):
+            continue
+        starts = sorted({symbol.st_value for symbol in found})
+        ends = dict(zip(starts, [*starts[1:], section.sh_size], strict=True))
+        for symbol in found:
+            symbol.st_size = symbol.st_size or ends[symbol.st_value] - symbol.st_value
 
 
 def localized_names(table: SymbolTable, options: LinkOptions) -> frozenset[str]:
@@ -78,9 +101,7 @@ def localized_names(table: SymbolTable, options: LinkOptions) -> frozenset[str]:
         name
         for name, found in table.resolutions.items()
         if _may_become_local(found.symbol)
-        and (
-            _matches(name, options.localized) or (bool(options.exported) and not _matches(name, options.exported))
-        )
+        and (matches(name, options.localized) or (bool(options.exported) and not matches(name, options.exported)))
     )
 
 
@@ -89,12 +110,8 @@ def _may_become_local(symbol: Symbol) -> bool:
     if not isinstance(section, Section):
         return False
     if section.is_code:
-        return section.name == _SUBPROGRAM_SECTION
+        return holds_subprograms(section)
     return section.name not in _ALWAYS_GLOBAL_SECTIONS and symbol.st_type in _TYPES_OF_VARIABLES
-
-
-def _matches(name: str, patterns: Iterable[str]) -> bool:
-    return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def kept_symbols(output: ObjectFile, options: LinkOptions) -> list[Symbol]:
@@ -109,14 +126,18 @@ def kept_symbols(output: ObjectFile, options: LinkOptions) -> list[Symbol]:
 def _is_kept(symbol: Symbol, options: LinkOptions) -> bool:
     """Whether a symbol that no relocation names stays."""
     if options.retained is not None and symbol.is_defined and symbol.name not in options.retained:
-        return False
+        return _is_found_by_loaders(symbol)
     if symbol.st_bind is SymbolBinding.LOCAL:
-        # Loaders find functions by their symbols, static ones too.
-        if symbol.st_type is SymbolType.FUNC:
+        if _is_found_by_loaders(symbol):
             return True
         if options.strip >= Strip.ALL or options.discard is Discard.LOCALS:
             return False
         return options.discard is not Discard.TEMPORARY or not symbol.name.startswith(".L")
-    if options.strip >= Strip.ALL:
-        return symbol.section is not SpecialSection.UNDEF and symbol.st_type is not SymbolType.NOTYPE
-    return True
+    return options.strip < Strip.ALL or _is_found_by_loaders(symbol)
+
+
+def _is_found_by_loaders(symbol: Symbol) -> bool:
+    """Whether loaders find what they load by the symbol: functions, static ones too, maps and variables."""
+    if symbol.st_type is SymbolType.FUNC:
+        return symbol.is_defined
+    return symbol.st_type is SymbolType.OBJECT and symbol.st_bind is not SymbolBinding.LOCAL

@@ -95,7 +95,7 @@ def relocate(
             if bulk and _is_in_bulk(section) and placement.is_whole:
                 relocations = bulk.relocate(obj, section, _nowhere(section))
             else:
-                relocations = section.relocations
+                relocations = layout.replaced.get(section, section).relocations
             for reloc in relocations:
                 place = placement.at(reloc.r_offset)
                 if place is not None:
@@ -225,7 +225,16 @@ class _Relocator:
             symbol = resolved.symbol
         if isinstance(symbol.section, Section):
             moved = self.layout.placements[symbol.section].moved(symbol.st_value, addend)
-            return None if moved is None else (found, moved)
+            if moved is None:
+                return None
+            if (
+                found.st_bind is SymbolBinding.LOCAL
+                and isinstance(found.section, Section)
+                and found.section.is_code
+            ):
+                # libbpf takes the address of a static function by its section only.
+                return self._section_symbol(found.section), found.st_value + moved
+            return found, moved
         return found, addend
 
     def _section_symbol(self, section: Section) -> Symbol:

@@ -58,7 +58,7 @@ class Unit:
     `section` is the `.BTF` that they were read from, None for types made here. `ext` is None without `.BTF.ext`.
     """
 
-    __slots__ = ("_by_name", "btf", "ext", "obj", "relocations", "section")
+    __slots__ = ("_by_name", "_symbols", "btf", "ext", "obj", "relocations", "section")
 
     def __init__(self, obj: ObjectFile, section: Section | None, btf: Btf, ext: BtfExt | None) -> None:
         self.obj = obj
@@ -67,6 +67,7 @@ class Unit:
         """The relocations of `section` by place, once somebody asked for them."""
         self.btf = btf
         self.ext = ext
+        self._symbols: dict[tuple[Section, str], Symbol] = {}
         self._by_name: dict[str, int] = {}
         for kind in (Kind.FUNC, Kind.VAR):
             for type_id in btf.ids_of_kind(kind):
@@ -74,6 +75,11 @@ class Unit:
                 known = self._by_name.get(name)
                 if known is None or _PREFERENCE[linkage] > _PREFERENCE[btf.linkage(known)]:
                     self._by_name[name] = type_id
+
+    def function_named(self, name: str) -> int | None:
+        """The FUNC of that name, static or not."""
+        type_id = self._by_name.get(name)
+        return type_id if type_id is not None and self.btf.kind(type_id) is Kind.FUNC else None
 
     def type_of(self, symbol: Symbol) -> int | None:
         """The VAR or FUNC of a global symbol of the object: a definition rather than a declaration.
@@ -84,6 +90,15 @@ class Unit:
         if type_id is None or self.btf.linkage(type_id) is not Linkage.STATIC:
             return type_id
         return type_id if self.btf.kind(type_id) is Kind.FUNC else None
+
+    def symbol_in(self, section: Section, name: str) -> Symbol | None:
+        """The first symbol in a section of the object whose variable has this name."""
+        if not self._symbols:
+            for symbol in self.obj.symbols:
+                if isinstance(symbol.section, Section):
+                    # GCC numbers the static variables of functions: `name.0`.
+                    self._symbols.setdefault((symbol.section, symbol.name.partition(".")[0]), symbol)
+        return self._symbols.get((section, name))
 
 
 def read_types(objects: Sequence[ObjectFile], diagnostics: Diagnostics) -> list[Unit]:
@@ -98,7 +113,9 @@ def read_types(objects: Sequence[ObjectFile], diagnostics: Diagnostics) -> list[
                 )
             if obj.section(MAPS_SECTION):
                 diagnostics.warning(
-                    "maps in section .maps are described by types, and there are none; compile with -g", obj.name
+                    "maps in section .maps are described by types, and there are none; compile with -g "
+                    "(gcc: -gbtf)",
+                    obj.name,
                 )
         else:
             typed.append((obj, section))
@@ -172,6 +189,8 @@ def merge_types(
         gone = replaced[number]
         gone.update(dict.fromkeys(unit.btf.ids_of_kind(Kind.DATASEC)))
         gone.update(dict.fromkeys(datasecs.dropped(number)))
+        # GCC 12 writes some; kernels refuse them.
+        gone.update(dict.fromkeys(func for func in unit.btf.ids_of_kind(Kind.FUNC) if not unit.btf.name(func)))
         gone.update(dict.fromkeys(_removed_functions(unit, number, removed, declarations)))
         for tag in unit.btf.ids_of_kind(Kind.DECL_TAG):
             if gone.get(unit.btf.size_or_type(tag), tag) is None:
@@ -182,7 +201,12 @@ def merge_types(
     }
     sources = [
         with_named_parameters(
-            unit.btf, (func for func in unit.btf.ids_of_kind(Kind.FUNC) if (number, func) not in open_names)
+            unit.btf,
+            (
+                func
+                for func in unit.btf.ids_of_kind(Kind.FUNC)
+                if func not in replaced[number] and (number, func) not in open_names
+            ),
         )
         for number, unit in enumerate(every_unit)
     ]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import posixpath
 from array import array
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from bpfas.btf.ext import BtfExt, Records
@@ -16,6 +17,7 @@ from bpfas.btf.kinds import Kind, Linkage
 from bpfas.btf.merge import merge
 from bpfas.btf.reader import read_btf
 from bpfas.elf.constants import SymbolBinding, SymbolType
+from bpfas.link.layout import holds_subprograms
 from bpfas.link.places import line_of
 from bpfas.objfile import Section
 
@@ -23,13 +25,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from bpfas.btf.btf import Btf
-    from bpfas.link.declarations import Declarations
+    from bpfas.link.declarations import Declarations, TypeKey
     from bpfas.link.layout import Layout
     from bpfas.link.symtab import SymbolTable
     from bpfas.link.types import Unit
     from bpfas.objfile import ObjectFile, Symbol
 
-_SUBPROGRAMS = ".text"
 _INT_SIZE = 4
 # line_col of a line_info record
 _COLUMN_BITS = 10
@@ -60,11 +61,26 @@ def describe_untyped(
             number = len(units) + len(found)
             btf, ids = _types_of(obj, functions, has_lines)
             for symbol, type_id in zip(functions, ids, strict=True):
-                winner = declarations.winners.get(table.name_of(symbol)) if _is_global(symbol) else None
-                if winner is not None and declarations.kind(symbol.name) is Kind.FUNC:
-                    declarations.replaced[number, type_id] = winner
+                known = _known_type(obj, symbol, units, table, declarations)
+                if known is not None:
+                    declarations.replaced[number, type_id] = known
             found.append((obj, btf, _information(obj, functions, ids, btf, has_lines)))
     return found
+
+
+def _known_type(
+    obj: ObjectFile, symbol: Symbol, units: Sequence[Unit], table: SymbolTable, declarations: Declarations
+) -> TypeKey | None:
+    """The FUNC that describes a function without function information, if there is one."""
+    if _is_global(symbol):
+        name = table.name_of(symbol)
+        winner = declarations.winners.get(name)
+        return winner if winner is not None and declarations.kind(name) is Kind.FUNC else None
+    for number, unit in enumerate(units):
+        if unit.obj is obj:
+            type_id = unit.function_named(symbol.name)
+            return None if type_id is None else (number, type_id)
+    return None
 
 
 def _is_global(symbol: Symbol) -> bool:
@@ -113,7 +129,8 @@ def _types_of(obj: ObjectFile, functions: Sequence[Symbol], has_lines: bool) -> 
     subprogram = merged.add_func_proto(returned, [])
     ids = []
     for symbol in functions:
-        is_program = symbol.section.name != _SUBPROGRAMS and _is_global(symbol)
+        assert isinstance(symbol.section, Section)
+        is_program = not holds_subprograms(symbol.section) and _is_global(symbol)
         linkage = Linkage.GLOBAL if is_program else Linkage.STATIC
         ids.append(merged.add_func(symbol.name, program if is_program else subprogram, linkage))
         if has_lines:
@@ -151,8 +168,14 @@ def _line(obj: ObjectFile, symbol: Symbol) -> tuple[str, int]:
     line = line_of(obj, symbol.section, symbol.st_value)
     if line is not None:
         return line
-    files = [other.name for other in obj.symbols if other.st_type is SymbolType.FILE]
-    return (files[0] if files else posixpath.basename(obj.name)), 0
+    return _source_name(obj), 0
+
+
+@lru_cache(maxsize=1)
+def _source_name(obj: ObjectFile) -> str:
+    """The name of the file that an object was made from, or of the object."""
+    files = (symbol.name for symbol in obj.symbols if symbol.st_type is SymbolType.FILE)
+    return next(files, posixpath.basename(obj.name))
 
 
 def _text(symbol: Symbol) -> str:

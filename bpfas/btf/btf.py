@@ -14,6 +14,7 @@ from bpfas.btf.kinds import MAX_VLEN, Kind, Linkage
 if TYPE_CHECKING:
     from array import array
 
+    from bpfas.btf.columns.lot import Lot
     from bpfas.elf.constants import ByteOrder
 
 _KINDS = (Kind.VOID, *(kind for kind in Kind if kind))
@@ -76,7 +77,7 @@ class Btf:
     kind. `strings` is the string section.
     """
 
-    __slots__ = ("kinds", "object_name", "order", "starts", "string", "strings", "words")
+    __slots__ = ("kinds", "lot", "object_name", "order", "starts", "string", "strings", "words")
 
     def __init__(
         self,
@@ -93,6 +94,8 @@ class Btf:
         self.starts = starts
         self.kinds = kinds
         self.strings = strings
+        self.lot: Lot | None = None
+        """What was found out when it was read together with others."""
         self.string = lru_cache(maxsize=None)(self._string)
 
     def __len__(self) -> int:

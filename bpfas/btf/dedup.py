@@ -17,8 +17,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bpfas.btf.forwards import resolved_by_context
-
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable
 
@@ -31,12 +29,22 @@ def representatives(graph: Graph) -> list[int]:
     while True:
         partition = Partition(graph.with_resolved(resolved))
         found = partition.representatives()
-        more = resolved_by_context(partition.graph, found, partition.opened)
+        more = _resolved(partition, found)
         if not more:
             for node, target in resolved.items():
                 found[node] = found[target]
             return found
         resolved |= more
+
+
+def _resolved(partition: Partition, found: list[int]) -> dict[int, int]:
+    """Full types for forward declarations that are none by their name alone; mostly there are no such."""
+    graph, opened = partition.graph, partition.opened
+    if not any(graph.tags[node] in opened for node in graph.forwards):
+        return {}
+    from bpfas.btf.forwards import resolved_by_context
+
+    return resolved_by_context(graph, found, opened)
 
 
 class Partition:

@@ -29,8 +29,6 @@ def resolved_by_context(graph: Graph, equal: Sequence[int], opened: set[Hashable
     output is linked again.
     """
     forwards = {node: unit for node, unit in graph.forwards.items() if graph.tags[node] in opened}
-    if not forwards:
-        return {}
     return _resolved(graph, equal, forwards) or _resolved(graph, equal, dict.fromkeys(forwards, 0))
 
 

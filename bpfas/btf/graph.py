@@ -6,7 +6,7 @@ Node 0 is void; the types of the first object follow in their order, then those 
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from bpfas.btf.kinds import KINDS, MAX_VLEN, Kind, Word
 
@@ -25,7 +25,7 @@ _TAGS = {Kind.STRUCT: 0, Kind.UNION: 1, Kind.ENUM: 2, Kind.ENUM64: 2}
 """What a forward declaration can declare: its kflag, or for one without enumerators, an enumeration."""
 
 
-class Graph(NamedTuple):
+class Graph:
     """Nodes by number, and what is told of them.
 
     `records[node]` is what must be equal of a type without its references, `references[node]` has those. `tags`
@@ -33,10 +33,19 @@ class Graph(NamedTuple):
     have in common. `forwards` are the forward declarations among them, with the number of the object each is of.
     """
 
-    records: Sequence[Hashable]
-    references: Sequence[Sequence[int]]
-    tags: dict[int, Hashable]
-    forwards: dict[int, int]
+    __slots__ = ("forwards", "records", "references", "tags")
+
+    def __init__(
+        self,
+        records: Sequence[Hashable],
+        references: Sequence[Sequence[int]],
+        tags: dict[int, Hashable],
+        forwards: dict[int, int],
+    ) -> None:
+        self.records = records
+        self.references = references
+        self.tags = tags
+        self.forwards = forwards
 
     def with_resolved(self, resolved: dict[int, int]) -> Graph:
         """The graph in which forward declarations have become the full types that `resolved` gives for them."""
@@ -51,22 +60,13 @@ class Graph(NamedTuple):
         )
 
 
-class Types(NamedTuple):
-    """A graph with what is needed to write its nodes.
-
-    `rows[node]` are the words of a type, where references are 0 and names are indices in `strings`; those of a
-    type that is replaced are empty.
-    """
-
-    graph: Graph
-    rows: list[list[int]]
-    strings: list[bytes]
-
-
-def graph_of(units: Sequence[Btf], first: Sequence[int], targets: Mapping[int, int]) -> Types:
+def graph_of(
+    units: Sequence[Btf], first: Sequence[int], targets: Mapping[int, int]
+) -> tuple[Graph, list[list[int]], list[bytes]]:
     """The types of all units, those of unit `i` from node `first[i]` + 1 on, without what `targets` replaces.
 
-    No reference may lead to a type that is gone.
+    Beside the graph, it gives by node the words of a type, where references are 0 and names are numbers of texts,
+    and those texts; a type that is replaced has no words. No reference may lead to a type that is gone.
     """
     numbers: dict[bytes, int] = {b"": 0}
     records: list[Hashable] = [0]
@@ -110,7 +110,7 @@ def graph_of(units: Sequence[Btf], first: Sequence[int], targets: Mapping[int, i
             elif kind == Kind.FWD:
                 tags[node] = (info >> 31, row[0])
                 forwards[node] = unit
-    return Types(Graph(records, references, tags, forwards), rows, list(numbers))
+    return Graph(records, references, tags, forwards), rows, list(numbers)
 
 
 @lru_cache(maxsize=1024)

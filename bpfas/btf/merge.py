@@ -9,7 +9,7 @@ import struct
 import sys
 from array import array
 from itertools import accumulate, pairwise
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from bpfas.btf.checks import described
 from bpfas.btf.dedup import representatives
@@ -116,15 +116,6 @@ class Merged:
         return len(self.starts) - 1
 
 
-class Unique(NamedTuple):
-    """The types of an output: words, where each type begins, the strings with their offsets, and `Merged.ids`."""
-
-    words: array[int]
-    starts: array[int]
-    strings: dict[bytes, int]
-    ids: list[array[int]]
-
-
 def merge(units: Sequence[Btf], replaced: Sequence[Mapping[int, tuple[int, int] | None]]) -> Merged:
     """The types of all `units`, in their order, each once.
 
@@ -136,15 +127,15 @@ def merge(units: Sequence[Btf], replaced: Sequence[Mapping[int, tuple[int, int] 
     targets = _targets(units, replaced, first)
     words = sum(len(btf.words) for btf in units)
     if words and words >= COLUMN_WORDS:
-        unique = _unique_columns(units, first, targets)
-        if unique:
-            return Merged(*unique)
+        merged = _merged_columns(units, first, targets)
+        if merged:
+            return merged
     if GONE in targets.values():
         _check_gone(units, first, targets)
-    return Merged(*_unique(units, first, targets))
+    return _merged_types(units, first, targets)
 
 
-def _unique_columns(units: Sequence[Btf], first: Sequence[int], targets: Mapping[int, int]) -> Unique | None:
+def _merged_columns(units: Sequence[Btf], first: Sequence[int], targets: Mapping[int, int]) -> Merged | None:
     """The types, all at once; None if they have to be looked at one by one."""
     from bpfas.btf.columns.merge import merged_columns  # its import takes longer than small inputs
 
@@ -152,7 +143,7 @@ def _unique_columns(units: Sequence[Btf], first: Sequence[int], targets: Mapping
     if output is None:
         return None
     ids = output.ids.astype("uint32")
-    return Unique(
+    return Merged(
         array("I", output.words.tobytes()),
         array("I", output.starts.astype("uint32").tobytes()),
         output.strings,
@@ -207,7 +198,7 @@ def _check_gone(units: Sequence[Btf], first: Sequence[int], targets: Mapping[int
         raise BpfasError(diagnostics.items[:MAX_ERRORS])
 
 
-def _unique(units: Sequence[Btf], first: Sequence[int], targets: Mapping[int, int]) -> Unique:
+def _merged_types(units: Sequence[Btf], first: Sequence[int], targets: Mapping[int, int]) -> Merged:
     """The types, one by one."""
     graph, rows, texts = graph_of(units, first, targets)
     found = representatives(graph)
@@ -241,4 +232,4 @@ def _unique(units: Sequence[Btf], first: Sequence[int], targets: Mapping[int, in
         array("I", (0, *[new_ids[found[node]] for node in range(base + 1, base + len(btf) + 1)]))
         for btf, base in zip(units, first, strict=False)
     ]
-    return Unique(words, starts, {texts[number]: offset for number, offset in offsets.items()}, ids)
+    return Merged(words, starts, {texts[number]: offset for number, offset in offsets.items()}, ids)

@@ -61,8 +61,8 @@ class SectionType(enum.IntEnum):
     LLVM_CALL_GRAPH = 0x6FFF4C0F
 
 
-class SectionFlag(enum.IntFlag):
-    """sh_flags."""
+class SectionFlag(enum.IntEnum):
+    """A flag of sh_flags. Several together are a plain number, which costs far less than an IntFlag."""
 
     WRITE = 0x1
     ALLOC = 0x2

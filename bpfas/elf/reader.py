@@ -29,9 +29,6 @@ if TYPE_CHECKING:
     from bpfas.objfile import Symbol
 
 
-_INFO_LINK = int(SectionFlag.INFO_LINK)
-
-
 def read_object(
     data: bytes | memoryview, name: str, *, on_demand: Callable[[Section], bool] | None = None
 ) -> ObjectFile:
@@ -80,11 +77,11 @@ def _make_sections(file: ElfFile, on_demand: Callable[[Section], bool] | None) -
             file.section_names[index],
             header.sh_type,
             # The number of a section in sh_info is kept for groups and relocations only.
-            header.sh_flags & ~_INFO_LINK,
+            header.sh_flags & ~SectionFlag.INFO_LINK,
             header.sh_addralign,
             header.sh_entsize,
             nobits_size=header.sh_size if header.sh_type == SectionType.NOBITS else 0,
-            sh_info=0 if header.sh_flags & _INFO_LINK else header.sh_info,
+            sh_info=0 if header.sh_flags & SectionFlag.INFO_LINK else header.sh_info,
         )
         if on_demand is not None and on_demand(section):
             section = _SectionOnDemand(section, file, header)

@@ -19,15 +19,12 @@ if TYPE_CHECKING:
     from bpfas.objfile import Section, Symbol
 
 
-_LINK_ORDER = int(SectionFlag.LINK_ORDER)
-
-
 def read_references(file: ElfFile, sections: Mapping[int, Section], symbols: Sequence[Symbol | None]) -> None:
     """Give `sections` the sections and symbols that they name, with an error for each number that is wrong."""
     grouped: set[Section] = set()
     for index, section in sections.items():
         header, place = file.headers[index], section.name
-        if header.sh_flags & _LINK_ORDER and header.sh_link:
+        if header.sh_flags & SectionFlag.LINK_ORDER and header.sh_link:
             section.link_order = sections.get(header.sh_link)
             if section.link_order is None:
                 file.error(f"is ordered after section {header.sh_link}{file.why_not(header.sh_link)}", place)

@@ -25,21 +25,24 @@ from bpfas.elf.constants import (
     SHN_LORESERVE,
     SHN_XINDEX,
     SYM_SIZE,
+    ByteOrder,
     SectionFlag,
     SectionType,
     SymbolBinding,
     SymbolType,
 )
 from bpfas.leb128 import unsigned_leb128
-from bpfas.objfile import NATIVE_ORDER, SpecialSection
+from bpfas.objfile import NATIVE_ORDER, RelocationTable, SpecialSection
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from bpfas.objfile import ObjectFile, Relocation, RelocationTable, Section, Symbol
+    from bpfas.objfile import ObjectFile, Relocation, Section, Symbol
 
 _NULL_SYMBOL = bytes(SYM_SIZE)
 _TABLE_ALIGNMENT = 8
+_MANY = 20_000
+"""Relocations of a section for which importing numpy pays."""
 _GNU_FLAGS = SectionFlag.GNU_RETAIN | SectionFlag.GNU_MBIND
 
 
@@ -224,6 +227,8 @@ def _pack_rela(relocations: Iterable[Relocation], symbol_indices: dict[Symbol, i
 
 def _renumbered(table: RelocationTable, symbol_indices: dict[Symbol, int], prefix: str) -> bytes:
     """The entries of a table with the numbers that its symbols have here."""
+    if len(table) >= _MANY:
+        return _renumbered_columns(table, symbol_indices, ByteOrder(prefix))
     words = table.words()
     each = table.words_each
     old = words[1::each]
@@ -236,6 +241,20 @@ def _renumbered(table: RelocationTable, symbol_indices: dict[Symbol, int], prefi
     if prefix != NATIVE_ORDER.value:
         words.byteswap()
     return words.tobytes()
+
+
+def _renumbered_columns(table: RelocationTable, symbol_indices: dict[Symbol, int], order: ByteOrder) -> bytes:
+    """What `_renumbered` gives, by numpy."""
+    import numpy
+
+    columns = table.columns()
+    numbers = numpy.zeros(len(table.symbols), numpy.int64)
+    for r_sym in numpy.flatnonzero(numpy.bincount(columns.r_sym, minlength=len(numbers))).tolist():
+        symbol = table.symbols[r_sym]
+        assert symbol is not None  # whoever made the table has seen to that
+        numbers[r_sym] = symbol_indices[symbol]
+    renumbered = columns._replace(r_sym=numbers[columns.r_sym])
+    return bytes(RelocationTable.of_columns(renumbered, (), order).entries)
 
 
 def _fill_in_numbers(

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bpfas.elf import writer
 from bpfas.elf.constants import ByteOrder
 from bpfas.elf.reader import read_object
 from bpfas.elf.writer import write_object
@@ -93,6 +94,17 @@ def test_a_table_is_written_in_the_order_of_the_file(obj: ObjectFile, order: Byt
     for section in read.sections:
         assert isinstance(section.relocations, list)
     assert write_object(read) == from_tables
+
+
+@given(objects(), st.sampled_from(ByteOrder))
+def test_large_tables_are_written_as_small_ones_are(obj: ObjectFile, order: ByteOrder) -> None:
+    read = read_object(write_object(obj), obj.name)
+    read.symbols[:0] = [Symbol("first")]
+    read.byte_order = order
+    written = write_object(read)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(writer, "_MANY", 0)
+        assert write_object(read) == written
 
 
 def test_a_table_that_names_a_symbol_of_no_object_is_not_written() -> None:

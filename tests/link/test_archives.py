@@ -581,3 +581,7 @@ def test_an_odd_member_may_end_the_file() -> None:
     made = archive(("f.o", b"abc"))
     assert [member.read() for member in read_archive(made[:-1], "libx.a")] == [b"abc"]
     assert read_object(contents("f"), "f.o").symbol("f")
+
+
+def test_a_newline_behind_the_members_is_let_pass() -> None:
+    assert [member.name for member in read_archive(archive(("f.o", b"abcd")) + b"\n", "libx.a")] == ["f.o"]

@@ -182,7 +182,7 @@ ALL = {"a.c", ".Ltmp", "label", "static_function", "static_variable", "prog", "g
         (LinkOptions(strip=Strip.ALL), {"a.c", ".Ltmp", "label", "static_variable", "global_label"}),
         (LinkOptions(discard=Discard.TEMPORARY), {".Ltmp"}),
         (LinkOptions(discard=Discard.LOCALS), {"a.c", ".Ltmp", "label", "static_variable"}),
-        (LinkOptions(retained=frozenset({"prog", "label"})), ALL - {"prog", "label", ".Lused"}),
+        (LinkOptions(retained=frozenset({"prog", "label"})), ALL - {"prog", "label", "static_function", ".Lused"}),
     ],
 )
 def test_which_symbols_are_left_out(options: LinkOptions, gone: set[str]) -> None:

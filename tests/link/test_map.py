@@ -17,7 +17,7 @@ from bpfas.link.linker import link_objects
 from bpfas.link.map_file import cross_reference_table, map_text
 from bpfas.link.options import LinkOptions, Unresolved
 from bpfas.link.program_sizes import programs_of
-from bpfas.objfile import Section
+from bpfas.objfile import Section, Symbol
 from tests.link.builders import EXIT, code, data, glob, lddw, license_section, obj, section_of, weak
 from tests.link.test_archives import archive
 from tests.peers import Peer
@@ -281,3 +281,15 @@ def test_helpers_and_data_do_not_count() -> None:
     source = '.globl prog\n.section tc, "ax", @progbits\nprog: call 6\nr1 = x ll\nexit\n.data\nx: .long 1\n'
     linked = link_objects([assemble(source, "a.o")]).output
     assert [sizes(program) for program in programs_of(linked)] == [("prog", 4, 4, [])]
+
+
+@pytest.mark.parametrize("localized", [(), ("f",)])
+@pytest.mark.parametrize("static_first", [False, True])
+def test_static_functions_do_not_stand_for_the_global_one_of_their_name(
+    static_first: bool, localized: tuple[str, ...]
+) -> None:
+    mine, other = code(".text", EXIT), code(".text", EXIT)
+    objects = [obj("global.o", mine, glob("f", mine)), obj("static.o", other, Symbol("f", other))]
+    linked = link_objects(objects[::-1] if static_first else objects, options=LinkOptions(localized=localized))
+    (line,) = (line for line in map_text(linked, []).splitlines() if line.startswith("  f "))
+    assert line.split()[1::3] == [f".text+{8 * static_first:#x}", "global.o"]

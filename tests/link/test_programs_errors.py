@@ -156,13 +156,15 @@ MAPS = [
         "sizes given for types",
         HASH,
         HASH.replace("__type(key, int)", "__uint(key_size, 4)"),
-        "the type of the key is given in one of them only",
+        "type of the key is given in one of them only",
+        "a.c:1",
+        "b.c:1",
     ),
     Case(
         "maps: inner maps that differ",
         INNER % "int" + map_of(OUTER),
         INNER % "long" + map_of(OUTER, storage="extern") + USE_MAP,
-        ("m", "value", "int", "long", "a.c:1", "a.o", "b.c:1", "b.o"),
+        ("m", "inner map", "value", "int", "long", "a.c:1", "a.o", "b.c:1", "b.o"),
     ),
     Case(
         "maps: a map and a variable",
@@ -214,7 +216,7 @@ NAMES = [
         'int far_call(int x);\nSEC("xdp") int use(void *c) {\n return far_call(1); }\n',
         'static __noinline int far_call(int x) { asm volatile("" : "+r"(x)); return x; }\n'
         'SEC("xdp") int other(void *c) { return far_call(2); }\n',
-        ("undefined symbol: far_call", "a.c:3", "a.o", "b.o", "static", "make it global"),
+        ("undefined symbol: far_call", "a.c:3", "a.o", "b.c:1", "b.o", "static", "make it global"),
     ),
 ]
 

@@ -6,10 +6,13 @@ The strong definition wins, or else the first weak one; what lies around those t
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from bpfas.elf.writer import write_object
+from tests.link.dwarf_lines import lines_of_functions
 from tests.link.libbpf import expected_answers, run_steps
 from tests.link.linked_programs import Linker, link_files, make_object
 from tests.link.program_sets import ProgramSet, Run, Value, u32
@@ -84,3 +87,11 @@ def test_code_that_lost_is_gone(order: tuple[str, ...], objects: dict[str, Path]
         assert section
         functions = sum(symbol.st_size for symbol in linked.symbols if symbol.section is section)
         assert functions == section.sh_size
+
+
+@pytest.mark.parametrize("order", ORDERS[::5], ids=names)
+def test_lines_of_what_stays(order: tuple[str, ...], objects: dict[str, Path]) -> None:
+    files = [objects[name] for name in order]
+    given = sum((lines_of_functions(file.read_bytes()) for file in files), Counter())
+    kept = lines_of_functions(write_object(link_files(files)))
+    assert not kept - given

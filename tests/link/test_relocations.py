@@ -8,7 +8,7 @@ import pytest
 
 from bpfas.asm import assemble
 from bpfas.diag import BpfasError
-from bpfas.elf.constants import ByteOrder, SectionType
+from bpfas.elf.constants import ByteOrder, SectionType, SymbolBinding, SymbolType
 from bpfas.link.linker import link
 from bpfas.link.options import LinkOptions, Unresolved
 from bpfas.objfile import Relocation, Section, SpecialSection, Symbol
@@ -247,3 +247,15 @@ def test_a_number_that_no_helper_can_have_is_an_error() -> None:
     )
     with pytest.raises(BpfasError, match="a helper's number is in the range 0 to 2147483647"):
         link([caller, number])
+
+
+def test_a_function_that_became_local_is_referred_to_by_its_section() -> None:
+    # libbpf refuses the address of a static function by its own symbol.
+    text = code(".text", EXIT, EXIT)
+    callback = Symbol("callback", text, 8, 8, SymbolBinding.GLOBAL, SymbolType.FUNC)
+    program = relocated(code("xdp", lddw(), EXIT), (0, LOAD, extern("callback")))
+    linked = link([obj("a.o", text, callback), obj("b.o", program)], options=LinkOptions(localized=("callback",)))
+    reloc = one_reloc(section_of(linked, "xdp"))
+    assert reloc.symbol.st_type is SymbolType.SECTION
+    assert reloc.symbol.section is section_of(linked, ".text")
+    assert imm_at(section_of(linked, "xdp"), 0) == 8

@@ -109,6 +109,11 @@ def test_another_version_is_shown_in_numbers() -> None:
     assert "00 0a 06 00 here, 01 0a 06 00 in a.o" in link_errors(obj("a.o", first), obj("b.o", second))
 
 
+def test_a_section_without_a_name_is_an_error() -> None:
+    report = link_errors(obj("a.o", data("", bytes(3))))
+    assert report == "a.o: error: a section of 3 bytes has no name; is the file damaged?"
+
+
 def test_code_that_is_not_whole_instructions_is_an_error() -> None:
     ragged = Section("xdp", SectionType.PROGBITS, CODE, 8, 0, bytes(12))
     report = link_errors(obj("a.o", ragged))
@@ -200,3 +205,13 @@ def test_debugging_sections_are_left_out_if_asked_for(strip: Strip) -> None:
 def test_debugging_sections_are_kept_otherwise() -> None:
     linked = link([obj("a.o", *debug_sections())])
     assert [reloc.symbol.section.name for reloc in section_of(linked, ".debug_info").relocations] == [".debug_str"]
+
+
+def test_sections_of_single_functions_become_one() -> None:
+    first, second = code(".text.f"), code(".text.g", EXIT, EXIT)
+    objects = [obj("a.o", first, glob("f", first)), obj("b.o", second, glob("g", second, 8))]
+    linked = link(objects)
+    assert [(section.name, section.sh_size) for section in linked.sections] == [(".text", 24)]
+    assert symbol_of(linked, "g").st_value == 16
+    partial = link(objects, options=LinkOptions(partial=True))
+    assert [section.name for section in partial.sections] == [".text.f", ".text.g"]

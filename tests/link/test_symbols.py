@@ -177,3 +177,10 @@ def test_a_name_at_two_places_of_the_license_is_a_duplicate() -> None:
 def test_of_two_names_of_the_license_the_first_stays() -> None:
     objects = [obj(f"{name}.o", text := license_section(), glob(name, text, 0, 4)) for name in "ab"]
     assert [symbol.name for symbol in link(objects).symbols] == ["a"]
+
+
+def test_functions_without_a_size_end_where_the_next_one_begins() -> None:
+    text = code(".text", EXIT, EXIT, EXIT)
+    names = [Symbol(name, text, at, 0, SymbolBinding.GLOBAL, SymbolType.FUNC) for name, at in (("g", 8), ("f", 0))]
+    linked = link([obj("a.o", text, *names), obj("b.o", other := code(), glob("label", other))])
+    assert [(symbol.name, symbol.st_size) for symbol in linked.symbols if symbol.st_size] == [("g", 24), ("f", 8)]

@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bpfas.btf.checks import ENUM_SIZES, FLOAT_SIZES, INT_SIZES, NAMED, NOT_A_VALUE, REFERS_TO_ANY
-from bpfas.btf.columns.table import by_unit
 from bpfas.btf.kinds import BY_VALUE, Kind, Linkage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
-    from bpfas.btf.btf import Btf
     from bpfas.btf.columns.table import Bools, Indices, Table
 
 _MAX_DOUBLINGS = 21
@@ -23,66 +21,25 @@ _WHOLE = np.uint32(0xFFFFFFFF)
 """The component of a DECL_TAG that is of none."""
 
 
-def suspects(table: Table, units: Sequence[Btf]) -> Iterator[tuple[Btf, list[int]]]:
-    """The objects with types that may be wrong, and those types; none if only their names have to be looked at.
+def suspects(table: Table) -> Bools:
+    """By node, whether a rule of `bpfas.btf.checks` may be broken.
 
-    `table` has the type ids and string offsets of `units`.
+    `table` has nodes for references, and 0 for empty names.
     """
-    counts = [len(btf) for btf in units]
-    lengths = [len(btf.words) for btf in units]
-    first = np.cumsum([0, *counts])
-    is_suspect, targets = _bad_references(table, counts, lengths)
-    shared, nameless = _bad_names(table, units, lengths)
-    is_suspect |= nameless
-    for nodes in _bad_values(table, targets):
-        is_suspect[nodes] = True
-    for nodes in _bad_contents(table, targets):
-        is_suspect[nodes] = True
-    is_suspect[0] = False
-    nodes = np.flatnonzero(is_suspect)
-    ends = np.searchsorted(nodes, first, "right")
-    for unit, btf in enumerate(units):
-        found = (nodes[ends[unit] : ends[unit + 1]] - first[unit]).tolist()
-        if found or shared[unit]:
-            yield btf, found
-
-
-def _bad_references(table: Table, counts: Sequence[int], lengths: Sequence[int]) -> tuple[Bools, Indices]:
-    """The types that refer to what they cannot; and by word the node that is referred to, 0 if that is nowhere."""
     references = table.references
-    owners = table.owners[references]
-    ids = table.words[references].astype(np.int64)
-    outside = ids > by_unit(references, lengths, counts)
-    nodes = ids + by_unit(references, lengths, np.cumsum([0, *counts[:-1]]))
-    nodes[outside | (ids == 0)] = 0
-    kinds = table.kinds
-    bad = outside | (_among(NOT_A_VALUE)[kinds[nodes]] & ~_among(REFERS_TO_ANY)[kinds[owners]])
-    is_bad = np.zeros(len(table), np.bool_)
-    is_bad[owners[bad]] = True
+    nodes = table.words[references].astype(np.int64)
     targets = np.zeros(len(table.words), np.int64)
     targets[references] = nodes
-    return is_bad, targets
-
-
-def _bad_names(table: Table, units: Sequence[Btf], lengths: Sequence[int]) -> tuple[list[bool], Bools]:
-    """The objects with names that begin within other strings; and the types with names outside, or without one."""
-    names = table.names
-    text = np.frombuffer(b"".join([btf.strings for btf in units]), np.uint8)
-    text_lengths = [len(btf.strings) for btf in units]
-    offsets = table.words[names].astype(np.int64)
-    outside = offsets >= by_unit(names, lengths, text_lengths)
-    offsets += by_unit(names, lengths, np.cumsum([0, *text_lengths[:-1]]))
-    offsets[outside] = 0
-    owners = table.owners[names]
-    is_bad = np.zeros(len(table), np.bool_)
-    is_bad[owners[outside]] = True
-    of_type = names == table.starts[owners]
-    empty = text[offsets[of_type]] == 0
-    nodes = owners[of_type]
-    is_bad[nodes[empty & _among(NAMED)[table.kinds[nodes]]]] = True
-    within = names[(text[offsets - 1] != 0) & (offsets > 0)]
-    shared = np.diff(np.searchsorted(within, np.cumsum([0, *lengths]))) > 0
-    return shared.tolist(), is_bad
+    kinds = table.kinds
+    is_suspect: Bools = _among(NAMED)[kinds] & (table.words[table.starts] == 0)
+    owners = table.owners[references[_among(NOT_A_VALUE)[kinds[nodes]]]]
+    is_suspect[owners[~_among(REFERS_TO_ANY)[kinds[owners]]]] = True
+    for bad in _bad_values(table, targets):
+        is_suspect[bad] = True
+    for bad in _bad_contents(table, targets):
+        is_suspect[bad] = True
+    is_suspect[0] = False
+    return is_suspect
 
 
 def _bad_values(table: Table, targets: Indices) -> Iterator[Indices]:

@@ -1,19 +1,19 @@
 """Merging of many types: `bpfas.btf.merge` for large inputs.
 
-Objects are first taken a few at a time, as many as have their columns in the processor's cache, and of each such
-lot only types that differ go on. Forward declarations and types that are replaced are left as they are then, since
-only all objects together tell what they are.
+What lots of objects have left (`bpfas.btf.columns.lot`) is joined, and of that equal types are found again.
 """
 
 from __future__ import annotations
 
+from operator import is_
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from bpfas.btf.columns.dedup import NotFoundError, first_of_class
 from bpfas.btf.columns.distinct import first_equals
-from bpfas.btf.columns.names import Names, joined_names, number_names
+from bpfas.btf.columns.lot import add_bases, piece_of
+from bpfas.btf.columns.names import joined_names
 from bpfas.btf.columns.table import Table, by_unit, lots_of
 from bpfas.btf.graph import GONE, UNIQUE
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from bpfas.btf.btf import Btf
+    from bpfas.btf.columns.lot import Lot, Piece
+    from bpfas.btf.columns.names import Names
     from bpfas.btf.columns.table import Indices, Words
 
 
@@ -41,63 +43,34 @@ def merged_columns(units: Sequence[Btf], first: Sequence[int], targets: Mapping[
 
     `targets` has the nodes that are replaced. That is also the result where a reference leads to one that is gone.
     """
-    lots = list(lots_of([len(btf.words) for btf in units]))
-    if len(lots) == 1:
-        table, names = _table(units)
-        nodes = np.arange(len(table))
-    else:
-        replaced = np.array(sorted(targets), np.int64)
-        pieces = []
-        for begin, end in lots:
-            low, high = np.searchsorted(replaced, (first[begin], first[end]), "right")
-            pieces.append(_distinct(units[begin:end], replaced[low:high] - first[begin]))
-        table, names, nodes = _joined(pieces)
+    replaced = np.array(sorted(targets), np.int64)
+    pieces = []
+    begin = 0
+    while begin < len(units):
+        end, lot = _lot_at(units, begin)
+        low, high = np.searchsorted(replaced, (first[begin], first[end]), "right")
+        of_lot = replaced[low:high] - first[begin]
+        if lot is not None and np.all(lot.is_apart(of_lot)):
+            pieces.append(lot.piece)
+        else:
+            pieces.append(piece_of(units[begin:end], of_lot))
+        begin = end
+    table, names, nodes = _joined(pieces)
     return _output(table, names, nodes, targets)
 
 
-class _Piece(NamedTuple):
-    """The distinct types of a lot, and for each node of the lot which of these it has become."""
-
-    table: Table
-    names: Names
-    nodes: Indices
-
-
-def _table(units: Sequence[Btf]) -> tuple[Table, Names]:
-    """The columns of some objects, with numbers for names, and nodes for type ids."""
-    table = Table.of_units(units)
-    names = number_names(table, units)
-    _add_bases(table, [len(btf.words) for btf in units], [len(btf) for btf in units])
-    return table, names
+def _lot_at(units: Sequence[Btf], begin: int) -> tuple[int, Lot | None]:
+    """Where the objects end that are taken together from `begin` on, and what was found when they were read."""
+    lot = units[begin].lot
+    if lot is not None:
+        end = begin + len(lot.units)
+        if end <= len(units) and all(map(is_, lot.units, units[begin:end])):
+            return end, lot
+    _, length = next(lots_of([len(btf.words) for btf in units[begin:]]))
+    return begin + length, None
 
 
-def _add_bases(table: Table, lengths: Sequence[int], counts: Sequence[int]) -> None:
-    """Make nodes of the type ids in parts that have been put behind one another."""
-    references = table.references
-    ids = table.words[references]
-    table.words[references] = ids + by_unit(references, lengths, np.cumsum([0, *counts[:-1]])) * (ids > 0)
-
-
-def _distinct(units: Sequence[Btf], replaced: Indices) -> _Piece:
-    """The types of some objects, equal ones once."""
-    table, names = _table(units)
-    unique = np.isin(table.kinds, list(UNIQUE))
-    unique[replaced] = True
-    references = table.references
-    targets = table.words[references].astype(np.int64)
-    try:
-        found = first_of_class(table, targets, unique, resolve=False)
-    except NotFoundError:
-        found = np.arange(len(table))
-    kept = found == np.arange(len(table))
-    nodes = (np.cumsum(kept) - 1)[found]
-    table.words[references] = nodes[targets]
-    words = table.words[np.repeat(kept, table.lengths)]
-    lengths = table.lengths[kept]
-    return _Piece(Table(words, np.cumsum(lengths) - lengths, table.kinds[kept]), names, nodes)
-
-
-def _joined(pieces: Sequence[_Piece]) -> tuple[Table, Names, Indices]:
+def _joined(pieces: Sequence[Piece]) -> tuple[Table, Names, Indices]:
     """One behind the other, with one void: the columns, texts of names, and for each input node the one here."""
     tables = [piece.table for piece in pieces]
     counts = [len(table) - 1 for table in tables]
@@ -108,7 +81,7 @@ def _joined(pieces: Sequence[_Piece]) -> tuple[Table, Names, Indices]:
         np.concatenate([[0], *(table.starts[1:] + base for table, base in zip(tables, word_bases, strict=True))]),
         np.concatenate([np.zeros(1, np.uint8), *(table.kinds[1:] for table in tables)]),
     )
-    _add_bases(joined, lengths, counts)
+    add_bases(joined, lengths, counts)
     names, numbers = joined_names([piece.names for piece in pieces])
     positions = joined.names
     piece_bases = np.cumsum([0, *(len(of_piece) for of_piece in numbers[:-1])])

@@ -13,15 +13,15 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bpfas.btf.btf import Btf
-    from bpfas.btf.columns.table import Hashes, Indices, Table
+    from bpfas.btf.columns.table import Bools, Hashes, Indices, Table
 
 _LANE = 8
 _ONES = np.uint64(0x0101010101010101)
 _HIGHS = np.uint64(0x8080808080808080)
 _ONE = np.uint64(1)
-_MAX_LANES = 64
-_FEW = 500
-"""What is longer than these lanes, and these names when they are few, are compared as Python's bytes."""
+_MAX_BYTES = 512
+_FEW = 100
+"""What names have behind so many bytes, and names as few as these, are compared as Python's bytes."""
 
 
 class Names(NamedTuple):
@@ -36,19 +36,39 @@ class Names(NamedTuple):
         return [text[start : find(0, start)] for start in self.starts[numbers].tolist()]
 
 
-def number_names(table: Table, units: Sequence[Btf]) -> Names:
-    """Replace the string offsets in the words of `table`, that of `units`, by numbers of their texts."""
-    text = b"".join([btf.strings for btf in units]) + bytes(_LANE)
+class Texts(NamedTuple):
+    """Where the names of a table are: `positions` in its words, and `offsets` in the `text` of all its objects.
+
+    `is_outside` tells which names lie outside the strings of their objects; the offsets of those are 0.
+    """
+
+    text: bytes
+    positions: Indices
+    offsets: Indices
+    is_outside: Bools
+
+
+def texts_of(table: Table, units: Sequence[Btf]) -> Texts:
+    """Of a table that has the string offsets of `units`."""
     names = table.names
     word_counts, text_lengths = [len(btf.words) for btf in units], [len(btf.strings) for btf in units]
-    offsets = table.words[names] + by_unit(names, word_counts, np.cumsum([0, *text_lengths[:-1]]))
+    offsets = table.words[names].astype(np.int64)
+    is_outside = offsets >= by_unit(names, word_counts, text_lengths)
+    offsets += by_unit(names, word_counts, np.cumsum([0, *text_lengths[:-1]]))
+    offsets[is_outside] = 0
+    return Texts(b"".join([btf.strings for btf in units]) + bytes(_LANE), names, offsets, is_outside)
+
+
+def number_names(table: Table, texts: Texts) -> Names:
+    """Replace the string offsets in the words of `table`, whose names are `texts`, by numbers of their texts."""
+    text, offsets = texts.text, texts.offsets
     used = np.zeros(len(text), np.bool_)
     used[0] = True
     used[offsets] = True
     starts = np.flatnonzero(used)
     number_at = np.empty(len(text), np.uint32)
     found, number_at[starts] = _numbered(text, starts)
-    table.words[names] = number_at[offsets]
+    table.words[texts.positions] = number_at[offsets]
     return found
 
 
@@ -70,28 +90,40 @@ def _numbered(text: bytes, starts: Indices) -> tuple[Names, Indices]:
 def _first_equal_texts(text: bytes, starts: Indices) -> Indices:
     """For the texts that begin at `starts`, ascending, and end with a zero byte, the first ones that are equal.
 
-    Eight bytes are looked at at a time, so a text is the number of the text before them and those eight.
+    Two times eight bytes are looked at at a time, so a text is the number of what is before them, and those.
     """
     lanes: Hashes = np.ndarray((len(text) - _LANE + 1,), "<u8", text, strides=(1,))
     found = np.arange(len(starts))
     pending = found.copy()
     before = np.zeros(len(starts), np.uint64)
-    lane = 0
-    while len(pending) > _FEW and lane < _MAX_LANES:
-        loaded = lanes[starts[pending] + lane * _LANE].astype(np.uint64, copy=False)
-        zeros = (loaded - _ONES) & ~loaded & _HIGHS
-        lowest = zeros & (~zeros + _ONE)
-        # The bits of the bytes below the lowest one that is zero; all if none is.
-        loaded &= (lowest >> np.uint64(_LANE - 1)) - _ONE
-        going_on = np.flatnonzero(lowest == 0)
-        firsts = first_equals(before, loaded) if lane else first_equals(loaded)
+    done = 0
+    while len(pending) > _FEW and done < _MAX_BYTES:
+        at = starts[pending] + done
+        low = lanes[at].astype(np.uint64, copy=False)
+        goes_on = _cut_at_zero(low)
+        # Where the text has ended, any place does.
+        at += _LANE * goes_on
+        high = lanes[at].astype(np.uint64, copy=False)
+        goes_on &= _cut_at_zero(high)
+        firsts = first_equals(low, high, before) if done else first_equals(low, high)
         equal = pending[firsts]
         found[pending] = equal
-        pending = pending[going_on]
-        before = equal[going_on].astype(np.uint64)
-        lane += 1
+        rest = np.flatnonzero(goes_on)
+        pending = pending[rest]
+        before = equal[rest].astype(np.uint64)
+        done += 2 * _LANE
     seen: dict[tuple[int, bytes], int] = {}
     for index, number in zip(pending.tolist(), before.tolist(), strict=True):
-        start = int(starts[index]) + lane * _LANE
+        start = int(starts[index]) + done
         found[index] = seen.setdefault((number, text[start : text.index(0, start)]), index)
     return found
+
+
+def _cut_at_zero(lanes: Hashes) -> Bools:
+    """Clear the bytes behind the first zero byte of each; gives whether there is none."""
+    zeros = (lanes - _ONES) & ~lanes & _HIGHS
+    zeros &= ~zeros + _ONE
+    # The bits of the bytes below the one that has the bit; all if none has one.
+    lanes &= (zeros >> np.uint64(_LANE - 1)) - _ONE
+    none: Bools = zeros == 0
+    return none

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from bpfas.btf.kinds import ENTRY_WORDS, HEADER_WORDS, MAX_VLEN, TYPE_IN_THIRD, Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from bpfas.btf.btf import Btf
 
@@ -25,7 +25,7 @@ Words = npt.NDArray[np.uint32]
 Hashes = npt.NDArray[np.uint64]
 
 
-LOT_WORDS = 150_000
+LOT_WORDS = 300_000
 """As many words as have their columns in the cache of a processor's core."""
 
 
@@ -152,12 +152,12 @@ class Table:
         return Entries(nodes, counts, positions)
 
 
-def by_unit(positions: Indices, lengths: Sequence[int], values: npt.ArrayLike) -> Indices:
+def by_unit(positions: Indices, lengths: Iterable[int], values: npt.ArrayLike) -> Indices:
     """For each of `positions`, ascending, the value of its unit; they count from the first unit's begin.
 
     Units have these lengths and one of `values` each.
     """
-    ends = np.searchsorted(positions, np.cumsum(lengths))
+    ends = np.searchsorted(positions, np.cumsum(list(lengths)))
     return np.repeat(np.asarray(values, np.int64), np.diff(ends, prepend=0))
 
 
@@ -165,7 +165,7 @@ def lots_of(lengths: Sequence[int]) -> Iterator[tuple[int, int]]:
     """Ranges of units that are best taken together; `lengths` are their words. All have some, if any unit has."""
     begin, words = 0, 0
     for index, length in enumerate(lengths):
-        if words and length and words + length > LOT_WORDS:
+        if length and words >= LOT_WORDS:
             yield begin, index
             begin, words = index, 0
         words += length

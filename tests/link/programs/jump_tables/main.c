@@ -4,6 +4,11 @@
 /* A switch that clang makes a jump by a table; libbpf 1.1 does not know that. */
 int state1 = 1;
 
+__noinline int leader(int x)
+{
+	return x + state1;
+}
+
 static __noinline int turn(int x, int y)
 {
 	switch (x) {

@@ -4,6 +4,12 @@
 /* A switch that clang makes a jump by a table; libbpf 1.1 does not know that. */
 int state2 = 2;
 
+/* This one loses, and the code behind it moves. */
+__weak __noinline int leader(int x)
+{
+	return x * 2 - state2;
+}
+
 static __noinline int turn(int x, int y)
 {
 	switch (x) {
@@ -54,7 +60,7 @@ static __noinline int turn(int x, int y)
 
 SEC("xdp") int run_other(struct xdp_md *ctx)
 {
-	return turn(ctx->ingress_ifindex, ctx->rx_queue_index);
+	return turn(leader(ctx->ingress_ifindex), ctx->rx_queue_index);
 }
 
 char LICENSE[] SEC("license") = "GPL";

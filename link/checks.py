@@ -1,0 +1,94 @@
+"""What is wrong with an input by itself, though its file is well-formed: places that cannot be.
+
+The passes behind this lean on it: what lies in a section lies inside it, and code is whole instructions.
+Source: gABI chapter 4; what libbpf's linker refuses.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bpfas.btf.kinds import Kind, Linkage
+from bpfas.elf.constants import SymbolType
+from bpfas.isa import SLOT_SIZE
+from bpfas.link.compatibility import MAPS_SECTION
+from bpfas.link.places import place_of_declaration
+from bpfas.objfile import Section, SpecialSection, place
+from bpfas.reloc import RELOCATION_TYPES, Field, relocation_name
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bpfas.diag import Diagnostics
+    from bpfas.link.types import Unit
+    from bpfas.objfile import ObjectFile
+
+_FIELDS_OF_INSTRUCTIONS = frozenset({Field.IMM64, Field.IMM32, Field.OFF16})
+
+
+def check_symbols(objects: Sequence[ObjectFile], diagnostics: Diagnostics) -> None:
+    """Errors for symbols that lie nowhere, and for references to nothing."""
+    for obj in objects:
+        for symbol in obj.symbols:
+            section = symbol.section
+            if not isinstance(section, Section):
+                if section is SpecialSection.UNDEF and not symbol.name:
+                    where = place_of_declaration(obj, symbol)
+                    diagnostics.error("refers to something undefined that has no name", where)
+                continue
+            where = place(obj, section, symbol.st_value)
+            if symbol.st_value > section.sh_size:
+                diagnostics.error(
+                    f"symbol {symbol.name} lies behind its section, which has {section.sh_size:#x} bytes", where
+                )
+            elif symbol.st_type is SymbolType.FUNC and section.is_code and symbol.st_value % SLOT_SIZE:
+                diagnostics.error(
+                    f"function {symbol.name} begins between two instructions of {SLOT_SIZE} bytes", where
+                )
+
+
+def check_code(objects: Sequence[ObjectFile], diagnostics: Diagnostics) -> None:
+    """Errors for relocations of instructions that apply between two of them."""
+    for obj in objects:
+        for section in obj.sections:
+            if not section.is_code:
+                continue
+            for reloc in section.relocations:
+                row = RELOCATION_TYPES.get(reloc.r_type)
+                if reloc.r_offset % SLOT_SIZE and row is not None and row.field in _FIELDS_OF_INSTRUCTIONS:
+                    diagnostics.error(
+                        f"{relocation_name(reloc.r_type)} against {reloc.symbol.name} does not apply to the start "
+                        "of an instruction",
+                        place(obj, section, reloc.r_offset),
+                    )
+
+
+def check_types(units: Sequence[Unit], diagnostics: Diagnostics) -> None:
+    """Errors for types of what the object does not have."""
+    for unit in units:
+        obj, btf = unit.obj, unit.btf
+        names = {section.name for section in obj.sections}
+        for table, sections in zip(unit.ext._fields, unit.ext, strict=True) if unit.ext is not None else ():
+            for name, (record_size, words) in sections.items():
+                where = f"{obj.name}:(.BTF.ext)"
+                if name not in names:
+                    diagnostics.error(f"{table} tells of section {name}, which is not there", where)
+                between = next((offset for offset in words[:: record_size // 4] if offset % SLOT_SIZE), None)
+                if between is not None:
+                    diagnostics.error(f"{table} tells of {between:#x} of {name}, which is no instruction", where)
+        symbols = {symbol.name for symbol in obj.symbols}
+        for datasec in btf.ids_of_kind(Kind.DATASEC):
+            section_name = btf.name(datasec)
+            for entry in btf.entries(datasec) if section_name in names else ():
+                name = btf.name(entry.type_id)
+                if section_name == MAPS_SECTION and btf.linkage(entry.type_id) is Linkage.STATIC:
+                    diagnostics.warning(
+                        f"map {name} is static, but loaders take global ones only; leave `static` out", obj.name
+                    )
+                is_global = btf.kind(entry.type_id) is Kind.VAR and btf.linkage(entry.type_id) is Linkage.GLOBAL
+                if is_global and name not in symbols:
+                    diagnostics.error(
+                        f"variable {name} of section {section_name} has a type, but no symbol tells where it "
+                        "lies; was it stripped?",
+                        f"{obj.name}:(.BTF)",
+                    )

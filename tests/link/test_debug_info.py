@@ -1,0 +1,138 @@
+"""Debugging information of what a link leaves: the same for every function as it was, whatever was removed."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+
+from bpfas.asm import assemble
+from bpfas.elf.reader import read_object
+from bpfas.elf.writer import write_object
+from bpfas.link.linker import link_objects
+from tests.peers import Peer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.peer
+
+NAMES = "abcde"
+FUNCTION = """
+{binding} __attribute__((noinline)) int {name}(int x, int *out)
+{{
+    int sum = x * {number};
+    for (int i = 0; i < sum; i++) {{
+        int next = out[i] + s(i);
+        if (next > {number}00)
+            sum += next;
+        out[i + 1] = next ^ sum;
+    }}
+    return sum + s(sum);
+}}
+"""
+
+
+def source(weak: str) -> str:
+    functions = "".join(
+        FUNCTION.format(name=name, number=number, binding="__attribute__((weak))" if name in weak else "")
+        for number, name in enumerate(NAMES, 1)
+    )
+    static = "static __attribute__((noinline)) int s(int x)\n{\n    volatile int y = x;\n    return y * 3;\n}\n"
+    program = (
+        '__attribute__((section("xdp"))) int prog(int *context)\n{\n    int total = 0;\n'
+        + "".join(f"    total += {name}(total, context);\n" for name in NAMES)
+        + "    return total;\n}\n"
+    )
+    return static + functions + program
+
+
+def strong(names: str) -> str:
+    return "".join(f"int {name}(int x, int *out)\n{{\n    return x + *out;\n}}\n" for name in names)
+
+
+@dataclass(frozen=True, slots=True)
+class Compiler:
+    """A compiler with options that decide what debugging information is like."""
+
+    target: str
+    options: tuple[str, ...]
+
+    def compile(self, directory: Path, name: str, text: str) -> Path:
+        path = directory / f"{name}.c"
+        path.write_text(text)
+        output = path.with_suffix(".o")
+        if self.target == "gcc":
+            assembly = Peer.GCC.run(*self.options, "-O2", "-S", path, "-o", "-").text
+            output.write_bytes(write_object(assemble(assembly, f"{name}.s")))
+        else:
+            Peer.CLANG.run(f"--target={self.target}", *self.options, "-c", path, "-o", output)
+        return output
+
+
+COMPILERS = {
+    "clang": Compiler("bpfel", ("-O2", "-g")),
+    "clang, big-endian": Compiler("bpfeb", ("-O2", "-g")),
+    "clang, DWARF 4": Compiler("bpfel", ("-O2", "-gdwarf-4")),
+    "clang, DWARF 3": Compiler("bpfel", ("-O2", "-gdwarf-3")),
+    "clang, DWARF 2": Compiler("bpfel", ("-O2", "-gdwarf-2")),
+    "clang, aranges": Compiler("bpfel", ("-O1", "-g", "-gdwarf-aranges", "-mcpu=v4")),
+    "clang, 64-bit DWARF": Compiler("bpfel", ("-O2", "-g", "-gdwarf64")),
+    "gcc": Compiler("gcc", ("-g",)),
+    "gcc, DWARF 4": Compiler("gcc", ("-gdwarf-4",)),
+    "gcc, DWARF 2": Compiler("gcc", ("-gdwarf-2", "-gstrict-dwarf")),
+}
+
+
+def lines_of(path: Path) -> dict[str, list[tuple[str, str]]]:
+    """By function, the opcode of each of its instructions and the line that it belongs to."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    current: list[tuple[str, str]] = []
+    source_line = ""
+    for line in Peer.LLVM_OBJDUMP.run("-d", "-l", path).text.splitlines():
+        start = re.match(r"[0-9a-f]{16} <(\w+)>:", line)
+        instruction = re.match(r" +[0-9]+:\t([0-9a-f]{2}) ", line)
+        if start:
+            current, source_line = found.setdefault(start[1], []), ""
+        elif instruction:
+            current.append((instruction[1], source_line))
+        elif line.startswith("; ") and not line.endswith("():"):
+            source_line = line
+    return found
+
+
+def described(path: Path, name: str) -> list[str]:
+    """What there is about a function, with its addresses counted from its start, but for other functions'."""
+    text = Peer.LLVM_DWARFDUMP.run(f"--name={name}", "--show-children", "--debug-info", path).text
+    entries = re.split(r"(?m)^0x[0-9a-f]+: (?=DW)", text)
+    (entry,) = (entry for entry in entries if entry.startswith("DW_TAG_subprogram") and "DW_AT_low_pc" in entry)
+    start = re.search(r"DW_AT_low_pc\s+\(0x([0-9a-f]+)\)", entry)
+    assert start
+    base = int(start[1], 16)
+    lines = []
+    for line in entry.splitlines():
+        line = re.sub(r"^0x[0-9a-f]+: *|loclist = 0x[0-9a-f]+|\(0x[0-9a-f]+ \"", "", line)
+        if re.search(r"DW_AT_location\s+\(0x|\[0x|_pc\s", line):
+            line = re.sub(r"0x([0-9a-f]{8,16})\b", lambda match: str(int(match[1], 16) - base), line)
+        lines.append(re.sub(r"DW_AT_location\s+\(-?\d+:", "DW_AT_location (", line))
+    return lines
+
+
+@pytest.mark.parametrize("compiler", COMPILERS.values(), ids=COMPILERS)
+@pytest.mark.parametrize("weak", ["a", "c", "e", "ab", "bd", "ace", "abcd", "abcde"])
+def test_what_is_left_has_the_lines_and_variables_that_it_had(
+    compiler: Compiler, weak: str, tmp_path: Path
+) -> None:
+    paths = [compiler.compile(tmp_path, "first", source(weak)), compiler.compile(tmp_path, "second", strong(weak))]
+    linked = link_objects([read_object(path.read_bytes(), path.name) for path in paths])
+    assert [removed.name for removed in linked.removed] == list(weak)
+    output = tmp_path / "linked.o"
+    output.write_bytes(write_object(linked.output))
+    verified = Peer.LLVM_DWARFDUMP.run("--verify", output, check=False)
+    assert "No errors." in verified.text, verified.text
+    before, after = lines_of(paths[0]), lines_of(output)
+    for name in {"s", "prog", *NAMES} - set(weak):
+        assert after[name] == before[name]
+        assert described(output, name) == described(paths[0], name)
