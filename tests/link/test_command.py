@@ -577,3 +577,13 @@ def test_objects_for_other_machines_are_refused(capsys: pytest.CaptureFixture[st
     Peer.CLANG.run("--target=x86_64", "-c", "f.c")
     assert main(["f.o"]) == 1
     assert "f.o: error: is for another machine" in capsys.readouterr().err
+
+
+def test_sections_without_a_name_are_errors(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    nameless = [Section("", data=b"12345678"), Section("named", data=b"1"), Section("", sh_type=8, nobits_size=3)]
+    Path("c.o").write_bytes(write_object(obj("c.o", *nameless)))
+    assert main(["a.o", "b.o", "c.o", "-o", "app.o"]) == 1
+    told = capsys.readouterr().err
+    assert "c.o: error: section 1 (type 1, 8 bytes at 0x40) has no name, " in told
+    assert "c.o: error: section 3 (type 8, 3 bytes at 0x" in told
+    assert not (here / "app.o").exists()
