@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from bpfas.diag import Diagnostics
+    from bpfas.link.archive import Member
     from bpfas.link.extraction import Archive, Names
     from bpfas.link.options import LinkOptions
     from bpfas.objfile import ObjectFile
@@ -52,12 +53,17 @@ class Extraction(NamedTuple):
 class Inputs(NamedTuple):
     """What takes part in a link: the objects in their order, and why those did that come from archives.
 
-    `paths` are the files that were read, each once.
+    `paths` are the files that were read, each once, and `archives` those of them that members are taken from.
     """
 
     objects: list[ObjectFile]
     extractions: list[Extraction]
     paths: list[str]
+    archives: list[Archive]
+
+    def members_left_out(self, name: str) -> list[Member]:
+        """The members of archives that define `name`, and do not take part."""
+        return [member for archive in self.archives for member in archive.members_left_out(name)]
 
 
 def read_inputs(
@@ -92,7 +98,7 @@ class _Reader:
         self.order = order
         self.diagnostics = diagnostics
         self.opened = opened
-        self.result = Inputs([], [], [])
+        self.result = Inputs([], [], [], [])
         self.names: Names | None = None
         """What the names stand for of which `noted` objects; nobody asks if there is no archive."""
         self.noted = 0
@@ -103,7 +109,6 @@ class _Reader:
 
     def read(self, inputs: Sequence[Input]) -> Inputs:
         """All inputs, in their order."""
-        archives: list[Archive] = []
         for group, items in groupby(inputs, key=lambda item: item.group):
             of_group: list[Archive] = []
             for item in items:
@@ -113,8 +118,8 @@ class _Reader:
                     self.extract(archive)
             while group and sum(map(self.extract, of_group)):
                 pass
-            archives += of_group
-        self.warn_of_unknown_names(archives)
+            self.result.archives.extend(archive for archive in of_group if archive not in self.result.archives)
+        self.warn_of_unknown_names()
         for message, (name, *others) in self.modernized.items():
             self.diagnostics.warning(message, name, _also(others))
         return self.result
@@ -225,13 +230,13 @@ class _Reader:
         self.noted = len(self.result.objects)
         return len(archive.taken) > taken
 
-    def warn_of_unknown_names(self, archives: Sequence[Archive]) -> None:
+    def warn_of_unknown_names(self) -> None:
         """Where names stay undefined, tell of members that may define them for all anybody knows."""
         if self.names is None or self.options.unresolved is Unresolved.IGNORE:
             return
         if not any(map(self.names.referrer, self.names.undefined)):
             return
-        for archive in dict.fromkeys(archives):
+        for archive in self.result.archives:
             for member, message in archive.members_of_unknown_names():
                 self.diagnostics.warning(f"{message}; so it is not known which names it defines", member.shown)
 

@@ -85,14 +85,12 @@ def report_undefined(
         add(f"undefined symbol: {name}", notes=(*notes, *hints))
 
 
-def _hints_outside(
-    name: str, user: str, members_left_out: Callable[[str], Sequence[Member]]
-) -> list[str]:
+def _hints_outside(name: str, user: str, members_left_out: Callable[[str], Sequence[Member]]) -> list[str]:
     """What to do about a name that somebody defines who takes no part: the kernel, or an archive."""
     from bpfas.helpers import HELPERS  # few links fail
 
     hints = [
-        f"{member.shown} defines it, but was named before {user}: name {member.archive} later, or use --start-group"
+        f"{member.shown} defines it, but was named before {user}: name it later, or use --start-group"
         for member in members_left_out(name)[:_MAX_PLACES]
     ]
     if name in HELPERS:
