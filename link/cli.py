@@ -89,7 +89,7 @@ def _link(command: CommandLine, diagnostics: Diagnostics) -> None:
     refuse_same_output(outputs)
     for path in outputs:
         refuse_to_overwrite(path, read)
-    linked = link_objects(inputs.objects, command.output, options, diagnostics)
+    linked = link_objects(inputs.objects, command.output, options, diagnostics, inputs.members_left_out)
     warn_of_unknown_names(linked.table, options, command.traced_symbols, diagnostics)
     if command.prints_removed:
         for removed in linked.removed:

@@ -58,6 +58,11 @@ class Archive:
         for name, numbers in indexed.items():
             self.definers.setdefault(name, numbers)
 
+    def members_left_out(self, name: str) -> list[Member]:
+        """The members that define `name`, and have not been taken."""
+        self.read_members()
+        return [self.members[number] for number in self.definers.get(name, ()) if number not in self.taken]
+
     def members_of_unknown_names(self) -> list[tuple[Member, str]]:
         """The members that seem to be compiled, but not for this linker, so that nobody knows what they define.
 

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 
 from bpfas.cli import map_input
 from bpfas.diag import BpfasError
+from bpfas.elf.file_header import read_file_header
 from bpfas.elf.reader import read_object
+from bpfas.elf.section_headers import ElfFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -91,6 +93,8 @@ def read_input_object(
                 "compile it without -flto, or with -ffat-lto-objects",
                 name,
             )
+        if not all(section.name for section in obj.sections):
+            _refuse_nameless_sections(data, name)
     except BpfasError as error:
         return Unreadable(error, start.startswith(_COMPILED_MAGICS))
     return obj
@@ -101,6 +105,17 @@ def _refuse_compressed(start: bytes, name: str) -> None:
     for magic, (method, tool) in _COMPRESSED_MAGICS.items():
         if start.startswith(magic):
             raise BpfasError.of(f"is compressed by {method}; uncompress it first: {tool}", name)
+
+
+def _refuse_nameless_sections(data: bytes | memoryview, name: str) -> None:
+    """Raise BpfasError for an object that has such: the output's types could not name them (libbpf's rule too)."""
+    file = ElfFile(data, name, read_file_header(data, name))
+    for index, section_name in enumerate(file.section_names):
+        if not section_name and index not in file.consumed:
+            header = file.headers[index]
+            what = f"section {index} (type {header.sh_type}, {header.sh_size} bytes at {header.sh_offset:#x})"
+            file.error(f"{what} has no name; give it one in the source, for sections are joined by their names")
+    file.diagnostics.raise_if_errors()
 
 
 def _refuse_text(start: bytes, name: str) -> None:

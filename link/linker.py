@@ -25,8 +25,9 @@ from bpfas.link.undefined import drop_unneeded, report_undefined
 from bpfas.objfile import ObjectFile
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
+    from bpfas.link.archive import Member
     from bpfas.link.gc import Removed
     from bpfas.link.layout import Layout
     from bpfas.link.symtab import SymbolTable
@@ -63,9 +64,11 @@ def link_objects(
     name: str = "a.out",
     options: LinkOptions = DEFAULT_OPTIONS,
     diagnostics: Diagnostics | None = None,
+    members_left_out: Callable[[str], Sequence[Member]] = lambda _: (),
 ) -> Linked:
     """`link`, with how it came about.
 
+    `members_left_out` gives the members of archives that define a name and do not take part, for messages.
     Warnings are added to `diagnostics`. Raises BpfasError with every error of the link.
     """
     diagnostics = Diagnostics() if diagnostics is None else diagnostics
@@ -119,7 +122,9 @@ def link_objects(
     # A name that is used must be defined, unless it may be left to the loader.
     if options.unresolved is not Unresolved.IGNORE:
         severity = Severity.ERROR if options.unresolved is Unresolved.ERROR else Severity.WARNING
-        report_undefined(objects, table, discarded, removed, kernel_externs(units), severity, diagnostics)
+        report_undefined(
+            objects, table, discarded, removed, kernel_externs(units), severity, members_left_out, diagnostics
+        )
 
     # Let debugging information speak of what is left only.
     adjusted = {} if options.strip >= Strip.DEBUG else adjust_debug_info(removed, discarded, diagnostics)

@@ -69,6 +69,7 @@ def read_object(
         list(sections.values()),
         [symbol for symbol in symbols if symbol is not None],
         header.e_flags,
+        bool(file.symtab_index) and file.headers[file.symtab_index].sh_link != header.e_shstrndx,
     )
 
 

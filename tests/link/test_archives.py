@@ -373,6 +373,23 @@ def test_a_whole_archive_leaves_no_member_out_silently(capsys: pytest.CaptureFix
     assert "libx.a(inner.a): error: is an archive, not an object" in errors
 
 
+@pytest.mark.parametrize("others", [["libb.a"], ["libb.a", "liba.a", "-u", "first"]])
+def test_an_archive_that_was_named_too_early_is_told_of(
+    others: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_main("b")
+    write_archive("liba.a", ("first.o", contents("first")), ("a.o", contents("a b2 b3")))
+    write_archive("libb.a", ("b.o", contents("b", "a", "missing")))
+    assert main(["liba.a", "main.o", *others[:1], "-o", "out.o", *others[2:]]) == 1
+    assert capsys.readouterr().err.split(">>> link the object")[0] == (
+        "bpf-ld: error: undefined symbol: a\n"
+        ">>> referenced by libb.a(b.o):(.text+0x0)\n"
+        ">>> liba.a(a.o) defines it, but was named before libb.a(b.o): name it later, or use --start-group\n"
+        "bpf-ld: error: undefined symbol: missing\n"
+        ">>> referenced by libb.a(b.o):(.text+0x8)\n"
+    )
+
+
 def test_the_byte_order_of_a_member_is_checked(capsys: pytest.CaptureFixture[str]) -> None:
     write_main("f")
     text = code()
