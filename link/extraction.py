@@ -34,6 +34,7 @@ class Archive:
     """
 
     def __init__(self, data: bytes, path: str) -> None:
+        self.path = path
         self.members = read_archive(data, path)
         self.taken: set[int] = set()
         self.objects: list[ObjectFile | Unreadable] = []

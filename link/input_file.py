@@ -40,6 +40,17 @@ _SOURCES = {
 """What files are that are no objects, by how their names end."""
 
 
+_COMPRESSED_MAGICS = {
+    b"\x1f\x8b": ("gzip", "gunzip"),
+    b"\xfd7zXZ\0": ("xz", "unxz"),
+    b"\x28\xb5\x2f\xfd": ("zstd", "unzstd"),
+    b"BZh": ("bzip2", "bunzip2"),
+}
+"""How files begin that are compressed as a whole, by what, and what undoes it."""
+
+_BTF_MAGICS = (b"\x9f\xeb\x01", b"\xeb\x9f\x01")
+
+
 class Unreadable:
     """What cannot take part in a link: why, and whether it looks like what a compiler makes."""
 
@@ -67,6 +78,13 @@ def read_input_object(
     start = bytes(data[:_LONGEST_START])
     try:
         if not start.startswith(_COMPILED_MAGICS):
+            _refuse_compressed(start, name)
+            if start.startswith(_BTF_MAGICS):
+                raise BpfasError.of(
+                    "is types alone (raw BTF), as the kernel gives of itself, and no object; leave it out: "
+                    "what an object wants of the kernel, its loader looks up",
+                    name,
+                )
             _refuse_text(start, name)
         obj = read_object(data, name, on_demand=on_demand)
         if obj.symbol(SLIM_LTO_SYMBOL):
@@ -80,6 +98,13 @@ def read_input_object(
     except BpfasError as error:
         return Unreadable(error, start.startswith(_COMPILED_MAGICS))
     return obj
+
+
+def _refuse_compressed(start: bytes, name: str) -> None:
+    """Raise BpfasError for a file that is compressed as a whole."""
+    for magic, (method, tool) in _COMPRESSED_MAGICS.items():
+        if start.startswith(magic):
+            raise BpfasError.of(f"is compressed by {method}; uncompress it first: {tool}", name)
 
 
 def _refuse_nameless_sections(data: bytes | memoryview, name: str) -> None:

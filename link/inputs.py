@@ -119,6 +119,8 @@ class _Reader:
             while group and sum(map(self.extract, of_group)):
                 pass
             self.result.archives.extend(archive for archive in of_group if archive not in self.result.archives)
+        if self.result.archives and not self.result.objects and not self.diagnostics.has_errors:
+            self.report_unneeded()
         self.warn_of_unknown_names()
         for message, (name, *others) in self.modernized.items():
             self.diagnostics.warning(message, name, _also(others))
@@ -178,12 +180,22 @@ class _Reader:
             path = os.path.join(directory, name)
             if os.path.isfile(path):
                 return path
+        meant = self.library_meant(item.text)
+        remedy = f"; did you mean {meant}?" if meant else ""
         self.diagnostics.error(
             f"cannot find -l{item.text}"
-            + ("" if self.directories else "; name the directory that it is in with -L"),
+            + (remedy if self.directories else "; name the directory that it is in with -L"),
             notes=tuple(f"there is no {os.path.join(directory, name)}" for directory in self.directories),
         )
         return None
+
+    def library_meant(self, text: str) -> str:
+        """The option that finds a library whose file's name was given, with `lib` or `.a`; empty if none does."""
+        names = {f"lib{text}": f"-l :lib{text}", text: f"-l :{text}", f"{text}.a": f"-l :{text}.a"}
+        for name, option in names.items():
+            if any(os.path.isfile(os.path.join(directory, name)) for directory in self.directories):
+                return option
+        return ""
 
     def add_object(self, obj: ObjectFile | Unreadable) -> ObjectFile | None:
         """Let an object take part; or report why it cannot, and give None."""
@@ -229,6 +241,15 @@ class _Reader:
         extract(archive, self.names, lambda number, name, by: self.take(archive, number, name, by))
         self.noted = len(self.result.objects)
         return len(archive.taken) > taken
+
+    def report_unneeded(self) -> None:
+        """An error for a link of archives alone, when nothing is wanted of them."""
+        paths = ", ".join(archive.path for archive in self.result.archives)
+        if any(archive.members for archive in self.result.archives):
+            message = f"no member of {paths} is needed: use --whole-archive before it, or -u NAME"
+        else:
+            message = f"{paths} has no members, so there is nothing to link"
+        self.diagnostics.error(message)
 
     def warn_of_unknown_names(self) -> None:
         """Where names stay undefined, tell of members that may define them for all anybody knows."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from bpfas.diag import BpfasError, Diagnostics, Severity
-from bpfas.link.checks import check_code, check_symbols, check_types
+from bpfas.link.checks import check_code, check_compression, check_symbols, check_types
 from bpfas.link.debug_info import adjust_debug_info
 from bpfas.link.declarations import match_declarations
 from bpfas.link.definitions import define_symbols
@@ -81,6 +81,7 @@ def link_objects(
     diagnostics.raise_if_errors()
 
     # What an object says of its own places must be so, whatever the others are.
+    check_compression(objects, options.strip, diagnostics)
     check_symbols(objects, diagnostics)
     check_code(objects, diagnostics)
     check_types(units, diagnostics)

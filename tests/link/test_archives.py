@@ -406,7 +406,28 @@ def test_a_link_of_an_empty_archive_alone_has_no_input(capsys: pytest.CaptureFix
     Path("libx.a").write_bytes(b"!<arch>\n")
     assert main(["main.o", "libx.a"]) == 0
     assert main(["libx.a"]) == 1
-    assert "no input files" in capsys.readouterr().err
+    assert capsys.readouterr().err == "bpf-ld: error: libx.a has no members, so there is nothing to link\n"
+
+
+def test_a_link_of_archives_alone_of_which_nothing_is_wanted_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    write_archive("libx.a", ("f.o", contents("f")))
+    write_archive("liby.a", ("g.o", contents("g")))
+    assert main(["libx.a", "-L.", "-ly"]) == 1
+    message = "no member of libx.a, ./liby.a is needed: use --whole-archive before it, or -u NAME"
+    assert capsys.readouterr().err == f"bpf-ld: error: {message}\n"
+    assert main(["-u", "f", "libx.a"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"), [("x.a", "-l :libx.a"), ("libx.a", "-l :libx.a"), ("libx", "-l :libx.a"), ("y", "")]
+)
+def test_a_library_that_is_named_by_its_file_is_known(
+    text: str, meant: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_archive("libx.a", ("f.o", contents("f")))
+    assert main(["-L.", f"-l{text}"]) == 1
+    remedy = f"; did you mean {meant}?" if meant else ""
+    assert capsys.readouterr().err.startswith(f"bpf-ld: error: cannot find -l{text}{remedy}\n")
 
 
 # Formats
