@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING
 
-from bpfas.btf.kinds import ENTRY_WORDS, HEADER_WORDS, Kind, Linkage
+from bpfas.btf.kinds import ENTRY_WORDS, HEADER_WORDS, MAX_VLEN, Kind, Linkage
 from bpfas.diag import BpfasError
 from bpfas.link.declarations import EXTERN_DATASEC
 from bpfas.objfile import Section
@@ -153,6 +153,10 @@ class Datasecs:
                         f"section {name} of {section_size} bytes: types cannot say what lies at {offset} and has "
                         f"{size} bytes, for they have 32 bits for each number"
                     )
+            if len(found) > MAX_VLEN:
+                raise BpfasError.of(
+                    f"section {name} would have {len(found)} variables; types can list {MAX_VLEN} of a section"
+                )
             merged.add_datasec(name, section_size, list(found.values()))
 
 

@@ -47,13 +47,15 @@ def split_entries(section: Section, alignment: int) -> Entries:
     the next. Raises EntryError when the section is no whole number of entries.
     """
     size, data = section.sh_entsize, bytes(section.data)
+    if not data:
+        return Entries([], b"")
     if len(data) % size:
         raise EntryError(f"{len(data)} bytes are no whole number of entries of {size} bytes (sh_entsize)")
     if not section.sh_flags & SectionFlag.STRINGS:
         values, terminator = [data[at : at + size] for at in range(0, len(data), size)], b""
     else:
         terminator = bytes(size)
-        if data and data[-size:] != terminator:
+        if data[-size:] != terminator:
             raise EntryError("the last string has no terminator")
         values = data.split(terminator)[:-1] if size == 1 else _wide_strings(data, size)
     entries = Entries(values, terminator)

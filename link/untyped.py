@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import posixpath
 from array import array
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from bpfas.btf.ext import BtfExt, Records
@@ -167,8 +168,14 @@ def _line(obj: ObjectFile, symbol: Symbol) -> tuple[str, int]:
     line = line_of(obj, symbol.section, symbol.st_value)
     if line is not None:
         return line
-    files = [other.name for other in obj.symbols if other.st_type is SymbolType.FILE]
-    return (files[0] if files else posixpath.basename(obj.name)), 0
+    return _source_name(obj), 0
+
+
+@lru_cache(maxsize=1)
+def _source_name(obj: ObjectFile) -> str:
+    """The name of the file that an object was made from, or of the object."""
+    files = (symbol.name for symbol in obj.symbols if symbol.st_type is SymbolType.FILE)
+    return next(files, posixpath.basename(obj.name))
 
 
 def _text(symbol: Symbol) -> str:

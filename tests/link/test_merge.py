@@ -144,6 +144,11 @@ def test_constants_keep_their_alignment() -> None:
     assert section_of(linked, ".rodata.cst").data == b"aaa\0\0\0\0\0bbb\0\0\0\0\0"
 
 
+def test_a_section_without_entries_may_say_any_size_of_them() -> None:
+    linked = link([obj(name, strings(b"", 1 << 62)) for name in ("a.o", "b.o")])
+    assert section_of(linked, ".rodata.str1.1").sh_size == 0
+
+
 def test_an_unterminated_string_is_an_error() -> None:
     assert link_errors(obj("a.o", strings(b"one\0two"))) == (
         "a.o:(.rodata.str1.1): error: of a section to be merged (SHF_MERGE), the last string has no terminator"

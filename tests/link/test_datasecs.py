@@ -1,4 +1,4 @@
-"""Declarations in the DATASEC `.extern`, as older linkers of libbpf write them for names that nobody defines."""
+"""The DATASECs of the output."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bpfas.elf.constants import ByteOrder
 from bpfas.link.linker import link
 from bpfas.link.options import LinkOptions, Unresolved
 from bpfas.objfile import ObjectFile, Section
-from tests.link.builders import EXIT, LOAD, code, data, extern, glob, lddw, obj, relocated, section_of
+from tests.link.builders import EXIT, LOAD, code, data, extern, glob, lddw, link_errors, obj, relocated, section_of
 
 
 def with_variable(obj: ObjectFile, section: str, linkage: Linkage) -> ObjectFile:
@@ -25,7 +25,10 @@ def with_variable(obj: ObjectFile, section: str, linkage: Linkage) -> ObjectFile
 
 @pytest.mark.parametrize("is_defined", [False, True])
 @pytest.mark.parametrize("is_reversed", [False, True])
-def test_they_fit_a_definition_in_any_section(is_defined: bool, is_reversed: bool) -> None:
+def test_what_older_linkers_list_as_extern_fits_a_definition_in_any_section(
+    is_defined: bool, is_reversed: bool
+) -> None:
+    """libbpf once listed names that nobody defines in a DATASEC `.extern`, which is no section."""
     user = obj("user.o", relocated(code("xdp", lddw(), EXIT), (0, LOAD, extern("count"))))
     objects = [with_variable(user, ".extern", Linkage.EXTERN)]
     if is_defined:
@@ -36,3 +39,18 @@ def test_they_fit_a_definition_in_any_section(is_defined: bool, is_reversed: boo
     (variable,) = btf.ids_of_kind(Kind.VAR)
     assert btf.linkage(variable) is (Linkage.GLOBAL if is_defined else Linkage.EXTERN)
     assert [btf.name(datasec) for datasec in btf.ids_of_kind(Kind.DATASEC)] == [".data"] * is_defined
+
+
+def test_more_variables_of_a_section_than_types_can_list_are_an_error() -> None:
+    count = 33_000
+    objects = []
+    for name in ("a.o", "b.o"):
+        types = merge([], [])
+        number = types.add_int("int", 4, is_signed=True)
+        variables = [types.add_var(f"v{index}", number, Linkage.STATIC) for index in range(count)]
+        types.add_datasec(".data", 4 * count, [(type_id, 4 * at, 4) for at, type_id in enumerate(variables)])
+        home = data(contents=bytes(4 * count))
+        objects.append(obj(name, home, Section(".BTF", data=types.write(ByteOrder.LITTLE))))
+    assert link_errors(*objects) == (
+        "error: section .data would have 66000 variables; types can list 65535 of a section"
+    )
