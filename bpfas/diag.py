@@ -15,6 +15,9 @@ from bisect import bisect_right
 from functools import cached_property
 from typing import NamedTuple
 
+_PLACE_IN_SOURCE = r"(?:.*, used at )?(.+):([0-9]{1,9}) \(.+\)"
+"""A place of an object with the file and the line of its source in front."""
+
 _LONGEST_EXCERPT = 240
 """Characters of a source line that are shown with a message."""
 
@@ -169,14 +172,17 @@ class Span(NamedTuple):
 class Diagnostic(NamedTuple):
     """One message.
 
-    `at` is a Span for a place in a source, or a text such as `a.o:(.text+0x18)` for one in an object.
-    `notes` are further lines, each complete in itself, shown below with the linker's `>>> ` in front.
+    `at` is a Span for a place in a source, or a text such as `a.o:(.text+0x18)` for one in an object; where the
+    source line is known too, `a.c:4 (a.o:(.text+0x18))`. `notes` are further lines, each complete in itself, shown
+    below with the linker's `>>> ` in front. `first_place` is such a text that the notes tell of, for who reads
+    messages as data; the text of one that is `at` no place has it in the notes only.
     """
 
     severity: Severity
     message: str
     at: Span | str | None = None
     notes: tuple[str, ...] = ()
+    first_place: str | None = None
 
     def render(self) -> str:
         """The message as text of one or more lines, without a final newline."""
@@ -204,17 +210,22 @@ class Diagnostic(NamedTuple):
         """The message for a program to read; docs/diagnostics.md describes it."""
         place: dict[str, object] = dict.fromkeys(("file", "line", "column", "end_line", "end_column"))
         chain: list[Expansion] = []
-        match self.at:
+        at = self.at or self.first_place
+        match at:
             case Span() as span:
                 place = span.as_data()
                 chain = span.expansions()
             case str(text):
-                place["file"] = text.partition(":(")[0]
+                in_source = re.fullmatch(_PLACE_IN_SOURCE, text)
+                if in_source:
+                    place.update(file=in_source[1], line=int(in_source[2]))
+                else:
+                    place["file"] = text.partition(":(")[0]
         return {
             "severity": self.severity.value,
             "message": self._shortened_message,
             **place,
-            "place": self.at.place if isinstance(self.at, Span) else self.at,
+            "place": at.place if isinstance(at, Span) else at,
             "notes": list(self.notes),
             "chain": [{"what": expansion.what, **expansion.at.as_data()} for expansion in chain],
         }
@@ -254,13 +265,25 @@ class Diagnostics:
     def __init__(self) -> None:
         self.items: list[Diagnostic] = []
 
-    def error(self, message: str, at: Span | str | None = None, notes: tuple[str, ...] = ()) -> None:
+    def error(
+        self,
+        message: str,
+        at: Span | str | None = None,
+        notes: tuple[str, ...] = (),
+        first_place: str | None = None,
+    ) -> None:
         """Note an error; the phase goes on to find the next one."""
-        self.items.append(Diagnostic(Severity.ERROR, message, at, notes))
+        self.items.append(Diagnostic(Severity.ERROR, message, at, notes, first_place))
 
-    def warning(self, message: str, at: Span | str | None = None, notes: tuple[str, ...] = ()) -> None:
+    def warning(
+        self,
+        message: str,
+        at: Span | str | None = None,
+        notes: tuple[str, ...] = (),
+        first_place: str | None = None,
+    ) -> None:
         """Note something that does not keep the phase from giving a result."""
-        self.items.append(Diagnostic(Severity.WARNING, message, at, notes))
+        self.items.append(Diagnostic(Severity.WARNING, message, at, notes, first_place))
 
     @property
     def has_errors(self) -> bool:

@@ -151,6 +151,7 @@ def _check(
             f"{name} is in section {there} of {winner.mention.obj.name}, but in {here} of "
             f"{candidate.mention.obj.name}",
             notes=(*_places(winner, candidate, units), "declare it for the section that it is defined in"),
+            first_place=place_of_declaration(*winner.mention),
         )
         return
     types = [TypeOf(units[unit].btf, type_id) for unit, type_id in (winner.key, candidate.key)]
@@ -162,6 +163,7 @@ def _check(
                 *_places(winner, candidate, units),
                 "make them the same, best by one declaration in a header that both include",
             ),
+            first_place=place_of_declaration(*winner.mention),
         )
 
 

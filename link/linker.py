@@ -13,6 +13,7 @@ from bpfas.link.checks import check_code, check_compression, check_symbols, chec
 from bpfas.link.debug_info import adjust_debug_info
 from bpfas.link.declarations import match_declarations
 from bpfas.link.definitions import define_symbols
+from bpfas.link.duplicates import report_duplicates
 from bpfas.link.gc import removed_functions
 from bpfas.link.groups import discarded_sections
 from bpfas.link.layout import lay_out
@@ -109,7 +110,7 @@ def link_objects(
 
     # Two strong definitions of a name are a mistake.
     if not options.allow_multiple_definition:
-        table.report_duplicates(diagnostics)
+        report_duplicates(table.duplicates, diagnostics)
     _report_missing_roots(table, options, diagnostics)
 
     # One VAR or FUNC describes each name, and all objects must mean the same by it.

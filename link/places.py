@@ -32,11 +32,9 @@ def place_of_declaration(obj: ObjectFile, symbol: Symbol) -> str:
 
     Of a declaration without a line, the first use is told.
     """
-    line = _declared_lines(obj).get(symbol.name)
+    line = source_line(obj, symbol)
     if symbol.is_defined:
         where = place_of_symbol(obj, symbol)
-        if line is None and isinstance(symbol.section, Section):
-            return place_in_source(obj, symbol.section, symbol.st_value)
         return f"{line} ({where})" if line else where
     if line is not None:
         return f"{line} ({obj.name})"
@@ -46,6 +44,15 @@ def place_of_declaration(obj: ObjectFile, symbol: Symbol) -> str:
                 if reloc.symbol is symbol:
                     return f"{obj.name}, used at {place_in_source(obj, section, reloc.r_offset)}"
     return obj.name
+
+
+def source_line(obj: ObjectFile, symbol: Symbol) -> str | None:
+    """The `file:line` at which the source of `obj` defines or declares what `symbol` names, if that is known."""
+    line = _declared_lines(obj).get(symbol.name)
+    if line is None and isinstance(symbol.section, Section):
+        found = line_of(obj, symbol.section, symbol.st_value)
+        line = found and f"{found[0]}:{found[1]}"
+    return line
 
 
 def line_of(obj: ObjectFile, section: Section, offset: int) -> tuple[str, int] | None:

@@ -1,7 +1,8 @@
 """What each global name of the link stands for: one winner among all its definitions and references.
 
-Local symbols take no part: their names may repeat. Which names may stay undefined is `bpfas.link.undefined`,
-where the winners come to lie is `bpfas.link.layout`. Source: gABI chapter 4, symbol binding and visibility.
+Local symbols take no part: their names may repeat. Which names may stay undefined is `bpfas.link.undefined`, what
+is said of several definitions `bpfas.link.duplicates`, where the winners come to lie `bpfas.link.layout`. Source:
+gABI chapter 4, symbol binding and visibility.
 """
 
 from __future__ import annotations
@@ -11,19 +12,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bpfas.elf.constants import SectionFlag, SectionType, SymbolBinding, SymbolType, SymbolVisibility
 from bpfas.link.layout import is_kept_once
-from bpfas.link.places import place_of_declaration
 from bpfas.objfile import ObjectFile, Section, SpecialSection, Symbol
 
 if TYPE_CHECKING:
     from collections.abc import Sequence, Set
 
-    from bpfas.diag import Diagnostics
     from bpfas.elf.constants import ByteOrder
 
 JUMP_TABLES_SECTION = ".jumptables"
 _COMMONS_NAME = "common symbols"
-_MAX_PLACES = 3
-"""How many definitions of one name a message shows."""
 
 
 class Strength(enum.IntEnum):
@@ -165,19 +162,6 @@ class SymbolTable:
         self.duplicates.pop(symbol.name, None)
         found = self.resolutions[symbol.name]
         found.obj, found.symbol = obj, symbol
-
-    def report_duplicates(self, diagnostics: Diagnostics) -> None:
-        """An error for each name with more than one strong definition, with the place of each."""
-        for name, places in self.duplicates.items():
-            remedy = "make all but one of them weak or static"
-            if places[0].symbol.st_type is SymbolType.OBJECT:
-                remedy = "declare it extern in all but one of them, or make those weak"
-            notes = (
-                *(f"defined in {place_of_declaration(obj, symbol)}" for obj, symbol in places[:_MAX_PLACES]),
-                *([f"defined {len(places) - _MAX_PLACES} more times"] if len(places) > _MAX_PLACES else []),
-                f"{remedy}, or take the first with -z muldefs",
-            )
-            diagnostics.error(f"duplicate symbol: {name}", notes=notes)
 
 
 def _are_one_definition(first: Symbol, second: Symbol) -> bool:

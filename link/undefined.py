@@ -57,6 +57,7 @@ def report_undefined(
         return
     counts = dict.fromkeys(missing, 0)
     first_users: dict[str, str] = {}
+    first_places: dict[str, str] = {}
     holes = Holes(removed)
     for obj, section, reloc in _uses(objects, discarded):
         name = table.name_of(reloc.symbol)
@@ -65,7 +66,9 @@ def report_undefined(
         counts[name] += 1
         first_users.setdefault(name, obj.name)
         if len(missing[name]) < _MAX_PLACES:
-            missing[name].append(f"referenced by {place_in_source(obj, section, reloc.r_offset)}")
+            place = place_in_source(obj, section, reloc.r_offset)
+            first_places.setdefault(name, place)
+            missing[name].append(f"referenced by {place}")
     defined = [name for name, found in table.resolutions.items() if found.is_defined]
     has_general_remedy = severity is not Severity.ERROR
     for number, (name, notes) in enumerate(missing.items()):
@@ -82,7 +85,7 @@ def report_undefined(
             hints.append(_GENERAL_REMEDY)
             has_general_remedy = True
         add = diagnostics.error if severity is Severity.ERROR else diagnostics.warning
-        add(f"undefined symbol: {name}", notes=(*notes, *hints))
+        add(f"undefined symbol: {name}", notes=(*notes, *hints), first_place=first_places[name])
 
 
 def _hints_outside(name: str, user: str, members_left_out: Callable[[str], Sequence[Member]]) -> list[str]:
