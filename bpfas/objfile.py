@@ -293,9 +293,11 @@ class ObjectFile:
     """A relocatable object. `name` is what messages call it: its path, or `libx.a(member.o)`.
 
     `symbols` has no null entry; local symbols need not come first, the writer sees to that.
+    `has_own_section_names` tells of a file that was read whether its sections' names stand in a string table of
+    their own, as GNU's tools write it: that helps to tell who made it.
     """
 
-    __slots__ = ("byte_order", "e_flags", "name", "sections", "symbols")
+    __slots__ = ("byte_order", "e_flags", "has_own_section_names", "name", "sections", "symbols")
 
     def __init__(
         self,
@@ -304,12 +306,14 @@ class ObjectFile:
         sections: list[Section] | None = None,
         symbols: list[Symbol] | None = None,
         e_flags: int = 0,
+        has_own_section_names: bool = False,
     ) -> None:
         self.name = name
         self.byte_order = byte_order
         self.sections = [] if sections is None else sections
         self.symbols = [] if symbols is None else symbols
         self.e_flags = e_flags
+        self.has_own_section_names = has_own_section_names
 
     def section(self, name: str) -> Section | None:
         """The first section called `name`, or None."""

@@ -9,9 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bpfas.btf.kinds import Kind, Linkage
-from bpfas.elf.constants import SymbolType
+from bpfas.elf.compression import compression_name, read_compression_header
+from bpfas.elf.constants import SectionFlag, SymbolType
 from bpfas.isa import SLOT_SIZE
 from bpfas.link.compatibility import MAPS_SECTION
+from bpfas.link.layout import is_debugging
+from bpfas.link.options import Strip
 from bpfas.link.places import place_of_declaration
 from bpfas.objfile import Section, SpecialSection, place
 from bpfas.reloc import RELOCATION_TYPES, Field, relocation_name
@@ -24,6 +27,27 @@ if TYPE_CHECKING:
     from bpfas.objfile import ObjectFile
 
 _FIELDS_OF_INSTRUCTIONS = frozenset({Field.IMM64, Field.IMM32, Field.OFF16})
+
+
+def check_compression(objects: Sequence[ObjectFile], strip: Strip, diagnostics: Diagnostics) -> None:
+    """An error for each object with sections that are needed and that nobody could uncompress."""
+    for obj in objects:
+        needed = [
+            section
+            for section in obj.sections
+            if section.sh_flags & SectionFlag.COMPRESSED and (strip < Strip.DEBUG or not is_debugging(section))
+        ]
+        if not needed:
+            continue
+        header = read_compression_header(needed[0].data, obj.byte_order)
+        assert header is not None  # a section without one could be read
+        others = f", as are {len(needed) - 1} more sections" if len(needed) > 1 else ""
+        diagnostics.error(
+            f"section {needed[0].name} is compressed by {compression_name(header.ch_type)}{others}; "
+            "this version of Python cannot undo that",
+            obj.name,
+            ("compile with -gz=zlib or without -gz, or leave debugging information out with -S",),
+        )
 
 
 def check_symbols(objects: Sequence[ObjectFile], diagnostics: Diagnostics) -> None:

@@ -28,6 +28,7 @@ from bpfas.link.command_line import parse
 from bpfas.link.inputs import read_inputs
 from bpfas.link.linker import link_objects
 from bpfas.link.option_table import help_text
+from bpfas.link.unknown_names import warn_of_unknown_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -83,11 +84,13 @@ def _link(command: CommandLine, diagnostics: Diagnostics) -> None:
         _trace_symbol(name, inputs.objects)
     diagnostics.raise_if_errors()
     read = [*inputs.paths, *filter(None, (command.retained_file,))]
-    outputs = [path for path in (command.map_file, command.output) if path is not None]
+    printed = (None, STANDARD_STREAM)
+    outputs = [*([command.map_file] if command.map_file not in printed else []), command.output]
     refuse_same_output(outputs)
     for path in outputs:
         refuse_to_overwrite(path, read)
-    linked = link_objects(inputs.objects, command.output, options, diagnostics)
+    linked = link_objects(inputs.objects, command.output, options, diagnostics, inputs.members_left_out)
+    warn_of_unknown_names(linked.table, options, command.traced_symbols, diagnostics)
     if command.prints_removed:
         for removed in linked.removed:
             where = f"{removed.obj.name}:({removed.section.name}+{removed.start:#x})"
@@ -121,11 +124,11 @@ def _write(command: CommandLine, inputs: Inputs, linked: Linked) -> None:
         from bpfas.link.map_file import cross_reference_table
 
         texts.append(cross_reference_table(inputs.objects))
-    if command.map_file is not None:
-        write_output(command.map_file, "\n".join(texts).encode("utf-8", "surrogateescape"))
+    text = "\n".join(texts)
+    if command.map_file in (None, STANDARD_STREAM):
+        _say(command, text, end="")
     else:
-        for text in texts:
-            _say(command, text, end="")
+        write_output(command.map_file, text.encode("utf-8", "surrogateescape"))
     write_output(command.output, write_object(linked.output))
 
 

@@ -34,6 +34,7 @@ class Archive:
     """
 
     def __init__(self, data: bytes, path: str) -> None:
+        self.path = path
         self.members = read_archive(data, path)
         self.taken: set[int] = set()
         self.objects: list[ObjectFile | Unreadable] = []
@@ -56,6 +57,11 @@ class Archive:
                     self.definers.setdefault(symbol.name, []).append(number)
         for name, numbers in indexed.items():
             self.definers.setdefault(name, numbers)
+
+    def members_left_out(self, name: str) -> list[Member]:
+        """The members that define `name`, and have not been taken."""
+        self.read_members()
+        return [self.members[number] for number in self.definers.get(name, ()) if number not in self.taken]
 
     def members_of_unknown_names(self) -> list[tuple[Member, str]]:
         """The members that seem to be compiled, but not for this linker, so that nobody knows what they define.

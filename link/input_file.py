@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 
 from bpfas.cli import map_input
 from bpfas.diag import BpfasError
+from bpfas.elf.file_header import read_file_header
 from bpfas.elf.reader import read_object
+from bpfas.elf.section_headers import ElfFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,6 +38,17 @@ _SOURCES = {
     ".ll": "LLVM's language; compile it first: clang --target=bpf -c",
 }
 """What files are that are no objects, by how their names end."""
+
+
+_COMPRESSED_MAGICS = {
+    b"\x1f\x8b": ("gzip", "gunzip"),
+    b"\xfd7zXZ\0": ("xz", "unxz"),
+    b"\x28\xb5\x2f\xfd": ("zstd", "unzstd"),
+    b"BZh": ("bzip2", "bunzip2"),
+}
+"""How files begin that are compressed as a whole, by what, and what undoes it."""
+
+_BTF_MAGICS = (b"\x9f\xeb\x01", b"\xeb\x9f\x01")
 
 
 class Unreadable:
@@ -65,6 +78,13 @@ def read_input_object(
     start = bytes(data[:_LONGEST_START])
     try:
         if not start.startswith(_COMPILED_MAGICS):
+            _refuse_compressed(start, name)
+            if start.startswith(_BTF_MAGICS):
+                raise BpfasError.of(
+                    "is types alone (raw BTF), as the kernel gives of itself, and no object; leave it out: "
+                    "what an object wants of the kernel, its loader looks up",
+                    name,
+                )
             _refuse_text(start, name)
         obj = read_object(data, name, on_demand=on_demand)
         if obj.symbol(SLIM_LTO_SYMBOL):
@@ -73,9 +93,29 @@ def read_input_object(
                 "compile it without -flto, or with -ffat-lto-objects",
                 name,
             )
+        if not all(section.name for section in obj.sections):
+            _refuse_nameless_sections(data, name)
     except BpfasError as error:
         return Unreadable(error, start.startswith(_COMPILED_MAGICS))
     return obj
+
+
+def _refuse_compressed(start: bytes, name: str) -> None:
+    """Raise BpfasError for a file that is compressed as a whole."""
+    for magic, (method, tool) in _COMPRESSED_MAGICS.items():
+        if start.startswith(magic):
+            raise BpfasError.of(f"is compressed by {method}; uncompress it first: {tool}", name)
+
+
+def _refuse_nameless_sections(data: bytes | memoryview, name: str) -> None:
+    """Raise BpfasError for an object that has such: the output's types could not name them (libbpf's rule too)."""
+    file = ElfFile(data, name, read_file_header(data, name))
+    for index, section_name in enumerate(file.section_names):
+        if not section_name and index not in file.consumed:
+            header = file.headers[index]
+            what = f"section {index} (type {header.sh_type}, {header.sh_size} bytes at {header.sh_offset:#x})"
+            file.error(f"{what} has no name; give it one in the source, for sections are joined by their names")
+    file.diagnostics.raise_if_errors()
 
 
 def _refuse_text(start: bytes, name: str) -> None:

@@ -23,12 +23,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from bpfas.diag import Diagnostics
+    from bpfas.link.archive import Member
     from bpfas.link.extraction import Archive, Names
     from bpfas.link.options import LinkOptions
     from bpfas.objfile import ObjectFile
 
 _ARCHIVE_MAGICS = (b"!<arch>\n", b"!<thin>\n")
 _MAGIC_SIZE = 8
+_MAX_SHOWN = 3
 
 
 class Input(NamedTuple):
@@ -51,12 +53,17 @@ class Extraction(NamedTuple):
 class Inputs(NamedTuple):
     """What takes part in a link: the objects in their order, and why those did that come from archives.
 
-    `paths` are the files that were read, each once.
+    `paths` are the files that were read, each once, and `archives` those of them that members are taken from.
     """
 
     objects: list[ObjectFile]
     extractions: list[Extraction]
     paths: list[str]
+    archives: list[Archive]
+
+    def members_left_out(self, name: str) -> list[Member]:
+        """The members of archives that define `name`, and do not take part."""
+        return [member for archive in self.archives for member in archive.members_left_out(name)]
 
 
 def read_inputs(
@@ -91,16 +98,17 @@ class _Reader:
         self.order = order
         self.diagnostics = diagnostics
         self.opened = opened
-        self.result = Inputs([], [], [])
+        self.result = Inputs([], [], [], [])
         self.names: Names | None = None
         """What the names stand for of which `noted` objects; nobody asks if there is no archive."""
         self.noted = 0
         self.files: dict[tuple[int, int], str] = {}
         self.archives: dict[tuple[int, int], Archive] = {}
+        self.modernized: dict[str, list[str]] = {}
+        """The objects that did not say what they mean in the form of today, by what is to be warned of."""
 
     def read(self, inputs: Sequence[Input]) -> Inputs:
         """All inputs, in their order."""
-        archives: list[Archive] = []
         for group, items in groupby(inputs, key=lambda item: item.group):
             of_group: list[Archive] = []
             for item in items:
@@ -110,8 +118,12 @@ class _Reader:
                     self.extract(archive)
             while group and sum(map(self.extract, of_group)):
                 pass
-            archives += of_group
-        self.warn_of_unknown_names(archives)
+            self.result.archives.extend(archive for archive in of_group if archive not in self.result.archives)
+        if self.result.archives and not self.result.objects and not self.diagnostics.has_errors:
+            self.report_unneeded()
+        self.warn_of_unknown_names()
+        for message, (name, *others) in self.modernized.items():
+            self.diagnostics.warning(message, name, _also(others))
         return self.result
 
     def open(self, item: Input) -> Archive | None:
@@ -168,12 +180,22 @@ class _Reader:
             path = os.path.join(directory, name)
             if os.path.isfile(path):
                 return path
+        meant = self.library_meant(item.text)
+        remedy = f"; did you mean {meant}?" if meant else ""
         self.diagnostics.error(
             f"cannot find -l{item.text}"
-            + ("" if self.directories else "; name the directory that it is in with -L"),
+            + (remedy if self.directories else "; name the directory that it is in with -L"),
             notes=tuple(f"there is no {os.path.join(directory, name)}" for directory in self.directories),
         )
         return None
+
+    def library_meant(self, text: str) -> str:
+        """The option that finds a library whose file's name was given, with `lib` or `.a`; empty if none does."""
+        names = {f"lib{text}": f"-l :lib{text}", text: f"-l :{text}", f"{text}.a": f"-l :{text}.a"}
+        for name, option in names.items():
+            if any(os.path.isfile(os.path.join(directory, name)) for directory in self.directories):
+                return option
+        return ""
 
     def add_object(self, obj: ObjectFile | Unreadable) -> ObjectFile | None:
         """Let an object take part; or report why it cannot, and give None."""
@@ -186,6 +208,16 @@ class _Reader:
                 f"{'-EL' if self.order is ByteOrder.LITTLE else '-EB'} was given",
                 obj.name,
             )
+        if obj.has_own_section_names:
+            from bpfas.elf.old_gnu import modernize  # few objects are GNU's
+
+            try:
+                warning = modernize(obj)
+            except BpfasError as error:
+                self.diagnostics.items += error.diagnostics
+                return None
+            if warning:
+                self.modernized.setdefault(warning, []).append(obj.name)
         self.result.objects.append(obj)
         return obj
 
@@ -210,15 +242,31 @@ class _Reader:
         self.noted = len(self.result.objects)
         return len(archive.taken) > taken
 
-    def warn_of_unknown_names(self, archives: Sequence[Archive]) -> None:
+    def report_unneeded(self) -> None:
+        """An error for a link of archives alone, when nothing is wanted of them."""
+        paths = ", ".join(archive.path for archive in self.result.archives)
+        if any(archive.members for archive in self.result.archives):
+            message = f"no member of {paths} is needed: use --whole-archive before it, or -u NAME"
+        else:
+            message = f"{paths} has no members, so there is nothing to link"
+        self.diagnostics.error(message)
+
+    def warn_of_unknown_names(self) -> None:
         """Where names stay undefined, tell of members that may define them for all anybody knows."""
         if self.names is None or self.options.unresolved is Unresolved.IGNORE:
             return
         if not any(map(self.names.referrer, self.names.undefined)):
             return
-        for archive in dict.fromkeys(archives):
+        for archive in self.result.archives:
             for member, message in archive.members_of_unknown_names():
                 self.diagnostics.warning(f"{message}; so it is not known which names it defines", member.shown)
+
+
+def _also(names: Sequence[str]) -> tuple[str, ...]:
+    """Notes that a message is about these as well."""
+    shown = tuple(f"so is {name}" for name in names[:_MAX_SHOWN])
+    left_out = len(names) - len(shown)
+    return (*shown, f"and {left_out} more") if left_out else shown
 
 
 def _identity(path: str) -> tuple[int, int] | None:

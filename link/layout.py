@@ -263,8 +263,6 @@ def _check(parts: Sequence[_Part], output: Section, diagnostics: Diagnostics) ->
             here, there = _in_words(section), _in_words(first.section)
             message = f"section {section.name} is {here} here, {there} in {first.obj.name}"
             diagnostics.error(message, part.place, ("give one of them another name",))
-        if part is not first and (section.sh_flags | first.section.sh_flags) & SectionFlag.COMPRESSED:
-            diagnostics.error("compressed sections cannot be joined; compile without -gz", part.place)
         zeros += section.nobits_size if section.sh_type == SectionType.NOBITS else 0
     if output.sh_type != SectionType.NOBITS and zeros > _LARGEST_ZEROS:
         contents = next(part for part in parts if part.section.sh_type != SectionType.NOBITS)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from bpfas.diag import BpfasError, Diagnostics, Severity
-from bpfas.link.checks import check_code, check_symbols, check_types
+from bpfas.link.checks import check_code, check_compression, check_symbols, check_types
 from bpfas.link.declarations import match_declarations
 from bpfas.link.definitions import define_symbols
 from bpfas.link.gc import removed_functions
@@ -24,8 +24,9 @@ from bpfas.link.undefined import drop_unneeded, report_undefined
 from bpfas.objfile import ObjectFile
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence, Set
+    from collections.abc import Callable, Mapping, Sequence, Set
 
+    from bpfas.link.archive import Member
     from bpfas.link.gc import Removed
     from bpfas.link.layout import Layout
     from bpfas.link.symtab import SymbolTable
@@ -63,9 +64,11 @@ def link_objects(
     name: str = "a.out",
     options: LinkOptions = DEFAULT_OPTIONS,
     diagnostics: Diagnostics | None = None,
+    members_left_out: Callable[[str], Sequence[Member]] = lambda _: (),
 ) -> Linked:
     """`link`, with how it came about.
 
+    `members_left_out` gives the members of archives that define a name and do not take part, for messages.
     Warnings are added to `diagnostics`. Raises BpfasError with every error of the link.
     """
     diagnostics = Diagnostics() if diagnostics is None else diagnostics
@@ -78,6 +81,7 @@ def link_objects(
     diagnostics.raise_if_errors()
 
     # What an object says of its own places must be so, whatever the others are.
+    check_compression(objects, options.strip, diagnostics)
     check_symbols(objects, diagnostics)
     check_code(objects, diagnostics)
     check_types(units, diagnostics)
@@ -118,7 +122,9 @@ def link_objects(
     # A name that is used must be defined, unless it may be left to the loader.
     if options.unresolved is not Unresolved.IGNORE:
         severity = Severity.ERROR if options.unresolved is Unresolved.ERROR else Severity.WARNING
-        report_undefined(objects, table, discarded, removed, kernel_externs(units), severity, diagnostics)
+        report_undefined(
+            objects, table, discarded, removed, kernel_externs(units), severity, members_left_out, diagnostics
+        )
 
     # Let debugging information speak of what is left only.
     adjusted = _adjusted_debug_info(removed, discarded, options, diagnostics)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from bpfas.objfile import Section
 
-_FLAGS_THAT_FORBID = SectionFlag.WRITE | SectionFlag.EXECINSTR | SectionFlag.COMPRESSED
+_FLAGS_THAT_FORBID = SectionFlag.WRITE | SectionFlag.EXECINSTR
 
 
 class EntryError(ValueError):

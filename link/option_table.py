@@ -154,11 +154,41 @@ _KEYWORDS: dict[str, _Act] = {
     "undefs": _set("method", Unresolved.IGNORE),
 }
 
+KEYWORDS_WITHOUT_EFFECT = (
+    *("noexecstack", "execstack", "relro", "norelro", "now", "lazy", "separate-code", "noseparate-code"),
+    *("text", "notext", "textoff", "combreloc", "nocombreloc", "common", "nocommon", "nocopyreloc", "origin"),
+    *(
+        "initfirst",
+        "interpose",
+        "loadfltr",
+        "global",
+        "unique",
+        "nounique",
+        "nodefaultlib",
+        "nodelete",
+        "nodlopen",
+    ),
+    *("nodump", "pack-relative-relocs", "nopack-relative-relocs", "start-stop-gc", "nostart-stop-gc"),
+    *("keep-text-section-prefix", "nokeep-text-section-prefix", "noextern-protected-data"),
+    *("dynamic-undefined-weak", "nodynamic-undefined-weak", "max-page-size", "common-page-size", "stack-size"),
+    "start-stop-visibility",
+)
+"""Keywords of GNU ld's -z, without their values, that speak of how programs of other machines are loaded."""
+
 
 def _keyword(command: CommandLine, value: str) -> None:
-    if value not in _KEYWORDS:
-        raise ValueError(f"of GNU ld's keywords only {', '.join(_KEYWORDS)} mean something for BPF")
-    _KEYWORDS[value](command, "")
+    if value in _KEYWORDS:
+        _KEYWORDS[value](command, "")
+    elif value.partition("=")[0] not in KEYWORDS_WITHOUT_EFFECT:
+        from bpfas.link.unknown_names import suggestion  # for messages only
+
+        meant = suggestion(value, (*_KEYWORDS, *KEYWORDS_WITHOUT_EFFECT))
+        command.warnings.append(f"-z {value} is no known keyword, and has no effect{meant}")
+
+
+def _optimisation(_: CommandLine, value: str) -> None:
+    if not (value.isascii() and value.isdigit()):
+        raise ValueError("the level of optimisation is a number; none has an effect")
 
 
 def _trace(command: CommandLine, _: str) -> None:
@@ -249,6 +279,7 @@ OPTIONS: tuple[Option, ...] = (
     Option(("--help",), _request("help")),
     # What follows is so in any case.
     Option(("-static", "-Bstatic", "-dn", "-non_shared", "-no-pie", "-nostdlib", "-d", "-dc", "-dp"), _ignore),
+    Option(("-O",), _optimisation, "LEVEL"),
     Option(("--compress-debug-sections",), _compression, "none"),
 )
 
@@ -277,7 +308,7 @@ REFUSED_OPTIONS: dict[str, str] = {
     ),
     **dict.fromkeys(("-pie", "--pic-executable", "-q", "--emit-relocs", "-Ur"), _NO_EXECUTABLES),
     **dict.fromkeys(("-m", "-A", "--architecture", "-b", "--format", "--oformat"), _ONE_TARGET),
-    **dict.fromkeys(("-O", "--relax", "--icf", "-G", "--gpsize"), "bpf-ld does not optimise; the compiler does"),
+    **dict.fromkeys(("--relax", "--icf", "-G", "--gpsize"), "bpf-ld does not optimise; the compiler does"),
     **dict.fromkeys(
         ("-flto", "--lto-O", "--lto-partitions"), "link-time optimisation is not done; compile without"
     ),

@@ -15,13 +15,18 @@ from bpfas.link.places import place_in_source, place_of_declaration
 from bpfas.link.symtab import takes_part
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence, Set
+    from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 
     from bpfas.diag import Diagnostics
+    from bpfas.link.archive import Member
     from bpfas.link.gc import Removed
     from bpfas.link.symtab import SymbolTable
     from bpfas.objfile import ObjectFile, Relocation, Section
 
+_GENERAL_REMEDY = (
+    "link the object or archive that defines it; or leave it to the loader: declare it __weak, or __ksym if it is "
+    "the kernel's, or link with --unresolved-symbols=ignore-all"
+)
 _MAX_PLACES = 3
 _MAX_HINTS = 10  # looking for a near name among many takes time
 
@@ -33,11 +38,13 @@ def report_undefined(
     removed: Sequence[Removed],
     kernel_names: Set[str],
     severity: Severity,
+    members_left_out: Callable[[str], Sequence[Member]],
     diagnostics: Diagnostics,
 ) -> None:
     """An error or warning for each strong name that a loadable section of `objects` uses and that `table` lacks.
 
-    What `discarded` sections and `removed` functions use does not matter.
+    What `discarded` sections and `removed` functions use does not matter. `members_left_out` gives the members of
+    archives that define a name, and do not take part.
     """
     missing: dict[str, list[str]] = {
         name: []
@@ -49,27 +56,46 @@ def report_undefined(
     if not missing:
         return
     counts = dict.fromkeys(missing, 0)
+    first_users: dict[str, str] = {}
     holes = Holes(removed)
     for obj, section, reloc in _uses(objects, discarded):
         name = table.name_of(reloc.symbol)
         if name not in missing or holes.cover(Address(section, reloc.r_offset)):
             continue
         counts[name] += 1
+        first_users.setdefault(name, obj.name)
         if len(missing[name]) < _MAX_PLACES:
             missing[name].append(f"referenced by {place_in_source(obj, section, reloc.r_offset)}")
     defined = [name for name, found in table.resolutions.items() if found.is_defined]
+    has_general_remedy = severity is not Severity.ERROR
     for number, (name, notes) in enumerate(missing.items()):
         if not notes:
             continue  # declared, but not used
         if counts[name] > len(notes):
             notes.append(f"referenced {counts[name] - len(notes)} more times")
+        hints = _hints_outside(name, first_users[name], members_left_out)
         if number < _MAX_HINTS:
-            notes += _static_namesakes(name, objects)
-        near = _nearest(name, defined) if number < _MAX_HINTS else None
-        if near:
-            notes.append(f"did you mean: {near} (of {table.resolutions[near].obj.name})")
+            hints += _static_namesakes(name, objects)
+            if near := _nearest(name, defined):
+                hints.append(f"did you mean: {near} (of {table.resolutions[near].obj.name})")
+        if not hints and not has_general_remedy:
+            hints.append(_GENERAL_REMEDY)
+            has_general_remedy = True
         add = diagnostics.error if severity is Severity.ERROR else diagnostics.warning
-        add(f"undefined symbol: {name}", notes=tuple(notes))
+        add(f"undefined symbol: {name}", notes=(*notes, *hints))
+
+
+def _hints_outside(name: str, user: str, members_left_out: Callable[[str], Sequence[Member]]) -> list[str]:
+    """What to do about a name that somebody defines who takes no part: the kernel, or an archive."""
+    from bpfas.helpers import HELPERS  # few links fail
+
+    hints = [
+        f"{member.shown} defines it, but was named before {user}: name it later, or use --start-group"
+        for member in members_left_out(name)[:_MAX_PLACES]
+    ]
+    if name in HELPERS:
+        hints.append("it is a helper of the kernel, called by its number: include <bpf/bpf_helpers.h>")
+    return hints
 
 
 def drop_unneeded(

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bpfas.diag import BpfasError
+from bpfas.elf.old_gnu import modernize
 from bpfas.elf.reader import read_object
 from bpfas.loader.collection import Collection, load_image
 from bpfas.loader.errors import KernelError, LoadError, VerifierError
@@ -60,4 +61,6 @@ def _object(source: str | os.PathLike[str] | ObjectFile) -> ObjectFile:
         data = Path(path).read_bytes()
     except OSError as error:
         raise BpfasError.of(f"cannot read {path}: {error.strerror}") from error
-    return read_object(data, path)
+    obj = read_object(data, path)
+    modernize(obj)
+    return obj

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING
 from bpfas import __version__
 from bpfas.arguments import ArgumentParser
 from bpfas.cli import STANDARD_STREAM, read_input, run, write_output
-from bpfas.diag import BpfasError
+from bpfas.cli import report as report_messages
+from bpfas.diag import BpfasError, Diagnostic, Severity
+from bpfas.elf.old_gnu import modernize
 from bpfas.elf.reader import read_object
 from bpfas.loader import report
 from bpfas.loader.collection import load_image
@@ -153,13 +155,16 @@ def _positive(text: str) -> int:
     return number
 
 
-def _read_object(path: str) -> ObjectFile:
-    return read_object(read_input(path), "<stdin>" if path == STANDARD_STREAM else path)
+def _read_object(path: str, options: argparse.Namespace) -> ObjectFile:
+    obj = read_object(read_input(path), "<stdin>" if path == STANDARD_STREAM else path)
+    if warning := modernize(obj):
+        report_messages(_PROGRAM, [Diagnostic(Severity.WARNING, warning, obj.name)], as_json=options.json)
+    return obj
 
 
 def _objects(options: argparse.Namespace) -> tuple[ObjectFile, list[ObjectFile]]:
     """The object, and those it is bound to."""
-    return _read_object(options.object), [_read_object(path) for path in options.libraries]
+    return _read_object(options.object, options), [_read_object(path, options) for path in options.libraries]
 
 
 def _load_objects(options: argparse.Namespace) -> Collection:

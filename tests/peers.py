@@ -27,7 +27,11 @@ class Peer(enum.Enum):
     GNU_OBJDUMP = "/usr/bin/bpf-objdump"
     GNU_READELF = "/usr/bin/bpf-readelf"
     GNU_AR = "/usr/bin/bpf-ar"
+    GNU_OBJCOPY = "/usr/bin/bpf-objcopy"
+    GNU_STRIP = "/usr/bin/bpf-strip"
     LLVM_AR = "/usr/bin/llvm-ar-22"
+    LLVM_OBJCOPY = "/usr/bin/llvm-objcopy-22"
+    LLVM_STRIP = "/usr/bin/llvm-strip-22"
     GCC = "/usr/bin/bpf-gcc"
     BPFTOOL = "/usr/sbin/bpftool"
 

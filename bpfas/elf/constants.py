@@ -23,6 +23,7 @@ SHDR_SIZE = 64
 SYM_SIZE = 24
 REL_SIZE = 16
 RELA_SIZE = 24
+CHDR_SIZE = 24
 WORD_SIZE = 4
 
 MAX_ALIGNMENT = 1 << 20
@@ -104,6 +105,13 @@ SECTION_TYPE_NAMES: dict[int, str] = {
     **{sh_type: sh_type.name.lower() for sh_type in SectionType if sh_type.name.startswith("LLVM_")},
 }
 """The names of `.section name,"flags",@type`."""
+
+
+class CompressionType(enum.IntEnum):
+    """ch_type of a section with SHF_COMPRESSED."""
+
+    ZLIB = 1
+    ZSTD = 2
 
 
 GRP_COMDAT = 1

@@ -5,8 +5,11 @@ with it is reported, as much of it in one run as makes sense, in a BpfasError. W
 every relocation names a symbol of the object and its field lies inside its section. What types and symbols
 *mean* is left to who takes the object.
 
+Compressed sections come uncompressed. Where that is beyond Python's own library, one stays as it is, flag and all,
+and without its relocations, whose offsets are those of the uncompressed contents.
+
 Here is the order of the steps. Each is a module: `file_header`, `section_headers`, `symbol_table`, `relocations`,
-`references`. Source: gABI chapters 4 and 5.
+`references`; for compressed sections, `compression`. Source: gABI chapters 4 and 5.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from bpfas.diag import BpfasError, Diagnostics
+from bpfas.elf.compression import is_readable, read_compression_header, uncompressed
 from bpfas.elf.constants import SectionFlag, SectionType
 from bpfas.elf.file_header import read_file_header
 from bpfas.elf.references import read_references
@@ -39,7 +43,7 @@ def read_object(
     surrogate escapes, which the writer turns back. Raises BpfasError with everything that is wrong.
 
     Sections that `on_demand` accepts, by what their headers say, have their contents and relocations read when
-    somebody asks for them; who asks for the relocations may get the BpfasError then.
+    somebody asks for them; who asks may get the BpfasError then.
     """
     header = read_file_header(data, name)
     file = ElfFile(data, name, header)
@@ -51,6 +55,8 @@ def read_object(
     for index, section_header in enumerate(file.headers):
         if section_header.sh_type in (SectionType.REL, SectionType.RELA):
             target = relocated_section(file, index, sections)
+            if target is not None and target.sh_flags & SectionFlag.COMPRESSED:
+                continue
             if isinstance(target, _SectionOnDemand):
                 target.add_relocations(section_header, symbols)
             elif target is not None:
@@ -63,6 +69,7 @@ def read_object(
         list(sections.values()),
         [symbol for symbol in symbols if symbol is not None],
         header.e_flags,
+        bool(file.symtab_index) and file.headers[file.symtab_index].sh_link != header.e_shstrndx,
     )
 
 
@@ -82,12 +89,30 @@ def _make_sections(file: ElfFile, on_demand: Callable[[Section], bool] | None) -
             nobits_size=header.sh_size if header.sh_type == SectionType.NOBITS else 0,
             sh_info=0 if header.sh_flags & SectionFlag.INFO_LINK else header.sh_info,
         )
-        if on_demand is not None and on_demand(section):
+        is_on_demand = on_demand is not None and on_demand(section)
+        if header.sh_flags & SectionFlag.COMPRESSED:
+            _announce_uncompressed(section, file, header)
+        if is_on_demand:
             section = _SectionOnDemand(section, file, header)
         else:
-            section.data = bytes(file.contents(header))
+            section.data = _contents(section, file, header)
         sections[index] = section
     return sections
+
+
+def _announce_uncompressed(section: Section, file: ElfFile, header: SectionHeader) -> None:
+    """Let flags and alignment be those of the contents without compression, if they can be had."""
+    compression = read_compression_header(file.contents(header), file.order)
+    if is_readable(compression):
+        section.sh_flags &= ~int(SectionFlag.COMPRESSED)
+        if compression is not None:
+            section.sh_addralign = compression.ch_addralign
+
+
+def _contents(section: Section, file: ElfFile, header: SectionHeader) -> bytes:
+    if header.sh_flags & SectionFlag.COMPRESSED and not section.sh_flags & SectionFlag.COMPRESSED:
+        return uncompressed(file, header, section.name)
+    return bytes(file.contents(header))
 
 
 class _SectionOnDemand(Section):
@@ -121,15 +146,22 @@ class _SectionOnDemand(Section):
 
     def __getattr__(self, name: str) -> Any:
         if name == "data":
-            self.data = bytes(self._file.contents(self._header))
+            self._read_contents()
         elif name == "relocation_table":
             self._read_relocations()
         else:
             raise AttributeError(name)
         return getattr(self, name)
 
+    def _read_contents(self) -> None:
+        self._file.diagnostics = Diagnostics()
+        contents = _contents(self, self._file, self._header)
+        self._file.diagnostics.raise_if_errors()
+        self.data = contents
+
     def _read_relocations(self) -> None:
         self._file.diagnostics = Diagnostics()
+        _ = self.data  # how long they are, which may be hard to tell
         self.relocations = []
         try:
             for header, symbols in self._unread:

@@ -64,7 +64,8 @@ class ElfFile:
     """The bytes of a file, what its section headers say, and what has been found wrong with it.
 
     `headers` and `section_names` are by index. `symtab_index` is 0 if there is no symbol table. `consumed` are the
-    sections that only serve others: tables of symbols, names and relocations.
+    sections that only serve others: tables of symbols, names and relocations. `uncompressed_bytes` is how much
+    compressed sections have given so far.
     """
 
     def __init__(self, data: bytes | memoryview, name: str, header: FileHeader) -> None:
@@ -77,6 +78,7 @@ class ElfFile:
         self.section_names: list[str] = []
         self.symtab_index = 0
         self.consumed: set[int] = set()
+        self.uncompressed_bytes = 0
         self._tables: dict[int, bytes] = {}
         self._strings: dict[tuple[int, int], str | None] = {}
         self._name_bytes = 0

@@ -373,6 +373,23 @@ def test_a_whole_archive_leaves_no_member_out_silently(capsys: pytest.CaptureFix
     assert "libx.a(inner.a): error: is an archive, not an object" in errors
 
 
+@pytest.mark.parametrize("others", [["libb.a"], ["libb.a", "liba.a", "-u", "first"]])
+def test_an_archive_that_was_named_too_early_is_told_of(
+    others: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_main("b")
+    write_archive("liba.a", ("first.o", contents("first")), ("a.o", contents("a b2 b3")))
+    write_archive("libb.a", ("b.o", contents("b", "a", "missing")))
+    assert main(["liba.a", "main.o", *others[:1], "-o", "out.o", *others[2:]]) == 1
+    assert capsys.readouterr().err.split(">>> link the object")[0] == (
+        "bpf-ld: error: undefined symbol: a\n"
+        ">>> referenced by libb.a(b.o):(.text+0x0)\n"
+        ">>> liba.a(a.o) defines it, but was named before libb.a(b.o): name it later, or use --start-group\n"
+        "bpf-ld: error: undefined symbol: missing\n"
+        ">>> referenced by libb.a(b.o):(.text+0x8)\n"
+    )
+
+
 def test_the_byte_order_of_a_member_is_checked(capsys: pytest.CaptureFixture[str]) -> None:
     write_main("f")
     text = code()
@@ -389,7 +406,28 @@ def test_a_link_of_an_empty_archive_alone_has_no_input(capsys: pytest.CaptureFix
     Path("libx.a").write_bytes(b"!<arch>\n")
     assert main(["main.o", "libx.a"]) == 0
     assert main(["libx.a"]) == 1
-    assert "no input files" in capsys.readouterr().err
+    assert capsys.readouterr().err == "bpf-ld: error: libx.a has no members, so there is nothing to link\n"
+
+
+def test_a_link_of_archives_alone_of_which_nothing_is_wanted_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    write_archive("libx.a", ("f.o", contents("f")))
+    write_archive("liby.a", ("g.o", contents("g")))
+    assert main(["libx.a", "-L.", "-ly"]) == 1
+    message = "no member of libx.a, ./liby.a is needed: use --whole-archive before it, or -u NAME"
+    assert capsys.readouterr().err == f"bpf-ld: error: {message}\n"
+    assert main(["-u", "f", "libx.a"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"), [("x.a", "-l :libx.a"), ("libx.a", "-l :libx.a"), ("libx", "-l :libx.a"), ("y", "")]
+)
+def test_a_library_that_is_named_by_its_file_is_known(
+    text: str, meant: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_archive("libx.a", ("f.o", contents("f")))
+    assert main(["-L.", f"-l{text}"]) == 1
+    remedy = f"; did you mean {meant}?" if meant else ""
+    assert capsys.readouterr().err.startswith(f"bpf-ld: error: cannot find -l{text}{remedy}\n")
 
 
 # Formats

@@ -16,7 +16,7 @@ from bpfas.elf.constants import ByteOrder, SymbolBinding, SymbolType
 from bpfas.elf.reader import read_object
 from bpfas.elf.writer import write_object
 from bpfas.link.cli import main
-from bpfas.link.option_table import REFUSED_OPTIONS
+from bpfas.link.option_table import KEYWORDS_WITHOUT_EFFECT, REFUSED_OPTIONS
 from bpfas.objfile import Section, Symbol
 from tests.link.builders import CALL, EXIT, call, code, extern, glob, obj, relocated, section_of
 from tests.peers import Peer
@@ -65,8 +65,8 @@ def test_a_failed_link_leaves_the_output_as_it_was(here: Path, capsys: pytest.Ca
     assert main(["a.o", "-o", "app.o"]) == 1
     assert (here / "app.o").read_text() == "before"
     assert sorted(os.listdir(here)) == ["a.o", "app.o", "b.o"]
-    assert capsys.readouterr().err == (
-        "bpf-ld: error: undefined symbol: helper\n>>> referenced by a.o:(xdp+0x0)\n"
+    assert capsys.readouterr().err.startswith(
+        "bpf-ld: error: undefined symbol: helper\n>>> referenced by a.o:(xdp+0x0)\n>>> link the object"
     )
 
 
@@ -212,12 +212,12 @@ METHODS = ("ignore-all", "report-all", "ignore-in-object-files", "ignore-in-shar
 
 @pytest.mark.usefixtures("here")
 def test_all_that_is_wrong_with_the_arguments_is_reported_in_one_run(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--undefned", "-shared", "--cref=x", "-z", "foo", "--unresolved-symbols=x", "a.o", "-u"]) == 1
+    assert main(["--undefned", "-shared", "--cref=x", "-O=x", "--unresolved-symbols=x", "a.o", "-u"]) == 1
     assert capsys.readouterr().err.splitlines() == [
         "bpf-ld: error: unknown option --undefned; did you mean --undefined?",
         f"bpf-ld: error: -shared is not supported: {REFUSED_OPTIONS['-shared']}",
         "bpf-ld: error: --cref=x: this option takes no argument",
-        "bpf-ld: error: -z foo: of GNU ld's keywords only muldefs, defs, undefs mean something for BPF",
+        "bpf-ld: error: -O=x: the level of optimisation is a number; none has an effect",
         "bpf-ld: error: --unresolved-symbols=x: `x` is not one of " + ", ".join(METHODS),
         "bpf-ld: error: -u needs an argument (SYM); try --help",
     ]
@@ -234,19 +234,85 @@ def test_what_means_nothing_for_bpf_is_refused_with_the_reason(
 
 
 @pytest.mark.usefixtures("here")
-@pytest.mark.parametrize("option", ["-melf64bpf", "-Tscript", "-Ttext=0x100", "-O2", "--build-id=sha1"])
+@pytest.mark.parametrize("option", ["-melf64bpf", "-Tscript", "-Ttext=0x100", "-G8", "--build-id=sha1"])
 def test_refused_options_are_known_with_an_argument_too(option: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([option, "a.o", "b.o"]) == 1
     assert "is not supported: " in capsys.readouterr().err
 
 
-WITHOUT_EFFECT = ["-static", "-Bstatic", "-dn", "-non_shared", "-no-pie", "-nostdlib", "-d", "-dc", "-dp"]
+WITHOUT_EFFECT = [
+    "-static",
+    "-Bstatic",
+    "-dn",
+    "-non_shared",
+    "-no-pie",
+    "-nostdlib",
+    "-d",
+    "-dc",
+    "-dp",
+    "-O1",
+    "-zrelro",
+]
 
 
 @pytest.mark.usefixtures("here")
 @pytest.mark.parametrize("option", [*WITHOUT_EFFECT, "--compress-debug-sections=none"])
-def test_what_is_so_in_any_case_may_be_asked_for(option: str) -> None:
+def test_what_is_so_in_any_case_may_be_asked_for(option: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([option, "a.o", "b.o"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.usefixtures("here")
+def test_gnus_keywords_that_mean_nothing_for_bpf_have_no_effect(capsys: pytest.CaptureFixture[str]) -> None:
+    options = [word for name in KEYWORDS_WITHOUT_EFFECT for word in ("-z", name)]
+    assert main([*options, "-z", "stack-size=0", "a.o", "b.o"]) == 0
+    assert capsys.readouterr().err == ""
+    assert main(["-z", "muldef", "-z", "frobnicate", "a.o", "b.o"]) == 0
+    assert capsys.readouterr().err.splitlines() == [
+        "bpf-ld: warning: -z muldef is no known keyword, and has no effect; did you mean muldefs?",
+        "bpf-ld: warning: -z frobnicate is no known keyword, and has no effect",
+    ]
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--localize=helpr", "no object defines such a name; did you mean helper?"),
+        ("--export=api_*", "no object defines such a name"),
+        ("--wrap=helpr", "no object that takes part has that name; did you mean helper?"),
+        ("-y=helpr", "no object that takes part has that name; did you mean helper?"),
+    ],
+)
+def test_a_name_that_nothing_has_is_likely_mistyped(
+    option: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    option, _, name = option.partition("=")
+    assert main([option, name, "a.o", "b.o"]) == 0
+    assert capsys.readouterr().err == f"bpf-ld: warning: {option} {name}: {message}\n"
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize(
+    "option", [["--localize=help*"], ["--export=helper"], ["--wrap=other"], ["-yhelper"], ["-y__real_other"]]
+)
+def test_of_a_name_that_something_has_there_is_no_warning(
+    option: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = relocated(code(".text", call(), EXIT), (0, CALL, extern("__real_other")))
+    write(obj("c.o", text, glob("f", text)))
+    assert main(["-r", *option, "a.o", "b.o", "c.o"]) == 0
+    assert "warning" not in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("here")
+def test_an_object_and_a_map_do_not_go_to_the_same_stream() -> None:
+    for option in ("-Map=-", "-M"):
+        done = subprocess.run(
+            [sys.executable, "-m", "bpfas.link", "a.o", "b.o", "-o", "-", option], capture_output=True, check=True
+        )
+        assert [section.name for section in read_object(done.stdout, "-").sections] == ["xdp", ".text"]
+        assert b"helper" in done.stderr
 
 
 @pytest.mark.usefixtures("here")
@@ -412,7 +478,7 @@ def test_files_are_traced(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.usefixtures("here")
 def test_a_symbol_is_traced(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["-yhelper", "--trace-symbol=absent", "a.o", "b.o"]) == 0
+    assert main(["--trace-symbol=helper", "a.o", "b.o"]) == 0
     assert capsys.readouterr().err == ("bpf-ld: a.o: reference to helper\nbpf-ld: b.o: definition of helper\n")
 
 
@@ -453,7 +519,10 @@ def test_a_wrong_color_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
 def test_messages_are_json_when_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--json", "a.o"]) == 1
     message = json.loads(capsys.readouterr().err)
-    assert (message["message"], message["notes"]) == ("undefined symbol: helper", ["referenced by a.o:(xdp+0x0)"])
+    assert (message["message"], message["notes"][:-1]) == (
+        "undefined symbol: helper",
+        ["referenced by a.o:(xdp+0x0)"],
+    )
 
 
 # Inputs and outputs
@@ -507,6 +576,8 @@ def test_an_output_does_not_overwrite_an_input(capsys: pytest.CaptureFixture[str
             "is a linker script; objects for BPF have no addresses",
         ),
         ("x.bc", b"BC\xc0\xde....", "is LLVM bitcode; compile it without -flto or -emit-llvm"),
+        ("x.gz", b"\x1f\x8b\x08\0", "is compressed by gzip; uncompress it first: gunzip"),
+        ("vmlinux", b"\x9f\xeb\1\0" + bytes(20), "is types alone (raw BTF), as the kernel gives of itself"),
         ("x.o", b"", "is empty, not an ELF file"),
         ("x.o", b"\x7fELF\2\1\1" + bytes(57), "is not a relocatable object"),
     ],
@@ -577,3 +648,13 @@ def test_objects_for_other_machines_are_refused(capsys: pytest.CaptureFixture[st
     Peer.CLANG.run("--target=x86_64", "-c", "f.c")
     assert main(["f.o"]) == 1
     assert "f.o: error: is for another machine" in capsys.readouterr().err
+
+
+def test_sections_without_a_name_are_errors(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    nameless = [Section("", data=b"12345678"), Section("named", data=b"1"), Section("", sh_type=8, nobits_size=3)]
+    Path("c.o").write_bytes(write_object(obj("c.o", *nameless)))
+    assert main(["a.o", "b.o", "c.o", "-o", "app.o"]) == 1
+    told = capsys.readouterr().err
+    assert "c.o: error: section 1 (type 1, 8 bytes at 0x40) has no name; " in told
+    assert "c.o: error: section 3 (type 8, 3 bytes at 0x" in told
+    assert not (here / "app.o").exists()

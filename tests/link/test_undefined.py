@@ -26,6 +26,11 @@ from tests.link.builders import (
     weak,
 )
 
+REMEDY = (
+    ">>> link the object or archive that defines it; or leave it to the loader: declare it __weak, or __ksym if "
+    "it is the kernel's, or link with --unresolved-symbols=ignore-all"
+)
+
 
 def user(name: str, *, times: int = 1, path: str = "a.o") -> ObjectFile:
     symbol = extern(name)
@@ -34,12 +39,12 @@ def user(name: str, *, times: int = 1, path: str = "a.o") -> ObjectFile:
 
 
 def test_a_name_that_nobody_defines_is_reported_with_its_place() -> None:
-    assert link_errors(user("foo")) == "error: undefined symbol: foo\n>>> referenced by a.o:(xdp+0x0)"
+    assert link_errors(user("foo")) == f"error: undefined symbol: foo\n>>> referenced by a.o:(xdp+0x0)\n{REMEDY}"
 
 
 def test_all_objects_that_use_the_name_are_one_error() -> None:
     assert link_errors(user("foo"), user("foo", path="b.o")) == (
-        "error: undefined symbol: foo\n>>> referenced by a.o:(xdp+0x0)\n>>> referenced by b.o:(xdp+0x0)"
+        "error: undefined symbol: foo\n>>> referenced by a.o:(xdp+0x0)\n>>> referenced by b.o:(xdp+0x0)\n" + REMEDY
     )
 
 
@@ -53,6 +58,12 @@ def test_all_undefined_names_are_reported_in_one_run() -> None:
     report = link_errors(user("foo"), user("bar"))
     assert "undefined symbol: foo" in report
     assert "undefined symbol: bar" in report
+    assert report.count(REMEDY) == 1
+
+
+def test_a_helper_needs_its_header() -> None:
+    report = link_errors(user("bpf_map_lookup_elem"))
+    assert report.endswith(">>> it is a helper of the kernel, called by its number: include <bpf/bpf_helpers.h>")
 
 
 def test_debug_information_that_makes_no_sense_costs_only_the_line() -> None:

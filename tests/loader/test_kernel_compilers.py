@@ -8,6 +8,7 @@ import pytest
 
 from bpfas.asm import assemble
 from bpfas.loader import load
+from bpfas.loader.cli import main
 from tests.peers import Peer
 
 if TYPE_CHECKING:
@@ -51,3 +52,19 @@ def test_kernel_runs_what_was_compiled(compiler: Peer, options: str, tmp_path: P
     with load(assemble(source.read_text())) as loaded:
         assert loaded.programs["entry"].test_run(bytes(64)).retval == 6 * 6 + 7 + 100 + ord("b") + 1
         assert loaded.maps["counts"][bytes(4)] == (2).to_bytes(8, "little")
+
+
+@pytest.mark.parametrize("options", ["-O2", "-O2 -g", "-O2 -gbtf"])
+def test_kernel_runs_what_gcc_compiled_and_gnu_as_assembled(
+    options: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """GNU as 2.40 writes values of symbols into fields; `more` and `start` cannot both have the value 0."""
+    source, path = tmp_path / "prog.c", tmp_path / "prog.o"
+    source.write_text(
+        PROGRAM.replace("int start = 100;", "int more = 30, start = 70;").replace("start +", "start + more +")
+    )
+    Peer.GCC.run(*options.split(), "-c", source, "-o", path)
+    with load(path) as loaded:
+        assert loaded.programs["entry"].test_run(bytes(64)).retval == 6 * 6 + 7 + 100 + ord("b") + 1
+    assert main(["load", str(path)]) == 0
+    assert "prog.o: warning: assembled by GNU as before 2.41" in capsys.readouterr().err
