@@ -10,10 +10,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bpfas.elf.constants import SectionFlag
-from bpfas.link.debug_contents import DebugContents, Holes, MalformedDebugInfo
+from bpfas.link.debug_contents import DebugContents, MalformedDebugInfo
 from bpfas.link.debug_lines import adjust_lines
 from bpfas.link.debug_lists import Ranges, adjust_aranges
 from bpfas.link.debug_units import adjust_units
+from bpfas.link.holes import Holes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence, Set

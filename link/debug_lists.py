@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from bpfas.link.debug_contents import ADDRESS_SIZE, MalformedDebugInfo
 
 if TYPE_CHECKING:
-    from bpfas.link.debug_contents import Address, DebugContents, Holes
+    from bpfas.link.debug_contents import DebugContents
+    from bpfas.link.holes import Address, Holes
 
 _HIGHEST = (1 << 8 * ADDRESS_SIZE) - 1
 
@@ -95,7 +96,7 @@ class Ranges:
 
     def keep(self, site: Site, address: Address) -> None:
         """Let the address at `site` lead to what is left, if it leads to what is removed."""
-        if self.holes.is_gone(address):
+        if self.holes.cover(address):
             self._kept[site] = address
 
     def is_left(self, start: Site, end: Site) -> bool:
