@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bpfas.btf.declaration import declaration
 from bpfas.btf.kinds import MODIFIERS, Kind
+from bpfas.section_names import MAPS_SECTION
 
 if TYPE_CHECKING:
     from bpfas.btf.btf import Btf
-
-MAPS_SECTION = ".maps"
 
 _SKIPPED = MODIFIERS | {Kind.TYPEDEF}
 _NAMED = frozenset({Kind.STRUCT, Kind.UNION, Kind.ENUM, Kind.ENUM64, Kind.FWD})

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from bpfas.btf.kinds import ENTRY_WORDS, HEADER_WORDS, MAX_VLEN, Kind, Linkage
 from bpfas.diag import BpfasError
-from bpfas.link.declarations import EXTERN_DATASEC
 from bpfas.objfile import Section
 from bpfas.reloc import RELOCATION_TYPES, read_addend
+from bpfas.section_names import EXTERN_SECTION, KSYMS_SECTION
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 _HEADER_LENGTH_AT = 4
 """Offset of hdr_len in the header of `.BTF`; type_off follows."""
 _GREATEST_NUMBER = (1 << 32) - 1
-_KERNEL_FUNCTIONS_SECTION = ".ksyms"
 
 
 class Datasecs:
@@ -62,11 +61,11 @@ class Datasecs:
     def _add_datasec(self, number: int, unit: Unit, datasec: int) -> None:
         btf = unit.btf
         section_name = btf.name(datasec)
-        if section_name == EXTERN_DATASEC:
+        if section_name == EXTERN_SECTION:
             return
         entries = btf.entries(datasec)
         for index, entry in enumerate(entries):
-            if section_name != _KERNEL_FUNCTIONS_SECTION and btf.kind(entry.type_id) is Kind.FUNC:
+            if section_name != KSYMS_SECTION and btf.kind(entry.type_id) is Kind.FUNC:
                 continue  # clang lists functions that are declared for a section; loaders refuse that
             name = btf.name(entry.type_id)
             winner = None

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from bpfas.elf.constants import ByteOrder, SymbolBinding, SymbolType
 from bpfas.isa import SLOT_SIZE
 from bpfas.objfile import Section
+from bpfas.section_names import SUBPROGRAM_SECTION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,8 +24,6 @@ _CALL = 0x85
 _LOAD_64 = 0x18
 _CALL_OF_FUNCTION = 1  # src_reg: BPF_PSEUDO_CALL
 _LOAD_OF_FUNCTION = 4  # src_reg: BPF_PSEUDO_FUNC
-_LIBRARY_SECTION = ".text"
-"""Where functions lie that are no programs."""
 
 
 class Function(NamedTuple):
@@ -71,7 +70,7 @@ def programs_of(obj: ObjectFile) -> list[Program]:
         Program(function, tuple(_called(function, callees)))
         for section, found in functions.items()
         for function in found
-        if section.name != _LIBRARY_SECTION and function.symbol.st_bind is not SymbolBinding.LOCAL
+        if section.name != SUBPROGRAM_SECTION and function.symbol.st_bind is not SymbolBinding.LOCAL
     ]
 
 

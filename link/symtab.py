@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from bpfas.elf.constants import SectionFlag, SectionType, SymbolBinding, SymbolType, SymbolVisibility
 from bpfas.link.layout import is_kept_once
 from bpfas.objfile import ObjectFile, Section, SpecialSection, Symbol
+from bpfas.section_names import JUMP_TABLES_SECTION
 
 if TYPE_CHECKING:
     from collections.abc import Sequence, Set
 
     from bpfas.elf.constants import ByteOrder
 
-JUMP_TABLES_SECTION = ".jumptables"
 _COMMONS_NAME = "common symbols"
 
 

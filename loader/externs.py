@@ -11,13 +11,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from bpfas.btf.kinds import MODIFIERS, Kind
 from bpfas.btf.reader import read_btf
 from bpfas.loader.spec import ExternSource
+from bpfas.section_names import BTF_SECTION, KCONFIG_SECTION, KSYMS_SECTION
 
 if TYPE_CHECKING:
     from bpfas.btf.btf import Btf
     from bpfas.objfile import ObjectFile
-
-KSYMS_SECTION = ".ksyms"
-KCONFIG_SECTION = ".kconfig"
 
 
 class ExternDeclaration(NamedTuple):
@@ -29,7 +27,7 @@ class ExternDeclaration(NamedTuple):
 
 def declared_externs(obj: ObjectFile) -> dict[str, ExternDeclaration]:
     """The names that `obj` declares to be the kernel's. Raises BpfasError for BTF that is at fault."""
-    section = obj.section(".BTF")
+    section = obj.section(BTF_SECTION)
     if section is None:
         return {}
     btf = read_btf(bytes(section.data), obj.byte_order, obj.name)
