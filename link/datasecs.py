@@ -7,13 +7,12 @@ find.
 
 from __future__ import annotations
 
-import struct
 from typing import TYPE_CHECKING
 
 from bpfas.btf.kinds import ENTRY_WORDS, HEADER_WORDS, MAX_VLEN, Kind, Linkage
 from bpfas.diag import BpfasError
+from bpfas.link.branches import relocated_target
 from bpfas.objfile import Section
-from bpfas.reloc import RELOCATION_TYPES, read_addend
 from bpfas.section_names import EXTERN_SECTION, KSYMS_SECTION
 
 if TYPE_CHECKING:
@@ -27,8 +26,6 @@ if TYPE_CHECKING:
     from bpfas.link.types import Unit
     from bpfas.objfile import Symbol
 
-_HEADER_LENGTH_AT = 4
-"""Offset of hdr_len in the header of `.BTF`; type_off follows."""
 _GREATEST_NUMBER = (1 << 32) - 1
 
 
@@ -182,15 +179,6 @@ def _relocated_place(unit: Unit, datasec: int, index: int) -> tuple[Section, int
         return None
     if unit.relocations is None:
         unit.relocations = {reloc.r_offset: reloc for reloc in unit.section.relocations}
-    data, order = unit.section.data, unit.obj.byte_order
-    header_length, type_offset = struct.unpack_from(f"{order.value}II", data, _HEADER_LENGTH_AT)
     word = unit.btf.starts[datasec] + HEADER_WORDS + ENTRY_WORDS[Kind.DATASEC] * index + 1
-    r_offset = header_length + type_offset + 4 * word
-    reloc = unit.relocations.get(r_offset)
-    row = RELOCATION_TYPES.get(reloc.r_type) if reloc is not None else None
-    if reloc is None or row is None or not isinstance(reloc.symbol.section, Section):
-        return None
-    addend = reloc.r_addend
-    if addend is None:
-        addend = read_addend(row, data, r_offset, order)
-    return reloc.symbol.section, reloc.symbol.st_value + addend
+    reloc = unit.relocations.get(unit.btf.types_at + 4 * word)
+    return relocated_target(reloc, unit.section, unit.obj.byte_order) if reloc is not None else None
