@@ -91,13 +91,6 @@ class Resolution:
         """Whether any object defines the name."""
         return self.symbol.is_defined
 
-    @property
-    def losers(self) -> list[Mention]:
-        """The definitions that another one won against."""
-        return [
-            mention for mention in self.mentions if mention.symbol.is_defined and mention.symbol is not self.symbol
-        ]
-
 
 class SymbolTable:
     """Every global and weak name of the link, in order of first appearance, and what it stands for.
