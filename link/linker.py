@@ -53,10 +53,7 @@ def link(
     options: LinkOptions = DEFAULT_OPTIONS,
     diagnostics: Diagnostics | None = None,
 ) -> ObjectFile:
-    """The object called `name` that joins `objects`, in their order, which are left as they are.
-
-    Warnings are added to `diagnostics`. Raises BpfasError with every error of the link.
-    """
+    """The output of `link_objects`, which says the rest."""
     return link_objects(objects, name, options, diagnostics).output
 
 
@@ -67,10 +64,10 @@ def link_objects(
     diagnostics: Diagnostics | None = None,
     members_left_out: Callable[[str], Sequence[Member]] = lambda _: (),
 ) -> Linked:
-    """`link`, with how it came about.
+    """The object called `name` that joins `objects`, in their order, and how it came about.
 
-    `members_left_out` gives the members of archives that define a name and do not take part, for messages.
-    Warnings are added to `diagnostics`. Raises BpfasError with every error of the link.
+    The objects are left as they are. `members_left_out` gives the members of archives that define a name and do
+    not take part, for messages. Warnings are added to `diagnostics`. Raises BpfasError with the errors of the link.
     """
     diagnostics = Diagnostics() if diagnostics is None else diagnostics
 
