@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from bpfas.elf.constants import ByteOrder
     from bpfas.link.symtab import SymbolTable
 
+_NAME = re.compile(r"[^\W\d][\w.$]*|[.$][\w.$]+")
+"""What the assembler takes for a symbol's name without quotes."""
 _NUMBER = r"0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*"
 _EXPRESSION = re.compile(
     rf"\s*(?:(?P<number>-?(?:{_NUMBER}))|(?P<symbol>[^\s+\-0-9][^\s+\-]*)(?:\s*(?P<sign>[+-])\s*(?P<offset>{_NUMBER}))?)\s*"
@@ -46,6 +48,13 @@ def define_symbols(
 def _evaluate(name: str, expression: str, table: SymbolTable, diagnostics: Diagnostics) -> Symbol | None:
     """The symbol that one definition makes, or None after an error."""
     where = f"--defsym {name}={expression}"
+    if not _NAME.fullmatch(name) and name not in table.resolutions:
+        diagnostics.error(
+            f"nothing can refer to a symbol called `{name}`; a name is letters, digits, _, . and $, "
+            "and begins with none of the digits",
+            where,
+        )
+        return None
     match = _EXPRESSION.fullmatch(expression)
     if match is None:
         diagnostics.error("the value is a number, a symbol, or a symbol + or - a number", where)

@@ -95,6 +95,23 @@ def test_what_is_wrong_with_definitions_is_said_of_all() -> None:
     ]
 
 
+@pytest.mark.parametrize("name", ["a b", "1x", "x-y", "", ".", "a@b"])
+def test_a_name_that_nothing_can_refer_to_is_refused(name: str) -> None:
+    assert link_errors(values(), options=defined((name, "1"))).startswith(
+        f"--defsym {name}=1: error: nothing can refer to a symbol called `{name}`; a name is letters, digits"
+    )
+
+
+@pytest.mark.parametrize("name", ["_x", ".hidden", "$0", "f.llvm.12", "zähler", "r1"])
+def test_a_name_as_the_assembler_takes_it_is_defined(name: str) -> None:
+    assert symbol_of(link([values()], options=defined((name, "1"))), name).st_value == 1
+
+
+def test_a_name_that_an_object_refers_to_is_defined_whatever_it_is() -> None:
+    linked = link([user("a b"), values()], options=defined(("a b", "values")))
+    assert symbol_of(linked, "a b").section is section_of(linked, ".data")
+
+
 def test_wrapped_references_lead_to_the_wrapper_and_its_real_ones_to_the_function() -> None:
     caller = obj("a.o", relocated(code("xdp", call(), EXIT), (0, CALL, extern("f"))))
     wrapper_code = relocated(code("wrap", call(), EXIT), (0, CALL, extern("__real_f")))
