@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from bpfas.btf.kinds import TYPE_IN_THIRD, Kind, Linkage
 from bpfas.link.compatibility import TypeOf, difference
 from bpfas.link.layout import is_kept_once
+from bpfas.link.limits import MOST_MESSAGES, report_rest
 from bpfas.link.places import place_of_declaration
 from bpfas.objfile import Section
 from bpfas.section_names import EXTERN_SECTION, MAPS_SECTION
@@ -36,6 +37,15 @@ class _Candidate(NamedTuple):
 
     mention: Mention
     key: TypeKey
+
+
+class _Conflict(NamedTuple):
+    """Two mentions of a name that mean something else by it."""
+
+    message: str
+    winner: _Candidate
+    candidate: _Candidate
+    remedy: str
 
 
 class Declarations:
@@ -71,6 +81,7 @@ def match_declarations(units: Sequence[Unit], table: SymbolTable, diagnostics: D
     declarations = Declarations(units)
     number_of: dict[ObjectFile, int] = {unit.obj: number for number, unit in enumerate(units)}
     sections = [_declared_sections(unit) for unit in units]
+    conflicts: list[_Conflict] = []
     for name, found in table.resolutions.items():
         candidates: list[_Candidate] = []
         for mention in found.mentions:
@@ -86,7 +97,12 @@ def match_declarations(units: Sequence[Unit], table: SymbolTable, diagnostics: D
             if candidate.key == winner.key:
                 continue
             declarations.replaced[candidate.key] = winner.key
-            _check(name, found, winner, candidate, units, sections, diagnostics)
+            conflict = _conflict(name, found, winner, candidate, units, sections)
+            if conflict is not None:
+                conflicts.append(conflict)
+    for conflict in conflicts[:MOST_MESSAGES]:
+        _report(conflict, units, diagnostics)
+    report_rest(len(conflicts), "conflicting declarations", diagnostics)
     _replace_prototypes(declarations)
     return declarations
 
@@ -128,45 +144,40 @@ def _declared_sections(unit: Unit) -> dict[int, str]:
     }
 
 
-def _check(
+def _conflict(
     name: str,
     found: Resolution,
     winner: _Candidate,
     candidate: _Candidate,
     units: Sequence[Unit],
     sections: Sequence[dict[int, str]],
-    diagnostics: Diagnostics,
-) -> None:
-    """An error if two objects do not mean the same by a name."""
+) -> _Conflict | None:
+    """In what two objects do not mean the same by a name; None if they do."""
     home = found.symbol.section
     if isinstance(home, Section) and is_kept_once(home):
-        return
+        return None
     there, here = (sections[unit].get(type_id) for unit, type_id in (winner.key, candidate.key))
     if there is None and isinstance(home, Section):
         there = home.name
     if here is not None and there is not None and here != there and here not in _GUESSED_SECTIONS:
-        diagnostics.error(
-            f"{name} is in section {there} of {winner.mention.obj.name}, but in {here} of "
-            f"{candidate.mention.obj.name}",
-            notes=(*_places(winner, candidate, units), "declare it for the section that it is defined in"),
-            first_place=place_of_declaration(*winner.mention),
-        )
-        return
+        places = f"{there} of {winner.mention.obj.name}, but in {here} of {candidate.mention.obj.name}"
+        remedy = "declare it for the section that it is defined in"
+        return _Conflict(f"{name} is in section {places}", winner, candidate, remedy)
     types = [TypeOf(units[unit].btf, type_id) for unit, type_id in (winner.key, candidate.key)]
     fault = difference(*types, is_map=there == MAPS_SECTION)
-    if fault is not None:
-        diagnostics.error(
-            f"conflicting types of {name}: {fault}",
-            notes=(
-                *_places(winner, candidate, units),
-                "make them the same, best by one declaration in a header that both include",
-            ),
-            first_place=place_of_declaration(*winner.mention),
-        )
+    if fault is None:
+        return None
+    remedy = "make them the same, best by one declaration in a header that both include"
+    return _Conflict(f"conflicting types of {name}: {fault}", winner, candidate, remedy)
 
 
-def _places(winner: _Candidate, candidate: _Candidate, units: Sequence[Unit]) -> tuple[str, str]:
-    return _described(winner, units), _described(candidate, units)
+def _report(conflict: _Conflict, units: Sequence[Unit], diagnostics: Diagnostics) -> None:
+    message, winner, candidate, remedy = conflict
+    diagnostics.error(
+        message,
+        notes=(_described(winner, units), _described(candidate, units), remedy),
+        first_place=place_of_declaration(*winner.mention),
+    )
 
 
 def _described(candidate: _Candidate, units: Sequence[Unit]) -> str:

@@ -6,14 +6,16 @@ Which definitions compete is `bpfas.link.symtab`'s part.
 from __future__ import annotations
 
 import os
+from functools import partial
 from typing import TYPE_CHECKING
 
 from bpfas.elf.constants import SymbolType
+from bpfas.link.limits import MOST_MESSAGES, report_rest
 from bpfas.link.places import place_of_declaration, source_line
 from bpfas.link.symtab import Strength, takes_part
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from bpfas.diag import Diagnostics
     from bpfas.link.symtab import Mention
@@ -40,15 +42,17 @@ def report_duplicates(duplicates: Mapping[str, Sequence[Mention]], diagnostics: 
     for name, places in duplicates.items():
         if len(places) == 2:
             pairs.setdefault((places[0].obj, places[1].obj), []).append(name)
-    reported: set[str] = set()
+    reports: list[Callable[[Diagnostics], None]] = []
+    told: set[str] = set()
     for pair, names in pairs.items():
         remedy = _remedy_of_pair(*pair, [duplicates[name] for name in names])
         if remedy is not None:
-            _report_pair(names, duplicates[names[0]], remedy, diagnostics)
-            reported.update(names)
-    for name, places in duplicates.items():
-        if name not in reported:
-            _report(name, places, diagnostics)
+            reports.append(partial(_report_pair, names, duplicates[names[0]], remedy))
+            told.update(names)
+    reports += [partial(_report, name, places) for name, places in duplicates.items() if name not in told]
+    for report in reports[:MOST_MESSAGES]:
+        report(diagnostics)
+    report_rest(len(reports), "errors about duplicate symbols", diagnostics)
 
 
 def _report(name: str, places: Sequence[Mention], diagnostics: Diagnostics) -> None:

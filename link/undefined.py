@@ -6,11 +6,13 @@ A weak name may stay undefined, and so may one that the loader will resolve (`ke
 from __future__ import annotations
 
 import difflib
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from bpfas.diag import Severity
 from bpfas.elf.constants import SectionFlag, SymbolBinding
 from bpfas.link.holes import Address, Holes
+from bpfas.link.limits import MOST_MESSAGES, report_rest
 from bpfas.link.places import place_in_source, place_of_declaration
 from bpfas.link.symtab import takes_part
 
@@ -31,6 +33,14 @@ _MAX_PLACES = 3
 _MAX_HINTS = 10  # looking for a near name among many takes time
 
 
+class _Users:
+    """How often a name is used, and the first places of that: an object, its section and an offset."""
+
+    def __init__(self) -> None:
+        self.number = 0
+        self.first: list[tuple[ObjectFile, Section, int]] = []
+
+
 def report_undefined(
     objects: Sequence[ObjectFile],
     table: SymbolTable,
@@ -46,8 +56,8 @@ def report_undefined(
     What `discarded` sections and `removed` functions use does not matter. `members_left_out` gives the members of
     archives that define a name, and do not take part.
     """
-    missing: dict[str, list[str]] = {
-        name: []
+    missing: dict[str, _Users] = {
+        name: _Users()
         for name, found in table.resolutions.items()
         if not found.is_defined and found.st_bind is not SymbolBinding.WEAK
     }
@@ -55,28 +65,25 @@ def report_undefined(
         missing.pop(name, None)
     if not missing:
         return
-    counts = dict.fromkeys(missing, 0)
-    first_users: dict[str, str] = {}
-    first_places: dict[str, str] = {}
     holes = Holes(removed)
     for obj, section, reloc in _uses(objects, discarded):
         name = table.name_of(reloc.symbol)
         if name not in missing or holes.cover(Address(section, reloc.r_offset)):
             continue
-        counts[name] += 1
-        first_users.setdefault(name, obj.name)
-        if len(missing[name]) < _MAX_PLACES:
-            place = place_in_source(obj, section, reloc.r_offset)
-            first_places.setdefault(name, place)
-            missing[name].append(f"referenced by {place}")
+        users = missing[name]
+        users.number += 1
+        if len(users.first) < _MAX_PLACES:
+            users.first.append((obj, section, reloc.r_offset))
+    # What nobody uses is only declared.
+    used = {name: users for name, users in missing.items() if users.number}
     defined = [name for name, found in table.resolutions.items() if found.is_defined]
     has_general_remedy = severity is not Severity.ERROR
-    for number, (name, notes) in enumerate(missing.items()):
-        if not notes:
-            continue  # declared, but not used
-        if counts[name] > len(notes):
-            notes.append(f"referenced {counts[name] - len(notes)} more times")
-        hints = _hints_outside(name, first_users[name], members_left_out)
+    for number, (name, users) in enumerate(islice(used.items(), MOST_MESSAGES)):
+        places = [place_in_source(*use) for use in users.first]
+        notes = [f"referenced by {place}" for place in places]
+        if users.number > len(places):
+            notes.append(f"referenced {users.number - len(places)} more times")
+        hints = _hints_outside(name, users.first[0][0].name, members_left_out)
         if number < _MAX_HINTS:
             hints += _static_namesakes(name, objects)
             if near := _nearest(name, defined):
@@ -85,7 +92,8 @@ def report_undefined(
             hints.append(_GENERAL_REMEDY)
             has_general_remedy = True
         add = diagnostics.error if severity is Severity.ERROR else diagnostics.warning
-        add(f"undefined symbol: {name}", notes=(*notes, *hints), first_place=first_places[name])
+        add(f"undefined symbol: {name}", notes=(*notes, *hints), first_place=places[0])
+    report_rest(len(used), "undefined symbols", diagnostics, severity)
 
 
 def _hints_outside(name: str, user: str, members_left_out: Callable[[str], Sequence[Member]]) -> list[str]:

@@ -1,6 +1,6 @@
 """Which declarations fit which definitions: libbpf's rules, on what clang makes of pairs of them.
 
-All pairs stand in two files, so that one link tells of all of them.
+Many pairs stand in two files, as many as a link tells of.
 """
 
 from __future__ import annotations
@@ -12,10 +12,12 @@ import pytest
 
 from bpfas.diag import BpfasError
 from bpfas.elf.reader import read_object
+from bpfas.link.limits import MOST_MESSAGES
 from bpfas.link.linker import link
 from tests.peers import Peer
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 pytestmark = pytest.mark.peer
@@ -158,8 +160,17 @@ _HEAD = '#define SEC(name) __attribute__((section(name), used))\nchar LICENSE[] 
 def errors(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The whole message about each name that does not fit."""
     directory = tmp_path_factory.mktemp("compatibility")
+    names = list(ALL)
+    found: dict[str, str] = {}
+    for begin in range(0, len(names), MOST_MESSAGES):
+        found |= _errors_of(directory, names[begin : begin + MOST_MESSAGES])
+    return found
+
+
+def _errors_of(directory: Path, names: Sequence[str]) -> dict[str, str]:
     declarations, definitions, uses = [], [], []
-    for name, (declaration, definition, _) in ALL.items():
+    for name in names:
+        declaration, definition, _ = ALL[name]
         declaration = re.sub(r"\bN\b", name, declaration)
         if name in MAPS:
             declaration = f"extern {declaration}" if "extern" not in declaration else declaration
@@ -207,3 +218,17 @@ def test_a_declaration_and_its_definition(errors: dict[str, str], name: str) -> 
     assert re.fullmatch(rf">>> declared as `.+` in {place}", lines[2]), lines[2]
     assert lines[3] == ">>> make them the same, best by one declaration in a header that both include"
     assert len(lines) == 4, (declaration, definition)
+
+
+def test_of_many_conflicts_the_first_are_shown(tmp_path: Path) -> None:
+    names = [f"v{number}" for number in range(25)]
+    definitions = "".join(f"int {name} = 1;\n" for name in names)
+    uses = "".join(f"extern long {name};\nlong *use_{name}(void) {{ return &{name}; }}\n" for name in names)
+    objects = [_compiled(tmp_path / "lib.c", definitions), _compiled(tmp_path / "user.c", uses)]
+    with pytest.raises(BpfasError) as raised:
+        link([read_object(path.read_bytes(), path.name) for path in objects])
+    messages = [diagnostic.message for diagnostic in raised.value.diagnostics]
+    assert [message.partition(":")[0] for message in messages] == [
+        *(f"conflicting types of {name}" for name in names[:20]),
+        "… and 5 more conflicting declarations",
+    ]

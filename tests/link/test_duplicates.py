@@ -49,6 +49,15 @@ def test_other_objects_with_names_in_common_are_told_of_name_by_name(first: str,
     ]
 
 
+def test_of_many_duplicates_the_first_are_shown() -> None:
+    names = "abcdefghijklmnopqrstuvwxy"
+    report = link_errors(functions("a.o", f"{names}A"), functions("b.o", f"{names}B")).splitlines()
+    assert [line for line in report if "error" in line] == [
+        *(f"error: duplicate symbol: {name}" for name in names[:20]),
+        "error: … and 5 more errors about duplicate symbols",
+    ]
+
+
 def compiled(directory: Path, name: str, text: str) -> str:
     (directory / f"{name}.c").write_text(text)
     Peer.CLANG.run("-target", "bpf", "-O2", "-g", "-c", f"{name}.c", "-o", f"{name}.o", directory=directory)

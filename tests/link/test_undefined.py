@@ -6,6 +6,7 @@ import struct
 
 import pytest
 
+from bpfas.diag import Diagnostics
 from bpfas.elf.constants import SymbolBinding
 from bpfas.link.linker import link
 from bpfas.link.options import LinkOptions, Unresolved
@@ -59,6 +60,21 @@ def test_all_undefined_names_are_reported_in_one_run() -> None:
     assert "undefined symbol: foo" in report
     assert "undefined symbol: bar" in report
     assert report.count(REMEDY) == 1
+
+
+@pytest.mark.parametrize("severity", ["error", "warning"])
+def test_of_many_undefined_names_the_first_are_shown(severity: str) -> None:
+    text = code("xdp", call() * 25, EXIT)
+    symbols = [extern(f"name{number}") for number in range(25)]
+    program = obj("a.o", relocated(text, *((8 * number, CALL, symbol) for number, symbol in enumerate(symbols))))
+    if severity == "error":
+        report = link_errors(program)
+    else:
+        diagnostics = Diagnostics()
+        link([program], options=LinkOptions(unresolved=Unresolved.WARN), diagnostics=diagnostics)
+        report = "\n".join(item.render() for item in diagnostics.items)
+    assert report.count("undefined symbol:") == report.count("referenced by") == 20
+    assert report.splitlines()[-1] == f"{severity}: … and 5 more undefined symbols"
 
 
 def test_a_helper_needs_its_header() -> None:
