@@ -67,7 +67,9 @@ def link_objects(
     """The object called `name` that joins `objects`, in their order, and how it came about.
 
     The objects are left as they are. `members_left_out` gives the members of archives that define a name and do
-    not take part, for messages. Warnings are added to `diagnostics`. Raises BpfasError with the errors of the link.
+    not take part, for messages.
+
+    Warnings are added to `diagnostics`. Raises BpfasError with every error of the link.
     """
     diagnostics = Diagnostics() if diagnostics is None else diagnostics
 
