@@ -1,7 +1,8 @@
 """The bytes of an `ar` archive to its members: GNU's and System V's format, BSD's and LLVM's, and thin archives.
 
-Which members take part in a link is `bpfas.link.inputs`'s part. An archive's index may be older than its members,
-so what a member defines is read from the member; the index only tells what one defines that cannot be read.
+Which members take part in a link is `bpfas.link.extraction`'s part. An archive's index may be older than its
+members, so what a member defines is read from the member; the index only tells what one defines that cannot be
+read.
 Source: ar(5) of System V and FreeBSD, and what llvm-ar and GNU ar write.
 """
 

@@ -1,7 +1,8 @@
 """Where code leads: by itself, by branches, calls and code addresses with a distance in them, or by relocations.
 
-Compilers settle distances within a section, and leave no relocation. Source: RFC 9669, section 4.3; the
-kernel's instruction set document for gotol, may_goto and the 64-bit immediate load of a code address.
+Compilers settle distances within a section, and leave no relocation. What follows from where code leads is for
+others to say: `bpfas.link.gc`, `bpfas.link.relocate`, `bpfas.link.program_sizes`. Source: RFC 9669, section 4.3;
+the kernel's instruction set document for gotol, may_goto and the 64-bit immediate load of a code address.
 """
 
 from __future__ import annotations

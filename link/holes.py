@@ -1,4 +1,7 @@
-"""The holes that removed functions leave in sections of inputs, and what they make of offsets and distances."""
+"""The holes that removed functions leave in sections of inputs, and what they make of offsets and distances.
+
+Which functions are removed is `bpfas.link.gc`'s part, where what stays comes to lie `bpfas.link.layout`'s.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""How many messages of one kind a link shows: enough to see what is wrong, few enough to be read."""
+"""How many messages of one kind a link shows: enough to see what is wrong, few enough to be read.
+
+What is wrong inside one file has limits of its own, in `bpfas.elf` and `bpfas.btf`.
+"""
 
 from __future__ import annotations
 

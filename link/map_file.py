@@ -1,6 +1,7 @@
 """What a link has made of its inputs, as text: the map of -Map, and the table of --cref.
 
 Offsets are in hexadecimal digits, sizes in decimal bytes. What there is nothing of is left out.
+What programs and the functions that they call take is `bpfas.link.program_sizes`.
 """
 
 from __future__ import annotations

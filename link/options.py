@@ -1,4 +1,7 @@
-"""What a link may be told: the choices behind bpf-ld's options."""
+"""What a link may be told: the choices behind bpf-ld's options.
+
+How they are written on a command line is `bpfas.link.option_table`'s part.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """The symbols of the output: one for each name, one for each local symbol, one for each section.
 
-Which of them are left out in the end, because of `-s`, `-x` and the like, is decided here too.
+Which of them are left out in the end, because of `-s`, `-x` and the like, is decided here too. What
+the names of the inputs mean is `bpfas.link.symtab`'s part.
 """
 
 from __future__ import annotations

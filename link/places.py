@@ -1,4 +1,7 @@
-"""Places in objects, as messages name them: `a.o:(.text+0x18)`, with the source line where DWARF tells it."""
+"""Places in objects, as messages name them: `a.o:(.text+0x18)`, with the source line where DWARF tells it.
+
+The lines that the output's DWARF tells are `bpfas.link.debug_lines`' part.
+"""
 
 from __future__ import annotations
 

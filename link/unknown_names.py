@@ -1,4 +1,7 @@
-"""Names in options that no object knows, which are most likely mistyped: a warning for each."""
+"""Names in options that no object knows, which are most likely mistyped: a warning for each.
+
+Names that code uses and nobody defines are `bpfas.link.undefined`'s.
+"""
 
 from __future__ import annotations
 
