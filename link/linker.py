@@ -14,7 +14,7 @@ from bpfas.link.declarations import match_declarations
 from bpfas.link.definitions import define_symbols
 from bpfas.link.duplicates import report_duplicates
 from bpfas.link.gc import removed_functions, warn_if_no_code_stays
-from bpfas.link.groups import discarded_sections
+from bpfas.link.groups import discarded_sections, warn_of_ended_groups
 from bpfas.link.layout import lay_out
 from bpfas.link.options import DEFAULT_OPTIONS, LinkOptions, Strip, Unresolved
 from bpfas.link.output_symbols import kept_symbols, localized_names, make_symbols
@@ -90,6 +90,8 @@ def link_objects(
 
     # Of section groups that several objects have, one is enough; the others' symbols are references to it.
     discarded = discarded_sections(objects)
+    if options.partial:
+        warn_of_ended_groups(objects, diagnostics)
 
     # Let every global and weak name have one winner.
     table = resolve(objects, discarded, options.wrapped, partial=options.partial)
