@@ -129,11 +129,6 @@ def test_code_that_is_not_whole_instructions_is_an_error() -> None:
     assert report == "a.o:(xdp): error: code of 12 bytes is not a whole number of 8-byte instructions"
 
 
-def test_compressed_sections_cannot_be_joined() -> None:
-    parts = [obj(f"{name}.o", Section(".debug_info", sh_flags=0x800, data=b"x")) for name in "ab"]
-    assert "b.o:(.debug_info): error: compressed sections cannot be joined" in link_errors(*parts)
-
-
 def test_objects_of_two_byte_orders_are_an_error() -> None:
     report = link_errors(obj("a.o", code()), obj("b.o", code(), order=ByteOrder.BIG))
     assert report == ("b.o: error: is big-endian, but a.o is little-endian; compile both for the same target")
