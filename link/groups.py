@@ -57,8 +57,8 @@ def warn_of_ended_groups(objects: Sequence[ObjectFile], diagnostics: Diagnostics
         if names:
             others = f" and {len(names) - 1} more" if len(names) > 1 else ""
             diagnostics.warning(
-                f"section group {names[0]}{others} ends with this link: for the next one its symbols are definitions "
-                "like others",
+                f"section group {names[0]}{others} ends with this link: for the next one its symbols are "
+                "definitions like others",
                 obj.name,
                 ("link all objects that have the group at once, or make its symbols weak",),
             )
