@@ -40,11 +40,10 @@ def check_compression(objects: Sequence[ObjectFile], strip: Strip, diagnostics: 
         if not needed:
             continue
         header = read_compression_header(needed[0].data, obj.byte_order)
-        assert header is not None  # a section without one could be read
+        method = compression_name(header.ch_type) if header is not None else "an unknown method"
         others = f", as are {len(needed) - 1} more sections" if len(needed) > 1 else ""
         diagnostics.error(
-            f"section {needed[0].name} is compressed by {compression_name(header.ch_type)}{others}; "
-            "this version of Python cannot undo that",
+            f"section {needed[0].name} is compressed by {method}{others}; this version of Python cannot undo that",
             obj.name,
             ("compile with -gz=zlib or without -gz, or leave debugging information out with -S",),
         )
