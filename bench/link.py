@@ -142,9 +142,9 @@ def _link_large(large: list[str], output: str, rounds: int) -> None:
         runs = compare(_commands(large[:count], output), rounds)
         report(runs, "bpf-ld -S", count, "objects")
         for name, found in runs.items():
-            seconds = statistics.median(run.seconds for run in found)
+            seconds = statistics.median(run.processor_seconds for run in found)
             each.setdefault(name, []).append(f"{1000 * seconds / count:.2f} ms at {count}")
-    print("time of an object:")
+    print("time on a processor for each object:")
     for name, times in each.items():
         print(f"  {name:12} {', '.join(times)}")
 

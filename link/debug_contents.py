@@ -1,85 +1,30 @@
 """Debugging sections of an object as they are read and changed: words, LEB128 numbers, and addresses of code.
 
 What changes keeps its size, so that nothing else in a section moves. Addresses stand where relocations apply; they
-are of the input, as all distances are. Removed functions leave holes: `Holes` says what these make of a distance.
+are of the input, as all distances are. What removed functions make of these, `bpfas.link.holes` says.
 Source: DWARF 5, chapter 7.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from itertools import accumulate
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from bpfas.leb128 import unsigned_leb128
+from bpfas.link.holes import Address
 from bpfas.objfile import Relocation, Section
 from bpfas.reloc import RELOCATION_TYPES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from bpfas.elf.constants import ByteOrder
-    from bpfas.link.gc import Removed
 
 ADDRESS_SIZE = 8
 _MAX_LEB128 = 10
+_LENGTH_FOLLOWS = 0xFFFFFFFF
+"""As the length of a unit: it is of the 64-bit format, and its length comes next."""
 
 
 class MalformedDebugInfo(ValueError):
     """Debugging information that does not say what the standard has for it."""
-
-
-class Address(NamedTuple):
-    """The place at `offset` bytes of an input's section."""
-
-    section: Section
-    offset: int
-
-
-class Holes:
-    """The removed functions of an object."""
-
-    def __init__(self, removed: Iterable[Removed]) -> None:
-        by_section: dict[Section, list[tuple[int, int]]] = {}
-        for item in removed:
-            by_section.setdefault(item.section, []).append((item.start, item.end))
-        self._holes = {section: sorted(found) for section, found in by_section.items()}
-        self._starts = {section: [start for start, _ in found] for section, found in self._holes.items()}
-        self._gone = {
-            section: list(accumulate((end - start for start, end in found), initial=0))
-            for section, found in self._holes.items()
-        }
-
-    def __contains__(self, section: Section) -> bool:
-        return section in self._holes
-
-    def _hole_before(self, at: Address) -> int:
-        return bisect_right(self._starts[at.section], at.offset) - 1
-
-    def is_gone(self, at: Address) -> bool:
-        """Whether a removed function holds the byte there."""
-        index = self._hole_before(at) if at.section in self else -1
-        return index >= 0 and at.offset < self._holes[at.section][index][1]
-
-    def position(self, at: Address) -> int:
-        """The offset without what is removed before it. In a hole, that is where its section goes on."""
-        if at.section not in self:
-            return at.offset
-        index = self._hole_before(at)
-        if index < 0:
-            return at.offset
-        start, end = self._holes[at.section][index]
-        return at.offset - self._gone[at.section][index] - (min(at.offset, end) - start)
-
-    def distance(self, start: Address, length: int) -> int:
-        """What is left of the `length` bytes from `start` on."""
-        return self.position(Address(start.section, start.offset + length)) - self.position(start)
-
-    def following(self, at: Address) -> Address:
-        """`at`, or if that is removed the next place that is not, or the section's end."""
-        while self.is_gone(at):
-            at = Address(at.section, self._holes[at.section][self._hole_before(at)][1])
-        return at
 
 
 class DebugContents:
@@ -102,6 +47,15 @@ class DebugContents:
         """Put a number where `number` finds it."""
         self.is_changed = True
         self.data[at : at + size] = value.to_bytes(size, self.order.name_for_int)
+
+    def unit(self, at: int) -> tuple[int, int, int]:
+        """Of the unit or table at `at`: the size of its offsets, where it begins behind its length, its end."""
+        length, size, start = self.number(at, 4), 4, at + 4
+        if length == _LENGTH_FOLLOWS:
+            length, size, start = self.number(start, 8), 8, start + 8
+        if start + length > len(self.data):
+            raise MalformedDebugInfo(f"{self.section.name} ends within the unit at {at:#x}")
+        return size, start, start + length
 
     def leb128(self, at: int, signed: bool = False) -> tuple[int, int]:
         """The LEB128 number at `at`, and where it ends."""

@@ -11,12 +11,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from bpfas.leb128 import signed_leb128, unsigned_leb128
-from bpfas.link.debug_contents import Address, MalformedDebugInfo
+from bpfas.link.debug_contents import MalformedDebugInfo
+from bpfas.link.holes import Address
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from bpfas.link.debug_contents import DebugContents, Holes
+    from bpfas.link.debug_contents import DebugContents
+    from bpfas.link.holes import Holes
 
 _COPY, _ADVANCE_PC, _ADVANCE_LINE, _SET_FILE, _SET_COLUMN, _NEGATE_STMT = range(1, 7)
 _SET_BASIC_BLOCK, _CONST_ADD_PC, _FIXED_ADVANCE_PC, _SET_PROLOGUE_END, _SET_EPILOGUE_BEGIN, _SET_ISA = range(7, 13)
@@ -87,14 +89,7 @@ def adjust_lines(contents: DebugContents, holes: Holes) -> None:
 def _read_header(contents: DebugContents, at: int) -> tuple[_Header | None, int]:
     """The header of the unit at `at`, None for one that cannot have been made for BPF; and where the unit ends."""
     number = contents.number
-    length, size = number(at, 4), 4
-    at += 4
-    if length == 0xFFFFFFFF:
-        length, size = number(at, 8), 8
-        at += 8
-    end = at + length
-    if end > len(contents.data):
-        raise MalformedDebugInfo(f"a unit of {contents.section.name} ends beyond the section, at {end:#x}")
+    size, at, end = contents.unit(at)
     version = number(at, 2)
     at += 2 + (2 if version >= 5 else 0)
     start = at + size + number(at, size)
@@ -190,7 +185,7 @@ def _adjust_stretch(
     def moved(row: _Registers) -> _Registers:
         return replace(row, address=holes.distance(place, row.address))
 
-    kept = [moved(row) for row in stretch.rows if not holes.is_gone(at(row))]
+    kept = [moved(row) for row in stretch.rows if not holes.cover(at(row))]
     after = moved(stretch.after)
     if not kept or (len(kept) == len(stretch.rows) and after == stretch.after):
         return  # nothing of it is left, which the set_address will say; or nothing has changed

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from bpfas.link.debug_contents import ADDRESS_SIZE, MalformedDebugInfo
 
 if TYPE_CHECKING:
-    from bpfas.link.debug_contents import Address, DebugContents, Holes
+    from bpfas.link.debug_contents import DebugContents
+    from bpfas.link.holes import Address, Holes
 
 _HIGHEST = (1 << 8 * ADDRESS_SIZE) - 1
 
@@ -95,7 +96,7 @@ class Ranges:
 
     def keep(self, site: Site, address: Address) -> None:
         """Let the address at `site` lead to what is left, if it leads to what is removed."""
-        if self.holes.is_gone(address):
+        if self.holes.cover(address):
             self._kept[site] = address
 
     def is_left(self, start: Site, end: Site) -> bool:
@@ -215,14 +216,9 @@ def adjust_aranges(contents: DebugContents, ranges: Ranges) -> None:
     """Bring all tables of .debug_aranges up to date (DWARF 5, section 6.1.2)."""
     at = 0
     while at < len(contents.data):
-        start, length, size = at, contents.number(at, 4), 4
-        at += 4
-        if length == 0xFFFFFFFF:
-            length, size = contents.number(at, 8), 8
-            at += 8
-        end = at + length
-        at += 2 + size + 2
-        at += -(at - start) % (2 * ADDRESS_SIZE)
+        size, start, end = contents.unit(at)
+        tuples = start + 2 + size + 2
+        at = tuples + (at - tuples) % (2 * ADDRESS_SIZE)
         while at + 2 * ADDRESS_SIZE <= end:
             site, length_at = Site(contents, at), at + ADDRESS_SIZE
             address = ranges.concerns(site)

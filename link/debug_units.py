@@ -119,15 +119,10 @@ def _units(info: DebugContents, abbrev: DebugContents) -> Iterator[_Unit]:
     tables: dict[int, dict[int, list[tuple[int, int]]]] = {}
     at = 0
     while at < len(info.data):
-        length, size = info.number(at, 4), 4
-        at += 4
-        if length == 0xFFFFFFFF:
-            length, size = info.number(at, 8), 8
-            at += 8
-        end = at + length
+        size, at, end = info.unit(at)
         version = info.number(at, 2)
-        if end > len(info.data) or not 2 <= version <= 5:
-            raise MalformedDebugInfo(f"a unit of .debug_info has version {version} and ends at {end:#x}")
+        if not 2 <= version <= 5:
+            raise MalformedDebugInfo(f"a unit of .debug_info is of DWARF {version}")
         at += 2
         unit_type = info.number(at, 1) if version >= 5 else 0
         at += 2 if version >= 5 else 0

@@ -39,19 +39,6 @@ class Removed(NamedTuple):
     reason: str
 
 
-class Holes:
-    """What is removed of each section."""
-
-    def __init__(self, removed: Iterable[Removed]) -> None:
-        self._by_section: dict[Section, list[Removed]] = {}
-        for item in removed:
-            self._by_section.setdefault(item.section, []).append(item)
-
-    def cover(self, section: Section, offset: int) -> bool:
-        """Whether the byte at `offset` of an input's section is removed."""
-        return any(item.start <= offset < item.end for item in self._by_section.get(section, ()))
-
-
 class _Function:
     """Bytes that go or stay together: a function with its other names, or several that overlap."""
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bpfas.elf.constants import SymbolType
-from bpfas.objfile import place
+from bpfas.objfile import Section, place
 from bpfas.reloc import RelocationNumber
 
 if TYPE_CHECKING:
     from bpfas.diag import Diagnostics
     from bpfas.link.layout import Layout
-    from bpfas.objfile import ObjectFile, Section, Symbol
+    from bpfas.objfile import ObjectFile, Symbol
 
 _SECTION = ".jumptables"
 _WORD = 8
@@ -26,24 +26,32 @@ def move_jump_tables(obj: ObjectFile, layout: Layout, diagnostics: Diagnostics) 
 
     A table that no code uses, or only code that the output goes without, stays as it is.
     """
-    users = _users(obj, layout)
-    for symbol, code in users.items():
+    for symbol, code in _users(obj, layout).items():
         section = symbol.section
-        placement, home = layout.placements[section], layout.placements[code]  # type: ignore[index]
+        assert isinstance(section, Section)
+        placement, home = layout.placements[section], layout.placements[code]
+        start, end = symbol.st_value, symbol.st_value + symbol.st_size
+        output = placement.at(start)
         data = placement.section.data
         assert isinstance(data, bytearray)  # the layout made it
-        for at in range(symbol.st_value, symbol.st_value + symbol.st_size, _WORD):
-            output = placement.at(at)
-            assert output is not None  # tables are not cut
-            word = data[output : output + _WORD]
-            target = home.at(int.from_bytes(word, obj.byte_order.name_for_int))
-            if len(word) < _WORD or target is None or target > home.section.sh_size:
+        assert output is not None  # tables are not cut
+        if end > section.sh_size or symbol.st_size % _WORD:
+            diagnostics.error(
+                f"{symbol.name} has {symbol.st_size} bytes; a table of jumps is whole words of {_WORD} in its "
+                "section",
+                place(obj, section, start),
+            )
+            continue
+        for at in range(output, output + symbol.st_size, _WORD):
+            offset = int.from_bytes(data[at : at + _WORD], obj.byte_order.name_for_int)
+            target = home.at(offset) if offset < code.sh_size else None
+            if target is None:
                 diagnostics.error(
-                    f"{symbol.name} leads out of section {code.name}",
-                    place(obj, section, at),  # type: ignore[arg-type]
+                    f"{symbol.name} leads to {offset:#x} of section {code.name}, where the output has no code",
+                    place(obj, section, start + at - output),
                 )
                 break
-            data[output : output + _WORD] = target.to_bytes(_WORD, obj.byte_order.name_for_int)
+            data[at : at + _WORD] = target.to_bytes(_WORD, obj.byte_order.name_for_int)
 
 
 def _users(obj: ObjectFile, layout: Layout) -> dict[Symbol, Section]:

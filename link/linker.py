@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bpfas.diag import BpfasError, Diagnostics, Severity
 from bpfas.link.checks import check_code, check_compression, check_symbols, check_types
-from bpfas.link.debug_info import adjust_debug_info
 from bpfas.link.declarations import match_declarations
 from bpfas.link.definitions import define_symbols
 from bpfas.link.duplicates import report_duplicates
 from bpfas.link.gc import removed_functions, warn_if_no_code_stays
-from bpfas.link.groups import discarded_sections
+from bpfas.link.groups import discarded_sections, warn_of_ended_groups
 from bpfas.link.layout import lay_out
 from bpfas.link.options import DEFAULT_OPTIONS, LinkOptions, Strip, Unresolved
 from bpfas.link.output_symbols import kept_symbols, localized_names, make_symbols
@@ -26,13 +25,14 @@ from bpfas.link.undefined import drop_unneeded, report_undefined
 from bpfas.objfile import ObjectFile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence, Set
 
     from bpfas.link.archive import Member
     from bpfas.link.gc import Removed
     from bpfas.link.layout import Layout
     from bpfas.link.symtab import SymbolTable
     from bpfas.link.types import TypeCounts
+    from bpfas.objfile import Section
 
 
 class Linked(NamedTuple):
@@ -90,6 +90,8 @@ def link_objects(
 
     # Of section groups that several objects have, one is enough; the others' symbols are references to it.
     discarded = discarded_sections(objects)
+    if options.partial:
+        warn_of_ended_groups(objects, diagnostics)
 
     # Let every global and weak name have one winner.
     table = resolve(objects, discarded, options.wrapped, partial=options.partial)
@@ -130,7 +132,7 @@ def link_objects(
         )
 
     # Let debugging information speak of what is left only.
-    adjusted = {} if options.strip >= Strip.DEBUG else adjust_debug_info(removed, discarded, diagnostics)
+    adjusted = _adjusted_debug_info(removed, discarded, options, diagnostics)
 
     # Join the sections of each name. From here on every offset is final, and no more contents are added.
     layout = lay_out(inputs, options, discarded, removed, adjusted, diagnostics)
@@ -158,6 +160,17 @@ def link_objects(
     output.symbols = kept_symbols(output, options)
     open_names = [symbol.name for symbol in symbols if not symbol.is_defined]
     return Linked(output, inputs, table, layout, removed, types, open_names)
+
+
+def _adjusted_debug_info(
+    removed: Sequence[Removed], discarded: Set[Section], options: LinkOptions, diagnostics: Diagnostics
+) -> Mapping[Section, Section]:
+    if not removed or options.strip >= Strip.DEBUG:
+        return {}
+    # Most links remove nothing, and need not wait for this.
+    from bpfas.link.debug_info import adjust_debug_info
+
+    return adjust_debug_info(removed, discarded, diagnostics)
 
 
 def _check_byte_order(objects: Sequence[ObjectFile]) -> None:

@@ -17,7 +17,7 @@ from bpfas.diag import BpfasError
 from bpfas.link.btf_ext import merge_ext
 from bpfas.link.compatibility import MAPS_SECTION
 from bpfas.link.datasecs import Datasecs
-from bpfas.link.gc import Holes
+from bpfas.link.holes import Address, Holes
 from bpfas.link.kernel_rules import with_named_parameters, with_single_encodings
 from bpfas.link.untyped import describe_untyped
 from bpfas.objfile import Section
@@ -236,7 +236,7 @@ def _removed_functions(
         section = unit.obj.section(name)
         step = records.record_size // 4
         for offset, type_id in zip(records.words[::step], records.words[1::step], strict=True):
-            described[section is not None and holes.cover(section, offset)].add(type_id)
+            described[section is not None and holes.cover(Address(section, offset))].add(type_id)
     return [
         type_id
         for type_id in described[True] - described[False]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from bpfas.diag import Severity
 from bpfas.elf.constants import SectionFlag, SymbolBinding
-from bpfas.link.gc import Holes
+from bpfas.link.holes import Address, Holes
 from bpfas.link.places import place_in_source, place_of_declaration
 from bpfas.link.symtab import takes_part
 from bpfas.link.unknown_names import nearest
@@ -61,7 +61,7 @@ def report_undefined(
     holes = Holes(removed)
     for obj, section, reloc in _uses(objects, discarded):
         name = table.name_of(reloc.symbol)
-        if name not in missing or holes.cover(section, reloc.r_offset):
+        if name not in missing or holes.cover(Address(section, reloc.r_offset)):
             continue
         counts[name] += 1
         first_users.setdefault(name, obj.name)
@@ -112,7 +112,7 @@ def drop_unneeded(
     for _, section, reloc in _uses(objects, discarded):
         name = table.name_of(reloc.symbol)
         if not table.resolutions[name].is_defined:
-            used[name] = used.get(name, False) or not holes.cover(section, reloc.r_offset)
+            used[name] = used.get(name, False) or not holes.cover(Address(section, reloc.r_offset))
     for name, is_needed in used.items():
         table.resolutions[name].is_needed = is_needed
 

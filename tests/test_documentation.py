@@ -87,6 +87,7 @@ def shown(expected: str) -> re.Pattern[str]:
         pytest.param("tutorial.md", (Peer.CLANG,), marks=pytest.mark.kernel),
         ("compatibility.md", (Peer.CLANG, Peer.GCC)),
         pytest.param("binding.md", (), marks=pytest.mark.kernel),
+        ("linking.md", (Peer.CLANG,)),
     ],
 )
 def test_the_commands_of_a_page_do_what_it_shows(name: str, peers: tuple[Peer, ...], tmp_path: Path) -> None:

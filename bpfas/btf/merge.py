@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from bpfas.elf.constants import ByteOrder
 
 
-COLUMN_WORDS = 60_000
-"""From so many words of types on, importing numpy pays."""
+COLUMN_WORDS = 30_000
+"""From so many words of types on, importing numpy pays, or reading them has imported it."""
 
 
 class Merged:

@@ -32,13 +32,3 @@ def workshop(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         wanted |= {(program_set, build) for program_set in sets for build in builds}
     workshop.make_ahead(sorted(wanted, key=str))
     return workshop
-
-
-PENDING = ("lines_of_what_stays",)
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of what the linker does not do yet."""
-    for item in items:
-        if item.nodeid.startswith("tests/link/test_programs") and any(part in item.nodeid for part in PENDING):
-            item.add_marker(pytest.mark.xfail(reason="not linked right yet", strict=False))

@@ -14,11 +14,20 @@ from tests.link.program_sets import SETS, ProgramSet
 from tests.peers import Peer
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 pytestmark = pytest.mark.peer
 
 BUILDS = [Build(), Build(ByteOrder.BIG)]
+LITTLE = pytest.mark.parametrize("build", BUILDS[:1], indirect=True, ids=["little"])
+NOT_LINKED_BY_BPFTOOL = frozenset({"jump_tables", "assembler", "assembler_only", "gcc", "gcc_alone"})
+"""Sets with names that have no types in our output either, or static ones, which libbpf's linker refuses."""
+
+
+def _of(sets: Sequence[ProgramSet]) -> pytest.MarkDecorator:
+    """A test of these sets only."""
+    return pytest.mark.parametrize("program_set", sets, indirect=True, ids=lambda program_set: program_set.name)
 
 
 @pytest.fixture(params=BUILDS, ids=["little", "big"])
@@ -81,22 +90,19 @@ def test_pyelftools_reads_it(program_set: ProgramSet, linked: Path) -> None:
     assert set(binds[: table["sh_info"]]) == {"STB_LOCAL"}
 
 
-@pytest.mark.parametrize("build", BUILDS[:1], indirect=True, ids=["little"])
-def test_bpftool_dumps_its_types(program_set: ProgramSet, linked: Path) -> None:
-    if not program_set.has_types:
-        pytest.skip(program_set.not_by_bpftool)
+@LITTLE
+@_of([program_set for program_set in SETS if program_set.has_types])
+def test_bpftool_dumps_its_types(linked: Path) -> None:
     assert "#endif" in Peer.BPFTOOL.run("btf", "dump", "file", linked, "format", "c").text
 
 
-@pytest.mark.parametrize("build", BUILDS[:1], indirect=True, ids=["little"])
-def test_bpftool_links_it(program_set: ProgramSet, linked: Path, tmp_path: Path) -> None:
-    if program_set.folder in ("jump_tables", "assembler", "assembler_only", "gcc", "gcc_alone"):
-        pytest.skip(program_set.not_by_bpftool)
+@LITTLE
+@_of([program_set for program_set in SETS if program_set.folder not in NOT_LINKED_BY_BPFTOOL])
+def test_bpftool_links_it(linked: Path, tmp_path: Path) -> None:
     Peer.BPFTOOL.run("gen", "object", tmp_path / "again.o", linked)
 
 
-@pytest.mark.parametrize("build", BUILDS[:1], indirect=True, ids=["little"])
-def test_bpftool_makes_a_skeleton(program_set: ProgramSet, linked: Path) -> None:
-    if program_set.not_as_skeleton:
-        pytest.skip(program_set.not_as_skeleton)
+@LITTLE
+@_of([program_set for program_set in SETS if not program_set.not_as_skeleton])
+def test_bpftool_makes_a_skeleton(linked: Path) -> None:
     assert "linked__open" in Peer.BPFTOOL.run("gen", "skeleton", linked, "name", "linked").text

@@ -249,6 +249,73 @@ def test_a_number_that_no_helper_can_have_is_an_error() -> None:
         link([caller, number])
 
 
+def jump_table(name: str, targets: list[int], order: ByteOrder, before: int = 0) -> tuple[Section, Symbol]:
+    """A section .jumptables whose table counts from the start of the code that loads its address."""
+    words = b"".join(target.to_bytes(8, order.name_for_int) for target in targets)
+    section = Section(".jumptables", data=bytes(before) + words)
+    return section, Symbol(name, section, before, len(words), SymbolBinding.GLOBAL, SymbolType.OBJECT)
+
+
+@pytest.mark.parametrize("order", ByteOrder)
+def test_jump_tables_follow_their_code(order: ByteOrder) -> None:
+    objects = []
+    for number, targets in enumerate(([16, 24], [24, 16, 24])):
+        table, symbol = jump_table("BPF.JT.0.0", targets, order, before=8 * number)
+        text = relocated(code("xdp", lddw(), EXIT, EXIT), (0, LOAD, symbol))
+        objects.append(obj(f"{number}.o", text, table, symbol, order=order))
+    tables = bytes(section_of(link(objects), ".jumptables").data)
+    words = [int.from_bytes(tables[at : at + 8], order.name_for_int) for at in range(0, len(tables), 8)]
+    assert words == [16, 24, 0, 32 + 24, 32 + 16, 32 + 24]
+
+
+def test_a_jump_table_of_no_code_stays_as_it_is() -> None:
+    table, symbol = jump_table("BPF.JT.0.0", [16], ByteOrder.LITTLE)
+    linked = link([obj("a.o", code("xdp")), obj("b.o", code("xdp"), table, symbol)])
+    assert section_of(linked, ".jumptables").data[0] == 16
+
+
+def test_a_jump_table_that_leads_out_of_its_code_is_an_error() -> None:
+    table, symbol = jump_table("BPF.JT.0.0", [16, 1 << 40], ByteOrder.LITTLE)
+    text = relocated(code("xdp", lddw(), EXIT), (0, LOAD, symbol))
+    assert link_errors(obj("a.o", text, table, symbol)) == (
+        "a.o:(.jumptables+0x8): error: BPF.JT.0.0 leads to 0x10000000000 of section xdp, where the output has no "
+        "code"
+    )
+
+
+@pytest.mark.parametrize("size", [12, 24])
+def test_a_jump_table_of_another_size_than_its_words_is_an_error(size: int) -> None:
+    table, symbol = jump_table("BPF.JT.0.0", [16, 16], ByteOrder.LITTLE)
+    symbol.st_size = size
+    text = relocated(code("xdp", lddw(), EXIT), (0, LOAD, symbol))
+    assert link_errors(obj("a.o", text, table, symbol)) == (
+        f"a.o:(.jumptables+0x0): error: BPF.JT.0.0 has {size} bytes; a table of jumps is whole words of 8 in its "
+        "section"
+    )
+
+
+@pytest.mark.parametrize("r_type", [ABS32, RelocationNumber.R_BPF_64_NODYLD32])
+@pytest.mark.parametrize("order", ByteOrder)
+def test_words_of_tables_without_addends_in_place(r_type: int, order: ByteOrder) -> None:
+    values = data(contents=bytes(8))
+    table = Section(".debug_addr", data=bytes(8))
+    table.relocations = [Relocation(4, r_type, section_symbol(values), r_addend=4)]
+    linked = link([obj("a.o", data(), order=order), obj("b.o", values, table, order=order)])
+    found = section_of(linked, ".debug_addr")
+    assert int.from_bytes(found.data[4:], order.name_for_int) == 8
+    assert one_reloc(found).r_addend is None
+
+
+def test_an_addend_that_does_not_fit_its_field_is_an_error() -> None:
+    values = data()
+    text = code("xdp", lddw(), EXIT)
+    text.relocations = [Relocation(0, LOAD, section_symbol(values), r_addend=1 << 31)]
+    assert link_errors(obj("a.o", values, text)) == (
+        "a.o:(xdp+0x0): error: R_BPF_64_64 addend 2147483648 is not in the range -2147483648 to 2147483647 "
+        "(against .data)"
+    )
+
+
 def test_a_function_that_became_local_is_referred_to_by_its_section() -> None:
     # libbpf refuses the address of a static function by its own symbol.
     text = code(".text", EXIT, EXIT)

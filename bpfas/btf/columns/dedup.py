@@ -20,12 +20,12 @@ from bpfas.btf.kinds import Kind
 if TYPE_CHECKING:
     from bpfas.btf.columns.table import Bools, Bytes, Hashes, Indices, Table
 
-_MAX_ROUNDS = 8
+_MAX_ROUNDS = 40
 _MAX_STEPS = 40
 """Steps from a type to names."""
 
 _NO_TAG = 255
-_TYPEDEF_TAG = 3
+TYPEDEF_TAG = 3
 _FORWARD_TAGS = 4
 """What is added to the tag of a forward declaration that shall not be the same as what it declares."""
 
@@ -34,12 +34,20 @@ class NotFoundError(Exception):
     """The classes are not found in a few rounds."""
 
 
+class AmbiguousError(Exception):
+    """Forward declarations, at these nodes, have names that several different types have."""
+
+    def __init__(self, nodes: Indices) -> None:
+        super().__init__(nodes)
+        self.nodes = nodes
+
+
 def tags_of(table: Table) -> tuple[Bytes, Bools]:
     """By node, what it shares with types of its name (see `bpfas.btf.graph`); and the forward declarations."""
     kinds, infos = table.kinds, table.infos
     by_kind = np.full(256, _NO_TAG, np.uint8)
     by_kind[[Kind.STRUCT, Kind.FWD, Kind.UNION, Kind.ENUM, Kind.ENUM64]] = 0, 0, 1, 2, 2
-    by_kind[Kind.TYPEDEF] = _TYPEDEF_TAG
+    by_kind[Kind.TYPEDEF] = TYPEDEF_TAG
     tags = by_kind[kinds]
     forwards = kinds == Kind.FWD
     tags[forwards] = infos[forwards] >> np.uint32(31)
@@ -55,7 +63,7 @@ def first_of_class(table: Table, targets: Indices, unique: Bools, *, resolve: bo
 
     The words of `table` have numbers for names; `targets` are the nodes referred to at `table.references`. Nodes
     that are `unique` are equal to no others. Only with `resolve` are forward declarations the full types of their
-    names. Raises NotFoundError where another way is needed.
+    names. Raises AmbiguousError or NotFoundError where another way is needed.
     """
     return _Classes(table, targets, unique, resolve=resolve).found()
 
@@ -113,12 +121,13 @@ class _Classes:
                 declared = np.flatnonzero(self.forwards)
                 first_declared = np.zeros(len(self.table), np.int64)
                 first_declared[self.tagged] = self.same_tag
+                is_ambiguous = is_open[first_declared[declared]]
+                if np.any(is_ambiguous):
+                    raise AmbiguousError(declared[is_ambiguous])
                 meant = equal[first_declared[declared]]
-                resolved = (meant >= 0) & ~is_open[first_declared[declared]]
+                resolved = meant >= 0
                 found[declared[resolved]] = meant[resolved]
                 self._verify(found, declared[resolved])
-                if np.any(is_open[first_declared[declared]]):
-                    raise NotFoundError
                 return found
             classes = count
             self.colors[opened] = hashes[opened]
