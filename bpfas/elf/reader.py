@@ -154,9 +154,13 @@ class _SectionOnDemand(Section):
         return getattr(self, name)
 
     def _read_contents(self) -> None:
-        self._file.diagnostics = Diagnostics()
-        contents = _contents(self, self._file, self._header)
-        self._file.diagnostics.raise_if_errors()
+        # What was found before is told by who reads the file, who may be the one that asks.
+        before, self._file.diagnostics = self._file.diagnostics, Diagnostics()
+        try:
+            contents = _contents(self, self._file, self._header)
+            self._file.diagnostics.raise_if_errors()
+        finally:
+            self._file.diagnostics = before
         self.data = contents
 
     def _read_relocations(self) -> None:
