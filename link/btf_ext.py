@@ -109,7 +109,13 @@ def _joined(chunks: list[_Chunk], roles: Sequence[Word], units: Sequence[Unit], 
         offsets = {offset: string(text(offset)) for offset in used}
         for index, role in enumerate(roles):
             if role is Word.TYPE:
-                records[index::step] = array("I", [ids[type_id] for type_id in records[index::step]])
+                old = records[index::step]
+                new = array("I", [ids[type_id] for type_id in old])
+                if 0 in new and any(type_id and not ids[type_id] for type_id in old):
+                    raise BpfasError.of(
+                        "tells of a type that does not go into the output", f"{units[unit].obj.name}:(.BTF.ext)"
+                    )
+                records[index::step] = new
             elif role is Word.STRING:
                 records[index::step] = array("I", [offsets[offset] for offset in columns[index]])
         words += records

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from bpfas.link.types import Unit
     from bpfas.objfile import ObjectFile
 
+_TYPES_OF_CONTENTS = frozenset({SymbolType.FUNC, SymbolType.OBJECT})
+_FARTHEST_LABEL = 1 << 62
+"""Labels may be set behind their section, but where they come to lie must be a number of 64 bits."""
 _FIELDS_OF_INSTRUCTIONS = frozenset({Field.IMM64, Field.IMM32, Field.OFF16})
 
 
@@ -40,11 +43,10 @@ def check_compression(objects: Sequence[ObjectFile], strip: Strip, diagnostics: 
         if not needed:
             continue
         header = read_compression_header(needed[0].data, obj.byte_order)
-        assert header is not None  # a section without one could be read
+        method = compression_name(header.ch_type) if header is not None else "no known method"
         others = f", as are {len(needed) - 1} more sections" if len(needed) > 1 else ""
         diagnostics.error(
-            f"section {needed[0].name} is compressed by {compression_name(header.ch_type)}{others}; "
-            "this version of Python cannot undo that",
+            f"section {needed[0].name} is compressed by {method}{others}; this version of Python cannot undo that",
             obj.name,
             ("compile with -gz=zlib or without -gz, or leave debugging information out with -S",),
         )
@@ -61,7 +63,8 @@ def check_symbols(objects: Sequence[ObjectFile], diagnostics: Diagnostics) -> No
                     diagnostics.error("refers to something undefined that has no name", where)
                 continue
             where = place(obj, section, symbol.st_value)
-            if symbol.st_value > section.sh_size:
+            is_content = symbol.st_type in _TYPES_OF_CONTENTS
+            if symbol.st_value > (section.sh_size if is_content else _FARTHEST_LABEL):
                 diagnostics.error(
                     f"symbol {symbol.name} lies behind its section, which has {section.sh_size:#x} bytes", where
                 )
@@ -97,6 +100,8 @@ def check_types(units: Sequence[Unit], diagnostics: Diagnostics) -> None:
                 where = f"{obj.name}:(.BTF.ext)"
                 if name not in names:
                     diagnostics.error(f"{table} tells of section {name}, which is not there", where)
+                if table == "func_info" and not all(map(btf.name, words[1 :: record_size // 4])):
+                    diagnostics.error(f"{table} tells of functions of {name} that have no name", where)
                 between = next((offset for offset in words[:: record_size // 4] if offset % SLOT_SIZE), None)
                 if between is not None:
                     diagnostics.error(f"{table} tells of {between:#x} of {name}, which is no instruction", where)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bpfas.elf.constants import SectionFlag
 from bpfas.link.debug_contents import DebugContents, MalformedDebugInfo
 from bpfas.link.debug_lines import adjust_lines
 from bpfas.link.debug_lists import Ranges, adjust_aranges
@@ -55,7 +54,7 @@ def _adjust_object(obj: ObjectFile, holes: Holes, discarded: Set[Section]) -> di
     sections = {
         section.name: DebugContents(section, obj.byte_order)
         for section in obj.sections
-        if section.name in _READ and section not in discarded and not section.sh_flags & SectionFlag.COMPRESSED
+        if section.name in _READ and section not in discarded
     }
     ranges = Ranges(holes)
     if ".debug_info" in sections:

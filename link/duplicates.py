@@ -10,9 +10,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from bpfas.elf.constants import SymbolType
+from bpfas.link.layout import is_kept_once
 from bpfas.link.limits import MOST_MESSAGES, report_rest
 from bpfas.link.places import place_of_declaration, source_line
 from bpfas.link.symtab import Strength, takes_part
+from bpfas.objfile import Section
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -27,7 +29,10 @@ _MAX_PLACES = 3
 """How many definitions of one name a message shows, and how many names of one pair of objects."""
 
 _MANY_NAMES = 4
-"""So many names that two objects define both are told of in one message, if their source is the same too."""
+"""So many names that two objects define both make one message, if nobody knows which lines define them."""
+
+_MANY_LINES = 2
+"""So many names do, if both objects have them of the same lines of the source."""
 
 _HEADER_ENDINGS = frozenset({".h", ".hh", ".hpp", ".inc"})
 
@@ -89,9 +94,10 @@ def _is_header(line: str) -> bool:
 
 def _remedy_of_pair(first: ObjectFile, second: ObjectFile, duplicates: Sequence[Sequence[Mention]]) -> str | None:
     """What to do about two objects that seem to hold the same code; None if they do not."""
-    if len(duplicates) < _MANY_NAMES or not all(map(_is_same_source, duplicates)):
-        return None
     lines = [source_line(*places[0]) for places in duplicates]
+    enough = _MANY_NAMES if None in lines else _MANY_LINES
+    if len(duplicates) < enough or not all(map(_is_same_source, duplicates)):
+        return None
     if all(line is not None and _is_header(line) for line in lines):
         return "the definitions are in a header: only declare there, with `extern`, and define each in one file"
     for outer, inner in ((first, second), (second, first)):
@@ -114,5 +120,10 @@ def _report_pair(names: Sequence[str], places: Sequence[Mention], remedy: str, d
 
 
 def _strong_definitions(obj: ObjectFile) -> int:
-    """How many names an object has a strong definition of."""
-    return sum(takes_part(symbol) and Strength.of(symbol) is Strength.STRONG for symbol in obj.symbols)
+    """How many names an object has a strong definition of that no other object may have."""
+    return sum(
+        takes_part(symbol)
+        and Strength.of(symbol) is Strength.STRONG
+        and not (isinstance(symbol.section, Section) and is_kept_once(symbol.section))
+        for symbol in obj.symbols
+    )

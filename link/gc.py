@@ -22,6 +22,7 @@ from bpfas.reloc import RELOCATION_TYPES, read_addend
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence, Set
 
+    from bpfas.diag import Diagnostics
     from bpfas.link.options import LinkOptions
     from bpfas.link.symtab import SymbolTable
     from bpfas.objfile import ObjectFile, Relocation, Symbol
@@ -110,6 +111,23 @@ def removed_functions(
             kept.add(function)
             waiting += function.leads_to
     return [function.removed for function in functions if function not in kept]
+
+
+def warn_if_no_code_stays(
+    objects: Sequence[ObjectFile], discarded: Set[Section], removed: Sequence[Removed], diagnostics: Diagnostics
+) -> None:
+    """Warn if the functions that go are all the code there is, for then nobody has said what the output is for."""
+    code = sum(
+        section.sh_size
+        for obj in objects
+        for section in obj.sections
+        if section.is_code and section not in discarded
+    )
+    if code and code == sum(item.end - item.start for item in removed):
+        diagnostics.warning(
+            "--gc-sections leaves no code at all, for there is no program that would use any of it",
+            notes=("name the functions to be kept with -e, -u or --export",),
+        )
 
 
 def _symbols_of_code(obj: ObjectFile, discarded: Set[Section]) -> dict[Section, list[Symbol]]:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bpfas.elf.constants import SectionType, SymbolType
+from bpfas.elf.constants import SectionType, SymbolBinding, SymbolType
 from bpfas.objfile import Section
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from bpfas.diag import Diagnostics
     from bpfas.objfile import Group, ObjectFile
 
 
@@ -42,6 +43,25 @@ def discarded_sections(objects: Sequence[ObjectFile]) -> frozenset[Section]:
                 discarded.add(follower)
                 waiting.append(follower)
     return frozenset(discarded)
+
+
+def warn_of_ended_groups(objects: Sequence[ObjectFile], diagnostics: Diagnostics) -> None:
+    """A warning for each object whose COMDAT groups a partial link ends, for the next link might need them."""
+    for obj in objects:
+        strong = {symbol.section for symbol in obj.symbols if symbol.st_bind is SymbolBinding.GLOBAL}
+        names = [
+            _signature(section.group)
+            for section in obj.sections
+            if section.group and section.group.is_comdat and not strong.isdisjoint(section.group.members)
+        ]
+        if names:
+            others = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            diagnostics.warning(
+                f"section group {names[0]}{others} ends with this link: for the next one its symbols are "
+                "definitions like others",
+                obj.name,
+                ("link all objects that have the group at once, or make its symbols weak",),
+            )
 
 
 def _signature(group: Group) -> str:

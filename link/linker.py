@@ -13,8 +13,8 @@ from bpfas.link.checks import check_code, check_compression, check_symbols, chec
 from bpfas.link.declarations import match_declarations
 from bpfas.link.definitions import define_symbols
 from bpfas.link.duplicates import report_duplicates
-from bpfas.link.gc import removed_functions
-from bpfas.link.groups import discarded_sections
+from bpfas.link.gc import removed_functions, warn_if_no_code_stays
+from bpfas.link.groups import discarded_sections, warn_of_ended_groups
 from bpfas.link.layout import lay_out
 from bpfas.link.options import DEFAULT_OPTIONS, LinkOptions, Strip, Unresolved
 from bpfas.link.output_symbols import kept_symbols, localized_names, make_symbols
@@ -89,6 +89,8 @@ def link_objects(
 
     # Of section groups that several objects have, one is enough; the others' symbols are references to it.
     discarded = discarded_sections(objects)
+    if options.partial:
+        warn_of_ended_groups(objects, diagnostics)
 
     # Let every global and weak name have one winner.
     table = resolve(objects, discarded, options.wrapped, partial=options.partial)
@@ -117,6 +119,8 @@ def link_objects(
 
     # Leave out the functions that nothing needs any more.
     removed = removed_functions(inputs, table, discarded, options, exception_callbacks(units))
+    if options.gc_functions:
+        warn_if_no_code_stays(inputs, discarded, removed, diagnostics)
     drop_unneeded(objects, table, discarded, removed)
 
     # A name that is used must be defined, unless it may be left to the loader.

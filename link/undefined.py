@@ -5,7 +5,6 @@ A weak name may stay undefined, and so may one that the loader will resolve (`ke
 
 from __future__ import annotations
 
-import difflib
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -15,9 +14,10 @@ from bpfas.link.holes import Address, Holes
 from bpfas.link.limits import MOST_MESSAGES, report_rest
 from bpfas.link.places import place_in_source, place_of_declaration
 from bpfas.link.symtab import takes_part
+from bpfas.link.unknown_names import nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+    from collections.abc import Callable, Iterator, Sequence, Set
 
     from bpfas.diag import Diagnostics
     from bpfas.link.archive import Member
@@ -86,7 +86,7 @@ def report_undefined(
         hints = _hints_outside(name, users.first[0][0].name, members_left_out)
         if number < _MAX_HINTS:
             hints += _static_namesakes(name, objects)
-            if near := _nearest(name, defined):
+            if near := nearest(name, defined):
                 hints.append(f"did you mean: {near} (of {table.resolutions[near].obj.name})")
         if not hints and not has_general_remedy:
             hints.append(_GENERAL_REMEDY)
@@ -145,9 +145,3 @@ def _static_namesakes(name: str, objects: Sequence[ObjectFile]) -> list[str]:
         for symbol in obj.symbols
         if symbol.name == name and symbol.is_defined and symbol.st_bind is SymbolBinding.LOCAL
     ][:_MAX_PLACES]
-
-
-def _nearest(name: str, defined: Iterable[str]) -> str | None:
-    """The defined name that is most like `name`, if any is much like it."""
-    candidates = [other for other in defined if abs(len(other) - len(name)) <= 2]
-    return next(iter(difflib.get_close_matches(name, candidates, n=1, cutoff=0.75)), None)

@@ -45,9 +45,14 @@ def _warn(option: str, message: str, name: str, known: Iterable[str], diagnostic
 
 def suggestion(name: str, known: Iterable[str]) -> str:
     """The end of a message about an unknown name: one of `known` that it may be meant for, if any is like it."""
+    near = nearest(name, known)
+    return f"; did you mean {near}?" if near else ""
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The one of `known` names that is most like `name`, if any is much like it."""
     import difflib  # for messages only
 
     # Looking for a near name among many takes time, so most are left out.
     candidates = [other for other in known if abs(len(other) - len(name)) <= 2]
-    close = difflib.get_close_matches(name, candidates, n=1, cutoff=0.75)
-    return f"; did you mean {close[0]}?" if close else ""
+    return next(iter(difflib.get_close_matches(name, candidates, n=1, cutoff=0.75)), None)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bpfas.cli import run, write_output
+from bpfas.cli import map_input, read_input, run, write_output
 from bpfas.diag import BpfasError
 
 if TYPE_CHECKING:
@@ -45,6 +45,23 @@ def test_a_failure_leaves_the_old_output_and_nothing_else(tmp_path: Path, monkey
         write_output(str(path), b"new")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("size", [0, 1, (1 << 16) - 1, 1 << 16, 3 << 16])
+def test_an_input_that_is_mapped_is_the_file(tmp_path: Path, size: int) -> None:
+    path = tmp_path / "input"
+    path.write_bytes(bytes(number % 251 for number in range(size)))
+    mapped = map_input(str(path))
+    assert bytes(mapped) == path.read_bytes() == read_input(str(path))
+    path.unlink()
+    assert len(bytes(mapped)) == size
+
+
+def test_an_input_that_cannot_be_mapped_is_read_or_refused(tmp_path: Path) -> None:
+    assert bytes(map_input("/dev/null")) == b""
+    for path in (tmp_path, tmp_path / "none"):
+        with pytest.raises(BpfasError, match=f"cannot read {path}"):
+            map_input(str(path))
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ Here is the order of the steps. Each is a module: `file_header`, `section_header
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from bpfas.diag import BpfasError, Diagnostics
@@ -27,7 +28,7 @@ from bpfas.elf.symbol_table import read_symbols
 from bpfas.objfile import ObjectFile, Section
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from bpfas.elf.section_headers import SectionHeader
     from bpfas.objfile import Symbol
@@ -154,19 +155,27 @@ class _SectionOnDemand(Section):
         return getattr(self, name)
 
     def _read_contents(self) -> None:
-        self._file.diagnostics = Diagnostics()
-        contents = _contents(self, self._file, self._header)
-        self._file.diagnostics.raise_if_errors()
+        with self._only_own_errors():
+            contents = _contents(self, self._file, self._header)
         self.data = contents
 
     def _read_relocations(self) -> None:
-        self._file.diagnostics = Diagnostics()
         _ = self.data  # how long they are, which may be hard to tell
         self.relocations = []
         try:
-            for header, symbols in self._unread:
-                read_relocations(self._file, header, self, symbols)
-            self._file.diagnostics.raise_if_errors()
+            with self._only_own_errors():
+                for header, symbols in self._unread:
+                    read_relocations(self._file, header, self, symbols)
         except BpfasError:
             del self.relocation_table  # who asks again gets the error again
             raise
+
+    @contextmanager
+    def _only_own_errors(self) -> Iterator[None]:
+        """Raise BpfasError with what is wrong with this section, and leave what was noted of the file before."""
+        noted, self._file.diagnostics = self._file.diagnostics, Diagnostics()
+        try:
+            yield
+            self._file.diagnostics.raise_if_errors()
+        finally:
+            self._file.diagnostics = noted

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bpfas.asm import assemble
+from bpfas.diag import Diagnostics
 from bpfas.elf.constants import ByteOrder, SymbolBinding, SymbolType
 from bpfas.elf.reader import read_object
 from bpfas.elf.writer import write_object
@@ -415,3 +416,22 @@ def test_only_weak_functions_that_lost_and_that_nothing_kept_reaches_go(inputs: 
     while more := {ref.target for ref in inputs.refs if ref.source in reached} - reached:
         reached |= more
     assert kept == reached
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "warns"),
+    [
+        (function("f") + function("g"), GC, True),
+        (function("f") + function("g"), DEFAULT_OPTIONS, False),
+        (function("f") + function("g"), GC._replace(wanted=("g",)), False),
+        (function("f") + function("g"), GC._replace(exported=("g*",)), False),
+        (function("f") + '.section xdp,"ax"\n' + function("p"), GC, False),
+        (".data\n.long 1\n", GC, False),
+    ],
+)
+def test_a_link_that_leaves_no_code_says_so(text: str, options: LinkOptions, warns: bool) -> None:
+    diagnostics = Diagnostics()
+    link_objects([made(text, "a.o")], options=options, diagnostics=diagnostics)
+    assert [item.message.partition(",")[0] for item in diagnostics.items] == (
+        ["--gc-sections leaves no code at all"] if warns else []
+    )

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bpfas.asm import assemble
-from bpfas.diag import BpfasError
+from bpfas.diag import BpfasError, Diagnostics
 from bpfas.elf.constants import SectionFlag, SectionType
 from bpfas.elf.reader import read_object
 from bpfas.elf.writer import write_object
 from bpfas.link.linker import link
+from bpfas.link.options import LinkOptions
 
 if TYPE_CHECKING:
     from bpfas.objfile import ObjectFile, Section
@@ -64,6 +65,15 @@ def test_of_two_comdat_groups_the_first_is_kept() -> None:
 def test_groups_end_with_the_link() -> None:
     out = linked(SHARED.format(value=1, program="xdp"))
     assert not any(s.sh_type == SectionType.GROUP or s.sh_flags & SectionFlag.GROUP for s in out.sections)
+
+
+def test_a_partial_link_tells_that_groups_end() -> None:
+    diagnostics = Diagnostics()
+    weak = SHARED.format(value=1, program="xdp")
+    for text in (weak, weak.replace(".weak", ".globl")):
+        link([made(text, "a.o")], "part.o", LinkOptions(partial=True), diagnostics)
+    (warning,) = diagnostics.items
+    assert warning.render().startswith("a.o: warning: section group twice ends with this link")
 
 
 def test_what_goes_with_a_section_left_out_is_left_out() -> None:

@@ -15,7 +15,7 @@ from bpfas.elf.writer import write_object
 from bpfas.objfile import ObjectFile, Section, Symbol
 from tests.elf.damage import EHDR_FIELDS, changed, every_wrong_field, wrong_values
 from tests.elf.samples import Image
-from tests.link.builders import DATA, code, common, data
+from tests.link.builders import CALL, DATA, EXIT, code, common, data, extern, glob, obj, relocated, weak
 from tests.link.hostile import Linker, main_object, other_object
 
 if TYPE_CHECKING:
@@ -137,6 +137,29 @@ def test_entries_to_be_merged_of_any_size(linker: Linker) -> None:
         for flags in (SectionFlag.MERGE, SectionFlag.MERGE | SectionFlag.STRINGS):
             merged = Section("merged", sh_flags=flags, sh_entsize=entsize, data=b"x" * 20)
             linker.link(write_object(ObjectFile("a.o", sections=[merged])))
+
+
+def test_very_many_of_everything(linker: Linker) -> None:
+    # Nothing takes time that grows with the square of these, or the clock runs out.
+    count = 20_000
+    text, program = code(), code("xdp", *[EXIT] * count)
+    undefined = [extern(f"u{number}") for number in range(count)]
+    calls = relocated(program, *((8 * number, CALL, symbol) for number, symbol in enumerate(undefined)))
+    linked = (
+        obj("a.o", text, *(weak("same", text, 0, 8) for _ in range(count))),
+        obj("a.o", text, *(weak(f"w{number}", text, 0, 8) for number in range(count))),
+        obj("a.o", program, *(weak(f"w{n}", program, 8 * n, 8 * (count - n)) for n in range(count))),
+        obj("a.o", *(common(f"c{number}", 8, 8) for number in range(count))),
+        obj("a.o", *(data("same", b"x", 1) for _ in range(count))),
+    )
+    for made in linked:
+        assert linker.link(write_object(made), "-r", "--gc-sections") == ""
+    refused = (
+        (obj("a.o", text, *(glob("same", text) for _ in range(count))), "duplicate symbol: same"),
+        (obj("a.o", calls), "undefined symbol: u19999"),
+    )
+    for made, said in refused:
+        assert said in linker.link(write_object(made))
 
 
 def test_symbols_beyond_their_sections(linker: Linker) -> None:

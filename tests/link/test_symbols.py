@@ -184,3 +184,14 @@ def test_functions_without_a_size_end_where_the_next_one_begins() -> None:
     names = [Symbol(name, text, at, 0, SymbolBinding.GLOBAL, SymbolType.FUNC) for name, at in (("g", 8), ("f", 0))]
     linked = link([obj("a.o", text, *names), obj("b.o", other := code(), glob("label", other))])
     assert [(symbol.name, symbol.st_size) for symbol in linked.symbols if symbol.st_size] == [("g", 24), ("f", 8)]
+
+
+def test_a_label_may_be_set_behind_its_section_but_no_function_may() -> None:
+    text = code()
+    label = Symbol("after", text, 0x320)
+    assert symbol_of(link([obj("a.o", text, label)]), "after").st_value == 0x320
+    function = Symbol("f", text, 0x320, 0, SymbolBinding.GLOBAL, SymbolType.FUNC)
+    report = link_errors(obj("a.o", text, function))
+    assert report == "a.o:(.text+0x320): error: symbol f lies behind its section, which has 0x8 bytes"
+    report = link_errors(obj("a.o", text, Symbol("far", text, (1 << 64) - 1)))
+    assert "symbol far lies behind its section" in report
