@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bpfas.diag import BpfasError, Diagnostics
+from bpfas.diag import BpfasError
 from bpfas.elf.compression import is_readable, read_compression_header, uncompressed
 from bpfas.elf.constants import SectionFlag, SectionType
 from bpfas.elf.file_header import read_file_header
@@ -154,19 +154,17 @@ class _SectionOnDemand(Section):
         return getattr(self, name)
 
     def _read_contents(self) -> None:
-        self._file.diagnostics = Diagnostics()
-        contents = _contents(self, self._file, self._header)
-        self._file.diagnostics.raise_if_errors()
+        with self._file.errors_apart():
+            contents = _contents(self, self._file, self._header)
         self.data = contents
 
     def _read_relocations(self) -> None:
-        self._file.diagnostics = Diagnostics()
         _ = self.data  # how long they are, which may be hard to tell
         self.relocations = []
         try:
-            for header, symbols in self._unread:
-                read_relocations(self._file, header, self, symbols)
-            self._file.diagnostics.raise_if_errors()
+            with self._file.errors_apart():
+                for header, symbols in self._unread:
+                    read_relocations(self._file, header, self, symbols)
         except BpfasError:
             del self.relocation_table  # who asks again gets the error again
             raise
