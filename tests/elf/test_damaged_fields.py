@@ -43,7 +43,7 @@ def outcome(data: bytes, *, on_demand: bool = False) -> Hashable:
     """What reading and looking at everything gives: the whole object, or the messages."""
     try:
         obj = read_object(data, "a.o", on_demand=(lambda _: True) if on_demand else None)
-        said = essence(obj)
+        said = essence(obj), tuple(len(section.data) for section in obj.sections)
     except BpfasError as error:
         return str(error)
     write_object(obj)  # what is accepted can be written
