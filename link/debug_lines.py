@@ -185,16 +185,27 @@ def _adjust_stretch(
     def moved(row: _Registers) -> _Registers:
         return replace(row, address=holes.distance(place, row.address))
 
-    kept = [moved(row) for row in stretch.rows if not holes.cover(at(row))]
     after = moved(stretch.after)
+    kept: list[_Registers] = []
+    in_force: _Registers | None = None
+    for row in stretch.rows:
+        if holes.cover(at(row)):
+            in_force = moved(row)
+            continue
+        # What a removed row says holds behind the hole until another one says something.
+        if in_force is not None and kept and moved(row).address > in_force.address:
+            kept.append(in_force)
+        kept.append(moved(row))
+        in_force = None
+    if in_force is not None and kept and after.address > in_force.address:
+        kept.append(in_force)
     if not kept or (len(kept) == len(stretch.rows) and after == stretch.after):
         return  # nothing of it is left, which the set_address will say; or nothing has changed
     room = stretch.end - stretch.start
     encoded = _encode(header, stretch, kept, after, room)
-    while encoded is None and kept:
-        # The rows' own opcodes made up for it in the input. A row less is better than wrong ones.
-        kept.pop()
-        encoded = _encode(header, stretch, kept, after, room)
+    if encoded is None:
+        # The lines of removed rows made the way to the others shorter. Without length, they mean nothing.
+        encoded = _encode(header, stretch, [moved(row) for row in stretch.rows], after, room)
     if encoded is None:
         raise MalformedDebugInfo(f"a line table of {contents.section.name} has no room for what is left of it")
     contents.data[stretch.start : stretch.end] = encoded

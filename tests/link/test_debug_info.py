@@ -14,7 +14,7 @@ from bpfas.asm import assemble
 from bpfas.diag import Diagnostics
 from bpfas.elf.reader import read_object
 from bpfas.elf.writer import write_object
-from bpfas.link.linker import link_objects
+from bpfas.link.linker import link, link_objects
 from tests.peers import Peer
 
 if TYPE_CHECKING:
@@ -197,3 +197,36 @@ def test_the_warning_says_what_cannot_be_made_out(tmp_path: Path) -> None:
         "first.o: warning: the debugging information will be wrong about what is left of .text: "
         "a unit of .debug_info is of DWARF 9"
     )
+
+
+def rows_of_text(source: str, removed: str, directory: Path) -> list[tuple[int, int]]:
+    """(address, line) of each row of .text after a link in which the function `removed` lost its name."""
+    strong_text = f'.section xdp,"ax",@progbits\n.globl {removed}\n.type {removed}, @function\n{removed}: exit\n'
+    objects = [
+        read_object(write_object(assemble(text, f"{name}.s")), f"{name}.o")
+        for name, text in (("strong", strong_text), ("a", source))
+    ]
+    output = directory / "linked.o"
+    output.write_bytes(write_object(link(objects)))
+    shown = Peer.LLVM_DWARFDUMP.run("--debug-line", output).text
+    rows = re.findall(r"^0x([0-9a-f]+) +(\d+) (?!.*end_sequence)", shown, re.MULTILINE)
+    return [(int(address, 16), int(line)) for address, line in rows]
+
+
+def test_a_row_of_one_instruction_behind_a_hole_keeps_its_line(tmp_path: Path) -> None:
+    # The removed row's line made the way to the next one short enough for one byte.
+    functions = "".join(
+        f"\t{'.weak' if name == 'w' else '.globl'} {name}\n\t.type {name}, @function\n"
+        f"{name}:\t.loc 1 {line}\n\texit\n\t.size {name}, 8\n"
+        for name, line in (("a", 1), ("w", 9), ("b", 17))
+    )
+    assert rows_of_text(f'\t.file 1 "a.c"\n\t.text\n{functions}', "w", tmp_path)[-1] == (8, 17)
+
+
+def test_a_row_that_is_in_force_behind_a_hole_stays_so(tmp_path: Path) -> None:
+    functions = (
+        "\t.globl a\n\t.type a, @function\na:\t.loc 1 1\n\texit\n\t.size a, 8\n"
+        "\t.weak w\n\t.type w, @function\nw:\t.loc 1 5\n\texit\n\t.size w, 8\n"
+        "\t.globl b\n\t.type b, @function\nb:\texit\n\t.size b, 8\n"
+    )
+    assert rows_of_text(f'\t.file 1 "a.c"\n\t.text\n{functions}', "w", tmp_path) == [(0, 1), (8, 5)]
