@@ -156,7 +156,7 @@ def test_very_many_of_everything(linker: Linker) -> None:
         assert linker.link(write_object(made), "-r", "--gc-sections") == ""
     refused = (
         (obj("a.o", text, *(glob("same", text) for _ in range(count))), "duplicate symbol: same"),
-        (obj("a.o", calls), "undefined symbol: u19999"),
+        (obj("a.o", calls), "and 19980 more undefined symbols"),
     )
     for made, said in refused:
         assert said in linker.link(write_object(made))
