@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from bpfas.asm.instruction import nearest
 from bpfas.asm.listing_options import ListingOptions
 from bpfas.cli import STANDARD_STREAM
-from bpfas.diag import Diagnostics
 from bpfas.elf.constants import ByteOrder
+from bpfas.gnu_arguments import OptionError, act_on_word, act_with_value, take_all
 from bpfas.isa import Dialect, IsaVersion
 
 if TYPE_CHECKING:
@@ -67,10 +67,6 @@ class CommandLine:
     shows_statistics: bool = False
 
 
-class _OptionError(ValueError):
-    """What is wrong with the argument of an option."""
-
-
 class _Option(NamedTuple):
     """What an option does; `argument` is what its argument is called, None if it has none.
 
@@ -85,57 +81,40 @@ class _Option(NamedTuple):
 def parse(arguments: Sequence[str]) -> CommandLine:
     """What the arguments say. Raises BpfasError with all that is wrong with them."""
     command = CommandLine()
-    diagnostics = Diagnostics()
-    waiting = list(reversed(arguments))
-    while waiting:
-        word = waiting.pop()
-        if word == "--":
-            command.sources += reversed(waiting)
-            break
-        if word == STANDARD_STREAM or not word.startswith("-"):
-            command.sources.append(word)
-            continue
-        try:
-            _take(command, word, waiting)
-        except _OptionError as error:
-            diagnostics.error(str(error))
-    diagnostics.raise_if_errors()
+    take_all(arguments, partial(_take, command))
     return command
 
 
 def _take(command: CommandLine, word: str, waiting: list[str]) -> None:
-    """Do what the option `word` says, with its argument, which may be the last of the words that are waiting."""
-    name, equals, value = word.removeprefix("--" if word.startswith("--") else "-").partition("=")
+    """Do what `word` says; an option may take its argument from the end of the words that are waiting."""
+    if word == "--":
+        command.sources += reversed(waiting)
+        waiting.clear()
+    elif word == STANDARD_STREAM or not word.startswith("-"):
+        command.sources.append(word)
+    else:
+        _take_option(command, word, waiting)
+
+
+def _take_option(command: CommandLine, word: str, waiting: list[str]) -> None:
+    name, equals, _ = word.removeprefix("--" if word.startswith("--") else "-").partition("=")
     is_short = not word.startswith("--")
     option = LONG_OPTIONS.get(name) or (SHORT_OPTIONS.get(name) if is_short and not equals else None)
     if option is not None:
-        if equals and option.argument is None:
-            raise _OptionError(f"{word}: this option takes no argument")
-        if not equals and option.argument is not None and not option.is_joined:
-            if not waiting:
-                raise _OptionError(f"{word} needs an argument ({option.argument}); try --help")
-            value = waiting.pop()
-        _act(option, command, value, word if equals or option.argument is None else f"{word} {value}")
+        act_on_word(option, command, word, waiting)
     elif name in REFUSED_OPTIONS:
-        raise _OptionError(f"{word} is not supported: {REFUSED_OPTIONS[name]}")
+        raise OptionError(f"{word} is not supported: {REFUSED_OPTIONS[name]}")
     elif is_short and (listing := re.fullmatch(_LISTING, word)):
-        _act(_Option(partial(_listing, listing["forms"])), command, listing["file"] or "", word)
+        act_with_value(_Option(partial(_listing, listing["forms"])), command, listing["file"] or "", word)
     elif is_short and (option := SHORT_OPTIONS.get(word[1])) and option.argument is not None:
-        _act(option, command, word[2:], word)
+        act_with_value(option, command, word[2:], word)
     elif is_short and all(letter in _FLAGS for letter in word[1:]):
         for letter in word[1:]:
             SHORT_OPTIONS[letter].act(command, "")
     else:
         spellings = [f"-{letter}" for letter in SHORT_OPTIONS] + [f"--{other}" for other in LONG_OPTIONS]
         dashes = "--" if len(name) > 1 else "-"
-        raise _OptionError(f"unknown option `{word}`{nearest(dashes + name, spellings) or '; try --help'}")
-
-
-def _act(option: _Option, command: CommandLine, value: str, shown: str) -> None:
-    try:
-        option.act(command, value)
-    except ValueError as error:
-        raise _OptionError(f"{shown.strip()}: {error}") from None
+        raise OptionError(f"unknown option `{word}`{nearest(dashes + name, spellings) or '; try --help'}")
 
 
 _LISTING = r"(?s)-a(?P<forms>[cdghlmns]*)(?:=(?P<file>.*))?"

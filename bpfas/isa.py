@@ -37,6 +37,8 @@ PSEUDO_CALL = 1
 """src of a call of a function in the same program."""
 PSEUDO_KFUNC_CALL = 2
 """src of a call of a kernel function by its BTF id."""
+PSEUDO_FUNC = 4
+"""src of a 64-bit immediate load whose immediate is the distance of a function."""
 FETCH = 0x01
 """Bit of imm: the atomic operation gives the old value."""
 LOAD_ACQUIRE = 0x100

@@ -1,6 +1,6 @@
-"""Where code leads by itself: branches, calls and code addresses whose distance stands in the instruction.
+"""Where code leads: by itself, by branches, calls and code addresses with a distance in them, or by relocations.
 
-Compilers settle these when they lie in one section, and leave no relocation. Source: RFC 9669, section 4.3; the
+Compilers settle distances within a section, and leave no relocation. Source: RFC 9669, section 4.3; the
 kernel's instruction set document for gotol, may_goto and the 64-bit immediate load of a code address.
 """
 
@@ -9,25 +9,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from bpfas.elf.constants import ByteOrder
-from bpfas.isa import PSEUDO_CALL, SLOT_SIZE
-from bpfas.reloc import RELOCATION_TYPES, Field
+from bpfas.isa import BY_NAME, PSEUDO_CALL, PSEUDO_FUNC, SLOT_SIZE
+from bpfas.objfile import Section
+from bpfas.reloc import RELOCATION_TYPES, Field, read_addend
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from bpfas.objfile import Section
+    from bpfas.objfile import Relocation
 
 _JUMP_CLASSES = frozenset({0x05, 0x06})  # BPF_JMP, BPF_JMP32
-_CALL = 0x85
-_EXIT = 0x95
-_JA = 0x05
-_GOTOL = 0x06
-_LDDW = 0x18
-_PSEUDO_FUNC = 4
-"""src of a 64-bit immediate load whose immediate is the distance of a function."""
+CALL = BY_NAME["call"].code
+LDDW = BY_NAME["lddw"].code
+_EXIT = BY_NAME["exit"].code
+_JA = BY_NAME["ja"].code
+_GOTOL = BY_NAME["jal"].code
+_GOTOX = BY_NAME["gotox"].code
 # Jumps to an address in a register, calls of such, exit: these hold no distance.
-_WITHOUT_DISTANCE = frozenset({0x0D, 0x0E, 0x8D, _EXIT})
-_WITHOUT_NEXT = frozenset({_JA, _GOTOL, 0x0D, _EXIT})
+_WITHOUT_DISTANCE = frozenset({_GOTOX, 0x0E, BY_NAME["callx"].code, _EXIT})
+_WITHOUT_NEXT = frozenset({_JA, _GOTOL, _GOTOX, _EXIT})
 
 
 class Branch(NamedTuple):
@@ -55,7 +55,7 @@ def branches(section: Section, order: ByteOrder, start: int, end: int, relocated
     place, opcode = start, _EXIT
     while place + SLOT_SIZE <= end:
         opcode, registers = data[place], data[place + 1]
-        size = 2 * SLOT_SIZE if opcode == _LDDW else SLOT_SIZE
+        size = 2 * SLOT_SIZE if opcode == LDDW else SLOT_SIZE
         field = _distance_field(opcode, registers >> 4 if order is ByteOrder.LITTLE else registers & 0xF)
         if field is not None:
             ((offset, width),) = field.pieces
@@ -70,13 +70,24 @@ def branches(section: Section, order: ByteOrder, start: int, end: int, relocated
 
 def _distance_field(opcode: int, src: int) -> Field | None:
     """The field that holds the distance to where the instruction leads, if it has one."""
-    if opcode == _LDDW:
-        return Field.IMM32 if src == _PSEUDO_FUNC else None
+    if opcode == LDDW:
+        return Field.IMM32 if src == PSEUDO_FUNC else None
     if not is_jump(opcode) or opcode in _WITHOUT_DISTANCE:
         return None
-    if opcode == _CALL:
+    if opcode == CALL:
         return Field.IMM32 if src == PSEUDO_CALL else None
     return Field.IMM32 if opcode == _GOTOL else Field.OFF16
+
+
+def relocated_target(reloc: Relocation, section: Section, order: ByteOrder) -> tuple[Section, int] | None:
+    """The section and the offset in it that a relocation of `section` leads to; None if it leads to no section."""
+    row, home = RELOCATION_TYPES.get(reloc.r_type), reloc.symbol.section
+    if row is None or not isinstance(home, Section):
+        return None
+    addend = reloc.r_addend
+    if addend is None:
+        addend = read_addend(row, section.data, reloc.r_offset, order)
+    return home, reloc.symbol.st_value + addend
 
 
 def relocated_fields(section: Section) -> set[int]:

@@ -12,12 +12,12 @@ from bpfas.btf.kinds import Kind, Linkage
 from bpfas.elf.compression import compression_name, read_compression_header
 from bpfas.elf.constants import SectionFlag, SymbolType
 from bpfas.isa import SLOT_SIZE
-from bpfas.link.compatibility import MAPS_SECTION
 from bpfas.link.layout import is_debugging
 from bpfas.link.options import Strip
 from bpfas.link.places import place_of_declaration
 from bpfas.objfile import Section, SpecialSection, place
 from bpfas.reloc import RELOCATION_TYPES, Field, relocation_name
+from bpfas.section_names import MAPS_SECTION
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

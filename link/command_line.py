@@ -7,10 +7,11 @@ or the next word; `-rs` is `-r -s`. What the options are is `bpfas.link.option_t
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from bpfas.cli import STANDARD_STREAM
-from bpfas.diag import Diagnostics
+from bpfas.gnu_arguments import OptionError, act_on_word, act_with_value, take_all
 from bpfas.link.inputs import Input
 from bpfas.link.option_table import OPTIONS, REFUSED_OPTIONS
 from bpfas.link.options import LinkOptions, Unresolved
@@ -70,10 +71,6 @@ class CommandLine:
         self.inputs.append(Input(text, is_library, self.whole_archive, self.group))
 
 
-class _OptionError(ValueError):
-    """What is wrong with the argument of an option."""
-
-
 def _long_name(name: str) -> str:
     """The name of a long option with two dashes; a short one stays what it is, and what GNU ld takes for `-o`."""
     is_short = name.startswith("--") or len(name) < 3 or name[1] == "o"
@@ -89,58 +86,37 @@ _REASONS = {_long_name(name): reason for name, reason in REFUSED_OPTIONS.items()
 def parse(arguments: Sequence[str]) -> CommandLine:
     """What the arguments say. Raises BpfasError with all that is wrong with them."""
     command = CommandLine()
-    diagnostics = Diagnostics()
-    waiting = list(reversed(arguments))
-    while waiting:
-        word = waiting.pop()
-        try:
-            if word == STANDARD_STREAM or not word.startswith("-"):
-                command.add_input(word)
-            else:
-                _take(command, word, waiting)
-        except _OptionError as error:
-            diagnostics.error(str(error))
+    take_all(arguments, partial(_take, command))
     if command.group:
         command.warnings.append("--start-group without --end-group behind it: the group goes to the end")
-    diagnostics.raise_if_errors()
     return command
 
 
 def _take(command: CommandLine, word: str, waiting: list[str]) -> None:
-    """Do what the option `word` says, with its argument, which may be the last of the words that are waiting."""
-    name, equals, value = word.partition("=")
+    """Do what `word` says; an option may take its argument from the end of the words that are waiting."""
+    if word == STANDARD_STREAM or not word.startswith("-"):
+        command.add_input(word)
+        return
+    name, equals, _ = word.partition("=")
     option = _long_option(name) or (_SHORT.get(name) if not equals else None)
     short = _SHORT.get(word[:2])
     if option is not None:
-        if equals and option.argument is None:
-            raise _OptionError(f"{word}: this option takes no argument")
-        if not equals and option.argument is not None and not option.is_joined:
-            if not waiting:
-                raise _OptionError(f"{word} needs an argument ({option.argument}); try --help")
-            value = waiting.pop()
-        _act(option, command, value, word if equals or option.argument is None else f"{word} {value}")
+        act_on_word(option, command, word, waiting)
     elif reason := _REASONS.get(_long_name(name)):
-        raise _OptionError(f"{name} is not supported: {reason}")
+        raise OptionError(f"{name} is not supported: {reason}")
     elif short is not None and short.argument is not None:
-        _act(short, command, word[2:], word)
+        act_with_value(short, command, word[2:], word)
     elif not word.startswith("--") and all(f"-{letter}" in _FLAGS for letter in word[1:]):
         for letter in word[1:]:
             _SHORT[f"-{letter}"].act(command, "")
     elif reason := _REASONS.get(word[:2]):
-        raise _OptionError(f"{word} is not supported: {reason}")
+        raise OptionError(f"{word} is not supported: {reason}")
     else:
-        raise _OptionError(f"unknown option {word}{_suggestion(name)}")
+        raise OptionError(f"unknown option {word}{_suggestion(name)}")
 
 
 def _long_option(name: str) -> Option | None:
     return _LONG.get(_long_name(name))
-
-
-def _act(option: Option, command: CommandLine, value: str, shown: str) -> None:
-    try:
-        option.act(command, value)
-    except ValueError as error:
-        raise _OptionError(f"{shown.strip()}: {error}") from None
 
 
 def _suggestion(name: str) -> str:

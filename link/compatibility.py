@@ -10,14 +10,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from bpfas.btf.declaration import declaration
-from bpfas.btf.kinds import MODIFIERS, Kind
+from bpfas.btf.kinds import Kind
+from bpfas.section_names import MAPS_SECTION
 
 if TYPE_CHECKING:
     from bpfas.btf.btf import Btf
 
-MAPS_SECTION = ".maps"
-
-_SKIPPED = MODIFIERS | {Kind.TYPEDEF}
 _NAMED = frozenset({Kind.STRUCT, Kind.UNION, Kind.ENUM, Kind.ENUM64, Kind.FWD})
 _SIZED = frozenset({Kind.INT, Kind.FLOAT, Kind.ENUM, Kind.ENUM64})
 _COMPARED_NUMBERS = ("type", "key_size", "value_size", "max_entries", "map_flags", "numa_node", "pinning")
@@ -77,7 +75,7 @@ class _Comparison:
         self.waiting.append(pair)
         while self.waiting:
             pair = self.waiting.pop()
-            first, second = skip_qualifiers(self.first, pair.first), skip_qualifiers(self.second, pair.second)
+            first, second = self.first.without_qualifiers(pair.first), self.second.without_qualifiers(pair.second)
             key = first, second, pair.exact
             if key in self.seen:
                 continue
@@ -164,13 +162,6 @@ class _Comparison:
         return f"{pair.what} is `{mine}` and `{other}`"
 
 
-def skip_qualifiers(btf: Btf, type_id: int) -> int:
-    """The type that is left of `type_id` without typedefs and qualifiers."""
-    while btf.kinds[type_id] in _SKIPPED:
-        type_id = btf.size_or_type(type_id)
-    return type_id
-
-
 class _MapDefinition(NamedTuple):
     """What the struct of a BTF-defined map says: numbers, the types of keys and values, and the maps it holds.
 
@@ -186,19 +177,19 @@ class _MapDefinition(NamedTuple):
 def _map_definition(btf: Btf, type_id: int) -> _MapDefinition:
     """The definition that a struct is."""
     numbers, types, inner, fault = dict(_MAP_DEFAULTS), dict[str, int](), 0, ""
-    struct_id = skip_qualifiers(btf, type_id)
+    struct_id = btf.without_qualifiers(type_id)
     if btf.kind(struct_id) is not Kind.STRUCT:
         return _MapDefinition(
             numbers, types, inner, f"it is `{declaration(btf, type_id)}`, no definition of a map"
         )
     for member in btf.members(struct_id):
         name = member.name
-        member_id = skip_qualifiers(btf, member.type_id)
+        member_id = btf.without_qualifiers(member.type_id)
         target = btf.size_or_type(member_id) if btf.kind(member_id) is Kind.PTR else 0
         if name == _MAP_VALUES and btf.kind(member_id) is Kind.ARRAY:
-            pointer = skip_qualifiers(btf, btf.array(member_id).element)
+            pointer = btf.without_qualifiers(btf.array(member_id).element)
             pointed = btf.size_or_type(pointer) if btf.kind(pointer) is Kind.PTR else 0
-            pointed = skip_qualifiers(btf, pointed)
+            pointed = btf.without_qualifiers(pointed)
             inner = pointed if btf.kind(pointed) is Kind.STRUCT else 0
             numbers["value_size"] = _DESCRIPTOR_SIZE
             if btf.kind(pointed) not in (Kind.STRUCT, Kind.FUNC_PROTO):
@@ -220,10 +211,10 @@ def _map_definition(btf: Btf, type_id: int) -> _MapDefinition:
 def _size_of(btf: Btf, type_id: int) -> int:
     """The bytes that a value of a type takes; 0 for one that has no size."""
     count = 1
-    type_id = skip_qualifiers(btf, type_id)
+    type_id = btf.without_qualifiers(type_id)
     while btf.kind(type_id) is Kind.ARRAY:
         count *= btf.array(type_id).nelems
-        type_id = skip_qualifiers(btf, btf.array(type_id).element)
+        type_id = btf.without_qualifiers(btf.array(type_id).element)
     if btf.kind(type_id) is Kind.PTR:
         return count * _POINTER_SIZE
     sized = btf.kind(type_id) in _SIZED or btf.kind(type_id) in (Kind.STRUCT, Kind.UNION)

@@ -7,14 +7,13 @@ find.
 
 from __future__ import annotations
 
-import struct
 from typing import TYPE_CHECKING
 
 from bpfas.btf.kinds import ENTRY_WORDS, HEADER_WORDS, MAX_VLEN, Kind, Linkage
 from bpfas.diag import BpfasError
-from bpfas.link.declarations import EXTERN_DATASEC
+from bpfas.link.branches import relocated_target
 from bpfas.objfile import Section
-from bpfas.reloc import RELOCATION_TYPES, read_addend
+from bpfas.section_names import EXTERN_SECTION, KSYMS_SECTION
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,10 +26,7 @@ if TYPE_CHECKING:
     from bpfas.link.types import Unit
     from bpfas.objfile import Symbol
 
-_HEADER_LENGTH_AT = 4
-"""Offset of hdr_len in the header of `.BTF`; type_off follows."""
 _GREATEST_NUMBER = (1 << 32) - 1
-_KERNEL_FUNCTIONS_SECTION = ".ksyms"
 
 
 class Datasecs:
@@ -62,11 +58,11 @@ class Datasecs:
     def _add_datasec(self, number: int, unit: Unit, datasec: int) -> None:
         btf = unit.btf
         section_name = btf.name(datasec)
-        if section_name == EXTERN_DATASEC:
+        if section_name == EXTERN_SECTION:
             return
         entries = btf.entries(datasec)
         for index, entry in enumerate(entries):
-            if section_name != _KERNEL_FUNCTIONS_SECTION and btf.kind(entry.type_id) is Kind.FUNC:
+            if section_name != KSYMS_SECTION and btf.kind(entry.type_id) is Kind.FUNC:
                 continue  # clang lists functions that are declared for a section; loaders refuse that
             name = btf.name(entry.type_id)
             winner = None
@@ -183,15 +179,6 @@ def _relocated_place(unit: Unit, datasec: int, index: int) -> tuple[Section, int
         return None
     if unit.relocations is None:
         unit.relocations = {reloc.r_offset: reloc for reloc in unit.section.relocations}
-    data, order = unit.section.data, unit.obj.byte_order
-    header_length, type_offset = struct.unpack_from(f"{order.value}II", data, _HEADER_LENGTH_AT)
     word = unit.btf.starts[datasec] + HEADER_WORDS + ENTRY_WORDS[Kind.DATASEC] * index + 1
-    r_offset = header_length + type_offset + 4 * word
-    reloc = unit.relocations.get(r_offset)
-    row = RELOCATION_TYPES.get(reloc.r_type) if reloc is not None else None
-    if reloc is None or row is None or not isinstance(reloc.symbol.section, Section):
-        return None
-    addend = reloc.r_addend
-    if addend is None:
-        addend = read_addend(row, data, r_offset, order)
-    return reloc.symbol.section, reloc.symbol.st_value + addend
+    reloc = unit.relocations.get(unit.btf.types_at + 4 * word)
+    return relocated_target(reloc, unit.section, unit.obj.byte_order) if reloc is not None else None

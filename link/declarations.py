@@ -10,10 +10,11 @@ from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 from bpfas.btf.kinds import TYPE_IN_THIRD, Kind, Linkage
-from bpfas.link.compatibility import MAPS_SECTION, TypeOf, difference
+from bpfas.link.compatibility import TypeOf, difference
 from bpfas.link.layout import is_kept_once
 from bpfas.link.places import place_of_declaration
 from bpfas.objfile import Section
+from bpfas.section_names import EXTERN_SECTION, MAPS_SECTION
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
     from bpfas.link.symtab import Mention, Resolution, SymbolTable
     from bpfas.link.types import Unit
     from bpfas.objfile import ObjectFile
-
-EXTERN_DATASEC = ".extern"
-"""The DATASEC in which older linkers of libbpf list what they leave undefined; it is no section."""
 
 # Where GCC puts the declaration of a variable that it knows no section of.
 _GUESSED_SECTIONS = frozenset({".bss", ".data", ".rodata"})
@@ -125,7 +123,7 @@ def _declared_sections(unit: Unit) -> dict[int, str]:
     return {
         entry.type_id: btf.name(datasec)
         for datasec in btf.ids_of_kind(Kind.DATASEC)
-        if btf.name(datasec) != EXTERN_DATASEC
+        if btf.name(datasec) != EXTERN_SECTION
         for entry in btf.entries(datasec)
     }
 

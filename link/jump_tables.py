@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 from bpfas.elf.constants import SymbolType
 from bpfas.objfile import Section, place
 from bpfas.reloc import RelocationNumber
+from bpfas.section_names import JUMP_TABLES_SECTION
 
 if TYPE_CHECKING:
     from bpfas.diag import Diagnostics
     from bpfas.link.layout import Layout
     from bpfas.objfile import ObjectFile, Symbol
 
-_SECTION = ".jumptables"
 _WORD = 8
 
 
@@ -61,7 +61,7 @@ def _users(obj: ObjectFile, layout: Layout) -> dict[Symbol, Section]:
         for symbol in obj.symbols
         if symbol.st_type is SymbolType.OBJECT
         and symbol.section in layout.placements
-        and symbol.section.name == _SECTION
+        and symbol.section.name == JUMP_TABLES_SECTION
     }
     if not tables:
         return {}

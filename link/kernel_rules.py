@@ -34,7 +34,7 @@ def with_single_encodings(btf: Btf) -> Btf:
             words[at] = words[at] & ~_ENCODINGS | one
     if words is btf.words:
         return btf
-    return Btf(btf.object_name, btf.order, words, btf.starts, btf.kinds, btf.strings)
+    return Btf(btf.object_name, btf.order, words, btf.starts, btf.kinds, btf.strings, btf.types_at)
 
 
 def with_named_parameters(btf: Btf, functions: Iterable[int]) -> Btf:
@@ -55,4 +55,4 @@ def with_named_parameters(btf: Btf, functions: Iterable[int]) -> Btf:
             at += ENTRY_WORDS[Kind.FUNC_PROTO]
     if words is btf.words:
         return btf
-    return Btf(btf.object_name, btf.order, words, btf.starts, btf.kinds, btf.strings + added)
+    return Btf(btf.object_name, btf.order, words, btf.starts, btf.kinds, btf.strings + added, btf.types_at)

@@ -16,6 +16,14 @@ from bpfas.isa import SLOT_SIZE
 from bpfas.link.merge import EntryError, EntryTable, is_mergeable, split_entries
 from bpfas.link.options import Strip
 from bpfas.objfile import ObjectFile, Section
+from bpfas.section_names import (
+    BTF_EXT_SECTION,
+    BTF_SECTION,
+    LICENSE_SECTION,
+    SUBPROGRAM_SECTION,
+    VERSION_SECTION,
+    is_subprogram_section,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence, Set
@@ -25,11 +33,10 @@ if TYPE_CHECKING:
     from bpfas.link.merge import Entries
     from bpfas.link.options import LinkOptions
 
-BTF_SECTIONS = frozenset({".BTF", ".BTF.ext"})
+BTF_SECTIONS = frozenset({BTF_SECTION, BTF_EXT_SECTION})
 """The sections that hold types; they speak of the whole object, so the output's are made anew."""
 
-SUBPROGRAMS = ".text"
-_KEPT_ONCE = frozenset({"license", "version"})
+_KEPT_ONCE = frozenset({LICENSE_SECTION, VERSION_SECTION})
 _DEBUGGING_PREFIXES = (
     ".debug",
     ".zdebug",
@@ -136,8 +143,8 @@ def is_kept_once(section: Section) -> bool:
 
 
 def holds_subprograms(section: Section) -> bool:
-    """Whether the section's functions are for others to call: .text, and with -ffunction-sections .text.NAME."""
-    return section.is_code and (section.name == SUBPROGRAMS or section.name.startswith(f"{SUBPROGRAMS}."))
+    """Whether the section's functions are for others to call."""
+    return section.is_code and is_subprogram_section(section.name)
 
 
 def output_name(section: Section) -> str:
@@ -145,7 +152,7 @@ def output_name(section: Section) -> str:
 
     Loaders look for functions that programs call in .text only.
     """
-    return SUBPROGRAMS if holds_subprograms(section) else section.name
+    return SUBPROGRAM_SECTION if holds_subprograms(section) else section.name
 
 
 def is_debugging(section: Section) -> bool:

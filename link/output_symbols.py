@@ -11,6 +11,7 @@ from bpfas.elf.constants import SymbolBinding, SymbolType
 from bpfas.link.layout import holds_subprograms, is_kept_once
 from bpfas.link.options import Discard, Strip, matches
 from bpfas.objfile import Section, Symbol
+from bpfas.section_names import LICENSE_SECTION, MAPS_SECTION, OLD_MAPS_SECTION, VERSION_SECTION
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +21,15 @@ if TYPE_CHECKING:
     from bpfas.link.symtab import SymbolTable
     from bpfas.objfile import ObjectFile
 
-_ALWAYS_GLOBAL_SECTIONS = (".maps", "maps", "license", "version", ".struct_ops", "struct_ops", "?.struct_ops")
+_ALWAYS_GLOBAL_SECTIONS = (
+    MAPS_SECTION,
+    OLD_MAPS_SECTION,
+    LICENSE_SECTION,
+    VERSION_SECTION,
+    ".struct_ops",
+    "struct_ops",
+    "?.struct_ops",
+)
 _TYPES_OF_VARIABLES = frozenset({SymbolType.OBJECT, SymbolType.NOTYPE})
 
 

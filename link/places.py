@@ -15,6 +15,7 @@ from bpfas.elf.writer import write_object
 from bpfas.isa import SLOT_SIZE
 from bpfas.objfile import ObjectFile, Section, Symbol, place
 from bpfas.reloc import RELOCATION_TYPES, read_addend, write_field
+from bpfas.section_names import BTF_EXT_SECTION, BTF_SECTION
 
 _DECLARING_TAGS = frozenset({"DW_TAG_subprogram", "DW_TAG_variable"})
 _DECLARING_ATTRIBUTES = frozenset({"DW_AT_name", "DW_AT_decl_file", "DW_AT_decl_line"})
@@ -104,7 +105,7 @@ def _lines(obj: ObjectFile) -> dict[Section, list[tuple[int, str]]]:
 
 def _lines_of_btf(obj: ObjectFile) -> dict[Section, list[tuple[int, str]]]:
     """What `_lines` gives, by line information of `.BTF.ext`."""
-    section, ext_section = obj.section(".BTF"), obj.section(".BTF.ext")
+    section, ext_section = obj.section(BTF_SECTION), obj.section(BTF_EXT_SECTION)
     if section is None or ext_section is None:
         return {}
     try:

@@ -6,25 +6,23 @@ with calls, and with addresses of functions, which are passed to helpers that ca
 
 from __future__ import annotations
 
-import struct
 from bisect import bisect_right
+from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple
 
-from bpfas.elf.constants import ByteOrder, SymbolBinding, SymbolType
+from bpfas.elf.constants import SymbolBinding, SymbolType
 from bpfas.isa import SLOT_SIZE
+from bpfas.link.branches import CALL, LDDW, branches, relocated_fields, relocated_target
 from bpfas.objfile import Section
+from bpfas.section_names import SUBPROGRAM_SECTION
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
+    from bpfas.elf.constants import ByteOrder
     from bpfas.objfile import ObjectFile, Symbol
 
-_CALL = 0x85
-_LOAD_64 = 0x18
-_CALL_OF_FUNCTION = 1  # src_reg: BPF_PSEUDO_CALL
-_LOAD_OF_FUNCTION = 4  # src_reg: BPF_PSEUDO_FUNC
-_LIBRARY_SECTION = ".text"
-"""Where functions lie that are no programs."""
+_LEADING_TO_FUNCTIONS = frozenset({CALL, LDDW})
 
 
 class Function(NamedTuple):
@@ -39,6 +37,11 @@ class Function(NamedTuple):
     def name(self) -> str:
         """Its name."""
         return self.symbol.name
+
+    @property
+    def end(self) -> int:
+        """The offset behind its last instruction."""
+        return self.start + self.slots * SLOT_SIZE
 
 
 class Program(NamedTuple):
@@ -60,18 +63,19 @@ def programs_of(obj: ObjectFile) -> list[Program]:
         if isinstance(symbol.section, Section) and symbol.section in symbols:
             symbols[symbol.section].append(symbol)
     functions = {section: _functions(section, found) for section, found in symbols.items()}
-    callees: dict[Symbol, list[Function]] = {}
+    callees: dict[Symbol, list[Function]] = {
+        function.symbol: [] for found in functions.values() for function in found
+    }
     for section, found in functions.items():
-        targets = {reloc.r_offset: reloc.symbol for reloc in section.relocations}
-        for function in found:
-            references = _references(function, targets, obj.byte_order)
-            called = (_function_at(functions.get(home, []), offset) for home, offset in references)
-            callees[function.symbol] = [callee for callee in called if callee is not None]
+        for place, home, offset in sorted(_references(section, found, obj.byte_order), key=itemgetter(0)):
+            caller, callee = _function_at(found, place), _function_at(functions.get(home, []), offset)
+            if caller is not None and callee is not None:
+                callees[caller.symbol].append(callee)
     return [
         Program(function, tuple(_called(function, callees)))
         for section, found in functions.items()
         for function in found
-        if section.name != _LIBRARY_SECTION and function.symbol.st_bind is not SymbolBinding.LOCAL
+        if section.name != SUBPROGRAM_SECTION and function.symbol.st_bind is not SymbolBinding.LOCAL
     ]
 
 
@@ -107,24 +111,16 @@ def _called(program: Function, callees: dict[Symbol, list[Function]]) -> list[Fu
     return list(seen.values())[1:]
 
 
-def _references(function: Function, targets: dict[int, Symbol], order: ByteOrder) -> Iterator[tuple[Section, int]]:
-    """The section and offset of each function that one calls or takes the address of.
-
-    `targets` are what the relocations of the function's section lead to, by place.
-    """
-    section, start = function.section, function.start
-    end = start + function.slots * SLOT_SIZE
-    rows = struct.iter_unpack(f"{order.value}BBhi", bytes(section.data[start:end]))
-    for offset, (opcode, registers, _, imm) in zip(range(start, end, SLOT_SIZE), rows, strict=True):
-        src = registers >> 4 if order is ByteOrder.LITTLE else registers & 0xF
-        symbol = targets.get(offset)
-        distance = (imm + 1) * SLOT_SIZE
-        if opcode == _CALL and src == _CALL_OF_FUNCTION:
-            if symbol is None:
-                yield section, offset + distance
-            elif isinstance(symbol.section, Section):
-                yield symbol.section, symbol.st_value + distance
-        elif opcode == _LOAD_64 and symbol is None and src == _LOAD_OF_FUNCTION:
-            yield section, offset + distance
-        elif opcode == _LOAD_64 and symbol and isinstance(symbol.section, Section) and symbol.section.is_code:
-            yield symbol.section, symbol.st_value + imm
+def _references(
+    section: Section, functions: Sequence[Function], order: ByteOrder
+) -> Iterator[tuple[int, Section, int]]:
+    """Where code of `functions` calls one or takes its address: the place, and the section and offset it means."""
+    relocated = relocated_fields(section)
+    for function in functions:
+        for branch in branches(section, order, function.start, function.end, relocated):
+            if branch.field is not None and section.data[branch.place] in _LEADING_TO_FUNCTIONS:
+                yield branch.place, section, branch.target
+    for reloc in section.relocations:
+        target = relocated_target(reloc, section, order)
+        if target is not None and section.data[reloc.r_offset] in _LEADING_TO_FUNCTIONS:
+            yield reloc.r_offset, *target

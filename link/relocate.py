@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bpfas.elf.constants import ByteOrder, SectionFlag, SymbolBinding, SymbolType
 from bpfas.isa import SLOT_SIZE
-from bpfas.link.branches import branches, is_jump, relocated_fields
+from bpfas.link.branches import CALL, branches, is_jump, relocated_fields
 from bpfas.link.jump_tables import move_jump_tables
 from bpfas.link.layout import is_debugging
 from bpfas.link.places import place_in_source
@@ -37,8 +37,6 @@ if TYPE_CHECKING:
     from bpfas.link.layout import Layout, Placement
     from bpfas.link.symtab import SymbolTable
     from bpfas.reloc import RelocationType
-
-_CALL = 0x85
 
 # What debuggers take for "no such place" (DWARF 6, section 2.4.1, and what LLVM's linker writes): the highest
 # address, and 1 in the old lists of ranges, where the highest one means something else and 0 ends the list.
@@ -258,7 +256,7 @@ def _settle(row: RelocationType, site: _Site, symbol: Symbol, addend: int) -> bo
     data, place = site.data, site.place
     if row.field is Field.OFF16 and not is_jump(data[place]):
         raise RelocationRangeError(f"{row.name} needs a jump; the instruction's opcode is {data[place]:#04x}")
-    is_call = row.number is RelocationNumber.R_BPF_64_32 and data[place] == _CALL
+    is_call = row.number is RelocationNumber.R_BPF_64_32 and data[place] == CALL
     if is_call and symbol.section is SpecialSection.ABS and symbol.st_bind is not SymbolBinding.WEAK:
         _call_by_number(data, place, symbol.st_value + addend, site.order)
         return True

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from bpfas.elf.constants import SectionFlag, SectionType, SymbolBinding, SymbolType, SymbolVisibility
 from bpfas.link.layout import is_kept_once
 from bpfas.objfile import ObjectFile, Section, SpecialSection, Symbol
+from bpfas.section_names import JUMP_TABLES_SECTION
 
 if TYPE_CHECKING:
     from collections.abc import Sequence, Set
 
     from bpfas.elf.constants import ByteOrder
 
-JUMP_TABLES_SECTION = ".jumptables"
 _COMMONS_NAME = "common symbols"
 
 
@@ -90,13 +90,6 @@ class Resolution:
     def is_defined(self) -> bool:
         """Whether any object defines the name."""
         return self.symbol.is_defined
-
-    @property
-    def losers(self) -> list[Mention]:
-        """The definitions that another one won against."""
-        return [
-            mention for mention in self.mentions if mention.symbol.is_defined and mention.symbol is not self.symbol
-        ]
 
 
 class SymbolTable:

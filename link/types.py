@@ -15,12 +15,12 @@ from bpfas.btf.merge import merge
 from bpfas.btf.reader import read_all
 from bpfas.diag import BpfasError
 from bpfas.link.btf_ext import merge_ext
-from bpfas.link.compatibility import MAPS_SECTION
 from bpfas.link.datasecs import Datasecs
 from bpfas.link.holes import Address, Holes
 from bpfas.link.kernel_rules import with_named_parameters, with_single_encodings
 from bpfas.link.untyped import describe_untyped
 from bpfas.objfile import Section
+from bpfas.section_names import BTF_EXT_SECTION, BTF_SECTION, KCONFIG_SECTION, KSYMS_SECTION, MAPS_SECTION
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 _ALIGNMENT = 8
 _EXCEPTION_CALLBACK = "exception_callback:"
-_KERNEL_SECTIONS = frozenset({".ksyms", ".kconfig"})
+_KERNEL_SECTIONS = frozenset({KSYMS_SECTION, KCONFIG_SECTION})
 
 
 # Which of several types of one name describes it.
@@ -105,7 +105,7 @@ def read_types(objects: Sequence[ObjectFile], diagnostics: Diagnostics) -> list[
     """The types of those `objects` that have any; what is wrong with them goes to `diagnostics`."""
     typed: list[tuple[ObjectFile, Section]] = []
     for obj in objects:
-        section, ext_section = obj.section(".BTF"), obj.section(".BTF.ext")
+        section, ext_section = obj.section(BTF_SECTION), obj.section(BTF_EXT_SECTION)
         if section is None:
             if ext_section is not None:
                 diagnostics.error(
@@ -126,7 +126,7 @@ def read_types(objects: Sequence[ObjectFile], diagnostics: Diagnostics) -> list[
         return []
     units: list[Unit] = []
     for (obj, section), btf in zip(typed, all_types, strict=True):
-        ext_section = obj.section(".BTF.ext")
+        ext_section = obj.section(BTF_EXT_SECTION)
         try:
             ext = None
             if ext_section is not None:
@@ -216,9 +216,9 @@ def merge_types(
     ext = merge_ext(every_unit, merged, layout)
     # Names of sections are added to the strings here, so that only then the types can be written.
     ext_data = write_btf_ext(ext, order, merged.string) if any(ext) else b""
-    sections = [Section(".BTF", sh_addralign=_ALIGNMENT, data=merged.write(order))]
+    sections = [Section(BTF_SECTION, sh_addralign=_ALIGNMENT, data=merged.write(order))]
     if ext_data:
-        sections.append(Section(".BTF.ext", sh_addralign=_ALIGNMENT, data=ext_data))
+        sections.append(Section(BTF_EXT_SECTION, sh_addralign=_ALIGNMENT, data=ext_data))
     counts = {unit.obj.name: len(unit.btf) for unit in units}
     return sections, TypeCounts(counts, sum(len(unit.btf) for unit in units), len(merged))
 

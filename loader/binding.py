@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bpfas.elf.constants import SymbolBinding, SymbolVisibility
 from bpfas.helpers import HELPERS
-from bpfas.loader.externs import KCONFIG_SECTION, declared_externs
+from bpfas.loader.externs import declared_externs
 from bpfas.loader.spec import Binding, BindingKind, ExternSource, ExternSpec
 from bpfas.objfile import Section, SpecialSection, place
+from bpfas.section_names import KCONFIG_SECTION
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from bpfas.btf.kinds import MODIFIERS, Kind
+from bpfas.btf.kinds import Kind
 from bpfas.btf.reader import read_btf
 from bpfas.loader.spec import ExternSource
+from bpfas.section_names import BTF_SECTION, KCONFIG_SECTION, KSYMS_SECTION
 
 if TYPE_CHECKING:
     from bpfas.btf.btf import Btf
     from bpfas.objfile import ObjectFile
-
-KSYMS_SECTION = ".ksyms"
-KCONFIG_SECTION = ".kconfig"
 
 
 class ExternDeclaration(NamedTuple):
@@ -29,7 +27,7 @@ class ExternDeclaration(NamedTuple):
 
 def declared_externs(obj: ObjectFile) -> dict[str, ExternDeclaration]:
     """The names that `obj` declares to be the kernel's. Raises BpfasError for BTF that is at fault."""
-    section = obj.section(".BTF")
+    section = obj.section(BTF_SECTION)
     if section is None:
         return {}
     btf = read_btf(bytes(section.data), obj.byte_order, obj.name)
@@ -44,10 +42,5 @@ def declared_externs(obj: ObjectFile) -> dict[str, ExternDeclaration]:
 def _source(btf: Btf, type_id: int) -> ExternSource:
     if btf.kind(type_id) is Kind.FUNC:
         return ExternSource.KERNEL_FUNCTION
-    type_id = btf.size_or_type(type_id)
-    while btf.kind(type_id) in _TRANSPARENT:
-        type_id = btf.size_or_type(type_id)
+    type_id = btf.without_qualifiers(btf.size_or_type(type_id))
     return ExternSource.KERNEL_VARIABLE if type_id else ExternSource.KERNEL_ADDRESS
-
-
-_TRANSPARENT = MODIFIERS | {Kind.TYPEDEF}

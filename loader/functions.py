@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 from bpfas.elf.constants import SymbolBinding, SymbolType
 from bpfas.isa import SLOT_SIZE
 from bpfas.loader.instructions import LOAD_IMMEDIATE_64, Code
-from bpfas.loader.sections import UNKNOWN_SECTION, is_subprogram_section, section_kind, split_autoload
+from bpfas.loader.sections import UNKNOWN_SECTION, section_kind, split_autoload
 from bpfas.objfile import place
+from bpfas.section_names import is_subprogram_section
 
 if TYPE_CHECKING:
     from bpfas.diag import Diagnostics

@@ -23,6 +23,13 @@ from bpfas.loader.sections import section_kind, split_autoload
 from bpfas.loader.spec import Image, ProgramSpec, kernel_name
 from bpfas.loader.subprograms import compose_program
 from bpfas.objfile import place
+from bpfas.section_names import (
+    BTF_EXT_SECTION,
+    JUMP_TABLES_SECTION,
+    LICENSE_SECTION,
+    MAPS_SECTION,
+    VERSION_SECTION,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -38,13 +45,13 @@ LICENSE_LENGTH = 63
 _VERSION_SIZE = 4
 
 _UNSUPPORTED_SECTIONS = {
-    ".maps": (
+    MAPS_SECTION: (
         "it holds BTF-defined maps, which this loader does not read",
         "define the map in section 'maps' as .long type, key size, value size, max entries[, flags]",
     ),
     ".struct_ops": ("it holds struct_ops instances, which this loader does not create", "remove the section"),
     ".addr_space.1": ("it holds data of an arena, which this loader does not create", "use .data or .bss"),
-    ".jumptables": (
+    JUMP_TABLES_SECTION: (
         "it holds jump tables, which this loader does not create",
         "compile with -fno-jump-tables",
     ),
@@ -156,7 +163,7 @@ def _refuse_unsupported(obj: ObjectFile, diagnostics: Diagnostics) -> None:
             diagnostics.error(
                 f"section '{section.name}' is not supported: {reason}", place(obj, section, 0), (remedy,)
             )
-        if section.name == ".BTF.ext" and _core_relocations_length(obj, bytes(section.data)):
+        if section.name == BTF_EXT_SECTION and _core_relocations_length(obj, bytes(section.data)):
             diagnostics.error(
                 "the object has CO-RE relocations, which this loader does not apply",
                 place(obj, section, 0),
@@ -224,12 +231,12 @@ def _shown(value: bytes | int) -> str:
 
 
 def _license(obj: ObjectFile) -> bytes | None:
-    section = obj.section("license")
+    section = obj.section(LICENSE_SECTION)
     return bytes(section.data).partition(b"\0")[0][:LICENSE_LENGTH] if section else None
 
 
 def _version(obj: ObjectFile, diagnostics: Diagnostics) -> int | None:
-    section = obj.section("version")
+    section = obj.section(VERSION_SECTION)
     if section is None:
         return None
     if len(section.data) != _VERSION_SIZE:

@@ -12,7 +12,7 @@ from array import array
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bpfas.btf.kinds import ENTRY_WORDS, FIXED_WORDS, MAX_VLEN, Kind
+from bpfas.btf.kinds import ENTRY_WORDS, FIXED_WORDS, MAX_VLEN, Kind, kind_of
 from bpfas.diag import BpfasError
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class KernelTypes:
         words, at = self._words, 0
         while at < len(words):
             info = words[at + 1]
-            kind = info >> 24 & 0x1F
+            kind = kind_of(info)
             yield at, kind
             try:
                 at += FIXED_WORDS[kind] + ENTRY_WORDS[kind] * (info & MAX_VLEN)

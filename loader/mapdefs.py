@@ -17,12 +17,12 @@ from bpfas.loader.kinds import NO_MAP_FLAGS, MapFlag, MapType
 from bpfas.loader.spec import KERNEL_NAME_LENGTH, MapSpec, kernel_name
 from bpfas.objfile import place
 from bpfas.reloc import RelocationNumber
+from bpfas.section_names import OLD_MAPS_SECTION
 
 if TYPE_CHECKING:
     from bpfas.diag import Diagnostics
     from bpfas.objfile import ObjectFile, Section, Symbol
 
-MAPS_SECTION = "maps"
 _WORD = 4
 _REQUIRED_WORDS = 4
 _DEFINED_WORDS = 5
@@ -71,7 +71,7 @@ def describe_maps(obj: ObjectFile, object_name: str, diagnostics: Diagnostics, p
     """
     table = MapTable()
     for section in obj.sections:
-        if section.name == MAPS_SECTION and section.sh_size:
+        if section.name == OLD_MAPS_SECTION and section.sh_size:
             table.definitions[section] = _read_definitions(obj, section, prefix, diagnostics)
     for section in obj.sections:
         kind = _data_section_kind(section)

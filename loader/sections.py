@@ -14,8 +14,6 @@ from dataclasses import dataclass
 
 from bpfas.loader.kinds import NO_ATTACH_TYPE, AttachType, ProgramFlag, ProgramType
 
-SUBPROGRAM_SECTION = ".text"
-
 
 class SectionFlag(enum.Flag):
     """What else a section's name says about its programs."""
@@ -196,11 +194,6 @@ def split_autoload(section: str) -> tuple[str, bool]:
 def section_kind(section: str) -> SectionKind:
     """The row for sections called `section` (without `?`); UNKNOWN_SECTION where the table has none."""
     return next((kind for kind in SECTION_KINDS if kind.matches(section)), UNKNOWN_SECTION)
-
-
-def is_subprogram_section(section: str) -> bool:
-    """Whether the functions of sections called `section` are only called, and are no programs of their own."""
-    return section == SUBPROGRAM_SECTION or section.startswith(f"{SUBPROGRAM_SECTION}.")
 
 
 def similar_sections(section: str) -> list[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from bpfas.btf.kinds import MAX_VLEN, Kind, Linkage
+from bpfas.btf.kinds import MAX_VLEN, TRANSPARENT, Kind, Linkage
 
 if TYPE_CHECKING:
     from array import array
@@ -74,10 +74,10 @@ class Btf:
 
     `words` is the type section in the host's byte order, whatever `order` the file has. `starts[type_id]` is the
     index of a type's first word (`starts[0]` means nothing, and one entry more is the end), `kinds[type_id]` its
-    kind. `strings` is the string section.
+    kind. `strings` is the string section. `types_at` is the offset in bytes at which `.BTF` has the words.
     """
 
-    __slots__ = ("kinds", "lot", "object_name", "order", "starts", "string", "strings", "words")
+    __slots__ = ("kinds", "lot", "object_name", "order", "starts", "string", "strings", "types_at", "words")
 
     def __init__(
         self,
@@ -87,6 +87,7 @@ class Btf:
         starts: array[int],
         kinds: bytes,
         strings: bytes,
+        types_at: int,
     ) -> None:
         self.object_name = object_name
         self.order = order
@@ -94,6 +95,7 @@ class Btf:
         self.starts = starts
         self.kinds = kinds
         self.strings = strings
+        self.types_at = types_at
         self.lot: Lot | None = None
         """What was found out when it was read together with others."""
         self.string = lru_cache(maxsize=None)(self._string)
@@ -128,6 +130,12 @@ class Btf:
     def size_or_type(self, type_id: int) -> int:
         """The third word: a size in bytes or the type referred to, by the kind."""
         return self.words[self.starts[type_id] + 2]
+
+    def without_qualifiers(self, type_id: int) -> int:
+        """The type that is left of `type_id` without typedefs and qualifiers."""
+        while self.kinds[type_id] in TRANSPARENT:
+            type_id = self.size_or_type(type_id)
+        return type_id
 
     def name(self, type_id: int) -> str:
         """The name of a type, empty for one without."""

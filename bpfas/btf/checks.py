@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bpfas.btf.kinds import BY_VALUE, ENTRY_WORDS, KINDS, MAX_VLEN, MODIFIERS, Kind, Linkage, Word
+from bpfas.btf.kinds import BY_VALUE, ENTRY_WORDS, KINDS, MAX_VLEN, TRANSPARENT, Kind, Linkage, Word
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -249,7 +249,7 @@ def incomplete_values(btf: Btf, type_ids: Iterable[int]) -> Iterator[tuple[int, 
             continue
         for target in _contained(btf, type_id):
             chain = []
-            while target not in meant and (btf.kinds[target] in MODIFIERS or btf.kinds[target] == Kind.TYPEDEF):
+            while target not in meant and btf.kinds[target] in TRANSPARENT:
                 chain.append(target)
                 target = btf.size_or_type(target)
             target = meant.get(target, target)

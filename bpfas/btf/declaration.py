@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bpfas.btf.kinds import MODIFIERS, Kind, Linkage
+from bpfas.section_names import MAPS_SECTION
 
 if TYPE_CHECKING:
     from bpfas.btf.btf import Btf, Member
@@ -21,7 +22,6 @@ _MAX_PARTS = 400
 _MAX_LISTED = 64
 """Members, parameters or enumerators of a type that are shown."""
 
-_MAPS_SECTION = ".maps"
 _STORAGE = {Linkage.STATIC: "static ", Linkage.GLOBAL: "", Linkage.EXTERN: "extern "}
 _QUALIFIERS = {Kind.CONST: "const", Kind.VOLATILE: "volatile", Kind.RESTRICT: "restrict"}
 _KEYWORDS = {Kind.STRUCT: "struct", Kind.UNION: "union", Kind.ENUM: "enum", Kind.ENUM64: "enum"}
@@ -50,7 +50,7 @@ class _Text:
             case Kind.VAR:
                 storage, target = _STORAGE[btf.linkage(type_id)], btf.size_or_type(type_id)
                 if self._is_map(type_id):
-                    return f'{storage}{self._map(target)} {name} SEC("{_MAPS_SECTION}")'
+                    return f'{storage}{self._map(target)} {name} SEC("{MAPS_SECTION}")'
                 return storage + self._declared(target, name, with_body=with_body)
             case Kind.FUNC:
                 storage = _STORAGE[Linkage(btf.vlen(type_id))]
@@ -132,7 +132,7 @@ class _Text:
         btf = self.btf
         return (
             any(
-                btf.name(section) == _MAPS_SECTION
+                btf.name(section) == MAPS_SECTION
                 and any(entry.type_id == variable for entry in btf.entries(section))
                 for section in btf.ids_of_kind(Kind.DATASEC)
             )

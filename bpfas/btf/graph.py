@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from bpfas.btf.kinds import KINDS, MAX_VLEN, Kind, Word
+from bpfas.btf.kinds import KINDS, MAX_VLEN, Kind, Word, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping, Sequence
@@ -88,7 +88,7 @@ def graph_of(
                 continue
             row = words[start : starts[node - base + 1]].tolist()
             info = row[1]
-            kind, vlen = info >> 24 & 0x1F, info & MAX_VLEN
+            kind, vlen = kind_of(info), info & MAX_VLEN
             names, types = positions(kind, vlen)
             for position in names:
                 offset = row[position]

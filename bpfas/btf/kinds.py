@@ -14,8 +14,6 @@ HEADER_WORDS = 3
 """The words of a record before those that its kind asks for."""
 
 MAX_VLEN = 0xFFFF
-MAX_TYPES = 0xFFFFF
-"""BTF_MAX_TYPE, the highest type id that kernels take."""
 
 UNKNOWN_INFO_BITS = 0x60FF0000
 """Bits of the info word that are zero in the layout with 16 bits of vlen and 5 bits of kind."""
@@ -108,7 +106,10 @@ TYPE_IN_THIRD: frozenset[int] = frozenset(kind for kind, layout in KINDS.items()
 MODIFIERS: frozenset[int] = frozenset((Kind.VOLATILE, Kind.CONST, Kind.RESTRICT, Kind.TYPE_TAG))
 """The kinds that say something of the type they refer to and are nothing in themselves."""
 
-BY_VALUE: frozenset[int] = MODIFIERS | {Kind.TYPEDEF, Kind.ARRAY, Kind.STRUCT, Kind.UNION}
+TRANSPARENT: frozenset[int] = MODIFIERS | {Kind.TYPEDEF}
+"""The kinds whose values are those of the type they refer to."""
+
+BY_VALUE: frozenset[int] = TRANSPARENT | {Kind.ARRAY, Kind.STRUCT, Kind.UNION}
 """The kinds whose values have values of the types they refer to inside, so that no type can be within itself."""
 
 
@@ -117,7 +118,12 @@ def info_word(kind: int, vlen: int = 0, *, kflag: bool = False) -> int:
     return kflag << 31 | kind << 24 | vlen
 
 
+def kind_of(info: int) -> int:
+    """The kind that an info word gives, which need not be one of `KINDS`."""
+    return info >> 24 & 0x1F
+
+
 def record_words(info: int) -> int:
     """How many words a record with this info word has. Its kind must be one of `KINDS`."""
-    kind = info >> 24 & 0x1F
+    kind = kind_of(info)
     return FIXED_WORDS[kind] + ENTRY_WORDS[kind] * (info & MAX_VLEN)

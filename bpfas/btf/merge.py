@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from bpfas.btf.checks import described
 from bpfas.btf.dedup import representatives
 from bpfas.btf.graph import GONE, graph_of, positions
-from bpfas.btf.kinds import MAX_VLEN, Kind, Linkage, info_word
+from bpfas.btf.kinds import MAX_VLEN, Kind, Linkage, info_word, kind_of
 from bpfas.btf.reader import HEADER_SIZE, MAGIC, MAX_ERRORS, VERSION
 from bpfas.diag import BpfasError, Diagnostics
 
@@ -81,7 +81,7 @@ class Merged:
     def set_linkage(self, type_id: int, linkage: Linkage) -> None:
         """Change the linkage of a VAR or FUNC."""
         start = self.starts[type_id]
-        if self.words[start + 1] >> 24 & 0x1F == Kind.FUNC:
+        if kind_of(self.words[start + 1]) == Kind.FUNC:
             self.words[start + 1] = info_word(Kind.FUNC, linkage)
         else:
             self.words[start + 3] = linkage
@@ -215,7 +215,7 @@ def _merged_types(units: Sequence[Btf], first: Sequence[int], targets: Mapping[i
         if not new_id:
             continue
         row = rows[node]
-        names, types = positions(row[1] >> 24 & 0x1F, row[1] & MAX_VLEN)
+        names, types = positions(kind_of(row[1]), row[1] & MAX_VLEN)
         for position in names:
             number = row[position]
             offset = offsets.setdefault(number, end)

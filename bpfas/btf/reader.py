@@ -25,6 +25,7 @@ from bpfas.btf.kinds import (
     UNKNOWN_INFO_BITS,
     Kind,
     Word,
+    kind_of,
 )
 from bpfas.diag import BpfasError, Diagnostics
 
@@ -64,13 +65,13 @@ def read_all(sections: Sequence[tuple[bytes, ByteOrder, str]]) -> list[Btf]:
     parts = []
     for data, order, name in sections:
         with _collected(diagnostics):
-            types, strings = _sections(data, order, f"{name}:(.BTF)")
-            parts.append((name, order, host_words(types, order), strings))
+            types_at, types, strings = _sections(data, order, f"{name}:(.BTF)")
+            parts.append((name, order, host_words(types, order), strings, types_at))
     if sum(len(data) for data, _, _ in sections) < COLUMN_BYTES:
         units = []
-        for name, order, words, strings in parts:
+        for name, order, words, strings, types_at in parts:
             with _collected(diagnostics):
-                units.append(Btf(name, order, words, *_scan(words, name), strings))
+                units.append(Btf(name, order, words, *_scan(words, name), strings, types_at))
                 check_types(units[-1], range(1, len(units[-1]) + 1))
     else:
         units = _read_columns(parts, diagnostics)
@@ -79,16 +80,16 @@ def read_all(sections: Sequence[tuple[bytes, ByteOrder, str]]) -> list[Btf]:
 
 
 def _read_columns(
-    parts: Sequence[tuple[str, ByteOrder, array[int], bytes]], diagnostics: Diagnostics
+    parts: Sequence[tuple[str, ByteOrder, array[int], bytes, int]], diagnostics: Diagnostics
 ) -> list[Btf]:
     from bpfas.btf.columns import reader as columns  # its import takes longer than small inputs
 
     units = []
-    for (name, order, words, strings), found in zip(
+    for (name, order, words, strings, types_at), found in zip(
         parts, columns.scanned([part[2] for part in parts]), strict=True
     ):
         with _collected(diagnostics):
-            units.append(Btf(name, order, words, *(found or _scan(words, name)), strings))
+            units.append(Btf(name, order, words, *(found or _scan(words, name)), strings, types_at))
     for btf, type_ids in columns.suspicious(units):
         with _collected(diagnostics):
             check_types(btf, type_ids)
@@ -133,8 +134,8 @@ def check_types(btf: Btf, type_ids: Sequence[int]) -> None:
     _check_name_bytes(btf)
 
 
-def _sections(data: bytes, order: ByteOrder, place: str) -> tuple[bytes, bytes]:
-    """The types and the strings."""
+def _sections(data: bytes, order: ByteOrder, place: str) -> tuple[int, bytes, bytes]:
+    """Where the types begin, the types and the strings."""
     if len(data) < HEADER_SIZE:
         raise BpfasError.of(f"has {len(data)} bytes, but its header alone has {HEADER_SIZE}", place)
     magic, version, flags, header_size, type_off, type_len, str_off, str_len = struct.unpack_from(
@@ -180,7 +181,8 @@ def _sections(data: bytes, order: ByteOrder, place: str) -> tuple[bytes, bytes]:
     strings = data[header_size + str_off : header_size + str_off + str_len]
     if not strings or strings[0] or strings[-1]:
         raise BpfasError.of("strings must begin and end with a zero byte", place)
-    return data[header_size + type_off : header_size + type_off + type_len], strings
+    types_at = header_size + type_off
+    return types_at, data[types_at : types_at + type_len], strings
 
 
 def _scan(words: array[int], name: str) -> tuple[array[int], bytes]:
@@ -194,7 +196,7 @@ def _scan(words: array[int], name: str) -> tuple[array[int], bytes]:
     last_kind = len(KINDS)
     while at < end:
         info = words[at + 1] if at + 1 < end else 0
-        kind = info >> 24 & 0x1F
+        kind = kind_of(info)
         if info & UNKNOWN_INFO_BITS or not 0 < kind <= last_kind:
             raise BpfasError.of(_unknown_record(len(kinds), words[at:]), f"{name}:(.BTF)")
         starts.append(at)

@@ -14,9 +14,10 @@ Here is the order of the steps. Each is a module: `file_header`, `section_header
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from bpfas.diag import BpfasError
+from bpfas.diag import BpfasError, Diagnostics
 from bpfas.elf.compression import is_readable, read_compression_header, uncompressed
 from bpfas.elf.constants import SectionFlag, SectionType
 from bpfas.elf.file_header import read_file_header
@@ -27,7 +28,7 @@ from bpfas.elf.symbol_table import read_symbols
 from bpfas.objfile import ObjectFile, Section
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from bpfas.elf.section_headers import SectionHeader
     from bpfas.objfile import Symbol
@@ -154,7 +155,7 @@ class _SectionOnDemand(Section):
         return getattr(self, name)
 
     def _read_contents(self) -> None:
-        with self._file.errors_apart():
+        with self._only_own_errors():
             contents = _contents(self, self._file, self._header)
         self.data = contents
 
@@ -162,9 +163,19 @@ class _SectionOnDemand(Section):
         _ = self.data  # how long they are, which may be hard to tell
         self.relocations = []
         try:
-            with self._file.errors_apart():
+            with self._only_own_errors():
                 for header, symbols in self._unread:
                     read_relocations(self._file, header, self, symbols)
         except BpfasError:
             del self.relocation_table  # who asks again gets the error again
             raise
+
+    @contextmanager
+    def _only_own_errors(self) -> Iterator[None]:
+        """Raise BpfasError with what is wrong with this section, and leave what was noted of the file before."""
+        noted, self._file.diagnostics = self._file.diagnostics, Diagnostics()
+        try:
+            yield
+            self._file.diagnostics.raise_if_errors()
+        finally:
+            self._file.diagnostics = noted

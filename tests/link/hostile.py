@@ -162,6 +162,8 @@ class Linker:
 
     def link(self, data: bytes, *options: str) -> str:
         """What the command says of a file with these contents, when it refuses it; empty if it links it."""
+        # File systems may wait for the disk where a file's contents are replaced, but not for a new file.
+        self.hostile.unlink(missing_ok=True)
         self.hostile.write_bytes(data)
         self.output.unlink(missing_ok=True)
         errors = io.TextIOWrapper(io.BytesIO(), errors="backslashreplace")  # as standard error is

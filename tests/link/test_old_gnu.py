@@ -375,6 +375,9 @@ def test_wrong_numbers_in_relocations_are_errors(options: str, capsys: pytest.Ca
         for r_type in range(16):
             for r_offset in (int.from_bytes(whole[:8], "little"), 1, size - 1, 1 << 63):
                 image[row : row + 12] = struct.pack("<QI", r_offset, r_type)
+                # File systems may wait for the disk where a file is replaced, but not for a new one.
+                for name in ("wrong.o", "linked.o"):
+                    Path(name).unlink(missing_ok=True)
                 Path("wrong.o").write_bytes(image)
                 status = main(["wrong.o", "-o", "linked.o"])
                 told = capsys.readouterr().err

@@ -17,11 +17,11 @@ from bpfas.loader.kinds import (
 from bpfas.loader.sections import (
     SECTION_KINDS,
     UNKNOWN_SECTION,
-    is_subprogram_section,
     section_kind,
     similar_sections,
     split_autoload,
 )
+from bpfas.section_names import is_subprogram_section
 
 NAMES = [name for kind in SECTION_KINDS for name in kind.names.split()]
 
