@@ -7,6 +7,7 @@ An ElfFile is what the modules share that read what the sections hold: `symbol_t
 from __future__ import annotations
 
 import struct
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from bpfas.diag import Diagnostics
@@ -94,6 +95,16 @@ class ElfFile:
         if len(self.diagnostics.items) >= _MAX_ERRORS:
             self.diagnostics.error(f"stopped after {_MAX_ERRORS} errors; is the file damaged?", self.name)
             self.diagnostics.raise_if_errors()
+
+    @contextmanager
+    def errors_apart(self) -> Iterator[None]:
+        """Raise BpfasError at the end for what is found wrong meanwhile; what was found before stays noted."""
+        before, self.diagnostics = self.diagnostics, Diagnostics()
+        try:
+            yield
+            self.diagnostics.raise_if_errors()
+        finally:
+            self.diagnostics = before
 
     def contents(self, header: SectionHeader) -> memoryview:
         """The bytes of a section; none for SHT_NOBITS."""
