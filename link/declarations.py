@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
-from bpfas.btf.kinds import TYPE_IN_THIRD, Kind, Linkage
+from bpfas.btf.kinds import Kind, Linkage
 from bpfas.link.compatibility import TypeOf, difference
 from bpfas.link.layout import is_kept_once
 from bpfas.link.limits import MOST_MESSAGES, report_rest
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 # Where GCC puts the declaration of a variable that it knows no section of.
 _GUESSED_SECTIONS = frozenset({".bss", ".data", ".rodata"})
+
+# What C refers to a function's type with.
+_REFERRING_TO_PROTOTYPES = (Kind.FUNC, Kind.PTR, Kind.TYPEDEF)
 
 TypeKey = tuple[int, int]
 """A type: the number of its unit, and its id there."""
@@ -122,11 +125,12 @@ def _replace_prototypes(declarations: Declarations) -> None:
             prototypes.setdefault(unit, {})[prototype] = winning_unit, winning_btf.size_or_type(winning_id)
     for unit, of_unit in prototypes.items():
         btf = declarations.units[unit].btf
-        words = btf.words
+        words, starts = btf.words, btf.starts
         uses = Counter(
-            words[start + 2]
-            for start, kind in zip(btf.starts, btf.kinds, strict=False)
-            if words[start + 2] in of_unit and kind in TYPE_IN_THIRD
+            target
+            for kind in _REFERRING_TO_PROTOTYPES
+            for type_id in btf.ids_of_kind(kind)
+            if (target := words[starts[type_id] + 2]) in of_unit
         )
         for prototype, winning in of_unit.items():
             if uses[prototype] == replaced_uses[unit, prototype]:
