@@ -10,7 +10,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bpfas.btf.kinds import BY_VALUE, ENTRY_WORDS, KINDS, MAX_VLEN, TRANSPARENT, Kind, Linkage, Word
+from bpfas.btf.kinds import (
+    BY_VALUE,
+    ENTRY_WORDS,
+    KINDS,
+    MAX_VLEN,
+    POINTED_THROUGH,
+    TRANSPARENT,
+    Kind,
+    Linkage,
+    Word,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -223,6 +233,27 @@ def types_in_themselves(btf: Btf, type_ids: Iterable[int]) -> Iterator[list[int]
                 depth[target] = len(path)
                 path.append(target)
                 open_references.append(_contained(btf, target))
+
+
+def pointers_to_themselves(btf: Btf, type_ids: Iterable[int]) -> Iterator[list[int]]:
+    """The cycles among `type_ids` of pointers alone, with no struct between them that could be declared first.
+
+    No type may be within itself.
+    """
+    fresh, open_, done = 0, 1, 2
+    states = bytearray(len(btf) + 1)
+    for root in type_ids:
+        path: list[int] = []
+        at = root
+        while states[at] == fresh and btf.kinds[at] in POINTED_THROUGH:
+            states[at] = open_
+            path.append(at)
+            start = btf.starts[at]
+            at = btf.words[start + 3 if btf.kinds[at] == Kind.ARRAY else start + 2]
+        if states[at] == open_:
+            yield path[path.index(at) :]
+        for type_id in path:
+            states[type_id] = done
 
 
 def _contained(btf: Btf, type_id: int) -> Iterator[int]:

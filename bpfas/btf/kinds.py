@@ -112,6 +112,9 @@ TRANSPARENT: frozenset[int] = MODIFIERS | {Kind.TYPEDEF}
 BY_VALUE: frozenset[int] = TRANSPARENT | {Kind.ARRAY, Kind.STRUCT, Kind.UNION}
 """The kinds whose values have values of the types they refer to inside, so that no type can be within itself."""
 
+POINTED_THROUGH: frozenset[int] = TRANSPARENT | {Kind.ARRAY, Kind.PTR}
+"""The kinds that end where the type they refer to ends, so that a chain of them must end."""
+
 
 def info_word(kind: int, vlen: int = 0, *, kflag: bool = False) -> int:
     """The second word of a record; `vlen` of a FUNC is its linkage."""

@@ -15,7 +15,14 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from bpfas.btf.btf import Btf
-from bpfas.btf.checks import MAX_NAME_BYTES, described, incomplete_values, type_errors, types_in_themselves
+from bpfas.btf.checks import (
+    MAX_NAME_BYTES,
+    described,
+    incomplete_values,
+    pointers_to_themselves,
+    type_errors,
+    types_in_themselves,
+)
 from bpfas.btf.kinds import (
     ENTRY_WORDS,
     FIXED_WORDS,
@@ -120,13 +127,17 @@ def check_types(btf: Btf, type_ids: Sequence[int]) -> None:
     for type_id, message in islice(errors, MAX_ERRORS):
         diagnostics.error(f"{described(btf, type_id)} {message}", btf.place)
     diagnostics.raise_if_errors()
-    for cycle in islice(types_in_themselves(btf, type_ids), MAX_ERRORS):
-        shown = [described(btf, type_id) for type_id in cycle[1:_MAX_CYCLE_SHOWN]]
-        if len(cycle) > _MAX_CYCLE_SHOWN:
-            shown.append(f"({len(cycle) - _MAX_CYCLE_SHOWN} more)")
-        way = f", by way of {', '.join(shown)}" if shown else ""
-        diagnostics.error(f"{described(btf, cycle[0])} contains itself{way}", btf.place)
-    diagnostics.raise_if_errors()
+    for verb, cycles in (
+        ("contains", types_in_themselves(btf, type_ids)),
+        ("points to", pointers_to_themselves(btf, type_ids)),
+    ):
+        for cycle in islice(cycles, MAX_ERRORS):
+            shown = [described(btf, type_id) for type_id in cycle[1:_MAX_CYCLE_SHOWN]]
+            if len(cycle) > _MAX_CYCLE_SHOWN:
+                shown.append(f"({len(cycle) - _MAX_CYCLE_SHOWN} more)")
+            way = f", by way of {', '.join(shown)}" if shown else ""
+            diagnostics.error(f"{described(btf, cycle[0])} {verb} itself{way}", btf.place)
+        diagnostics.raise_if_errors()
     for type_id, declaration in islice(incomplete_values(btf, type_ids), MAX_ERRORS):
         message = f"contains {described(btf, declaration)}, of which it may have pointers only"
         diagnostics.error(f"{described(btf, type_id)} {message}", btf.place)

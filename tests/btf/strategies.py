@@ -11,18 +11,23 @@ NAMES = ("a", "b", "longer_than_eight")
 _SIZE = 64
 
 _VALUE_KINDS = ("int", "struct", "union", "enum", "fwd", "typedef", "modifier", "pointer", "array", "prototype")
+_ENDS_OF_POINTERS = ("int", "struct", "union", "enum", "fwd", "prototype")
 _OTHER_KINDS = ("func", "var", "tag", "datasec")
 
 
 @st.composite
 def types(draw: st.DrawFn, max_types: int = 14, names: tuple[str, ...] = NAMES) -> Types:
-    """The types of one object. What contains another by value comes behind it, pointers lead anywhere."""
+    """The types of one object. What contains another by value comes behind it.
+
+    Pointers lead anywhere, but not through pointers alone to themselves.
+    """
     made = Types()
     kinds = draw(st.lists(st.sampled_from(_VALUE_KINDS), min_size=2, max_size=max_types))
     others = draw(st.lists(st.sampled_from(_OTHER_KINDS), max_size=4))
     name = st.sampled_from(names)
     optional = st.sampled_from(("", *names))
     anywhere = st.integers(1, len(kinds) + 1)
+    ends = [number for number, kind in enumerate(kinds, 2) if kind in _ENDS_OF_POINTERS]
     made.integer()
     declared: set[int] = set()
     for kind in kinds:
@@ -47,7 +52,7 @@ def types(draw: st.DrawFn, max_types: int = 14, names: tuple[str, ...] = NAMES) 
                 if target in declared:
                     declared.add(made.count)
             case "pointer":
-                made.pointer(draw(st.just(0) | anywhere))
+                made.pointer(draw(st.sampled_from([*range(made.count + 1), *ends])))
             case "array":
                 made.array(draw(before), 1, draw(st.integers(0, 1)))
             case "prototype":

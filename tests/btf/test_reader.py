@@ -208,6 +208,11 @@ def _bad(make: Callable[[Types], object]) -> bytes:
             lambda t: [t.typedef("a", 3), t.refer(Kind.CONST, 4), t.array(2, 1, 1)],
             r"type 2 \(TYPEDEF a\) contains itself, by way of type 3 \(CONST\), type 4 \(ARRAY\)",
         ),
+        (lambda t: t.refer(Kind.PTR, 2), r"type 2 \(PTR\) points to itself"),
+        (
+            lambda t: [t.refer(Kind.PTR, 3), t.refer(Kind.CONST, 4), t.array(2, 1, 1)],
+            r"type 2 \(PTR\) points to itself, by way of type 3 \(CONST\), type 4 \(ARRAY\)",
+        ),
         (
             lambda t: [t.forward("f"), t.typedef("g", 2), t.struct("s", 8, [("m", 3, 0)])],
             r"type 4 \(STRUCT s\) contains type 2 \(FWD f\), of which it may have pointers only",

@@ -108,6 +108,15 @@ def _bad_contents(table: Table, targets: Indices) -> Iterator[Indices]:
     yield endless
     if len(endless):
         return
+    pointers = table.nodes_of(Kind.PTR)
+    ends = base.copy()
+    ends[pointers] = base[targets[starts[pointers] + 2]]
+    for _ in range(_MAX_DOUBLINGS):
+        further = ends[ends]
+        if np.array_equal(further, ends):
+            break
+        ends = further
+    yield np.flatnonzero(table.kinds[ends] == Kind.PTR)
     owners = table.members.spread(table.members.nodes)
     inner = base[targets[table.members.positions + 1]]
     yield owners[table.kinds[inner] == Kind.FWD]
