@@ -41,6 +41,8 @@ def read_symbols(file: ElfFile, sections: Mapping[int, Section]) -> list[Symbol 
         st_name, st_info, st_other, st_shndx, st_value, st_size = entry
         symbols.append(None)
         if number == 0:
+            if any(entry):
+                file.error("its first symbol is not empty, as it is in every symbol table", place)
             continue
         name = file.string(header.sh_link, st_name, "symbol", number)
         if name is None:

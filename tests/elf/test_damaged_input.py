@@ -121,6 +121,7 @@ def rel(image: Image) -> int:
         (lambda i: i.set_symbol(1, "I", 0, 0x999), "the name of symbol 1 is at 0x999 of a string table"),
         (lambda i: i.set_symbol(1, "B", 4, 0xA1), "symbol 1 (counter) has binding 10"),
         (lambda i: i.set_symbol(1, "B", 4, 0x0B), "symbol 1 (counter) has unknown type 11"),
+        (lambda i: i.set_symbol(0, "Q", 8, 5), "a.o:(.symtab): error: its first symbol is not empty"),
         (lambda i: i.set_symbol(1, "B", 5, 0x10), "symbol 1 (counter) has unknown visibility (st_other 0x10)"),
         (lambda i: i.set_symbol(1, "H", 6, 77), "symbol 1 (counter) is in section 77, but the file has only"),
         (lambda i: i.set_symbol(1, "H", 6, 0xFF05), "symbol 1 (counter) is in section 65285"),
