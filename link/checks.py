@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from bpfas.btf.kinds import Kind, Linkage
 from bpfas.elf.compression import compression_name, read_compression_header
-from bpfas.elf.constants import SectionFlag, SymbolType
+from bpfas.elf.constants import SectionFlag, SymbolBinding, SymbolType
 from bpfas.isa import SLOT_SIZE
 from bpfas.link.layout import is_debugging
 from bpfas.link.options import Strip
@@ -61,6 +61,11 @@ def check_symbols(objects: Sequence[ObjectFile], diagnostics: Diagnostics) -> No
                 if section is SpecialSection.UNDEF and not symbol.name:
                     where = place_of_declaration(obj, symbol)
                     diagnostics.error("refers to something undefined that has no name", where)
+                elif section is SpecialSection.UNDEF and symbol.st_bind is SymbolBinding.LOCAL:
+                    where = place_of_declaration(obj, symbol)
+                    diagnostics.error(
+                        f"symbol {symbol.name} is undefined but local, so nobody can define it", where
+                    )
                 continue
             where = place(obj, section, symbol.st_value)
             is_content = symbol.st_type in _TYPES_OF_CONTENTS

@@ -11,12 +11,14 @@ from bpfas.objfile import ObjectFile, SpecialSection, Symbol
 from tests.link.builders import (
     CALL,
     EXIT,
+    LOAD,
     call,
     code,
     common,
     data,
     extern,
     glob,
+    lddw,
     license_section,
     link_errors,
     obj,
@@ -195,3 +197,12 @@ def test_a_label_may_be_set_behind_its_section_but_no_function_may() -> None:
     assert report == "a.o:(.text+0x320): error: symbol f lies behind its section, which has 0x8 bytes"
     report = link_errors(obj("a.o", text, Symbol("far", text, (1 << 64) - 1)))
     assert "symbol far lies behind its section" in report
+
+
+def test_an_undefined_symbol_that_is_local_is_an_error() -> None:
+    text = relocated(code("xdp", lddw(), EXIT), (0, LOAD, Symbol("counter", SpecialSection.UNDEF)))
+    other = data()
+    report = link_errors(obj("a.o", text), obj("b.o", other, glob("counter", other)))
+    assert report == (
+        "a.o, used at a.o:(xdp+0x0): error: symbol counter is undefined but local, so nobody can define it"
+    )
