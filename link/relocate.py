@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 # address, and 1 in the old lists of ranges, where the highest one means something else and 0 ends the list.
 _NOWHERE = -1
 _NOWHERE_IN_LISTS = 1
+_REMEDY_OF_SHORT_JUMPS = ("gotol (jal) and calls reach further than a jump with 16 bits",)
 _OLD_LISTS = frozenset({".debug_ranges", ".debug_loc"})
 
 _MANY = 20_000
@@ -187,11 +188,12 @@ class _Relocator:
                 write_addend(row, site.data, site.place, addend, site.order)
                 site.output.relocations.append(Relocation(site.place, r_type, symbol))
         except RelocationRangeError as error:
-            self._error(site, f"{error} (against {shown})")
+            is_short = row.field is Field.OFF16
+            self._error(site, f"{error} (against {shown})", _REMEDY_OF_SHORT_JUMPS if is_short else ())
         return None
 
-    def _error(self, site: _Site, message: str) -> None:
-        self.diagnostics.error(message, place_in_source(site.obj, site.section, site.reloc.r_offset))
+    def _error(self, site: _Site, message: str, notes: tuple[str, ...] = ()) -> None:
+        self.diagnostics.error(message, place_in_source(site.obj, site.section, site.reloc.r_offset), notes)
 
     def _target(self, symbol: Symbol, addend: int, describes_code: bool) -> tuple[Symbol, int] | None:
         """The output's symbol and the addend that lead where `symbol` and `addend` of an input do.

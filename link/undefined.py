@@ -15,6 +15,7 @@ from bpfas.link.limits import MOST_MESSAGES, report_rest
 from bpfas.link.places import place_in_source, place_of_declaration
 from bpfas.link.symtab import takes_part
 from bpfas.link.unknown_names import nearest
+from bpfas.reloc import RelocationNumber
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence, Set
@@ -133,7 +134,7 @@ def _uses(
         for section in obj.sections:
             if section.sh_flags & SectionFlag.ALLOC and section not in discarded:
                 for reloc in section.relocations:
-                    if takes_part(reloc.symbol):
+                    if reloc.r_type != RelocationNumber.R_BPF_NONE and takes_part(reloc.symbol):
                         yield obj, section, reloc
 
 

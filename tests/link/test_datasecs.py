@@ -41,6 +41,29 @@ def test_what_older_linkers_list_as_extern_fits_a_definition_in_any_section(
     assert [btf.name(datasec) for datasec in btf.ids_of_kind(Kind.DATASEC)] == [".data"] * is_defined
 
 
+def test_entries_stand_in_the_order_of_their_places_whoever_mentions_them_first() -> None:
+    # Kernels refuse others.
+    def typed(made: ObjectFile, names: list[str], linkage: Linkage) -> ObjectFile:
+        types = merge([], [])
+        number = types.add_int("int", 4, is_signed=True)
+        variables = [types.add_var(name, number, linkage) for name in names]
+        types.add_datasec(".data", 4, [(variable, 0, 4) for variable in variables])
+        made.sections.append(Section(".BTF", data=types.write(made.byte_order)))
+        return made
+
+    user = obj("user.o", relocated(code("xdp", lddw(), EXIT), (0, LOAD, extern("second"))))
+    home = data(contents=bytes(8))
+    symbols = [glob(name, home, place, 4) for name, place in (("first", 0), ("second", 4))]
+    objects = [
+        typed(user, ["second"], Linkage.EXTERN),
+        typed(obj("home.o", home, *symbols), ["first", "second"], Linkage.GLOBAL),
+    ]
+    btf = read_btf(bytes(section_of(link(objects), ".BTF").data), ByteOrder.LITTLE, "linked.o")
+    (datasec,) = btf.ids_of_kind(Kind.DATASEC)
+    entries = [(btf.name(entry.type_id), entry.offset) for entry in btf.entries(datasec)]
+    assert entries == [("first", 0), ("second", 4)]
+
+
 def test_more_variables_of_a_section_than_types_can_list_are_an_error() -> None:
     count = 33_000
     objects = []

@@ -199,7 +199,7 @@ def test_an_unknown_relocation_type_is_an_error() -> None:
 
 
 def test_a_relocation_that_does_nothing_is_dropped() -> None:
-    text = relocated(code(), (0, RelocationNumber.R_BPF_NONE, Symbol("f")))
+    text = relocated(code(), (0, RelocationNumber.R_BPF_NONE, extern("f")))
     assert section_of(link([obj("a.o", text)]), ".text").relocations == []
 
 
