@@ -181,8 +181,12 @@ def merge_types(
     replaced: list[dict[int, TypeKey | None]] = [{} for _ in every_unit]
     for losing, winning in declarations.replaced.items():
         replaced[losing[0]][losing[1]] = winning
+    holes = Holes(removed)
     for name, (number, type_id) in declarations.winners.items():
-        if not table.resolutions[name].is_needed:
+        found = table.resolutions[name]
+        home = found.symbol.section
+        is_removed = isinstance(home, Section) and holes.cover(Address(home, found.symbol.st_value))
+        if is_removed or not found.is_needed:
             replaced[number][type_id] = None
     datasecs = Datasecs(every_unit, table, declarations, layout, symbols)
     for number, unit in enumerate(every_unit):

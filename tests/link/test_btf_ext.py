@@ -7,11 +7,12 @@ from array import array
 import pytest
 
 from bpfas.btf.ext import BtfExt, Records, read_btf_ext, write_btf_ext
-from bpfas.btf.kinds import Linkage
+from bpfas.btf.kinds import Kind, Linkage
 from bpfas.btf.merge import merge
 from bpfas.btf.reader import read_btf
 from bpfas.elf.constants import ByteOrder, SymbolBinding, SymbolType
 from bpfas.link.linker import link
+from bpfas.link.options import LinkOptions
 from bpfas.objfile import ObjectFile, Section, Symbol
 from tests.link.builders import EXIT, code, link_errors, obj, section_of
 
@@ -54,3 +55,12 @@ def test_records_of_two_sizes_are_an_error_that_names_both_objects() -> None:
         "b.o:(.BTF.ext): error: func_info has records of 12 bytes here, of 8 in a.o; "
         "compile both with one compiler"
     )
+
+
+def test_the_type_of_a_function_that_nobody_uses_goes_with_it() -> None:
+    order = ByteOrder.LITTLE
+    objects = [described("a.o", "f", order), described("b.o", "g", order)]
+    linked = link(objects, options=LinkOptions(gc_functions=True, roots=("g",)))
+    btf = read_btf(bytes(section_of(linked, ".BTF").data), order, "linked.o")
+    assert [btf.name(func) for func in btf.ids_of_kind(Kind.FUNC)] == ["g"]
+    assert [symbol.name for symbol in linked.symbols] == ["g"]
