@@ -132,6 +132,13 @@ def read_addend(row: RelocationType, data: bytes | bytearray, r_offset: int, ord
     return (value + 1) * row.unit if row.pc_relative else value
 
 
+def addend_of(
+    row: RelocationType, r_addend: int | None, data: bytes | bytearray, place: int, order: ByteOrder
+) -> int:
+    """The addend A of a relocation, in bytes: its `r_addend`, or if that is None what stands at `place` of `data`."""
+    return read_addend(row, data, place, order) if r_addend is None else r_addend
+
+
 def field_value(row: RelocationType, target: int, place: int) -> int:
     """The number for the field when it refers to `target` (S + A) from `place` (P), both in bytes.
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from bpfas.elf.constants import ByteOrder
 from bpfas.isa import BY_NAME, PSEUDO_CALL, PSEUDO_FUNC, SLOT_SIZE
 from bpfas.objfile import Section
-from bpfas.reloc import RELOCATION_TYPES, Field, read_addend
+from bpfas.reloc import RELOCATION_TYPES, Field, addend_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,9 +85,7 @@ def relocated_target(reloc: Relocation, section: Section, order: ByteOrder) -> t
     row, home = RELOCATION_TYPES.get(reloc.r_type), reloc.symbol.section
     if row is None or not isinstance(home, Section):
         return None
-    addend = reloc.r_addend
-    if addend is None:
-        addend = read_addend(row, section.data, reloc.r_offset, order)
+    addend = addend_of(row, reloc.r_addend, section.data, reloc.r_offset, order)
     return home, reloc.symbol.st_value + addend
 
 

@@ -17,7 +17,7 @@ from bpfas.link.layout import holds_subprograms
 from bpfas.link.options import matches
 from bpfas.link.places import place_of_symbol
 from bpfas.objfile import Section
-from bpfas.reloc import RELOCATION_TYPES, read_addend
+from bpfas.reloc import RELOCATION_TYPES, addend_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence, Set
@@ -259,9 +259,7 @@ def _targets(
         symbol = found.symbol
     if row is None or not isinstance(symbol.section, Section):
         return
-    addend = reloc.r_addend
-    if addend is None:
-        addend = read_addend(row, section.data, reloc.r_offset, obj.byte_order)
+    addend = addend_of(row, reloc.r_addend, section.data, reloc.r_offset, obj.byte_order)
     yield symbol.section, symbol.st_value + addend
     if symbol.st_type is not SymbolType.SECTION:
         yield symbol.section, symbol.st_value

@@ -17,7 +17,7 @@ from bpfas.elf.constants import SectionFlag
 from bpfas.elf.writer import write_object
 from bpfas.isa import SLOT_SIZE
 from bpfas.objfile import ObjectFile, Section, Symbol, place
-from bpfas.reloc import RELOCATION_TYPES, read_addend, write_field
+from bpfas.reloc import RELOCATION_TYPES, addend_of, write_field
 from bpfas.section_names import BTF_EXT_SECTION, BTF_SECTION
 
 _DECLARING_TAGS = frozenset({"DW_TAG_subprogram", "DW_TAG_variable"})
@@ -174,9 +174,7 @@ def _with_addresses(obj: ObjectFile) -> tuple[ObjectFile, dict[Section, int]]:
             row = RELOCATION_TYPES.get(reloc.r_type)
             if row is None or not isinstance(reloc.symbol.section, Section):
                 continue
-            addend = reloc.r_addend
-            if addend is None:
-                addend = read_addend(row, data, reloc.r_offset, obj.byte_order)
+            addend = addend_of(row, reloc.r_addend, data, reloc.r_offset, obj.byte_order)
             target = bases.get(reloc.symbol.section, 0) + reloc.symbol.st_value + addend
             write_field(row.field, data, reloc.r_offset, target, obj.byte_order)
         relocated.append(Section(section.name, section.sh_type, sh_entsize=section.sh_entsize, data=data))

@@ -22,8 +22,8 @@ from bpfas.reloc import (
     Field,
     RelocationNumber,
     RelocationRangeError,
+    addend_of,
     field_value,
-    read_addend,
     relocation_name,
     write_addend,
     write_field,
@@ -174,9 +174,7 @@ class _Relocator:
         shown = old.name or (old.section.name if isinstance(old.section, Section) else "")
         if row is None:
             return self._error(site, f"{relocation_name(r_type)} against {shown}")
-        addend = site.reloc.r_addend
-        if addend is None:
-            addend = read_addend(row, site.data, site.place, site.order)
+        addend = addend_of(row, site.reloc.r_addend, site.data, site.place, site.order)
         target = self._target(old, addend, is_debugging(site.section))
         if target is None and not site.section.sh_flags & SectionFlag.ALLOC:
             return write_field(row.field, site.data, site.place, _nowhere(site.section), site.order)

@@ -20,7 +20,7 @@ from bpfas.loader.instructions import CALL, LOAD_IMMEDIATE_64, CallSource, Code,
 from bpfas.loader.places import target_text
 from bpfas.loader.spec import ExternReference, MapReference, ReferenceKind
 from bpfas.objfile import Section, SpecialSection, place
-from bpfas.reloc import RELOCATION_TYPES, RelocationNumber, read_addend, relocation_name
+from bpfas.reloc import RELOCATION_TYPES, RelocationNumber, addend_of, relocation_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -174,10 +174,8 @@ class _Resolver:
         """Resolve a relocation that `is_applicable`."""
         at = index * SLOT_SIZE
         is_call = relocation.r_type == RelocationNumber.R_BPF_64_32
-        addend = relocation.r_addend
-        if addend is None:
-            row = RELOCATION_TYPES[relocation.r_type]
-            addend = read_addend(row, code.data, at, function.obj.byte_order)
+        row = RELOCATION_TYPES[relocation.r_type]
+        addend = addend_of(row, relocation.r_addend, code.data, at, function.obj.byte_order)
         symbol = self.scope.definition(function, at, relocation.symbol, is_call=is_call)
         if symbol is None:
             self.add_extern_reference(function, code, index, relocation.symbol.name, addend, found)

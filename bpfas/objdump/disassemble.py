@@ -28,7 +28,7 @@ from bpfas.objdump.labels import Labels, is_named
 from bpfas.objdump.operands import plain_text, relocated_text, symbolic_operand
 from bpfas.objdump.pieces import Piece, code_pieces, data_width, inside_fields, label_places
 from bpfas.objfile import ObjectFile, Section, SpecialSection, Symbol
-from bpfas.reloc import RELOCATION_TYPES, RelocationNumber, read_addend, relocation_name
+from bpfas.reloc import RELOCATION_TYPES, RelocationNumber, addend_of, relocation_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -205,10 +205,8 @@ class _Disassembly:
             if not width or relocation.r_offset < free or relocation.r_offset + width > end:
                 continue
             free = relocation.r_offset + width
-            addend = relocation.r_addend
-            if addend is None:
-                row = RELOCATION_TYPES[relocation.r_type]
-                addend = read_addend(row, section.data, relocation.r_offset, self.obj.byte_order)
+            row = RELOCATION_TYPES[relocation.r_type]
+            addend = addend_of(row, relocation.r_addend, section.data, relocation.r_offset, self.obj.byte_order)
             expression = self.labels.expression(relocation.symbol, addend, temporary=_wants_temporary(relocation))
             if expression.endswith('"'):
                 expression = f"({expression})"  # a string alone would be text
