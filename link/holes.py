@@ -37,6 +37,9 @@ class Holes:
             for section, found in self._holes.items()
         }
 
+    def __bool__(self) -> bool:
+        return bool(self._holes)
+
     def __contains__(self, section: Section) -> bool:
         return section in self._holes
 

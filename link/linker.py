@@ -15,6 +15,7 @@ from bpfas.link.definitions import define_symbols
 from bpfas.link.duplicates import report_duplicates
 from bpfas.link.gc import removed_functions, warn_if_no_code_stays
 from bpfas.link.groups import discarded_sections, warn_of_ended_groups
+from bpfas.link.holes import Holes
 from bpfas.link.layout import lay_out
 from bpfas.link.options import DEFAULT_OPTIONS, LinkOptions, Strip, Unresolved
 from bpfas.link.output_symbols import kept_symbols, localized_names, make_symbols
@@ -121,13 +122,14 @@ def link_objects(
     removed = removed_functions(inputs, table, discarded, options, exception_callbacks(units))
     if options.gc_functions:
         warn_if_no_code_stays(inputs, discarded, removed, diagnostics)
-    drop_unneeded(objects, table, discarded, removed)
+    holes = Holes(removed)
+    drop_unneeded(objects, table, discarded, holes)
 
     # A name that is used must be defined, unless it may be left to the loader.
     if options.unresolved is not Unresolved.IGNORE:
         severity = Severity.ERROR if options.unresolved is Unresolved.ERROR else Severity.WARNING
         report_undefined(
-            objects, table, discarded, removed, kernel_externs(units), severity, members_left_out, diagnostics
+            objects, table, discarded, holes, kernel_externs(units), severity, members_left_out, diagnostics
         )
 
     # Let debugging information speak of what is left only.
@@ -146,7 +148,7 @@ def link_objects(
     diagnostics.raise_if_errors()
 
     # Merge the types, and make what they say about places anew.
-    type_sections, types = merge_types(units, inputs, table, declarations, layout, removed, mapping, localized)
+    type_sections, types = merge_types(units, inputs, table, declarations, layout, holes, mapping, localized)
     output = ObjectFile(
         name,
         objects[0].byte_order,

@@ -16,7 +16,7 @@ from bpfas.btf.reader import read_all
 from bpfas.diag import BpfasError
 from bpfas.link.btf_ext import merge_ext
 from bpfas.link.datasecs import Datasecs
-from bpfas.link.holes import Address, Holes
+from bpfas.link.holes import Address
 from bpfas.link.kernel_rules import with_named_parameters, with_single_encodings
 from bpfas.link.untyped import describe_untyped
 from bpfas.objfile import Section
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from bpfas.btf.merge import Merged
     from bpfas.diag import Diagnostics
     from bpfas.link.declarations import Declarations, TypeKey
-    from bpfas.link.gc import Removed
+    from bpfas.link.holes import Holes
     from bpfas.link.layout import Layout
     from bpfas.link.symtab import SymbolTable
     from bpfas.objfile import ObjectFile, Relocation, Symbol
@@ -165,7 +165,7 @@ def merge_types(
     table: SymbolTable,
     declarations: Declarations,
     layout: Layout,
-    removed: Sequence[Removed],
+    holes: Holes,
     symbols: dict[Symbol, Symbol],
     localized: frozenset[str],
 ) -> tuple[list[Section], TypeCounts | None]:
@@ -181,7 +181,6 @@ def merge_types(
     replaced: list[dict[int, TypeKey | None]] = [{} for _ in every_unit]
     for losing, winning in declarations.replaced.items():
         replaced[losing[0]][losing[1]] = winning
-    holes = Holes(removed)
     for name, (number, type_id) in declarations.winners.items():
         found = table.resolutions[name]
         home = found.symbol.section
@@ -195,7 +194,7 @@ def merge_types(
         gone.update(dict.fromkeys(datasecs.dropped(number)))
         # GCC 12 writes some; kernels refuse them.
         gone.update(dict.fromkeys(func for func in unit.btf.ids_of_kind(Kind.FUNC) if not unit.btf.name(func)))
-        gone.update(dict.fromkeys(_removed_functions(unit, number, removed, declarations)))
+        gone.update(dict.fromkeys(_removed_functions(unit, number, holes, declarations)))
         for tag in unit.btf.ids_of_kind(Kind.DECL_TAG):
             if gone.get(unit.btf.size_or_type(tag), tag) is None:
                 gone[tag] = None
@@ -227,14 +226,13 @@ def merge_types(
     return sections, TypeCounts(counts, sum(len(unit.btf) for unit in units), len(merged))
 
 
-def _removed_functions(
-    unit: Unit, number: int, removed: Sequence[Removed], declarations: Declarations
-) -> list[int]:
+def _removed_functions(unit: Unit, number: int, holes: Holes, declarations: Declarations) -> list[int]:
     """The FUNCs of the unit's object whose code the output goes without, unless others take their place.
 
     Several functions may have one FUNC, so it is what `.BTF.ext` says of each that counts.
     """
-    holes = Holes(item for item in removed if item.obj is unit.obj)
+    if not holes:
+        return []
     described: dict[bool, set[int]] = {True: set(), False: set()}
     for name, records in unit.ext.func_info.items() if unit.ext is not None else ():
         section = unit.obj.section(name)

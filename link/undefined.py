@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from bpfas.diag import Severity
 from bpfas.elf.constants import SectionFlag, SymbolBinding
-from bpfas.link.holes import Address, Holes
+from bpfas.link.holes import Address
 from bpfas.link.limits import MOST_MESSAGES, report_rest
 from bpfas.link.places import place_in_source, place_of_declaration
 from bpfas.link.symtab import takes_part
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from bpfas.diag import Diagnostics
     from bpfas.link.archive import Member
-    from bpfas.link.gc import Removed
+    from bpfas.link.holes import Holes
     from bpfas.link.symtab import SymbolTable
     from bpfas.objfile import ObjectFile, Relocation, Section
 
@@ -46,7 +46,7 @@ def report_undefined(
     objects: Sequence[ObjectFile],
     table: SymbolTable,
     discarded: Set[Section],
-    removed: Sequence[Removed],
+    holes: Holes,
     kernel_names: Set[str],
     severity: Severity,
     members_left_out: Callable[[str], Sequence[Member]],
@@ -54,7 +54,7 @@ def report_undefined(
 ) -> None:
     """An error or warning for each strong name that a loadable section of `objects` uses and that `table` lacks.
 
-    What `discarded` sections and `removed` functions use does not matter. `members_left_out` gives the members of
+    What `discarded` sections and removed functions use does not matter. `members_left_out` gives the members of
     archives that define a name, and do not take part.
     """
     missing: dict[str, _Users] = {
@@ -66,7 +66,6 @@ def report_undefined(
         missing.pop(name, None)
     if not missing:
         return
-    holes = Holes(removed)
     for obj, section, reloc in _uses(objects, discarded):
         name = table.name_of(reloc.symbol)
         if name not in missing or holes.cover(Address(section, reloc.r_offset)):
@@ -111,12 +110,11 @@ def _hints_outside(name: str, user: str, members_left_out: Callable[[str], Seque
 
 
 def drop_unneeded(
-    objects: Sequence[ObjectFile], table: SymbolTable, discarded: Set[Section], removed: Sequence[Removed]
+    objects: Sequence[ObjectFile], table: SymbolTable, discarded: Set[Section], holes: Holes
 ) -> None:
-    """Mark the undefined names of `table` that only `removed` functions used: the output is to do without them."""
-    if not removed:
+    """Mark the undefined names of `table` that only removed functions used: the output is to do without them."""
+    if not holes:
         return
-    holes = Holes(removed)
     used: dict[str, bool] = {}
     for _, section, reloc in _uses(objects, discarded):
         name = table.name_of(reloc.symbol)
