@@ -135,7 +135,7 @@ def read_addend(row: RelocationType, data: bytes | bytearray, r_offset: int, ord
 def addend_of(
     row: RelocationType, r_addend: int | None, data: bytes | bytearray, place: int, order: ByteOrder
 ) -> int:
-    """The addend A of a relocation, in bytes: its `r_addend`, or if that is None what stands at `place` of `data`."""
+    """The addend A of a relocation, in bytes: its `r_addend`, or where that is None what stands in `data`."""
     return read_addend(row, data, place, order) if r_addend is None else r_addend
 
 
