@@ -67,9 +67,8 @@ class Datasecs:
             name = btf.name(entry.type_id)
             winner = None
             if btf.linkage(entry.type_id) is not Linkage.STATIC:
-                resolved = self._resolved_name(unit, name)
-                winner = self.declarations.winners.get(resolved)
-                name = resolved
+                name = self._resolved_name(unit, name)
+                winner = self.declarations.winners.get(name)
             if winner is not None:
                 self._add_global(name, winner, section_name, entry)
             else:
@@ -126,10 +125,10 @@ class Datasecs:
             (output_offset, (number, entry.type_id), entry.size)
         )
 
-    def add_to(self, merged: Merged, layout: Layout) -> None:
+    def add_to(self, merged: Merged) -> None:
         """Add the DATASECs to the output's types: those of sections in their order, then the others."""
         sizes: dict[str, int] = {}
-        for section in layout.sections:
+        for section in self.layout.sections:
             sizes.setdefault(section.name, section.sh_size)
         names = [name for name in sizes if name in self.entries]
         names += [name for name in self.entries if name not in sizes]

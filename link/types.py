@@ -215,7 +215,7 @@ def merge_types(
     ]
     merged = merge(sources, replaced)
     _settle_linkages(merged, declarations, table, localized)
-    datasecs.add_to(merged, layout)
+    datasecs.add_to(merged)
     ext = merge_ext(every_unit, merged, layout)
     # Names of sections are added to the strings here, so that only then the types can be written.
     ext_data = write_btf_ext(ext, order, merged.string) if any(ext) else b""
