@@ -233,22 +233,22 @@ def _attempt(
     program: ProgramSpec, instructions: bytes, replaced: _Replaced | None, log: syscall.LogBuffer | None
 ) -> int:
     attach_prog_fd, attach_btf_id = replaced or (0, 0)
+    load = syscall.ProgramLoad(
+        program.kernel_name,
+        program.program_type,
+        instructions,
+        program.license,
+        expected_attach_type=program.expected_attach_type,
+        flags=program.flags,
+        kernel_version=program.kernel_version,
+        attach_prog_fd=attach_prog_fd,
+        attach_btf_id=attach_btf_id,
+    )
     attempts_left = LOAD_ATTEMPTS
     while True:
         attempts_left -= 1
         try:
-            return syscall.prog_load(
-                program.kernel_name,
-                program.program_type,
-                instructions,
-                program.license,
-                expected_attach_type=program.expected_attach_type,
-                flags=program.flags,
-                kernel_version=program.kernel_version,
-                attach_prog_fd=attach_prog_fd,
-                attach_btf_id=attach_btf_id,
-                log=log,
-            )
+            return syscall.prog_load(load, log)
         except OSError as error:
             if error.errno != errno.EAGAIN or not attempts_left:
                 raise

@@ -72,7 +72,7 @@ class Map:
     def id(self) -> int:
         """The number by which the kernel lists the map."""
         try:
-            return syscall.map_id(self._fd)
+            return syscall.map_info(self._fd).id
         except OSError as error:
             raise self._error(Step.GET_INFO, error) from error
 

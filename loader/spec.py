@@ -7,6 +7,7 @@ before loading, make a changed copy with `dataclasses.replace`.
 from __future__ import annotations
 
 import enum
+from array import array
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from bpfas.loader.kinds import NO_ATTACH_TYPE, NO_PROGRAM_FLAGS, ProgramFlag, Pr
 from bpfas.loader.sections import UNKNOWN_SECTION, SectionKind
 
 if TYPE_CHECKING:
+    from bpfas.btf.btf import Btf
     from bpfas.elf.constants import ByteOrder
 
 KERNEL_NAME_LENGTH = 15
@@ -41,6 +43,33 @@ class MapReference:
     offset: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class JumpTable:
+    """A table of a computed jump's targets, which becomes an INSN_ARRAY map of the program's own.
+
+    `loads` are the 64-bit immediate loads that take its address, `targets` the instructions that it leads to; both
+    count slots of 8 bytes from the program's start.
+    """
+
+    name: str
+    loads: tuple[int, ...]
+    targets: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CoreRelocation:
+    """An instruction that holds something about a type as the kernel has it (a CO-RE relocation record).
+
+    `instruction` counts slots from the program's start, `type_id` is of the image's types, `access` as in `0:1:3`,
+    `kind` is the number of enum bpf_core_relo_kind.
+    """
+
+    instruction: int
+    type_id: int
+    access: str
+    kind: int
+
+
 class ExternSource(enum.Enum):
     """Where the loading phase looks for a name that no object defines."""
 
@@ -56,12 +85,39 @@ class ExternSpec:
     """A name that no object defines.
 
     A weak one may be missing from the kernel: then its address is 0, and no call of it must be reached.
+    `type_id` is what it is declared to be in the image's types, a VAR or FUNC; 0 where nothing declares it.
     """
 
     name: str
     source: ExternSource
     is_weak: bool = False
     is_called: bool = False
+    type_id: int = 0
+
+
+class KconfigKind(enum.Enum):
+    """What a variable of `.kconfig` may hold, by its declared type."""
+
+    BOOL = "bool"
+    CHAR = "char"
+    INTEGER = "integer"
+    TRISTATE = "tristate"
+    STRING = "string"
+
+
+@dataclass(frozen=True, slots=True)
+class KconfigVariable:
+    """A variable of the map `.kconfig`: its place there and its size, in bytes, and what it may hold.
+
+    The name is that of a configuration option (CONFIG_…), or of what loaders know of the kernel (LINUX_…).
+    """
+
+    name: str
+    kind: KconfigKind
+    offset: int
+    size: int
+    is_signed: bool
+    is_weak: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +151,59 @@ class Binding:
     uses: tuple[str, ...]
 
 
+class Pinning(enum.Enum):
+    """Whether a map is shared through a name in a BPF file system."""
+
+    NONE = 0
+    BY_NAME = 1  # <root>/NAME
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """A global variable: its place in its map's value and its size, in bytes.
+
+    `type_id` is the type of its value in the image's types, 0 where there is none. Those of data sections come
+    from BTF where there is BTF, else from the symbol table.
+    """
+
+    name: str
+    offset: int
+    size: int
+    type_id: int = 0
+    is_static: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """An element that a map is filled with: another map, or (of a PROG_ARRAY) a program, by its name."""
+
+    index: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class StructOps:
+    """What a STRUCT_OPS map is made from: an instance of a struct of operations.
+
+    `type_id` is its STRUCT in the image's types; `programs` says by a member's name which program it calls.
+    """
+
+    type_id: int
+    type_name: str
+    programs: dict[str, str]
+    is_link: bool
+
+
 @dataclass(frozen=True, slots=True)
 class MapSpec:
     """A map to create. Sizes are in bytes.
 
-    `contents` is the value of key 0 at the start, None where the map starts as the kernel makes it. A `frozen`
-    map is closed to writes from user space once it is filled. `map_type` is a MapType where the table has it.
+    `contents` is the value of key 0 at the start (of an arena, the data at `data_offset` of it; of struct_ops, the
+    instance), None where the map starts as the kernel makes it. A `frozen` map is closed to writes from user space
+    once it is filled. `map_type` is a MapType where the table has it. `key_type` and `value_type` are of the
+    image's types, 0 for none. `section` is the section of a map that holds global data. `max_entries` may be 0 for
+    what depends on the machine (one for each CPU, in a PERF_EVENT_ARRAY) and be rounded up to what it asks for
+    (ring buffers). `pin_path` overrides what `pinning` says.
     """
 
     name: str
@@ -112,14 +215,36 @@ class MapSpec:
     map_flags: int = 0
     contents: bytes | None = None
     frozen: bool = False
+    map_extra: int = 0
+    numa_node: int = 0
+    ifindex: int = 0
+    key_type: int = 0
+    value_type: int = 0
+    inner: MapSpec | None = None
+    slots: tuple[Slot, ...] = ()
+    pinning: Pinning = Pinning.NONE
+    pin_path: str | None = None
+    autocreate: bool = True
+    section: str = ""
+    variables: tuple[Variable, ...] = ()
+    data_offset: int = 0
+    struct_ops: StructOps | None = None
+
+
+def _no_words() -> array[int]:
+    return array("I")
 
 
 @dataclass(frozen=True, slots=True)
 class ProgramSpec:
     """A program to load: its own instructions followed by those of every function that it calls.
 
-    `instructions` are bytes in the image's byte order, complete but for the descriptors that `references` name and
-    for what `externs` name.
+    `instructions` are bytes in the image's byte order, complete but for the descriptors that `references` name,
+    for what `externs` name, for `core` and for `jump_tables`. `func_info` has two words for each function (slot,
+    type of the FUNC), `line_info` four for each line (slot, file name, text, line << 10 | column), with ids and
+    string offsets of the image's types; both are empty where the object says nothing.
+    `target` is what the program is loaded for or attached to, None for what the section's name says behind the first
+    `/`. `places` say where the instructions came from: (slot, function's name, file:(section), offset).
     """
 
     name: str
@@ -135,11 +260,18 @@ class ProgramSpec:
     kernel_version: int = 0
     autoload: bool = True
     kind: SectionKind = UNKNOWN_SECTION
+    core: tuple[CoreRelocation, ...] = ()
+    jump_tables: tuple[JumpTable, ...] = ()
+    func_info: array[int] = field(default_factory=_no_words)
+    line_info: array[int] = field(default_factory=_no_words)
+    target: str | None = None
+    ifindex: int = 0
+    places: tuple[tuple[int, str, str, int], ...] = ()
 
     @property
     def attach_target(self) -> str:
-        """What the section's name says behind the first `/`."""
-        return self.section.partition("/")[2]
+        """What the program is loaded for or attached to; what the section's name says, unless set otherwise."""
+        return self.section.partition("/")[2] if self.target is None else self.target
 
     @property
     def instruction_count(self) -> int:
@@ -151,7 +283,10 @@ class ProgramSpec:
 class Image:
     """Maps and programs by name, in the order in which they are created and loaded; names that are left open.
 
-    `externs` are what the programs' ExternReferences name, `bindings` all names that are not the object's own.
+    `externs` are what the programs' ExternReferences name, `kconfig` the variables of the map `.kconfig`,
+    `bindings` all names that are not the object's own. `types` are the object's types as they were read,
+    `kernel_btf` the bytes of the same ids that the kernel is given (None where the object has no types). `arena` is
+    the name of the map that arena globals lie in.
     """
 
     name: str
@@ -160,6 +295,10 @@ class Image:
     programs: dict[str, ProgramSpec] = field(default_factory=dict)
     externs: dict[str, ExternSpec] = field(default_factory=dict)
     bindings: tuple[Binding, ...] = ()
+    kconfig: tuple[KconfigVariable, ...] = ()
+    types: Btf | None = None
+    kernel_btf: bytes | None = None
+    arena: str = ""
 
 
 def kernel_name(name: str) -> str:

@@ -161,7 +161,9 @@ def load(code: bytes) -> tuple[int, str]:
     """The descriptor of a loaded program, and the verifier's log at level 2."""
     log = syscall.LogBuffer(LOG_SIZE, level=2)
     try:
-        return syscall.prog_load("text", ProgramType.SOCKET_FILTER, code, b"GPL", log=log), log.text
+        return syscall.prog_load(
+            syscall.ProgramLoad("text", ProgramType.SOCKET_FILTER, code, b"GPL"), log
+        ), log.text
     except OSError as error:
         if "unknown opcode" in log.text or "invalid" in log.text:
             pytest.skip(f"this kernel lacks an instruction: {log.text.splitlines()[-2:]}")

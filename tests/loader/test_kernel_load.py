@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -210,7 +211,7 @@ def test_a_program_whose_type_and_attach_type_do_not_match(monkeypatch: pytest.M
     real = syscall.prog_load
     monkeypatch.setattr(
         "bpfas.loader.syscall.prog_load",
-        lambda *args, **options: real(*args, **{**options, "expected_attach_type": 1}),
+        lambda program, log=None: real(replace(program, expected_attach_type=1), log),
     )
     with pytest.raises(LoadError) as caught:
         load(source)
@@ -224,12 +225,12 @@ def test_eagain_is_tried_five_times(monkeypatch: pytest.MonkeyPatch, failures: i
     source = obj(xdp, function("prog", xdp))
     real, calls = syscall.prog_load, []
 
-    def busy(*args: object, **options: object) -> int:
-        calls.append(options["log"])
+    def busy(program: syscall.ProgramLoad, log: syscall.LogBuffer | None = None) -> int:
+        calls.append(log)
         # Both rounds, without and with a log, fail alike.
-        if calls.count(options["log"]) <= failures:
+        if calls.count(log) <= failures:
             raise BlockingIOError(11, "busy")
-        return real(*args, **options)  # type: ignore[arg-type]
+        return real(program, log)
 
     monkeypatch.setattr("bpfas.loader.syscall.prog_load", busy)
     if is_loaded:

@@ -1,0 +1,1 @@
+"""Attaching programs: one module for each way, and the table of which program goes which way."""
