@@ -243,8 +243,8 @@ class ProgramSpec:
     for what `externs` name, for `core` and for `jump_tables`. `func_info` has two words for each function (slot,
     type of the FUNC), `line_info` four for each line (slot, file name, text, line << 10 | column), with ids and
     string offsets of the image's types; both are empty where the object says nothing.
-    `target` is what the program is loaded for or attached to, None for what the section's name says behind the first
-    `/`. `places` say where the instructions came from: (slot, function's name, file:(section), offset).
+    `target` is what the program is loaded for or attached to, None for what the section's name says behind the
+    first `/`. `places` say where the instructions came from: (slot, function's name, file:(section), offset).
     """
 
     name: str
@@ -285,8 +285,8 @@ class Image:
 
     `externs` are what the programs' ExternReferences name, `kconfig` the variables of the map `.kconfig`,
     `bindings` all names that are not the object's own. `types` are the object's types as they were read,
-    `kernel_btf` the bytes of the same ids that the kernel is given (None where the object has no types). `arena` is
-    the name of the map that arena globals lie in.
+    `kernel_btf` the bytes of the same ids that the kernel is given (None where the object has no types). `arena`
+    is the name of the map that arena globals lie in.
     """
 
     name: str

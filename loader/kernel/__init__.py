@@ -1,1 +1,1 @@
-"""What a kernel is like: its types, configuration, symbols, features. The running one, or one that files describe."""
+"""What a kernel is like: its types, configuration, symbols, features. It runs, or files describe it."""
