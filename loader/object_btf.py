@@ -67,7 +67,7 @@ def read_object_types(obj: ObjectFile, diagnostics: Diagnostics) -> ObjectTypes 
     except BpfasError as error:
         _report(error, diagnostics, is_error=has_core or _needs_types(obj))
         return None
-    btf = _with_complete_datasecs(obj, section, with_single_encodings(btf), diagnostics)
+    btf = _with_complete_datasecs(obj, section, with_single_encodings(btf))
     ext = _NO_EXT
     if ext_section is not None:
         try:
@@ -108,7 +108,7 @@ def _report(error: BpfasError, diagnostics: Diagnostics, *, is_error: bool) -> N
     )
 
 
-def _with_complete_datasecs(obj: ObjectFile, section: Section, btf: Btf, diagnostics: Diagnostics) -> Btf:
+def _with_complete_datasecs(obj: ObjectFile, section: Section, btf: Btf) -> Btf:
     """`btf`, in which every DATASEC of a section of the object says where its variables lie."""
     editor = BtfEditor(btf)
     places = _Places(obj, section, btf)
@@ -126,16 +126,17 @@ def _with_complete_datasecs(obj: ObjectFile, section: Section, btf: Btf, diagnos
         size = btf.size_or_type(datasec)
         if not size and home is not None:
             size = home.sh_size
-            entries = [
-                (index, entry._replace(offset=places.offset(datasec, index, entry, diagnostics)))
-                for index, entry in entries
-            ]
+            offsets = [places.offset(datasec, index, entry) for index, entry in entries]
+            if None in offsets:
+                continue  # whoever needs the places reports it
+            found = zip(offsets, entries, strict=True)
+            entries = [(index, entry._replace(offset=offset or 0)) for offset, (index, entry) in found]
         complete = sorted((entry for _, entry in entries), key=itemgetter(1))
         if (size, complete) != (btf.size_or_type(datasec), btf.entries(datasec)):
             editor.set_datasec(datasec, size, complete)
         for entry in complete:
             symbol = places.globals.get(btf.name(entry.type_id))
-            if symbol is not None and symbol.st_visibility in OWN_ONLY:
+            if name != MAPS_SECTION and symbol is not None and symbol.st_visibility in OWN_ONLY:
                 editor.set_linkage(entry.type_id, Linkage.STATIC)
     return editor.finish()
 
@@ -159,8 +160,8 @@ class _Places:
             else:
                 self.globals[symbol.name] = symbol
 
-    def offset(self, datasec: int, index: int, entry: DatasecEntry, diagnostics: Diagnostics) -> int:
-        """Where in its section the variable of an entry lies; a global one without a symbol is an error."""
+    def offset(self, datasec: int, index: int, entry: DatasecEntry) -> int | None:
+        """Where in its section the variable of an entry lies; None for a global one without a symbol."""
         btf, section_name = self._btf, self._btf.name(datasec)
         name = btf.name(entry.type_id)
         relocated = self._relocated_offset(datasec, index, section_name)
@@ -171,14 +172,7 @@ class _Places:
             local = self._locals.get((home, name)) if home and not entry.offset else None
             return local.st_value if local else entry.offset
         symbol = self.globals.get(name)
-        if symbol is None or symbol.section.name != section_name:
-            diagnostics.error(
-                f"variable '{name}' of section '{section_name}' has a type, but no symbol says where it lies",
-                btf.place,
-                ("keep the symbols of variables when stripping an object: strip -g keeps them",),
-            )
-            return entry.offset
-        return symbol.st_value
+        return symbol.st_value if symbol is not None and symbol.section.name == section_name else None
 
     def _relocated_offset(self, datasec: int, index: int, section_name: str) -> int | None:
         if self._relocations is None:
