@@ -39,6 +39,13 @@ class Step(enum.Enum):
     UPDATE = "updating a key"
     DELETE = "deleting a key"
     NEXT_KEY = "listing the keys"
+    ATTACH = "attaching the program"
+    DETACH = "detaching the program"
+    REPLACE_PROGRAM = "putting another program in its place"
+    OPEN_LINK = "opening the link"
+    PIN = "pinning"
+    UNPIN = "unpinning"
+    READ_ITERATOR = "reading the iterator's output"
 
 
 _NO_BPF = Explanation(
@@ -117,12 +124,29 @@ class KernelError(BpfasError):
         self.errno_name = errno_name(number)
         self.cause = explanation.cause
         self.remedy = explanation.remedy
-        headline = f"{subject}: {step.value} failed with {self.errno_name}"
+        headline = f"{self._done_for()}: {step.value} failed with {self.errno_name}"
         self.summary = f"{headline}: {self.cause}" if self.cause else headline
         notes = [f"remedy: {self.remedy}"] if self.remedy else []
         if log:
             notes.append(f"the verifier's log:\n{log}")
         super().__init__([Diagnostic(Severity.ERROR, self.summary, None, tuple(notes))])
+
+    def _done_for(self) -> str:
+        return self.subject
+
+
+class AttachError(KernelError):
+    """A program could not be attached, detached, or replaced; or a link not be pinned, opened, or read.
+
+    `target` is what it is, or was to be, attached to: `kprobe do_unlinkat`, `XDP of eth0`.
+    """
+
+    def __init__(self, step: Step, subject: str, target: str, number: int, explanation: Explanation) -> None:
+        self.target = target
+        super().__init__(step, subject, number, explanation)
+
+    def _done_for(self) -> str:
+        return f"{self.subject} ({self.target})" if self.target else self.subject
 
 
 class LoadError(KernelError):

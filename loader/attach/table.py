@@ -1,0 +1,134 @@
+"""Which program is attached which way: one table, and `attach`, which looks it up.
+
+A row names the function that attaches. That takes the program and keywords; what a keyword leaves out, the
+program's section says, where section names say that. The modules are imported when first used.
+"""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import inspect
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from bpfas.loader.attach.failure import attach_error
+from bpfas.loader.kinds import AttachType, ProgramType, program_type_name
+from bpfas.loader.privilege import Explanation
+from bpfas.loader.sections import AutoAttach
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from bpfas.loader.attach.link import Attachable, Link
+    from bpfas.loader.spec import ProgramSpec
+
+_P, _A, _H = ProgramType, AttachType, AutoAttach
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """A way to attach: `name` is that by which a caller may ask for it, `function` is module:function.
+
+    It is for programs of `types`, with an expected attach type out of `attach_types` where that is not empty.
+    `auto` are the sections whose programs go this way without being told to.
+    """
+
+    name: str
+    function: str
+    types: tuple[ProgramType, ...]
+    attach_types: tuple[AttachType, ...] = ()
+    auto: AutoAttach = AutoAttach.NONE
+
+    def takes(self, spec: ProgramSpec) -> bool:
+        """Whether programs like this go this way."""
+        return spec.program_type in self.types and (
+            not self.attach_types or spec.expected_attach_type in self.attach_types
+        )
+
+    def load(self) -> Callable[..., Link]:
+        """The function that attaches."""
+        module, _, function = self.function.partition(":")
+        found: Callable[..., Link] = getattr(importlib.import_module(f"bpfas.loader.attach.{module}"), function)
+        return found
+
+
+TRACING_WAYS: tuple[Way, ...] = ()
+"""What programs that observe are attached by."""
+
+NETWORK_WAYS: tuple[Way, ...] = ()
+"""What programs that see packets, sockets and control groups are attached by."""
+
+
+def ways() -> Sequence[Way]:
+    """All rows; of those that take a program, the first is what it goes by unless its section or caller says."""
+    return TRACING_WAYS + NETWORK_WAYS
+
+
+def attach(program: Attachable, *, way: str | None = None, **how: Any) -> Link:
+    """Attach a loaded program, and give the Link that ends the attachment when it is closed.
+
+    Without `how`, to what its section names (`kprobe/do_unlinkat`); `how` are the keywords of the functions in
+    the table (`function="do_unlinkat"`, `interface="eth0"`), and tell the way too where there are several; `way`
+    is one of `ways()` by name. Raises AttachError for what the program, the caller or the kernel does not permit,
+    and TypeError for keywords that no way takes.
+    """
+    candidates = _candidates(program, way)
+    chosen = next((each for each in candidates if set(how) <= _keywords(each).keys()), None)
+    if chosen is None:
+        raise TypeError(_not_taken(program, candidates, how))
+    needed = [name for name, is_needed in _keywords(chosen).items() if is_needed and name not in how]
+    if needed:
+        cause = f"nothing says where: a program of section '{program.spec.section}' is attached by {chosen.name}"
+        remedy = f"attach({', '.join(f'{name}=…' for name in needed)})"
+        raise attach_error(program, "", errno.EINVAL, explanation=Explanation(cause, f"say it: {remedy}"))
+    return chosen.load()(program, **how)
+
+
+def attaches_by_section(spec: ProgramSpec) -> bool:
+    """Whether `attach` needs no more than what the program's section says. A bare `kprobe` does not say enough."""
+    return spec.kind.auto_attach is not AutoAttach.NONE and bool(spec.attach_target)
+
+
+def _candidates(program: Attachable, way: str | None) -> list[Way]:
+    """The rows that take the program, what its section stands for in front."""
+    spec = program.spec
+    found = [each for each in ways() if each.takes(spec) and way in (None, each.name)]
+    if not found:
+        kind = program_type_name(spec.program_type)
+        cause = f"programs of type {kind} in section '{spec.section}' are not attached by themselves"
+        if way is not None:
+            cause = f"programs of type {kind} in section '{spec.section}' are not attached by '{way}'"
+        remedy = _REMEDIES.get(spec.program_type, "")
+        if names := [each.name for each in ways() if each.takes(spec)]:
+            remedy = f"they are attached by {' or '.join(names)}"
+        raise attach_error(program, "", errno.EINVAL, explanation=Explanation(cause, remedy))
+    auto = spec.kind.auto_attach
+    return sorted(found, key=lambda each: auto is AutoAttach.NONE or each.auto is not auto)
+
+
+_REMEDIES = {
+    _P.STRUCT_OPS: "attach the struct_ops map that they belong to",
+    _P.SYSCALL: "run them: test_run()",
+    _P.SCHED_ACT: "give them to tc: tc filter add … action bpf object-pinned PATH",
+    _P.UNSPEC: "name the section for what the program is: xdp, tc, kprobe/FUNCTION, …",
+}
+"""What else to do with programs that have no way."""
+
+
+def _keywords(way: Way) -> dict[str, bool]:
+    """The keywords that the row's function takes, and which of them it cannot do without."""
+    parameters = inspect.signature(way.load()).parameters.values()
+    return {
+        each.name: each.default is inspect.Parameter.empty
+        for each in parameters
+        if each.kind is inspect.Parameter.KEYWORD_ONLY
+    }
+
+
+def _not_taken(program: Attachable, candidates: Sequence[Way], how: dict[str, Any]) -> str:
+    known = {name for each in candidates for name in _keywords(each)}
+    strange = [name for name in how if name not in known]
+    offers = "; ".join(f"{each.name}: {', '.join(_keywords(each)) or 'nothing'}" for each in candidates)
+    what = f"no keyword {', '.join(strange)}" if strange else f"not {', '.join(how)} together"
+    return f"attaching program {program.name} takes {what}; it takes, by {offers}"
