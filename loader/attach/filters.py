@@ -68,9 +68,7 @@ def add_clsact(netlink: Netlink, interface: int) -> bool:
     """Give an interface a clsact qdisc; whether it had none before."""
     header = _HEADER.pack(0, interface, _CLSACT_HANDLE, _CLSACT_PARENT, 0)
     try:
-        netlink.request(
-            MessageType.NEW_QDISC, header + text(_TCA_KIND, "clsact"), Flag.CREATE | Flag.EXCLUSIVE
-        )
+        netlink.request(MessageType.NEW_QDISC, header + text(_TCA_KIND, "clsact"), Flag.CREATE | Flag.EXCLUSIVE)
     except NetlinkError as error:
         if error.errno != errno.EEXIST:
             raise

@@ -11,7 +11,6 @@ import socket
 import struct
 from dataclasses import dataclass
 
-from bpfas.loader.attach.link import AttachError
 from bpfas.loader.attach.netlink import (
     MessageType,
     Netlink,
@@ -20,6 +19,7 @@ from bpfas.loader.attach.netlink import (
     number,
     number_of,
 )
+from bpfas.loader.errors import AttachError, Step
 from bpfas.loader.privilege import Explanation
 
 INTERFACE_HEADER = struct.Struct("=BxHiII")
@@ -35,32 +35,32 @@ _IFLA_XDP_HW_PROG_ID = 7
 _IFLA_XDP_EXPECTED_FD = 8
 
 
-def interface_index(interface: str | int, subject: str) -> int:
-    """The index of an interface that is given by its name or by its index, in this thread's network namespace.
+@dataclass(frozen=True, slots=True)
+class Interface:
+    """A network interface."""
+
+    name: str
+    index: int
+
+
+def find_interface(interface: str | int, subject: str, step: Step = Step.ATTACH) -> Interface:
+    """The interface of this name or index in the calling thread's network namespace.
 
     Raises AttachError for `subject` where there is none, with the names that come near.
     """
-    names = {name: index for index, name in socket.if_nameindex()}
-    if isinstance(interface, int):
-        if interface in names.values():
-            return interface
-        cause = f"no network interface has the index {interface}"
-    elif interface in names:
-        return names[interface]
-    else:
+    present = {name: index for index, name in socket.if_nameindex()}
+    for name, index in present.items():
+        if interface in (name, index):
+            return Interface(name, index)
+    if isinstance(interface, str):
         try:
-            return socket.if_nametoindex(interface)  # an alternative name
+            return Interface(interface, socket.if_nametoindex(interface))  # an alternative name
         except OSError:
             cause = f"there is no network interface '{interface}'"
-    raise AttachError(subject, errno.ENODEV, Explanation(cause, _remedy(str(interface), list(names))))
-
-
-def interface_name(index: int) -> str:
-    """An interface's name, or `interface N` where it is gone."""
-    try:
-        return socket.if_indextoname(index)
-    except OSError:
-        return f"interface {index}"
+    else:
+        cause = f"no network interface has the index {interface}"
+    explanation = Explanation(cause, _remedy(str(interface), list(present)))
+    raise AttachError(step, subject, "", errno.ENODEV, explanation)
 
 
 def _remedy(wanted: str, names: list[str]) -> str:

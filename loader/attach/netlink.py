@@ -49,6 +49,9 @@ class Flag(enum.IntFlag):
     DUMP = 0x300
 
 
+NO_FLAGS = Flag(0)
+
+
 class MessageType(enum.IntEnum):
     """nlmsg_type of rtnetlink."""
 
@@ -150,10 +153,10 @@ class Netlink:
         except OSError:
             return
 
-    def request(self, kind: MessageType, payload: bytes, flags: Flag = Flag(0)) -> list[Message]:  # noqa: RUF009, B008
+    def request(self, kind: MessageType, payload: bytes, flags: Flag = NO_FLAGS) -> list[Message]:
         """Send a request; all messages of the answer, once the kernel has acknowledged it."""
         self._sequence += 1
-        wanted = Flag.REQUEST | flags | (Flag(0) if Flag.DUMP in flags else Flag.ACK)
+        wanted = Flag.REQUEST | flags | (NO_FLAGS if Flag.DUMP in flags else Flag.ACK)
         length = _HEADER.size + len(payload)
         self._socket.send(_HEADER.pack(length, kind, wanted, self._sequence, 0) + payload)
         return list(self._answer())
