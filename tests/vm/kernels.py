@@ -1,6 +1,6 @@
 """Debian's kernels for virtual machines, fetched with apt and unpacked beside one another in a cache.
 
-Nothing is installed: the package is only downloaded and unpacked, and the host's own boot files stay as they are. How
+Nothing is installed: the package is only downloaded and unpacked; the host's own boot files stay as they are. How
 a kernel is started is machine.py's.
 """
 
