@@ -83,9 +83,9 @@ def program_type(kind: ProgramType, attach_type: int = 0) -> Requirement:
     return Requirement(words, functools.partial(tries_program, kind, attach_type))
 
 
-def module(name: str) -> Requirement:
-    """A part of the kernel that may be a module, which is loaded if it is."""
-    return Requirement(f"module {name}", functools.partial(tries_module, name))
+def module(name: str, function: str) -> Requirement:
+    """A part of the kernel with that function, which is built in, or a module that is loaded now."""
+    return Requirement(f"module {name}", functools.partial(tries_module, name, function))
 
 
 def file(path: str, words: str) -> Requirement:
@@ -198,17 +198,18 @@ def tries_bpf_lsm() -> str:
     return "" if "bpf" in modules else f"the active security modules are {','.join(modules)}"
 
 
-def tries_module(name: str) -> str:
-    """Loads a module unless the kernel has it."""
-    release = Path("/lib/modules") / os.uname().release
-    built_in = release / "modules.builtin"
-    if Path(f"/sys/module/{name}").exists():
-        return ""
-    if built_in.exists() and f"/{name}.ko" in built_in.read_text():
+def tries_module(name: str, function: str) -> str:
+    """Looks for the function in the kernel itself, then loads the module."""
+    if b"\0" + function.encode() + b"\0" in vmlinux_btf() or Path(f"/sys/module/{name}").exists():
         return ""
     if os.system(f"modprobe -q {name} 2>/dev/null"):  # noqa: S605
-        return f"modprobe {name} does not load it"
+        return f"{function} is not in {VMLINUX_BTF}, and modprobe {name} fails"
     return ""
+
+
+def tries_file_system(name: str) -> str:
+    """Looks whether a file system can be mounted."""
+    return "" if name in Path("/proc/filesystems").read_text().split() else "/proc/filesystems does not list it"
 
 
 def tries_module_btf() -> str:
@@ -243,11 +244,11 @@ class Need:
     NETFILTER_LINK = in_btf("links of netfilter", "bpf_nf_link")
     STRUCT_OPS_LINK = in_btf("links of struct_ops", "bpf_struct_ops_link")
     STRUCT_OPS_OF_MODULES = in_btf("struct_ops of modules", "value_type_btf_obj_fd")
-    VETH = module("veth")
-    DUMMY = module("dummy")
-    CLS_BPF = module("cls_bpf")
-    CLSACT = module("sch_ingress")
-    CGROUP2 = file("/sys/fs/cgroup/cgroup.procs", "cgroup2 mounted on /sys/fs/cgroup")
+    VETH = module("veth", "veth_newlink")
+    DUMMY = module("dummy", "dummy_xmit")
+    CLS_BPF = module("cls_bpf", "cls_bpf_classify")
+    CLSACT = module("sch_ingress", "clsact_init")
+    CGROUP2 = Requirement("cgroup2", functools.partial(tries_file_system, "cgroup2"))
     ARENA = map_type(MapType.ARENA)
     USER_RINGBUF = map_type(MapType.USER_RINGBUF)
     INSN_ARRAY = map_type(MapType.INSN_ARRAY)
