@@ -28,9 +28,15 @@ ENOTSUPP = 524
 class Step(enum.Enum):
     """What was being done."""
 
+    CREATE_TOKEN = "creating a token"
+    LOAD_BTF = "loading the object's BTF"
     CREATE_MAP = "creating the map"
     FILL_MAP = "writing the map's initial contents"
     FREEZE_MAP = "freezing the map"
+    FILL_SLOT = "filling the slot"
+    OPEN_PIN = "opening what is pinned"
+    PIN = "pinning"
+    UNPIN = "removing the pin"
     LOAD_PROGRAM = "loading the program"
     OPEN_TARGET = "opening the program whose function is to be replaced"
     GET_INFO = "asking for information"

@@ -22,6 +22,9 @@ ABSENT_CALL = 2_002_000_000
 """No helper has this number or the next ones: the call of a weak function that is missing, by its number among the
 image's externs. Source: loader.md §6.3, where it is libbpf's number as well."""
 
+ABSENT_MAP = 2_001_000_000
+"""The same for a map that is not created, by its number among the image's maps."""
+
 
 class LoadSource(enum.IntEnum):
     """src of a 64-bit immediate load: what its immediate stands for."""
@@ -48,6 +51,7 @@ class Code:
         self.data = bytearray(data)
         self.order = order
         self._imm = struct.Struct(f"{order.value}i")
+        self._off = struct.Struct(f"{order.value}h")
         # The register that stands in the high half of its byte depends on the byte order.
         self._src_shift = 4 if order is ByteOrder.LITTLE else 0
 
@@ -79,6 +83,16 @@ class Code:
     def set_imm(self, index: int, value: int) -> None:
         """Change the immediate, a number of 32 bits, signed or not."""
         self._imm.pack_into(self.data, SLOT_SIZE * index + 4, (value + (1 << 31)) % (1 << 32) - (1 << 31))
+
+    def set_off(self, index: int, value: int) -> None:
+        """Change the offset, a signed number of 16 bits."""
+        self._off.pack_into(self.data, SLOT_SIZE * index + 2, value)
+
+    def put_call(self, index: int, number: int) -> None:
+        """Make the slot a call of the helper of this number, whatever it was."""
+        self.data[SLOT_SIZE * index : SLOT_SIZE * (index + 1)] = bytes(SLOT_SIZE)
+        self.data[SLOT_SIZE * index] = CALL
+        self.set_imm(index, number)
 
     def starts(self) -> Iterator[int]:
         """The index of every instruction's first slot."""
