@@ -247,6 +247,11 @@ def program_type_name(number: int) -> str:
     return ProgramType(number).name.lower() if number in set(ProgramType) else f"type {number}"
 
 
+def attach_type_name(number: int) -> str:
+    """`trace_fentry`, …, or `type N` for a number that is not in the table."""
+    return AttachType(number).name.lower() if number in set(AttachType) else f"type {number}"
+
+
 def map_type_name(number: int) -> str:
     """`hash`, `percpu_array`, …, or `type N` for a number that is not in the table."""
     return MapType(number).name.lower() if number in set(MapType) else f"type {number}"
