@@ -1,9 +1,9 @@
 """Object files to an Image: everything that loading needs and that does not depend on the running kernel.
 
-Deterministic, without privilege, the same on every machine. Reads legacy `maps` sections, global data, programs by
+Deterministic, without privilege, the same on every machine. Reads maps, global data, programs by
 section name, their subprograms, license and version, and from libraries what the programs need of them. What it
-does not understand and would change a program's meaning (BTF-defined maps, CO-RE relocations, struct_ops, arenas,
-jump tables) it refuses by name. Loading is `bpfas.loader.collection`.
+does not understand and would change a program's meaning (CO-RE relocations, struct_ops, arenas, jump tables) it
+refuses by name. Loading is `bpfas.loader.collection`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from bpfas.diag import Diagnostics
+from bpfas.btf.reader import read_btf
+from bpfas.diag import BpfasError, Diagnostics
 from bpfas.loader.binding import Scope
 from bpfas.loader.functions import FunctionTable, find_functions
 from bpfas.loader.mapdefs import MapTable, describe_maps
@@ -25,6 +26,7 @@ from bpfas.loader.subprograms import compose_program
 from bpfas.objfile import place
 from bpfas.section_names import (
     BTF_EXT_SECTION,
+    BTF_SECTION,
     JUMP_TABLES_SECTION,
     LICENSE_SECTION,
     MAPS_SECTION,
@@ -34,6 +36,7 @@ from bpfas.section_names import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from bpfas.btf.btf import Btf
     from bpfas.loader.functions import Function
     from bpfas.loader.spec import Binding, ExternSpec, MapSpec
     from bpfas.objfile import ObjectFile
@@ -45,10 +48,6 @@ LICENSE_LENGTH = 63
 _VERSION_SIZE = 4
 
 _UNSUPPORTED_SECTIONS = {
-    MAPS_SECTION: (
-        "it holds BTF-defined maps, which this loader does not read",
-        "define the map in section 'maps' as .long type, key size, value size, max entries[, flags]",
-    ),
     ".struct_ops": ("it holds struct_ops instances, which this loader does not create", "remove the section"),
     ".addr_space.1": ("it holds data of an arena, which this loader does not create", "use .data or .bss"),
     JUMP_TABLES_SECTION: (
@@ -103,14 +102,15 @@ def _resolve(objects: Sequence[ObjectFile], ksyms: Sequence[str], diagnostics: D
     name = object_name(obj)
     for each in objects:
         _refuse_unsupported(each, diagnostics)
-    maps = describe_maps(obj, name, diagnostics)
+    maps = describe_maps(obj, name, diagnostics, types=_types(obj, diagnostics))
     functions = find_functions(obj, diagnostics)
     own_maps, own_functions = list(maps.by_name.values()), list(functions.by_place.values())
     for library, library_name in zip(libraries, _library_names(libraries), strict=True):
         if library.byte_order is not obj.byte_order:
             message = f"the byte order is not that of {obj.name}"
             diagnostics.error(message, library.name, ("assemble or compile both for the same machine",))
-        maps.add(describe_maps(library, library_name, diagnostics, f"{library_name}:"))
+        types = _types(library, diagnostics)
+        maps.add(describe_maps(library, library_name, diagnostics, f"{library_name}:", types))
         functions.add(find_functions(library, diagnostics))
     scope = Scope(objects, ksyms, diagnostics)
     references = resolve_references(own_functions, maps, functions, scope, diagnostics)
@@ -153,6 +153,19 @@ def _needed_maps(resolved: _Resolved) -> Iterator[MapSpec]:
     own = {spec.name for spec in resolved.own_maps}
     used = {reference.map_name for found in resolved.references.values() for reference in found.maps}
     return (spec for name, spec in resolved.maps.by_name.items() if name in own or name in used)
+
+
+def _types(obj: ObjectFile, diagnostics: Diagnostics) -> Btf | None:
+    """The object's types. That they are at fault matters only where something depends on them."""
+    section = obj.section(BTF_SECTION)
+    if section is None:
+        return None
+    try:
+        return read_btf(bytes(section.data), obj.byte_order, obj.name)
+    except BpfasError as error:
+        if obj.section(MAPS_SECTION):
+            diagnostics.items += error.diagnostics
+        return None
 
 
 def _refuse_unsupported(obj: ObjectFile, diagnostics: Diagnostics) -> None:
