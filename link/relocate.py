@@ -15,7 +15,7 @@ from bpfas.isa import SLOT_SIZE
 from bpfas.link.branches import CALL, branches, is_jump, relocated_fields
 from bpfas.link.jump_tables import move_jump_tables
 from bpfas.link.layout import is_debugging
-from bpfas.link.places import place_in_source
+from bpfas.source_lines import place_in_source
 from bpfas.objfile import ObjectFile, Relocation, Section, SpecialSection, Symbol
 from bpfas.reloc import (
     RELOCATION_TYPES,

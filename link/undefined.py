@@ -12,7 +12,7 @@ from bpfas.diag import Severity
 from bpfas.elf.constants import SectionFlag, SymbolBinding
 from bpfas.link.holes import Address
 from bpfas.link.limits import MOST_MESSAGES, report_rest
-from bpfas.link.places import place_in_source, place_of_declaration
+from bpfas.source_lines import place_in_source, place_of_declaration
 from bpfas.link.symtab import takes_part
 from bpfas.link.unknown_names import nearest
 from bpfas.reloc import RelocationNumber

@@ -18,7 +18,7 @@ from bpfas.btf.merge import merge
 from bpfas.btf.reader import read_btf
 from bpfas.elf.constants import SymbolBinding, SymbolType
 from bpfas.link.layout import holds_subprograms
-from bpfas.link.places import line_of
+from bpfas.source_lines import line_of
 from bpfas.objfile import Section
 
 if TYPE_CHECKING:

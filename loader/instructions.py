@@ -22,6 +22,9 @@ ABSENT_CALL = 2_002_000_000
 """No helper has this number or the next ones: the call of a weak function that is missing, by its number among the
 image's externs. Source: loader.md §6.3, where it is libbpf's number as well."""
 
+POISON = 195_896_080
+"""The same for what CO-RE relocations did not find; 0xbad2310."""
+
 ABSENT_MAP = 2_001_000_000
 """The same for a map that is not created, by its number among the image's maps."""
 
