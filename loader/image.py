@@ -22,7 +22,7 @@ from bpfas.loader.object_btf import read_object_types
 from bpfas.loader.records import ObjectRecords, compose_records
 from bpfas.loader.references import References, resolve_references
 from bpfas.loader.sections import section_kind, split_autoload
-from bpfas.loader.spec import Image, ProgramSpec, kernel_name
+from bpfas.loader.spec import Image, Part, ProgramSpec, kernel_name
 from bpfas.loader.subprograms import compose_program
 from bpfas.objfile import place
 from bpfas.section_names import (
@@ -218,14 +218,15 @@ def _describe_programs(
             records.core,
             func_info=records.func_info,
             line_info=records.line_info,
-            places=_places(composed.positions),
+            parts=_parts(composed.positions),
         )
     return programs
 
 
-def _places(positions: Mapping[Function, int]) -> tuple[tuple[int, str, str, int], ...]:
+def _parts(positions: Mapping[Function, int]) -> tuple[Part, ...]:
+    """Where the instructions of a program came from."""
     return tuple(
-        (position, function.name, f"{function.obj.name}:({function.section.name})", function.start)
+        Part(position, function.name, function.obj, function.section, function.start)
         for function, position in positions.items()
     )
 
