@@ -19,7 +19,8 @@ from bpfas.diag import BpfasError, Diagnostic, Severity
 from bpfas.elf.old_gnu import modernize
 from bpfas.elf.reader import read_object
 from bpfas.loader import report
-from bpfas.loader.collection import load_image
+from bpfas.loader.loading import load_image
+from bpfas.loader.options import LoadOptions
 from bpfas.loader.image import build_image, describe_bindings
 from bpfas.loader.spec import BindingKind
 
@@ -169,7 +170,7 @@ def _objects(options: argparse.Namespace) -> tuple[ObjectFile, list[ObjectFile]]
 
 def _load_objects(options: argparse.Namespace) -> Collection:
     obj, libraries = _objects(options)
-    return load_image(build_image(obj, libraries, options.ksyms), options.target)
+    return load_image(build_image(obj, libraries, options.ksyms), LoadOptions(target=options.target))
 
 
 def _load(options: argparse.Namespace) -> int:

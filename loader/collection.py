@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from bpfas.loader.attach.struct_ops import attach_struct_ops
-from bpfas.loader.attach.table import attach, is_auto_attachable
+from bpfas.loader.attach.table import attach, attaches_by_section
 from bpfas.loader.pins import pin, unpin
 from bpfas.loader.runtime.variables import Variables
 
@@ -65,7 +65,7 @@ class Collection:
         new: dict[str, Link] = {}
         with contextlib.ExitStack() as undo:
             for name, program in self.programs.items():
-                if name not in self.links and is_auto_attachable(program):
+                if name not in self.links and attaches_by_section(program.spec):
                     new[name] = undo.enter_context(attach(program))
             for name, map_ in self.maps.items():
                 value = self.plan.maps[name].struct_ops

@@ -33,8 +33,6 @@ class Step(enum.Enum):
     FREEZE_MAP = "freezing the map"
     FILL_SLOT = "filling the slot"
     OPEN_PIN = "opening what is pinned"
-    PIN = "pinning"
-    UNPIN = "removing the pin"
     LOAD_PROGRAM = "loading the program"
     OPEN_TARGET = "opening the program whose function is to be replaced"
     GET_INFO = "asking for information"

@@ -16,7 +16,7 @@ from bpfas.elf.constants import ByteOrder
 from bpfas.loader import syscall
 from bpfas.loader.btf_loading import load_btf
 from bpfas.loader.collection import Collection
-from bpfas.loader.kernel.running import running_kernel
+from bpfas.loader.kernel.running import RunningKernel
 from bpfas.loader.map_creation import create_maps, fill_program_slots
 from bpfas.loader.options import NO_OPTIONS
 from bpfas.loader.program_loading import load_program
@@ -44,9 +44,11 @@ def load_image(image: Image, options: LoadOptions = NO_OPTIONS) -> Collection:
     machine could take, and for what this kernel lacks, before anything is done; VerifierError for a program that the
     verifier refuses; LoadError for everything else that the kernel refuses.
     """
-    kernel = running_kernel()
     check_byte_order(image)
-    return load_plan(resolve(image, kernel, options), kernel, options)
+    with contextlib.ExitStack() as until_loaded:
+        token_fd = open_token(options, until_loaded)
+        kernel = until_loaded.enter_context(RunningKernel(token_fd))
+        return load_plan(resolve(image, kernel, options), kernel, options, token_fd)
 
 
 def check_byte_order(image: Image) -> None:
@@ -63,11 +65,14 @@ def check_byte_order(image: Image) -> None:
     diagnostics.raise_if_errors()
 
 
-def load_plan(plan: Plan, kernel: Kernel, options: LoadOptions = NO_OPTIONS) -> Collection:
-    """Do what `plan` says. Raises LoadError; VerifierError for a program that the verifier refuses."""
+def load_plan(plan: Plan, kernel: Kernel, options: LoadOptions = NO_OPTIONS, token_fd: int = 0) -> Collection:
+    """Do what `plan` says, by the right of the token `token_fd` if it is not 0.
+
+    Raises LoadError; VerifierError for a program that the verifier refuses.
+    """
     with contextlib.ExitStack() as owner, contextlib.ExitStack() as until_loaded:
-        session = Session(kernel, options, owner, [each.spec.program_type for each in plan.programs.values()])
-        session.token_fd = open_token(options, until_loaded)
+        types = [each.spec.program_type for each in plan.programs.values()]
+        session = Session(kernel, options, owner, types, token_fd=token_fd)
         if plan.btf is not None:
             session.btf_fd = _load_btf(plan, session, until_loaded)
         # Maps first: the programs hold their descriptors.

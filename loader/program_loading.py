@@ -22,6 +22,7 @@ from bpfas.loader.kinds import NO_ATTACH_TYPE, MapType, ProgramFlag
 from bpfas.loader.runtime.programs import Program
 from bpfas.loader.sections import SectionFlag
 from bpfas.loader.session import is_invalid
+from bpfas.loader.verifier_report import report_on
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -142,7 +143,7 @@ def _load(
     spec = program.spec
     subject = f"program {spec.name}"
     if log.text.strip():
-        raise VerifierError(subject, last.errno or 0, log.text, plan, program) from last
+        raise VerifierError(subject, last.errno or 0, log.text, report_on(log.text, program, plan)) from last
     number = failure.errno or 0
     raise LoadError(
         Step.LOAD_PROGRAM, subject, number, explain(Step.LOAD_PROGRAM, number, (spec.program_type,))

@@ -64,8 +64,9 @@ def resolve(image: Image, kernel: Kernel, options: LoadOptions = NO_OPTIONS) -> 
         if spec.struct_ops and spec.autocreate
     }
     programs_to_load = _programs_to_load(image, struct_ops)
+    operations = {name: each for value in struct_ops.values() for name, each in value.programs.items()}
     for program in programs_to_load:
-        _check_program(program, image, options, diagnostics)
+        _check_program(program, image, options, diagnostics, is_of_struct_ops=program.name in operations)
     used = {extern.name for program in programs_to_load for extern in program.externs}
     externs = {name: extern for name, extern in image.externs.items() if name in used}
     symbols = find_externs(replace(image, externs=externs), kernel, diagnostics)
@@ -93,7 +94,9 @@ def _programs_to_load(image: Image, struct_ops: Mapping[str, StructOpsValue]) ->
     ]
 
 
-def _check_program(program: ProgramSpec, image: Image, options: LoadOptions, diagnostics: Diagnostics) -> None:
+def _check_program(
+    program: ProgramSpec, image: Image, options: LoadOptions, diagnostics: Diagnostics, *, is_of_struct_ops: bool
+) -> None:
     at = f"{image.name}:({program.section})"
     if program.program_type == ProgramType.UNSPEC:
         similar = similar_sections(program.section)
@@ -108,7 +111,7 @@ def _check_program(program: ProgramSpec, image: Image, options: LoadOptions, dia
         elif options.target_of(program.name) is None:
             message = f"program '{program.name}' replaces function '{program.attach_target}' of a loaded program"
             diagnostics.error(message, at, ("say of which: bpf-load --target ID or --target /sys/fs/bpf/PATH",))
-    elif program.program_type == ProgramType.STRUCT_OPS and program.attach is None:
+    elif program.program_type == ProgramType.STRUCT_OPS and not is_of_struct_ops:
         diagnostics.error(
             f"program '{program.name}' is of type struct_ops, but no struct of operations refers to it",
             at,
@@ -133,7 +136,12 @@ def _plan_maps(
             continue
         if spec.section == KCONFIG_SECTION:
             contents = kconfig_contents(
-                image.kconfig, spec.value_size, kernel, options.kconfig, image.byte_order, diagnostics
+                image.kconfig,
+                spec.value_size,
+                kernel,
+                options.kconfig,
+                diagnostics,
+                order=image.byte_order,
             )
             spec = replace(spec, contents=contents)
         maps[name] = MapPlan(_for_machine(spec, kernel), struct_ops.get(name))

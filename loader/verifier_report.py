@@ -8,18 +8,21 @@ The log itself stays whole; this is what is told in front of it. Numbers that st
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from bpfas.loader.instructions import ABSENT_CALL, ABSENT_MAP, POISON
 from bpfas.loader.privilege import Explanation, read_situation
-from bpfas.loader.verifier_log import read_log
+from bpfas.loader.verifier_log import STATISTICS, read_log
 from bpfas.loader.verifier_remedies import NO_SUCH_HELPER, remedy_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from bpfas.btf.btf import Btf
     from bpfas.loader.plan import Plan, ProgramPlan
+    from bpfas.loader.spec import ProgramSpec
     from bpfas.loader.verifier_log import Step
 
 _LINE_WORDS = 4
@@ -72,17 +75,18 @@ class VerifierReport:
         return lines
 
 
-def report_on(log: str, program: ProgramPlan, plan: Plan) -> VerifierReport:
-    """What `log` says of the program that was refused."""
+def report_on(log: str, program: ProgramPlan | None = None, plan: Plan | None = None) -> VerifierReport:
+    """What `log` says of the program that was refused; without the program, what it says by itself."""
     read = read_log(log)
     # Of an unknown form the last line is still the best guess.
-    words = " ".join(read.words) or next(reversed([line.strip() for line in log.splitlines() if line.strip()]), "")
+    words = "; ".join(read.words) or _last_line(log)
     verdict = read.words[-1] if read.words else words
     last = read.last
-    explanation = _absent(verdict, last, program, plan) or _of_words(words, verdict, log)
+    explanation = program and plan and _absent(verdict, last, program, plan)
+    explanation = explanation or _of_words(words, verdict, log)
     if last is None:
         return VerifierReport(explanation)
-    lines = _SourceLines(program, plan)
+    lines = _SourceLines(program.spec if program else None, plan.image.types if plan else None)
     return VerifierReport(
         explanation,
         last.index,
@@ -155,30 +159,30 @@ def _way(path: Sequence[Step], branches: frozenset[tuple[int, int]], lines: _Sou
 class _SourceLines:
     """Which line and function each instruction of a program is of."""
 
-    def __init__(self, program: ProgramPlan, plan: Plan) -> None:
-        self._spec = program.spec
-        self._types = plan.image.types
+    def __init__(self, spec: ProgramSpec | None, types: Btf | None) -> None:
+        self._spec = spec
+        self._types = types
 
     def at(self, index: int) -> SourceLine | None:
         """The source's line, by the object's line information or else its debug information."""
+        if self._spec is None:
+            return None
         words, types = self._spec.line_info, self._types
-        if types is not None and words:
-            position = _last_at_or_before(words, _LINE_WORDS, index)
-            if position is not None:
-                file, text, place = words[position + 1 : position + _LINE_WORDS]
-                return SourceLine(types.string(file), place >> 10, types.string(text).strip())
+        # The last record whose first word, the instruction, is not behind this one.
+        record = bisect_right(range(0, len(words), _LINE_WORDS), index, key=lambda at: words[at]) - 1
+        if types is not None and record >= 0:
+            _, file, text, place = words[record * _LINE_WORDS : (record + 1) * _LINE_WORDS]
+            return SourceLine(types.string(file), place >> 10, types.string(text).strip())
         part = self._spec.part(index)
         found = part and part.line(index)
         return SourceLine(found[0], found[1], "") if found else None
 
     def function(self, index: int) -> str:
         """The function's name; empty if it is the program itself."""
-        part = self._spec.part(index)
+        part = self._spec.part(index) if self._spec else None
         return part.name if part and part.instruction else ""
 
 
-def _last_at_or_before(words: Sequence[int], step: int, index: int) -> int | None:
-    """Where in `words` the last record begins whose first word is not greater than `index`."""
-    positions = range(0, len(words), step)
-    before = [position for position in positions if words[position] <= index]
-    return before[-1] if before else None
+def _last_line(log: str) -> str:
+    lines = [line.strip() for line in log.splitlines()]
+    return next((line for line in reversed(lines) if line and not line.startswith(STATISTICS)), "")

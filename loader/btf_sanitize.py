@@ -1,0 +1,1 @@
+def sanitize(data, kernel): return data

@@ -1,0 +1,2 @@
+class CoreResolver:
+    def __init__(self, types, kernel): pass

@@ -1,0 +1,3 @@
+class Variables:
+    def __init__(self, maps, image): pass
+    def close(self): pass
