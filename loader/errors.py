@@ -54,6 +54,10 @@ _NO_BPF = Explanation(
     "this kernel has no bpf(2): it is built without CONFIG_BPF_SYSCALL, or a seccomp filter hides it",
     "use a kernel with CONFIG_BPF_SYSCALL=y, outside of sandboxes that hide the call",
 )
+_NO_BPF_FILE_SYSTEM = Explanation(
+    "the path is not on a BPF file system, or this process may not use it",
+    "choose a path below /sys/fs/bpf, or mount one: mount -t bpf bpffs DIRECTORY",
+)
 _CAUSES: dict[tuple[Step, int], Explanation] = {
     (Step.CREATE_MAP, errno.EINVAL): Explanation(
         "the kernel does not know the map type, or does not take these sizes, entries and flags with it",
@@ -81,6 +85,23 @@ _CAUSES: dict[tuple[Step, int], Explanation] = {
     ),
     (Step.OPEN_TARGET, errno.EINVAL): Explanation(
         "the file is not on a BPF file system", "give the program's id, or a path below /sys/fs/bpf"
+    ),
+    (Step.PIN, errno.EPERM): _NO_BPF_FILE_SYSTEM,
+    (Step.PIN, errno.EINVAL): _NO_BPF_FILE_SYSTEM,
+    (Step.PIN, errno.EEXIST): Explanation("something is pinned there already", "choose another name, or remove it"),
+    (Step.PIN, errno.ENOENT): Explanation(
+        "the directory that it would be in has no directory to be in", "make it first: mkdir"
+    ),
+    (Step.OPEN_PIN, errno.EACCES): _NO_BPF_FILE_SYSTEM,
+    (Step.OPEN_PIN, errno.EINVAL): _NO_BPF_FILE_SYSTEM,
+    (Step.UNPIN, errno.ENOENT): Explanation("nothing is pinned there"),
+    (Step.CREATE_TOKEN, errno.EINVAL): _NO_BPF_FILE_SYSTEM,
+    (Step.CREATE_TOKEN, errno.ENOENT): Explanation(
+        "there is no such directory, or its BPF file system delegates nothing",
+        "mount one with delegate_cmds, delegate_maps, delegate_progs and delegate_attachs (since Linux 6.9)",
+    ),
+    (Step.CREATE_TOKEN, errno.EOPNOTSUPP): Explanation(
+        "tokens are for user namespaces, and this process is in the first one", "leave the token out"
     ),
     (Step.RUN_PROGRAM, ENOTSUPP): Explanation("the kernel cannot test-run programs of this type"),
     (Step.RUN_PROGRAM, errno.EOPNOTSUPP): Explanation("the kernel cannot test-run programs of this type"),

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 _VERSION_OF_PROBES = 5 << 16 | 5 << 8
 _OLDER_HELPERS = {
-    HELPERS[new].number: HELPERS[old].number
+    HELPERS[f"bpf_{new}"].number: HELPERS[f"bpf_{old}"].number
     for new, old in (
         ("probe_read_user", "probe_read"),
         ("probe_read_kernel", "probe_read"),
@@ -205,7 +205,7 @@ def _write_externs(
     for reference in program.externs:
         symbol = symbols[reference.name]
         write_extern(code, reference.instruction, symbol, names.index(reference.name))
-        owner = symbol.owner
+        owner = getattr(symbol, "owner", None)
         if owner is None or owner.first_own_id == 1:
             continue
         if code.opcode(reference.instruction) != CALL:

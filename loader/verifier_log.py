@@ -24,7 +24,7 @@ _BRANCH = re.compile(r"from (?P<start>\d+) to (?P<end>\d+)(?: \([^)]*\))?:(?: sa
 _REGISTER = re.compile(r"\b(?P<name>R\d+|fp-\d+)(?:_\w+)?=")
 _FUNCTION = re.compile(r"func#\d+ @\d+|Func#\d+ .*|Validating .* func#\d+.*|Live regs before insn:.*")
 _SOURCE = re.compile(r"; (?P<text>.*)")
-_FRAME = re.compile(r"(?:caller|callee|returning from callee|to caller at \d+):?|\s*(?:frame\d+: )?R\d.*")
+_FRAME = re.compile(r"(?:caller|callee|returning from callee|to caller at \d+):?|\s*(?:frame\d+: )?R\d+(?:_\w+)?=.*")
 _BACKTRACKING = re.compile(r"(?:mark_precise|last_idx|regs=|parent (?:didn't have|already had)|verifying .* at).*")
 
 

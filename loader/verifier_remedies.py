@@ -51,4 +51,14 @@ def _helper_remedy(words: str, situation: Situation) -> str:
     )
 
 
-
+def remedy_for(words: str, log: str, situation: Situation) -> str:
+    """A sentence; `words` are what the verifier said last, `log` all that it said."""
+    for known, remedy in _REMEDIES:
+        if known in log:
+            return remedy
+    if remedy := _helper_remedy(words, situation):
+        return remedy
+    remedy = "the log tells the path to the instruction at fault and the registers' contents there"
+    if situation.lacks(Capability.CAP_PERFMON):
+        return f"{remedy}; the process lacks CAP_PERFMON, with which the verifier permits more pointer arithmetic"
+    return remedy
