@@ -1,2 +1,0 @@
-class CoreResolver:
-    def __init__(self, types, kernel): pass
