@@ -48,6 +48,7 @@ class Code:
         self.data = bytearray(data)
         self.order = order
         self._imm = struct.Struct(f"{order.value}i")
+        self._offset = struct.Struct(f"{order.value}h")
         # The register that stands in the high half of its byte depends on the byte order.
         self._src_shift = 4 if order is ByteOrder.LITTLE else 0
 
@@ -57,6 +58,19 @@ class Code:
     def opcode(self, index: int) -> int:
         """The instruction's first byte."""
         return self.data[SLOT_SIZE * index]
+
+    def set_opcode(self, index: int, value: int) -> None:
+        """Change the instruction's first byte."""
+        self.data[SLOT_SIZE * index] = value
+
+    def offset(self, index: int) -> int:
+        """The 16-bit offset as a signed number."""
+        value: int = self._offset.unpack_from(self.data, SLOT_SIZE * index + 2)[0]
+        return value
+
+    def set_offset(self, index: int, value: int) -> None:
+        """Change the offset, a signed number of 16 bits."""
+        self._offset.pack_into(self.data, SLOT_SIZE * index + 2, value)
 
     def src(self, index: int) -> int:
         """src_reg."""
