@@ -65,6 +65,19 @@ class Code:
         """The instruction's first byte."""
         return self.data[SLOT_SIZE * index]
 
+    def set_opcode(self, index: int, value: int) -> None:
+        """Change the instruction's first byte."""
+        self.data[SLOT_SIZE * index] = value
+
+    def offset(self, index: int) -> int:
+        """The 16-bit offset as a signed number."""
+        value: int = self._off.unpack_from(self.data, SLOT_SIZE * index + 2)[0]
+        return value
+
+    def set_offset(self, index: int, value: int) -> None:
+        """Change the offset, a signed number of 16 bits."""
+        self._off.pack_into(self.data, SLOT_SIZE * index + 2, value)
+
     def src(self, index: int) -> int:
         """src_reg."""
         return self.data[SLOT_SIZE * index + 1] >> self._src_shift & 15
