@@ -9,16 +9,18 @@ from __future__ import annotations
 import contextlib
 import errno
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from bpfas.diag import Diagnostics
 from bpfas.elf.constants import ByteOrder
 from bpfas.loader import syscall
+from bpfas.loader.attach_target import open_target
 from bpfas.loader.errors import LoadError, Step, VerifierError, explain
 from bpfas.loader.instructions import Code
+from bpfas.loader.kernel.running import RunningKernel
 from bpfas.loader.kinds import ProgramType
-from bpfas.loader.ksyms import find_in_kernel, write_extern
-from bpfas.loader.replacement import open_target
+from bpfas.loader.ksyms import find_externs, write_extern
 from bpfas.loader.runtime.maps import Map
 from bpfas.loader.runtime.programs import Program
 from bpfas.loader.sections import SectionFlag, similar_sections
@@ -27,8 +29,8 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Mapping, Sequence
 
+    from bpfas.loader.attach_target import Target
     from bpfas.loader.ksyms import KernelSymbol
-    from bpfas.loader.replacement import Target
     from bpfas.loader.spec import Image, MapSpec, ProgramSpec
 
 LOAD_ATTEMPTS = 5
@@ -79,9 +81,10 @@ def load_image(image: Image, target: str | os.PathLike[str] | int | None = None)
     check_image(image, has_target=target is not None)
     programs_to_load = [program for program in image.programs.values() if program.autoload]
     named = {reference.name for program in programs_to_load for reference in program.externs}
-    kernel_symbols = find_in_kernel(
-        [extern for name, extern in image.externs.items() if name in named], image.name
-    )
+    externs = {name: extern for name, extern in image.externs.items() if name in named}
+    diagnostics = Diagnostics()
+    kernel_symbols = find_externs(replace(image, externs=externs), RunningKernel(), diagnostics)
+    diagnostics.raise_if_errors()
     with contextlib.ExitStack() as target_stack, contextlib.ExitStack() as stack:
         opened = None if target is None else target_stack.enter_context(open_target(target))
         # Maps first: the programs hold their descriptors.
