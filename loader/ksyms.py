@@ -20,15 +20,12 @@ from bpfas.loader.nearest import did_you_mean
 from bpfas.loader.spec import ExternSource
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from bpfas.diag import Diagnostics
     from bpfas.loader.instructions import Code
     from bpfas.loader.kernel.kernel import Kernel, KernelBtf
     from bpfas.loader.spec import ExternSpec, Image
-
-MAX_FD_INDEX = 32767
-"""The largest index of a module in the array of descriptors: a call has 15 bits for it."""
 
 _KFUNC_TAG = "bpf_kfunc"  # a DECL_TAG of every kfunc, since Linux 6.9
 _SHOWN = "_stext"  # a symbol that every kernel has, and not at 0
@@ -36,16 +33,11 @@ _SHOWN = "_stext"  # a symbol that every kernel has, and not at 0
 
 @dataclass(frozen=True, slots=True)
 class KernelSymbol:
-    """What a name stands for: a type in a kernel's BTF, or where `type_id` is 0 an address, 0 for nothing.
-
-    `btf_fd` is the descriptor of the module's BTF that has the type, 0 for that of vmlinux; of functions,
-    `fd_index` is its index in what `fd_array` gives.
-    """
+    """What a name stands for: a type in the BTF of `owner`, or where `type_id` is 0 an address, 0 for nothing."""
 
     type_id: int = 0
     address: int = 0
-    btf_fd: int = 0
-    fd_index: int = 0
+    owner: KernelBtf | None = None
 
 
 class _Place(NamedTuple):
@@ -66,22 +58,17 @@ _PLACES = {
 
 
 def find_externs(image: Image, kernel: Kernel, diagnostics: Diagnostics) -> dict[str, KernelSymbol]:
-    """What each name stands for that a program of `image` uses which is to be loaded.
+    """What each of the names in `image.externs` stands for.
 
     Strong names that the kernel does not have, and names that are something else there than the program declares,
-    go to `diagnostics`; the result is then not complete. Raises LoadError if a module's BTF cannot be opened.
+    go to `diagnostics`; the result is then not complete.
     """
-    used = {
-        reference.name for program in image.programs.values() if program.autoload for reference in program.externs
-    }
     search = _Search(image, kernel, diagnostics)
     by_address: list[ExternSpec] = []
     for name, extern in image.externs.items():
-        if name not in used:
-            continue
         place = _place(extern)
         found = search.in_btf(extern, place) if place.kinds else None
-        search.found[name] = search.symbol(found) if found else KernelSymbol()
+        search.found[name] = KernelSymbol(found.type_id, owner=found.owner) if found else KernelSymbol()
         if found is not None or search.is_refused(name):
             continue
         if place.has_address:
@@ -93,22 +80,19 @@ def find_externs(image: Image, kernel: Kernel, diagnostics: Diagnostics) -> dict
     return search.found
 
 
-def fd_array(symbols: Iterable[KernelSymbol]) -> tuple[int, ...]:
-    """The descriptors of modules' BTF that calls name by their index; the first is unused. Empty without any."""
-    by_index = {symbol.fd_index: symbol.btf_fd for symbol in symbols if symbol.fd_index}
-    return (0, *(by_index[index] for index in sorted(by_index))) if by_index else ()
-
-
 def write_extern(code: Code, index: int, symbol: KernelSymbol, number: int) -> None:
-    """Put what the extern of this number stands for into the call or 64-bit immediate load at `index`."""
+    """Put what the extern of this number stands for into the call or 64-bit immediate load at `index`.
+
+    What says of which module a type is, a descriptor or the index of one, is left to be written: it is not known
+    before the program is loaded.
+    """
     if code.opcode(index) == CALL:
         code.set_src(index, CallSource.KFUNC if symbol.type_id else CallSource.HELPER)
-        code.set_off(index, symbol.fd_index)
         code.set_imm(index, symbol.type_id or ABSENT_CALL + number)
         return
     code.set_src(index, LoadSource.BTF_ID if symbol.type_id else LoadSource.IMMEDIATE)
     code.set_imm(index, symbol.type_id or symbol.address & 0xFFFFFFFF)
-    code.set_imm(index + 1, symbol.btf_fd if symbol.type_id else symbol.address >> 32)
+    code.set_imm(index + 1, symbol.address >> 32)
 
 
 def _place(extern: ExternSpec) -> _Place:
@@ -126,15 +110,13 @@ class _Search:
         self.diagnostics = diagnostics
         self.found: dict[str, KernelSymbol] = {}
         self._refused: set[str] = set()
-        self._indexes: dict[str, int] = {}
-        """By module, its index in the array of descriptors."""
 
     def is_refused(self, name: str) -> bool:
         """Whether the kernel has the name, but as something else."""
         return name in self._refused
 
     def in_btf(self, extern: ExternSpec, place: _Place) -> KernelType | None:
-        """The kernel's type of a name, the first one that fits; None where it has none or it is to count as none."""
+        """The kernel's type of a name, the first that fits; None where there is none or it counts as none."""
         misfit = None
         for kind in place.kinds:
             for candidate in self._candidates(extern.name, kind):
@@ -169,20 +151,6 @@ class _Search:
         # FUNCs have their prototypes there, variables their types.
         declared, theirs = types.size_or_type(extern.type_id), owner.btf.size_or_type(type_id)
         return types_compatible(types, declared, owner.btf, theirs)
-
-    def symbol(self, found: KernelType) -> KernelSymbol:
-        """How instructions name a type of the kernel."""
-        owner, type_id = found
-        if owner.first_own_id == 1:
-            return KernelSymbol(type_id)
-        btf_fd = self.kernel.btf_fd(owner)
-        if owner.btf.kind(type_id) is Kind.VAR:
-            return KernelSymbol(type_id, btf_fd=btf_fd)
-        index = self._indexes.setdefault(owner.name, len(self._indexes) + 1)
-        if index == MAX_FD_INDEX + 1:
-            message = f"functions of more than {MAX_FD_INDEX} modules are called, which no instruction can name"
-            self.diagnostics.error(message, self.image.name)
-        return KernelSymbol(type_id, btf_fd=btf_fd, fd_index=index)
 
     def _report_misfit(self, extern: ExternSpec, place: _Place, misfit: KernelType) -> None:
         types, (owner, type_id) = self.image.types, misfit
