@@ -47,7 +47,6 @@ LICENSE_LENGTH = 63
 _VERSION_SIZE = 4
 
 _UNSUPPORTED_SECTIONS = {
-    ".struct_ops": ("it holds struct_ops instances, which this loader does not create", "remove the section"),
     ".addr_space.1": ("it holds data of an arena, which this loader does not create", "use .data or .bss"),
     JUMP_TABLES_SECTION: (
         "it holds jump tables, which this loader does not create",
@@ -167,6 +166,7 @@ def _needed_maps(resolved: _Resolved) -> Iterator[MapSpec]:
     """All maps of the object to be loaded, and of those of libraries the ones that are referred to."""
     own = {spec.name for spec in resolved.own_maps}
     used = {reference.map_name for found in resolved.references.values() for reference in found.maps}
+    used |= {slot.name for name in used for slot in resolved.maps.by_name[name].slots}
     return (spec for name, spec in resolved.maps.by_name.items() if name in own or name in used)
 
 

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bpfas.btf.declaration import declaration
-from bpfas.btf.reader import read_btf
 from bpfas.diag import BpfasError, Diagnostics
 from bpfas.elf.reader import read_object
 from bpfas.loader.image import build_image
 from bpfas.loader.kinds import MapFlag, MapType
 from bpfas.loader.mapdefs import describe_maps
+from bpfas.loader.object_btf import read_object_types
 from bpfas.loader.spec import Pinning, Slot
 from tests.btf.builders import Types
 from tests.peers import Peer
@@ -104,10 +104,10 @@ class TestAttributes:
     def test_the_types_of_keys_and_values(self, compile_c: Callable[..., str]) -> None:
         path = compile_c(VALUE + HASH, "-g")
         file = read_object(Path(path).read_bytes(), path)
-        section = file.section(".BTF")
-        assert section
-        btf = read_btf(bytes(section.data), file.byte_order, path)
         diagnostics = Diagnostics()
+        types = read_object_types(file, diagnostics)
+        assert types
+        btf = types.btf
         spec = describe_maps(file, "app", diagnostics, types=btf).by_name["counts"]
         assert [declaration(btf, each) for each in (spec.key_type, spec.value_type)] == ["int", "struct value"]
 
@@ -316,11 +316,10 @@ def test_a_variable_that_is_no_definition_is_an_error(errors: Callable[[str], st
 def test_relaxed_definitions_may_have_other_members(compile_c: Callable[..., str]) -> None:
     path = compile_c(defined(*ARRAY, "__type(value, int)", "int (*strange)[1]", "int other"), "-g")
     file = read_object(Path(path).read_bytes(), path)
-    section = file.section(".BTF")
-    assert section
-    types = read_btf(bytes(section.data), file.byte_order, path)
     diagnostics = Diagnostics()
-    table = describe_maps(file, "app", diagnostics, types=types, relaxed=True)
+    types = read_object_types(file, diagnostics)
+    assert types
+    table = describe_maps(file, "app", diagnostics, types=types.btf, relaxed=True)
     assert not diagnostics.items
     assert table.by_name["m"].value_size == 4
 
@@ -353,11 +352,6 @@ class TestHostileDefinitions:
         types = Types()
         types.datasec(".maps", [(types.var("m", self.definition(types, size=64)), 0, 8)], 32)
         assert "has 64 bytes, the variable 8" in self.errors(types)
-
-    def test_a_function_among_the_maps(self) -> None:
-        types = Types()
-        types.datasec(".maps", [(types.func("f", types.prototype(0, [])), 0, 8)], 32)
-        assert "function 'f' is listed among the variables of section '.maps'" in self.errors(types)
 
     def test_a_map_that_is_only_declared(self) -> None:
         types = Types()
