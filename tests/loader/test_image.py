@@ -182,7 +182,7 @@ def test_an_object_without_maps_and_programs_is_an_error() -> None:
     assert "app.o: error: there is nothing to load: no map and no program" in errors
 
 
-@pytest.mark.parametrize("name", [".struct_ops", "?.struct_ops.link", ".jumptables", ".addr_space.1"])
+@pytest.mark.parametrize("name", [".struct_ops", "?.struct_ops.link", ".addr_space.1"])
 def test_sections_that_are_not_supported_are_refused_by_name(name: str) -> None:
     assert f"section '{name}' is not supported" in image_errors(data(name, bytes(8)))
 
