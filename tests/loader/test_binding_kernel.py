@@ -255,16 +255,6 @@ def test_strong_externs_that_the_kernel_lacks_are_errors_in_words(compile_c: Cal
     assert "the kernel has no symbol '_no_such_text' in /proc/kallsyms" in errors
 
 
-@pytest.mark.peer
-def test_options_of_the_kernels_configuration_are_refused_by_name(compile_c: Callable[..., str]) -> None:
-    path = compile_c(
-        'extern int CONFIG_HZ __kconfig;\nSEC("xdp") int prog(struct xdp_md *ctx) { return CONFIG_HZ; }', "-g"
-    )
-    with pytest.raises(BpfasError) as caught:
-        load(path)
-    assert "undefined symbol: CONFIG_HZ\n>>> it is an option of the kernel's configuration" in str(caught.value)
-
-
 @needs_btf
 def test_what_the_verifier_says_of_kernel_functions_is_explained() -> None:
     with pytest.raises(VerifierError) as not_allowed:
