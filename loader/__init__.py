@@ -11,7 +11,6 @@ with load("app.o") as app:
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -29,7 +28,7 @@ from bpfas.loader.spec import Image
 from bpfas.objfile import ObjectFile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 Source = str | os.PathLike[str] | bytes | ObjectFile
 """An object: the path of its file, the bytes of one, or itself."""
@@ -58,8 +57,8 @@ def open_image(
 ) -> Image:
     """What an object would have loaded, to look at or to change before `load`. Needs no privilege.
 
-    What the object leaves undefined is taken from `libraries`, and what `ksyms` name from the kernel. `name` is how
-    messages call an object of bytes, and what the names of its data maps begin with. Raises BpfasError.
+    What the object leaves undefined is taken from `libraries`, and what `ksyms` name from the kernel. `name` is
+    how messages call an object of bytes, and what the names of its data maps begin with. Raises BpfasError.
     """
     obj, *others = [_object(each, name) for each in (source, *libraries)]
     return build_image(obj, others, ksyms)
@@ -80,8 +79,8 @@ def load(
 ) -> Collection:
     """Load an object, or an Image, into the kernel.
 
-    `source`, `libraries`, `ksyms` and `name` are as for `open_image`; `configure` is called with the Image before it
-    is loaded, to set variables and the sizes of maps. The other arguments are those of LoadOptions. Raises
+    `source`, `libraries`, `ksyms` and `name` are as for `open_image`; `configure` is called with the Image before
+    it is loaded, to set variables and the sizes of maps. The other arguments are those of LoadOptions. Raises
     BpfasError for a file that cannot be read or an object that is at fault, LoadError (VerifierError for a program
     that the verifier refuses) for what the kernel refuses.
     """

@@ -26,7 +26,7 @@ ENOTSUPP = 524
 class Step(enum.Enum):
     """What was being done."""
 
-    CREATE_TOKEN = "creating a token"
+    CREATE_TOKEN = "creating a token"  # noqa: S105
     LOAD_BTF = "loading the object's BTF"
     CREATE_MAP = "creating the map"
     FILL_MAP = "writing the map's initial contents"
@@ -88,7 +88,9 @@ _CAUSES: dict[tuple[Step, int], Explanation] = {
     ),
     (Step.PIN, errno.EPERM): _NO_BPF_FILE_SYSTEM,
     (Step.PIN, errno.EINVAL): _NO_BPF_FILE_SYSTEM,
-    (Step.PIN, errno.EEXIST): Explanation("something is pinned there already", "choose another name, or remove it"),
+    (Step.PIN, errno.EEXIST): Explanation(
+        "something is pinned there already", "choose another name, or remove it"
+    ),
     (Step.PIN, errno.ENOENT): Explanation(
         "the directory that it would be in has no directory to be in", "make it first: mkdir"
     ),

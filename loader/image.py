@@ -27,8 +27,7 @@ from bpfas.loader.object_btf import read_object_types
 from bpfas.loader.program_specs import describe_programs
 from bpfas.loader.references import References, resolve_references
 from bpfas.loader.spec import Image, kernel_name
-from bpfas.objfile import place
-from bpfas.section_names import ARENA_SECTION, KCONFIG_SECTION, STRUCT_OPS_SECTION
+from bpfas.section_names import KCONFIG_SECTION
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
     from bpfas.loader.object_btf import ObjectTypes
     from bpfas.loader.spec import Binding, ExternSpec, MapSpec, ProgramSpec
     from bpfas.objfile import ObjectFile
+
 
 def build_image(obj: ObjectFile, libraries: Sequence[ObjectFile] = (), ksyms: Sequence[str] = ()) -> Image:
     """The maps and programs of `obj`, with what they need of `libraries`.

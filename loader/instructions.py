@@ -100,10 +100,6 @@ class Code:
         """Change the immediate, a number of 32 bits, signed or not."""
         self._imm.pack_into(self.data, SLOT_SIZE * index + 4, (value + (1 << 31)) % (1 << 32) - (1 << 31))
 
-    def set_off(self, index: int, value: int) -> None:
-        """Change the offset, a signed number of 16 bits."""
-        self._off.pack_into(self.data, SLOT_SIZE * index + 2, value)
-
     def put_call(self, index: int, number: int) -> None:
         """Make the slot a call of the helper of this number, whatever it was."""
         self.data[SLOT_SIZE * index : SLOT_SIZE * (index + 1)] = bytes(SLOT_SIZE)

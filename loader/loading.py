@@ -41,8 +41,8 @@ def load_image(image: Image, options: LoadOptions = NO_OPTIONS) -> Collection:
     """Create the maps of `image` and load its programs into the running kernel.
 
     Programs of sections marked with `?` are left out. Raises BpfasError for an image that no kernel of this
-    machine could take, and for what this kernel lacks, before anything is done; VerifierError for a program that the
-    verifier refuses; LoadError for everything else that the kernel refuses.
+    machine could take, and for what this kernel lacks, before anything is done; VerifierError for a program that
+    the verifier refuses; LoadError for everything else that the kernel refuses.
     """
     check_byte_order(image)
     with contextlib.ExitStack() as until_loaded:
@@ -79,9 +79,7 @@ def load_plan(plan: Plan, kernel: Kernel, options: LoadOptions = NO_OPTIONS, tok
         maps = create_maps(plan, session)
         # From here on the maps have their contents, and read-only ones can be relied on by the verifier.
         map_fds = {name: map_.fd for name, map_ in maps.items()}
-        programs = {
-            name: load_program(program, plan, map_fds, session) for name, program in plan.programs.items()
-        }
+        programs = {name: load_program(program, plan, map_fds, session) for name, program in plan.programs.items()}
         fill_program_slots(plan, maps, {name: program.fd for name, program in programs.items()}, session)
         _bind_read_only_data(plan, maps, programs)
         warnings = (*plan.warnings, *session.warnings.items)

@@ -148,9 +148,7 @@ def _fill(map_: Map, spec: MapSpec, session: Session) -> None:
             session.attempt(Step.FILL_MAP, subject, partial(map_.fill_arena, spec.data_offset, spec.contents))
     elif spec.contents is not None and spec.struct_ops is None:
         contents = spec.contents
-        session.attempt(
-            Step.FILL_MAP, subject, lambda: syscall.map_update_elem(map_.fd, _FIRST_KEY, contents)
-        )
+        session.attempt(Step.FILL_MAP, subject, lambda: syscall.map_update_elem(map_.fd, _FIRST_KEY, contents))
     if spec.frozen:
         session.attempt(Step.FREEZE_MAP, subject, lambda: syscall.map_freeze(map_.fd))
 

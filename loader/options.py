@@ -19,11 +19,11 @@ TOKEN_VARIABLE = "LIBBPF_BPF_TOKEN_PATH"  # noqa: S105
 class LoadOptions:
     """Options of loading.
 
-    `target` is the program whose functions `freplace` programs replace, or `fentry` and `fexit` programs follow, or
-    one for each program by name. `kconfig` is text in the form of a kernel's .config that counts before the
+    `target` is the program whose functions `freplace` programs replace, or `fentry` and `fexit` programs follow,
+    or one for each program by name. `kconfig` is text in the form of a kernel's .config that counts before the
     kernel's own. Maps pinned by name are below `pin_root`. `token` is a directory of the BPF file system that
-    delegates rights; None for what the environment says, empty for no token. With a `log_level` of 1, 2 or 4 (to be
-    added) the verifier's log is kept of programs that it takes, too.
+    delegates rights; None for what the environment says, empty for no token. With a `log_level` of 1, 2 or 4 (to
+    be added) the verifier's log is kept of programs that it takes, too.
     """
 
     target: ProgramReference | Mapping[str, ProgramReference] | None = None

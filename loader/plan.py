@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from bpfas.diag import Diagnostic
-    from bpfas.loader.kernel.kernel import KernelBtf, KernelType
+    from bpfas.loader.attach_target import AttachTarget
+    from bpfas.loader.kernel.kernel import KernelBtf
     from bpfas.loader.spec import Image, MapSpec, ProgramSpec
     from bpfas.loader.struct_ops import StructOpsValue
 
@@ -41,16 +42,16 @@ class ProgramPlan:
     """A program to load.
 
     `instructions` are those of `spec` with everything in its place but descriptors: of maps, where
-    `spec.references` and `spec.jump_tables` say so, and of modules' BTF, in `btf_fields`. `fd_array` are the modules
-    whose functions are called, by their index there less one. `attach` is the kernel's function or type that it is
-    loaded for. `poisoned` says in words, by instruction, what CO-RE relocations did not find.
+    `spec.references` and `spec.jump_tables` say so, and of modules' BTF, in `btf_fields`. `fd_array` are the
+    modules whose functions are called, by their index there less one. `attach` is the kernel's function or type
+    that it is loaded for. `poisoned` says in words, by instruction, what CO-RE relocations did not find.
     """
 
     spec: ProgramSpec
     instructions: bytes
     btf_fields: tuple[BtfField, ...] = ()
     fd_array: tuple[KernelBtf, ...] = ()
-    attach: KernelType | None = None
+    attach: AttachTarget | None = None
     poisoned: Mapping[int, str] = field(default_factory=dict)
 
 
@@ -58,9 +59,9 @@ class ProgramPlan:
 class Plan:
     """All that is to be created and loaded, in order.
 
-    `btf` is the object's BTF for the kernel, None where there is none. `maps` are those to create: maps that are not
-    created on this kernel, or not asked for, are missing, and what refers to them is poisoned. `warnings` tell of
-    what is left out.
+    `btf` is the object's BTF for the kernel, None where there is none. `maps` are those to create: maps that are
+    not created on this kernel, or not asked for, are missing, and what refers to them is poisoned. `warnings` tell
+    of what is left out.
     """
 
     image: Image

@@ -28,7 +28,10 @@ def plan_text(plan: Plan) -> str:
     lines = [_map_text(each) for each in plan.maps.values()]
     for program in plan.programs.values():
         spec = program.spec
-        lines += ["", f"program {spec.name}: {program_type_name(spec.program_type)} ({spec.section}){_attach(program)}"]
+        lines += [
+            "",
+            f"program {spec.name}: {program_type_name(spec.program_type)} ({spec.section}){_attach(program)}",
+        ]
         for instruction in _instructions(program, plan):
             if source := instruction.get("source"):
                 lines.append(f"; {source}")
@@ -67,8 +70,8 @@ def _attach(program: ProgramPlan) -> str:
 def _map_text(plan: MapPlan) -> str:
     spec = plan.spec
     parts = [
-        f"map {spec.name}: {map_type_name(spec.map_type)}, key {spec.key_size}, value {spec.value_size}, "
-        f"{spec.max_entries} entries"
+        f"map {spec.name}: {map_type_name(spec.map_type)}, key {spec.key_size}, value {spec.value_size}",
+        f"{spec.max_entries} entries",
     ]
     if spec.map_flags:
         parts.append(f"flags {'|'.join(map_flag_names(spec.map_flags))}")
@@ -127,7 +130,9 @@ def _instructions(program: ProgramPlan, plan: Plan) -> Iterator[dict[str, Any]]:
 def _comments(program: ProgramPlan) -> Mapping[int, str]:
     """By instruction, what stands there once there are descriptors, or why there is nothing good."""
     spec = program.spec
-    comments = {reference.instruction: f"{reference.kind.value} of {reference.map_name}" for reference in spec.references}
+    comments = {
+        reference.instruction: f"{reference.kind.value} of {reference.map_name}" for reference in spec.references
+    }
     comments |= {reference.instruction: reference.name for reference in spec.externs}
     comments |= {index: f"jump table {table.name}" for table in spec.jump_tables for index in table.loads}
     comments |= {instruction: f"in {owner.name}" for instruction, owner in program.btf_fields}

@@ -1,4 +1,4 @@
-"""Programs into the kernel: descriptors written into the instructions, loaded, and if refused loaded again for the log.
+"""Programs into the kernel: descriptors written in, loaded, and what is refused loaded again for the log.
 
 Source: loader.md §6.3 and §10; bpf(2).
 """
@@ -120,10 +120,8 @@ def _jump_table(table: JumpTable, program: str, session: Session, until_loaded: 
     return fd
 
 
-def _load(
-    load: syscall.ProgramLoad, program: ProgramPlan, plan: Plan, session: Session
-) -> tuple[int, str]:
-    """The descriptor, and the verifier's log if it was asked for. For a program that fails it costs a second try."""
+def _load(load: syscall.ProgramLoad, program: ProgramPlan, plan: Plan, session: Session) -> tuple[int, str]:
+    """The descriptor, and the verifier's log if it was asked for; for it, what fails is tried again."""
     level = session.options.log_level
     log = syscall.LogBuffer(FIRST_LOG_SIZE, level=level) if level else None
     failure: OSError | None = None

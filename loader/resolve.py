@@ -29,7 +29,7 @@ from bpfas.section_names import KCONFIG_SECTION
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from bpfas.loader.core.apply import CoreFailure
+    from bpfas.loader.core.failures import CoreFailure
     from bpfas.loader.kernel.kernel import Kernel, KernelBtf
     from bpfas.loader.ksyms import KernelSymbol
     from bpfas.loader.options import LoadOptions
@@ -185,14 +185,14 @@ def _plan_program(
     _avoid_new_helpers(code, kernel)
     attach = None
     if SectionFlag.ATTACH_BTF in program.kind.flags and options.target_of(program.name) is None:
-        attach = find_attach_target(program, kernel, diagnostics)
+        attach = find_attach_target(program, kernel, diagnostics, image.name)
     return ProgramPlan(
         replace(program, references=tuple(references)),
         bytes(code.data),
         btf_fields,
         fd_array,
         attach,
-        {failure.instruction: failure.words for failure in failures},
+        {failure.instruction: failure.text for failure in failures},
     )
 
 
@@ -205,7 +205,7 @@ def _write_externs(
     for reference in program.externs:
         symbol = symbols[reference.name]
         write_extern(code, reference.instruction, symbol, names.index(reference.name))
-        owner = getattr(symbol, "owner", None)
+        owner = symbol.owner
         if owner is None or owner.first_own_id == 1:
             continue
         if code.opcode(reference.instruction) != CALL:
@@ -213,7 +213,7 @@ def _write_externs(
             continue
         if owner not in modules:
             modules.append(owner)
-        code.set_off(reference.instruction, modules.index(owner) + 1)
+        code.set_offset(reference.instruction, modules.index(owner) + 1)
     return tuple(fields), tuple(modules)
 
 

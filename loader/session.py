@@ -1,9 +1,7 @@
-"""What the system calls of one loading share: the kernel, a token, the object's BTF, what is to be closed on failure.
-"""
+"""What the system calls of one loading share: the kernel, a token, the object's BTF, what is closed on failure."""
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import resource
@@ -16,6 +14,7 @@ from bpfas.loader.errors import LoadError, Step, explain
 from bpfas.loader.kernel.features import Feature
 
 if TYPE_CHECKING:
+    import contextlib
     from collections.abc import Callable, Collection
 
     from bpfas.loader.kernel.kernel import Kernel

@@ -1,7 +1,7 @@
-"""The verifier's log, read: the instructions it walked through, what it knew of the registers, and what it said last.
+"""The verifier's log, read: the instructions it walked through, what it knew of registers, and what it said last.
 
-The text is for people and changes from kernel to kernel, so only what stands in every form known is looked for: lines
-that begin with an instruction's number, states of registers (`R1=ctx(off=0)`), branches (`from 5 to 10:`). A
+The text is for people and changes from kernel to kernel, so only what stands in every form known is looked for:
+lines that begin with an instruction's number, states of registers (`R1=ctx(off=0)`), branches (`from 5 to 10:`). A
 log in which no instruction is found is not understood, and says so. What it means for the program's source is
 `bpfas.loader.verifier_report`. Source: the kernel's logs from 4.9 to 6.18; verifier.rst of its documents.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -24,13 +25,15 @@ _BRANCH = re.compile(r"from (?P<start>\d+) to (?P<end>\d+)(?: \([^)]*\))?:(?: sa
 _REGISTER = re.compile(r"\b(?P<name>R\d+|fp-\d+)(?:_\w+)?=")
 _FUNCTION = re.compile(r"func#\d+ @\d+|Func#\d+ .*|Validating .* func#\d+.*|Live regs before insn:.*")
 _SOURCE = re.compile(r"; (?P<text>.*)")
-_FRAME = re.compile(r"(?:caller|callee|returning from callee|to caller at \d+):?|\s*(?:frame\d+: )?R\d+(?:_\w+)?=.*")
+_FRAME = re.compile(
+    r"(?:caller|callee|returning from callee|to caller at \d+):?|\s*(?:frame\d+: )?R\d+(?:_\w+)?=.*"
+)
 _BACKTRACKING = re.compile(r"(?:mark_precise|last_idx|regs=|parent (?:didn't have|already had)|verifying .* at).*")
 
 
 @dataclass(slots=True)
 class Step:
-    """An instruction that the verifier looked at: its index in slots, its text, and what it knew of registers then."""
+    """An instruction that the verifier looked at: its index in slots, its text, what it knew of registers then."""
 
     index: int
     text: str
@@ -87,7 +90,7 @@ def _is_commentary(line: str) -> bool:
 
 
 def _until(path: Sequence[Step], index: int) -> list[Step]:
-    """The way as it was at the jump at `index`, from which the verifier goes on; all of it if that is not known."""
+    """The way up to the jump at `index`, from which the verifier goes on; all of it if that is not known."""
     for position in range(len(path) - 1, -1, -1):
         if path[position].index == index:
             return list(path[: position + 1])
@@ -96,7 +99,7 @@ def _until(path: Sequence[Step], index: int) -> list[Step]:
 
 def _on_path(branches: Sequence[tuple[int, int]], path: Sequence[Step]) -> Iterator[tuple[int, int]]:
     """Of `branches`, those that lead from one instruction of `path` to the next."""
-    taken = {(first.index, second.index) for first, second in zip(path, path[1:], strict=False)}
+    taken = {(first.index, second.index) for first, second in pairwise(path)}
     seen = set()
     for branch in branches:
         if branch in taken and branch not in seen:
@@ -105,7 +108,7 @@ def _on_path(branches: Sequence[tuple[int, int]], path: Sequence[Step]) -> Itera
 
 
 def _registers(text: str) -> dict[str, str]:
-    """The registers and stack slots of a state, each with what is known of it: `{"R1": "ctx()", "fp-8": "mmmm"}`."""
+    """The registers and stack slots of a state and what is known of them: `{"R1": "ctx()", "fp-8": "mmmm"}`."""
     found = list(_REGISTER.finditer(text))
     return {
         match["name"]: text[match.end() : _value_end(text, match.end())].strip()

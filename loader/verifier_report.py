@@ -1,5 +1,4 @@
-"""What the verifier's log says of a program's source: which line is at fault, what was in the registers, and how the
-program got there.
+"""What the verifier's log says of a program's source: the line at fault, what registers held, and the way there.
 
 The log itself stays whole; this is what is told in front of it. Numbers that stand for what the kernel lacks
 (poisoned instructions) are put into words. Source: loader.md §6.3 and §10.
@@ -48,8 +47,8 @@ class SourceLine(NamedTuple):
 class VerifierReport:
     """What is wrong, and where.
 
-    `instruction` counts slots from the program's start, None where the log does not tell. `registers` are those that
-    the instruction there uses, `path` the lines of the source on the way, the last one being at fault.
+    `instruction` counts slots from the program's start, None where the log does not tell. `registers` are those
+    that the instruction there uses, `path` the lines of the source on the way, the last one being at fault.
     """
 
     explanation: Explanation

@@ -1,4 +1,4 @@
-"""The command `bpf-load`: loading, running, attaching and pinning objects; maps and programs that are in the kernel.
+"""The command `bpf-load`: loading, running, attaching and pinning objects; maps and programs in the kernel.
 
 `bpf-load OBJ` is `bpf-load load OBJ`: whatever comes first and is not a command's name is taken for its arguments
 (an object that is called like a command is named `./run`). One module for each command; what is printed of loaded
@@ -11,7 +11,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 from bpfas import __version__
-from bpfas.cli import run
+from bpfas import cli as commands
 from bpfas.loader.cli.common import PROGRAM, parser_with_text
 
 if TYPE_CHECKING:
@@ -26,25 +26,20 @@ Load BPF objects into the running kernel, and look after what is there.
   bpf-load attach OBJ [PROGRAM...] load and attach, until interrupted, or pinned
   bpf-load pin OBJ DIRECTORY       load, and pin all maps and programs
   bpf-load unpin PATH...           remove pins
-  bpf-load maps [...]              list maps; dump, look up, update, delete elements
-  bpf-load progs [...]             list programs; dump instructions
+  bpf-load maps | progs [...]      list maps and programs; read and write maps
   bpf-load check-core OBJ BTF...   which kernels have the types that OBJ wants
   bpf-load bindings OBJ            list the names that OBJ leaves to others
-  bpf-load doctor                  what BPF can do on this machine, and why not more
+  bpf-load doctor                  what BPF can do on this machine, and why not
 
-An OBJ of - is standard input.
-Exit status: 0 done; 1 an argument or object is at fault, or the kernel has refused; 2 what was asked for
-is not there (of maps lookup and delete), or not all is well (of doctor and check-core).
+An OBJ of - is standard input. Exit status: 0 done; 1 something is at fault, or
+refused; 2 what was asked for is not there, or (doctor, check-core) not well.
 """
 _EXAMPLES = """\
 examples:
-  bpf-load app.o
   bpf-load app.o --set threshold=5 --map counts.max_entries=100000
+  bpf-load run app.o xdp_prog --data-in hex:ffffffffffff0000000000000800
   bpf-load --dry-run --btf /boot/vmlinux.btf app.o
-  bpf-load run app.o xdp_prog --data-in hex:ffffffffffff0000000000000800 --dump-maps
   bpf-load attach app.o xdp_prog --to interface=eth0
-  bpf-load maps dump counts
-
 'bpf-load COMMAND --help' lists a command's options.
 """
 
@@ -65,7 +60,7 @@ _COMMANDS = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command on `argv` (default: the process's arguments) and give its exit status."""
-    return run(PROGRAM, _command, argv)
+    return commands.run(PROGRAM, _command, argv)
 
 
 def _command(arguments: Sequence[str]) -> int:

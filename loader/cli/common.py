@@ -31,7 +31,16 @@ NOT_THERE = 2
 """The exit status for what is not there, or not well."""
 
 _HEX_PREFIX = "hex:"
-_MAP_FIELDS = ("max_entries", "map_flags", "value_size", "key_size", "map_extra", "numa_node", "pin_path", "autocreate")
+_MAP_FIELDS = (
+    "max_entries",
+    "map_flags",
+    "value_size",
+    "key_size",
+    "map_extra",
+    "numa_node",
+    "pin_path",
+    "autocreate",
+)
 _PROGRAM_FIELDS = ("autoload", "target", "section")
 
 
@@ -100,7 +109,10 @@ def loading_parser(name: str, description: str, epilog: str | None = None) -> ar
     )  # fmt: skip
     parser.add_argument("--kconfig", metavar="FILE", help="a kernel configuration that counts before the kernel's")
     parser.add_argument(
-        "--pin-root", metavar="DIRECTORY", default=BPF_FILE_SYSTEM, help=f"where maps are pinned by name ({BPF_FILE_SYSTEM})"
+        "--pin-root",
+        metavar="DIRECTORY",
+        default=BPF_FILE_SYSTEM,
+        help=f"where maps are pinned by name ({BPF_FILE_SYSTEM})",
     )
     parser.add_argument("--token", metavar="DIRECTORY", help="a BPF file system that delegates rights")
     parser.add_argument(

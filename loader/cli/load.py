@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _DESCRIPTION = """\
-Load OBJ, report its programs and maps, unload. With --dry-run nothing is loaded and no privilege is needed: the maps
-and instructions are shown as the kernel would get them, the running one or one that --btf describes.
+Load OBJ, report its programs and maps, unload. With --dry-run nothing is loaded and no privilege is needed: the
+maps and instructions are shown as the kernel would get them, the running one or one that --btf describes.
 """
 
 
@@ -31,7 +31,9 @@ def main(name: str, arguments: Sequence[str]) -> int:
     if options.dry_run:
         return _dry_run(options)
     if options.btf or options.config or options.release:
-        raise BpfasError.of("--btf, --config and --release describe a kernel for --dry-run; to load, leave them out")
+        raise BpfasError.of(
+            "--btf, --config and --release describe a kernel for --dry-run; to load, leave them out"
+        )
     with loaded(options) as collection:
         if options.json:
             print_json(report.collection_json(collection))

@@ -1,4 +1,4 @@
-"""Images of C programs in the running kernel: maps in all forms, pins, slots, and what is told when something fails."""
+"""C programs in the running kernel: maps in all forms, pins, slots, and what is told when something fails."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ import bpfas
 from bpfas import LoadError, VerifierError
 from bpfas.asm import Options
 from bpfas.loader import syscall
-from bpfas.loader.kinds import MapType
 from bpfas.loader.kernel.running import possible_cpu_count
+from bpfas.loader.kinds import MapType
 from bpfas.loader.spec import Pinning
-
 from tests.loader.conftest import open_descriptors
 
 if TYPE_CHECKING:
@@ -48,9 +47,9 @@ def bpf_file_system(tmp_path: Path) -> Iterator[Path]:
     """A directory of a BPF file system of its own."""
     directory = tmp_path / "bpffs"
     directory.mkdir()
-    subprocess.run(["mount", "-t", "bpf", "bpffs", directory], check=True)
+    subprocess.run(["/bin/mount", "-t", "bpf", "bpffs", directory], check=True)
     yield directory
-    subprocess.run(["umount", directory], check=True)
+    subprocess.run(["/bin/umount", directory], check=True)
 
 
 def test_maps_of_types_and_global_data(compile_c: Callable[..., str]) -> None:
@@ -93,7 +92,9 @@ class TestPins:
 
     def test_every_difference_is_told(self, compile_c: Callable[..., str], bpf_file_system: Path) -> None:
         bpfas.load(compile_c(self.SOURCE, "-g"), pin_root=bpf_file_system).close()
-        other = compile_c(self.SOURCE.replace("entries, 4", "entries, 8").replace("value, int", "value, long"), "-g")
+        other = compile_c(
+            self.SOURCE.replace("entries, 4", "entries, 8").replace("value, int", "value, long"), "-g"
+        )
         with pytest.raises(LoadError) as caught:
             bpfas.load(other, pin_root=bpf_file_system)
         assert "its value size is 4, not 8; its max entries is 4, not 8" in caught.value.cause
@@ -134,7 +135,9 @@ class TestPins:
             app.unpin(bpf_file_system / "app")
             assert not list((bpf_file_system / "app").iterdir())
 
-    def test_a_collection_is_pinned_whole_or_not(self, compile_c: Callable[..., str], bpf_file_system: Path) -> None:
+    def test_a_collection_is_pinned_whole_or_not(
+        self, compile_c: Callable[..., str], bpf_file_system: Path
+    ) -> None:
         with bpfas.load(compile_c(COUNTING, "-g")) as app:
             (bpf_file_system / "app").mkdir()
             (bpf_file_system / "app" / "count").mkdir()
@@ -146,8 +149,8 @@ class TestPins:
 
 def test_maps_in_maps_whatever_their_order(compile_c: Callable[..., str]) -> None:
     source = """
-    struct inner { __uint(type, BPF_MAP_TYPE_ARRAY); __uint(max_entries, 1); __type(key, int); __type(value, int); };
-    extern struct inner second;
+    struct inner { __uint(type, BPF_MAP_TYPE_ARRAY); __uint(max_entries, 1); __type(key, int); __type(value, int);
+    }; extern struct inner second;
     struct { __uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS); __uint(max_entries, 2); __type(key, int);
              __array(values, struct inner); } outer SEC(".maps") = { .values = { [1] = &second } };
     struct inner second SEC(".maps");
@@ -226,7 +229,7 @@ def test_a_refusal_names_the_line_and_the_way(compile_c: Callable[..., str]) -> 
 
 def test_a_refusal_names_the_line_of_assembly(tmp_path: Path) -> None:
     source = tmp_path / "bad.s"
-    source.write_text(".section xdp,\"ax\",@progbits\n.globl prog\nprog:\n    r0 = *(u32 *)(r2 + 0)\n    exit\n")
+    source.write_text('.section xdp,"ax",@progbits\n.globl prog\nprog:\n    r0 = *(u32 *)(r2 + 0)\n    exit\n')
     obj = bpfas.assemble(source, options=Options(debug_version=4))
     with pytest.raises(VerifierError) as caught:
         bpfas.load(obj)
@@ -238,7 +241,9 @@ def test_a_log_of_what_is_taken(compile_c: Callable[..., str]) -> None:
         assert "processed" in app.programs["count"].log
 
 
-@pytest.mark.parametrize("step", ["btf_load", "map_create", "map_update_elem", "map_freeze", "prog_load", "obj_pin"])
+@pytest.mark.parametrize(
+    "step", ["btf_load", "map_create", "map_update_elem", "map_freeze", "prog_load", "obj_pin"]
+)
 def test_whatever_fails_nothing_stays_open(
     compile_c: Callable[..., str], bpf_file_system: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:

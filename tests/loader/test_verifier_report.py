@@ -62,7 +62,9 @@ def test_registers_are_those_that_the_instruction_uses() -> None:
 
 
 def test_values_with_blanks_inside_parentheses_are_whole() -> None:
-    log = LINUX_6_18.replace("from 5 to 8: R0=1 R1=pkt(r=0)", "from 5 to 8: R0=scalar(var_off=(0x0; 0xff)) R1=ctx()")
+    log = LINUX_6_18.replace(
+        "from 5 to 8: R0=1 R1=pkt(r=0)", "from 5 to 8: R0=scalar(var_off=(0x0; 0xff)) R1=ctx()"
+    )
     assert report_on(log).registers == {"R0": "scalar(var_off=(0x0; 0xff))", "R1": "ctx()"}
 
 
@@ -79,7 +81,9 @@ def test_logs_of_many_kernels(log: str, instruction: int, words: str) -> None:
     assert (report.instruction, words in report.explanation.cause) == (instruction, True)
 
 
-@pytest.mark.parametrize("log", ["", "something new\nand more\n", "\x1b[31m0:(\n", "processed 0 insns\n", "R1=R1=(((\n"])
+@pytest.mark.parametrize(
+    "log", ["", "something new\nand more\n", "\x1b[31m0:(\n", "processed 0 insns\n", "R1=R1=(((\n"]
+)
 def test_an_unknown_log_is_no_problem(log: str) -> None:
     report = report_on(log)
     assert report.instruction is None
