@@ -1,4 +1,3 @@
-<<<<<<< HEAD
 """A struct of operations as a kernel has it: the value of a STRUCT_OPS map, and what its programs are loaded for.
 
 The struct is found by its name without a flavour, in vmlinux or a module, with the struct around it that is the
@@ -41,29 +40,10 @@ class StructOpsMember(NamedTuple):
     name: str
     member_index: int
     offset: int
-=======
-"""What a struct_ops map is for this kernel."""
-
-from __future__ import annotations
-
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-from bpfas.diag import BpfasError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from bpfas.diag import Diagnostics
-    from bpfas.loader.attach_target import AttachTarget
-    from bpfas.loader.kernel.kernel import Kernel, KernelBtf
-    from bpfas.loader.spec import Image, MapSpec
->>>>>>> 113bd47f39f2a2d7b65ff8b84e3fd8bf5ca8ba87
 
 
 @dataclass(frozen=True, slots=True)
 class StructOpsValue:
-<<<<<<< HEAD
     """The value of a STRUCT_OPS map on a kernel.
 
     `ops_type` is the kernel's struct of operations and `value_type` the struct around it, ids of `owner`.
@@ -293,17 +273,3 @@ class _Resolver:
         if first is not bound:
             message = f"program '{program}' is member {first.name} and member {member.name}"
             self.error(f"{message}; it can be loaded for one of them", "make it two programs")
-=======
-    """What the kernel's struct has: its type, its size in bytes, and the programs."""
-
-    owner: KernelBtf
-    value_type: int
-    value_size: int
-    programs: Mapping[str, AttachTarget]
-
-
-def resolve_struct_ops(spec: MapSpec, image: Image, kernel: Kernel, diagnostics: Diagnostics) -> StructOpsValue:
-    """What `spec` is on `kernel`."""
-    diagnostics.error(f"{kernel.name} has no struct_ops", f"{image.name}:({spec.section})")
-    raise BpfasError(diagnostics.items)
->>>>>>> 113bd47f39f2a2d7b65ff8b84e3fd8bf5ca8ba87
