@@ -25,8 +25,9 @@ from .network import Namespace, create_netkit, create_veth, delete_link, send_fr
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from bpfas.loader import Collection
     from bpfas.loader.programs import Program
+
+    from bpfas.loader import Collection
 
 pytestmark = [pytest.mark.kernel, pytest.mark.peer, pytest.mark.usefixtures("no_leaks", "network")]
 
