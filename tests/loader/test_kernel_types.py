@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from typing import TYPE_CHECKING
 
 import pytest
 
+from bpfas.diag import BpfasError
 from bpfas.elf.reader import read_object
 from bpfas.loader import syscall
 from bpfas.loader.image import build_image
 from bpfas.loader.instructions import Code
+from bpfas.loader.ksyms import find_in_kernel, write_extern
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -71,6 +74,9 @@ def _load(program: ProgramSpec, image: Image, maps: dict[str, int], btf_fd: int)
     code = Code(program.instructions, image.byte_order)
     for reference in program.references:
         code.set_imm(reference.instruction, maps[reference.map_name])
+    symbols = find_in_kernel(image.externs.values(), image.name)
+    for extern in program.externs:
+        write_extern(code, extern.instruction, symbols[extern.name], list(image.externs).index(extern.name))
     log = syscall.LogBuffer(1 << 20)
     try:
         return syscall.prog_load(
@@ -106,6 +112,112 @@ def test_functions_and_lines_are_taken(compile_c: Callable[..., str]) -> None:
         for name, fd in fds.items():
             info = syscall.prog_info(fd)
             assert info.btf_id, name
+
+
+THROWING = """
+extern void bpf_throw(__u64 cookie) __ksym;
+#define CALLBACK(name) __attribute__((btf_decl_tag("exception_callback:" #name)))
+int count;
+__attribute__((noinline)) int helper(int x) { count += x; return 17; }
+__attribute__((noinline)) int caught(__u64 cookie) { return helper(cookie); }
+__attribute__((noinline)) int other(int x) { return x * 3; }
+SEC("tc") CALLBACK(caught) int throws(struct __sk_buff *ctx)
+{
+    if (ctx->mark == 0) bpf_throw(7);
+    return other(ctx->len);
+}
+SEC("tc") int plain(struct __sk_buff *ctx) { return other(ctx->len); }
+"""
+
+
+def test_an_exception_callback_belongs_to_its_program(compile_c: Callable[..., str]) -> None:
+    image = read_image(compile_c(THROWING, "-g"))
+    throws, plain = image.programs.values()
+    assert [name for _, name, _, _ in throws.places] == ["throws", "other", "caught", "helper"]
+    assert [name for _, name, _, _ in plain.places] == ["plain", "other"]
+    with loaded(image) as fds:
+        result = syscall.prog_test_run(fds["throws"], bytes(64), 256, b"", 0, 1)
+        assert result.retval == 17
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("CALLBACK(caught) int", "CALLBACK(cought) int", "did you mean 'caught'?"),
+        ("CALLBACK(caught) int", "CALLBACK(caught) CALLBACK(other) int", "names 2 exception callbacks"),
+        (")) int caught", ")) static int caught", "has 'caught' for its exception callback, which is no function"),
+        ("(noinline)) int caught", '(noinline, visibility("hidden"))) int caught', "program 'throws' is hidden"),
+        ("int caught", "int helper2(__u64 c) { return c; } static int caught", "is static"),
+    ],
+    ids=["missing", "two", "not compiled", "hidden", "static"],
+)
+def test_what_is_no_exception_callback_is_told(
+    old: str, new: str, message: str, compile_c: Callable[..., str]
+) -> None:
+    source = THROWING.replace(old, new)
+    if message == "is static":
+        source = source.replace("static int caught", "static __attribute__((noinline, used)) int caught")
+    path = compile_c(source, "-g", "-Wno-unused-function")
+    with pytest.raises(BpfasError, match=re.escape(message)):
+        read_image(path)
+
+
+def test_names_of_the_kernel_and_its_configuration_are_taken(compile_c: Callable[..., str]) -> None:
+    source = """
+    extern int CONFIG_HZ __kconfig;
+    extern const int bpf_prog_active __ksym __attribute__((weak));
+    extern const void jiffies __ksym __attribute__((weak));
+    extern void bpf_rcu_read_lock(void) __ksym;
+    extern void bpf_rcu_read_unlock(void) __ksym;
+    extern int no_such_function(int, void *) __ksym __attribute__((weak));
+    SEC("xdp") int prog(struct xdp_md *ctx)
+    {
+        bpf_rcu_read_lock();
+        bpf_rcu_read_unlock();
+        if (no_such_function) no_such_function(1, ctx);
+        return CONFIG_HZ + (long)&jiffies;
+    }
+    """
+    image = read_image(compile_c(source, "-g"))
+    types = image.types
+    assert types is not None
+    assert {name: types.name(extern.type_id) for name, extern in image.externs.items()} == {
+        name: name for name in ("bpf_rcu_read_lock", "bpf_rcu_read_unlock", "no_such_function", "jiffies")
+    }
+    with loaded(image):
+        pass
+
+
+def test_objects_with_types_are_joined(compile_c: Callable[..., str]) -> None:
+    main = """
+    extern int shared;
+    extern int helper(int x);
+    struct { __uint(type, BPF_MAP_TYPE_ARRAY); __uint(max_entries, 4); __type(key, int); __type(value, long); }
+        numbers SEC(".maps");
+    SEC("tc") int prog(struct __sk_buff *ctx)
+    {
+        int key = 0;
+        return helper(ctx->len) + shared + !bpf_map_lookup_elem(&numbers, &key);
+    }
+    """
+    library = """
+    int shared = 2;
+    static int each(__u32 i, void *ctx) { int *sum = ctx; *sum += i; return 0; }
+    int helper(int x) { bpf_loop(4, each, &x, 0); return x + shared; }
+    """
+    objects = []
+    for name, source in (("main", main), ("library", library)):
+        with open(compile_c(source, "-g", name=name), "rb") as file:
+            objects.append(read_object(file.read(), name))
+    image = build_image(objects[0], objects[1:])
+    assert function_names(image.programs["prog"], image) == ["prog", "helper", "each"]
+    assert list(image.maps) == ["numbers", "library:.data"]
+    assert image.types is not None
+    data = image.maps["library:.data"]
+    assert image.types.name(data.value_type) == ".data"
+    assert [(each.name, image.types.name(each.type_id)) for each in data.variables] == [("shared", "int")]
+    with loaded(image) as fds:
+        assert syscall.prog_test_run(fds["prog"], bytes(64), 256, b"", 0, 1).retval == 64 + 6 + 2 + 2
 
 
 def test_a_hidden_function_is_looked_at_where_it_is_called(compile_c: Callable[..., str]) -> None:
