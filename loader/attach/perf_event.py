@@ -164,7 +164,7 @@ def _link(program: Attachable, event_fd: int, cookie: int) -> int | None:
     try:
         return syscall.link_create(program.fd, event_fd, AttachType.PERF_EVENT, 0, options)
     except OSError as error:
-        # A kernel without perf links knows neither the attach type nor, with a cookie, that much of the attributes.
+        # A kernel without perf links knows neither the attach type, nor, with a cookie, so much.
         if error.errno not in (errno.EINVAL, errno.E2BIG) or cookie:
             raise
         refused = error

@@ -1,4 +1,4 @@
-"""What is loaded for a target, and then only has to be switched on: fentry, fexit, fmod_ret, tp_btf, LSM, freplace.
+"""What is loaded for a target, and then only switched on: fentry, fexit, fmod_ret, tp_btf, LSM, freplace.
 
 Also lsm_cgroup, which besides wants a cgroup, and tracing of many functions by one link. The target of the others
 is in the loaded program. Sources: loader.md §4.1 and §4.2.
@@ -76,8 +76,8 @@ def attach_freplace(
 ) -> Link:
     """Put a program of type EXT in the place of the function that it was loaded for.
 
-    Or of `function` (default: the section's) of another loaded program `target` (or its descriptor), whose function
-    must have the same parameters. Raises AttachError.
+    Or of `function` (default: the section's) of another loaded program `target` (or its descriptor), whose
+    function must have the same parameters. Raises AttachError.
     """
     if target is None:
         return _switch_on(program, cookie)
@@ -191,7 +191,7 @@ def _freplace_cause(number: int) -> Explanation | None:
 def _multi_cause(number: int) -> Explanation | None:
     if number in (errno.EINVAL, errno.EOPNOTSUPP):
         return Explanation(
-            "the kernel does not trace many functions by one link, or one of the ids is of none that can be traced",
+            "the kernel does not trace many functions by one link, or one of the ids is of none that can be",
             "use one link for each (fentry/FUNCTION); tracing of many came after Linux 7.0",
         )
     return None
