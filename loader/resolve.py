@@ -59,12 +59,12 @@ def resolve(image: Image, kernel: Kernel, options: LoadOptions = NO_OPTIONS) -> 
     """
     diagnostics = Diagnostics()
     struct_ops = {
-        name: resolve_struct_ops(spec, image, kernel, diagnostics)
+        name: value
         for name, spec in image.maps.items()
-        if spec.struct_ops and spec.autocreate
+        if spec.struct_ops and spec.autocreate and (value := resolve_struct_ops(spec, image, kernel, diagnostics))
     }
+    operations = agreed_members(struct_ops, image, diagnostics)
     programs_to_load = _programs_to_load(image, struct_ops)
-    operations = {name: each for value in struct_ops.values() for name, each in value.programs.items()}
     for program in programs_to_load:
         _check_program(program, image, options, diagnostics, is_of_struct_ops=program.name in operations)
     used = {extern.name for program in programs_to_load for extern in program.externs}
