@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bpfas.btf.declaration import declaration
 from bpfas.btf.kinds import Kind
+from bpfas.btf.sizes import size_of
 from bpfas.section_names import MAPS_SECTION
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ _MAP_NUMBERS = frozenset({*_COMPARED_NUMBERS, "map_extra"})
 _MAP_DEFAULTS = {"map_flags": 0, "numa_node": 0, "pinning": 0}
 _MAP_VALUES = "values"
 _DESCRIPTOR_SIZE = 4
-_POINTER_SIZE = 8
 _MAP_TYPES = ("key", "value")
 _MAX_DEPTH = 8
 """Of maps in maps; kernels take one level."""
@@ -196,7 +196,7 @@ def _map_definition(btf: Btf, type_id: int) -> _MapDefinition:
                 fault = fault or "its values are neither maps nor programs"
         elif name in _MAP_TYPES and target:
             types[name] = target
-            numbers[f"{name}_size"] = _size_of(btf, target)
+            numbers[f"{name}_size"] = size_of(btf, target) or 0
         elif name in _MAP_NUMBERS and btf.kind(target) is Kind.ARRAY:
             numbers[name] = btf.array(target).nelems
         elif name in _MAP_NUMBERS and btf.kind(member_id) in (Kind.ENUM, Kind.ENUM64) and btf.vlen(member_id):
@@ -206,19 +206,6 @@ def _map_definition(btf: Btf, type_id: int) -> _MapDefinition:
     if "type" not in numbers:
         fault = fault or "the type of the map is missing"
     return _MapDefinition(numbers, types, inner, fault)
-
-
-def _size_of(btf: Btf, type_id: int) -> int:
-    """The bytes that a value of a type takes; 0 for one that has no size."""
-    count = 1
-    type_id = btf.without_qualifiers(type_id)
-    while btf.kind(type_id) is Kind.ARRAY:
-        count *= btf.array(type_id).nelems
-        type_id = btf.without_qualifiers(btf.array(type_id).element)
-    if btf.kind(type_id) is Kind.PTR:
-        return count * _POINTER_SIZE
-    sized = btf.kind(type_id) in _SIZED or btf.kind(type_id) in (Kind.STRUCT, Kind.UNION)
-    return count * btf.size_or_type(type_id) if sized else 0
 
 
 def _map_difference(first: TypeOf, second: TypeOf, prefix: str, depth: int) -> str | None:

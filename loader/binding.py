@@ -12,19 +12,20 @@ import difflib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from bpfas.elf.constants import SymbolBinding, SymbolVisibility
+from bpfas.elf.constants import SymbolBinding
 from bpfas.helpers import HELPERS
 from bpfas.loader.externs import declared_externs
 from bpfas.loader.spec import Binding, BindingKind, ExternSource, ExternSpec
-from bpfas.objfile import Section, SpecialSection, place
+from bpfas.objfile import OWN_ONLY, Section, SpecialSection, place
 from bpfas.section_names import KCONFIG_SECTION
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from bpfas.diag import Diagnostics
     from bpfas.loader.externs import ExternDeclaration
     from bpfas.loader.functions import Function
+    from bpfas.loader.object_btf import ObjectTypes
     from bpfas.objfile import ObjectFile, Symbol
 
 _MAX_PLACES = 3
@@ -32,7 +33,6 @@ _LINK_OR_BIND = (
     "link it with the object that defines the symbol (bpf-ld -o linked.o ...), or bind it to that object when it "
     "is loaded (bpf-load --with OTHER.o ...)"
 )
-_OWN_ONLY = frozenset({SymbolVisibility.HIDDEN, SymbolVisibility.INTERNAL})
 
 
 class Definition(NamedTuple):
@@ -60,11 +60,19 @@ class _Mention:
 class Scope:
     """The names of an object and of the libraries that it is bound to.
 
-    `objects` begin with the object that is to be loaded; `ksyms` are the names that are asked for from the kernel.
+    `objects` begin with the object that is to be loaded; `ksyms` are the names that are asked for from the kernel,
+    `types` those of the objects that have any.
     """
 
-    def __init__(self, objects: Sequence[ObjectFile], ksyms: Sequence[str], diagnostics: Diagnostics) -> None:
+    def __init__(
+        self,
+        objects: Sequence[ObjectFile],
+        ksyms: Sequence[str],
+        types: Mapping[ObjectFile, ObjectTypes],
+        diagnostics: Diagnostics,
+    ) -> None:
         self._objects = objects
+        self._types = types
         self._ksyms = ksyms
         self._diagnostics = diagnostics
         self._definitions: dict[str, list[Definition]] = {}
@@ -79,7 +87,7 @@ class Scope:
         for symbol in obj.symbols:
             if symbol.st_bind is SymbolBinding.LOCAL or not isinstance(symbol.section, Section):
                 continue
-            if symbol.st_visibility in _OWN_ONLY:
+            if symbol.st_visibility in OWN_ONLY:
                 self._hidden.setdefault(symbol.name, Definition(obj, symbol))
             else:
                 self._definitions.setdefault(symbol.name, []).append(Definition(obj, symbol))
@@ -91,7 +99,7 @@ class Scope:
         none.
         """
         is_defined = symbol.section is not SpecialSection.UNDEF
-        if symbol.st_bind is SymbolBinding.LOCAL or (is_defined and symbol.st_visibility in _OWN_ONLY):
+        if symbol.st_bind is SymbolBinding.LOCAL or (is_defined and symbol.st_visibility in OWN_ONLY):
             return symbol
         at = place(function.obj, function.section, function.start + offset)
         found = self._winner(symbol, at)
@@ -156,8 +164,8 @@ class Scope:
     def _declared(self, name: str) -> ExternDeclaration | None:
         if self._declarations is None:
             self._declarations = {}
-            for obj in self._objects:
-                self._declarations = {**declared_externs(obj), **self._declarations}
+            for types in self._types.values():
+                self._declarations = {**declared_externs(types.btf), **self._declarations}
         return self._declarations.get(name)
 
     def _report_open(self, binding: Binding) -> None:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from bpfas.loader.collection import Collection
-    from bpfas.loader.programs import Program
+    from bpfas.loader.runtime.programs import Program
     from bpfas.objfile import ObjectFile
 
 _PROGRAM = "bpf-load"

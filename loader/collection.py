@@ -18,9 +18,9 @@ from bpfas.loader.errors import LoadError, Step, VerifierError, explain
 from bpfas.loader.instructions import Code
 from bpfas.loader.kinds import ProgramType
 from bpfas.loader.ksyms import find_in_kernel, write_extern
-from bpfas.loader.maps import Map
-from bpfas.loader.programs import Program
 from bpfas.loader.replacement import open_target
+from bpfas.loader.runtime.maps import Map
+from bpfas.loader.runtime.programs import Program
 from bpfas.loader.sections import SectionFlag, similar_sections
 
 if TYPE_CHECKING:

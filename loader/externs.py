@@ -9,13 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from bpfas.btf.kinds import Kind
-from bpfas.btf.reader import read_btf
 from bpfas.loader.spec import ExternSource
-from bpfas.section_names import BTF_SECTION, KCONFIG_SECTION, KSYMS_SECTION
+from bpfas.section_names import KCONFIG_SECTION, KSYMS_SECTION
 
 if TYPE_CHECKING:
     from bpfas.btf.btf import Btf
-    from bpfas.objfile import ObjectFile
 
 
 class ExternDeclaration(NamedTuple):
@@ -25,12 +23,8 @@ class ExternDeclaration(NamedTuple):
     source: ExternSource
 
 
-def declared_externs(obj: ObjectFile) -> dict[str, ExternDeclaration]:
-    """The names that `obj` declares to be the kernel's. Raises BpfasError for BTF that is at fault."""
-    section = obj.section(BTF_SECTION)
-    if section is None:
-        return {}
-    btf = read_btf(bytes(section.data), obj.byte_order, obj.name)
+def declared_externs(btf: Btf) -> dict[str, ExternDeclaration]:
+    """The names that an object's types declare to be the kernel's."""
     return {
         btf.name(entry.type_id): ExternDeclaration(btf.name(datasec), _source(btf, entry.type_id))
         for datasec in btf.ids_of_kind(Kind.DATASEC)

@@ -1,15 +1,14 @@
 """Object files to an Image: everything that loading needs and that does not depend on the running kernel.
 
-Deterministic, without privilege, the same on every machine. Reads legacy `maps` sections, global data, programs by
+Deterministic, without privilege, the same on every machine. Reads maps, global data, programs by
 section name, their subprograms, license and version, and from libraries what the programs need of them. What it
-does not understand and would change a program's meaning (BTF-defined maps, CO-RE relocations, struct_ops, arenas,
-jump tables) it refuses by name. Loading is `bpfas.loader.collection`.
+does not understand and would change a program's meaning (CO-RE relocations, struct_ops, arenas, jump tables) it
+refuses by name. Loading is `bpfas.loader.collection`.
 """
 
 from __future__ import annotations
 
 import posixpath
-import struct
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
@@ -17,24 +16,27 @@ from typing import TYPE_CHECKING, TypeVar
 from bpfas.diag import Diagnostics
 from bpfas.loader.binding import Scope
 from bpfas.loader.functions import FunctionTable, find_functions
+from bpfas.loader.kernel_btf import kernel_btf
 from bpfas.loader.mapdefs import MapTable, describe_maps
+from bpfas.loader.object_btf import read_object_types
+from bpfas.loader.records import ObjectRecords, compose_records
 from bpfas.loader.references import References, resolve_references
 from bpfas.loader.sections import section_kind, split_autoload
 from bpfas.loader.spec import Image, ProgramSpec, kernel_name
 from bpfas.loader.subprograms import compose_program
 from bpfas.objfile import place
 from bpfas.section_names import (
-    BTF_EXT_SECTION,
     JUMP_TABLES_SECTION,
     LICENSE_SECTION,
-    MAPS_SECTION,
     VERSION_SECTION,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from bpfas.btf.btf import Btf
     from bpfas.loader.functions import Function
+    from bpfas.loader.object_btf import ObjectTypes
     from bpfas.loader.spec import Binding, ExternSpec, MapSpec
     from bpfas.objfile import ObjectFile
 
@@ -45,10 +47,6 @@ LICENSE_LENGTH = 63
 _VERSION_SIZE = 4
 
 _UNSUPPORTED_SECTIONS = {
-    MAPS_SECTION: (
-        "it holds BTF-defined maps, which this loader does not read",
-        "define the map in section 'maps' as .long type, key size, value size, max entries[, flags]",
-    ),
     ".struct_ops": ("it holds struct_ops instances, which this loader does not create", "remove the section"),
     ".addr_space.1": ("it holds data of an arena, which this loader does not create", "use .data or .bss"),
     JUMP_TABLES_SECTION: (
@@ -56,7 +54,6 @@ _UNSUPPORTED_SECTIONS = {
         "compile with -fno-jump-tables",
     ),
 }
-_CORE_LENGTH_OFFSET = 28  # struct btf_ext_header, core_relo_len
 
 
 def build_image(obj: ObjectFile, libraries: Sequence[ObjectFile] = (), ksyms: Sequence[str] = ()) -> Image:
@@ -93,6 +90,7 @@ class _Resolved:
     functions: FunctionTable
     maps: MapTable
     own_maps: Sequence[MapSpec]
+    types: dict[ObjectFile, ObjectTypes]
     references: dict[Function, References]
     externs: dict[str, ExternSpec]
     bindings: tuple[Binding, ...]
@@ -103,19 +101,20 @@ def _resolve(objects: Sequence[ObjectFile], ksyms: Sequence[str], diagnostics: D
     name = object_name(obj)
     for each in objects:
         _refuse_unsupported(each, diagnostics)
-    maps = describe_maps(obj, name, diagnostics)
+    types = {each: found for each in objects if (found := read_object_types(each, diagnostics))}
+    maps = describe_maps(obj, name, diagnostics, types=_btf(types, obj))
     functions = find_functions(obj, diagnostics)
     own_maps, own_functions = list(maps.by_name.values()), list(functions.by_place.values())
     for library, library_name in zip(libraries, _library_names(libraries), strict=True):
         if library.byte_order is not obj.byte_order:
             message = f"the byte order is not that of {obj.name}"
             diagnostics.error(message, library.name, ("assemble or compile both for the same machine",))
-        maps.add(describe_maps(library, library_name, diagnostics, f"{library_name}:"))
+        maps.add(describe_maps(library, library_name, diagnostics, f"{library_name}:", _btf(types, library)))
         functions.add(find_functions(library, diagnostics))
-    scope = Scope(objects, ksyms, diagnostics)
+    scope = Scope(objects, ksyms, types, diagnostics)
     references = resolve_references(own_functions, maps, functions, scope, diagnostics)
     externs, bindings = scope.conclude()
-    return _Resolved(name, objects, functions, maps, own_maps, references, externs, bindings)
+    return _Resolved(name, objects, functions, maps, own_maps, types, references, externs, bindings)
 
 
 def _build(
@@ -128,10 +127,26 @@ def _build(
         return None
     users = {obj, *(function.obj for function in resolved.references)}
     taken = [each for each in resolved.objects if each in users]
-    programs = _describe_programs(resolved, taken, diagnostics)
+    typed = next((each for each in taken if each in resolved.types), None)
+    records = {typed: ObjectRecords(resolved.types[typed])} if typed else {}
+    programs = _describe_programs(resolved, taken, records, diagnostics)
     maps = {spec.name: spec for spec in _needed_maps(resolved)}
     _require_contents(obj, maps, programs, diagnostics)
-    return Image(resolved.name, obj.byte_order, maps, programs, resolved.externs, resolved.bindings)
+    if diagnostics.has_errors:
+        return None
+    types = resolved.types[typed].btf if typed else None
+    hidden = {function.name for function in resolved.references if function.is_hidden}
+    return Image(
+        resolved.name,
+        obj.byte_order,
+        maps,
+        programs,
+        resolved.externs,
+        resolved.bindings,
+        types=types,
+        kernel_btf=kernel_btf(types, own_functions=hidden) if types else None,
+        warnings=tuple(diagnostics.items),
+    )
 
 
 def object_name(obj: ObjectFile) -> str:
@@ -155,6 +170,10 @@ def _needed_maps(resolved: _Resolved) -> Iterator[MapSpec]:
     return (spec for name, spec in resolved.maps.by_name.items() if name in own or name in used)
 
 
+def _btf(types: Mapping[ObjectFile, ObjectTypes], obj: ObjectFile) -> Btf | None:
+    return types[obj].btf if obj in types else None
+
+
 def _refuse_unsupported(obj: ObjectFile, diagnostics: Diagnostics) -> None:
     for section in obj.sections:
         stem = section.name.removeprefix("?").removesuffix(".link")
@@ -163,24 +182,13 @@ def _refuse_unsupported(obj: ObjectFile, diagnostics: Diagnostics) -> None:
             diagnostics.error(
                 f"section '{section.name}' is not supported: {reason}", place(obj, section, 0), (remedy,)
             )
-        if section.name == BTF_EXT_SECTION and _core_relocations_length(obj, bytes(section.data)):
-            diagnostics.error(
-                "the object has CO-RE relocations, which this loader does not apply",
-                place(obj, section, 0),
-                ("compile without __builtin_preserve_access_index and BPF_CORE_READ",),
-            )
-
-
-def _core_relocations_length(obj: ObjectFile, data: bytes) -> int:
-    """Bytes of CO-RE relocations in a .BTF.ext section; 0 for a header too short to have any."""
-    if len(data) < _CORE_LENGTH_OFFSET + 4:
-        return 0
-    header_length, core_length = struct.unpack_from(f"{obj.byte_order.value}4xI20xI", data)
-    return int(core_length) if header_length >= _CORE_LENGTH_OFFSET + 4 else 0
 
 
 def _describe_programs(
-    resolved: _Resolved, taken: Sequence[ObjectFile], diagnostics: Diagnostics
+    resolved: _Resolved,
+    taken: Sequence[ObjectFile],
+    records_of: Mapping[ObjectFile, ObjectRecords],
+    diagnostics: Diagnostics,
 ) -> dict[str, ProgramSpec]:
     license_text = _agreed(taken, _license, "license", diagnostics) or b""
     version = _agreed(taken, lambda obj: _version(obj, diagnostics), "version", diagnostics) or 0
@@ -192,12 +200,13 @@ def _describe_programs(
             at = place(function.obj, function.section, function.start)
             diagnostics.error(f"a second program is called '{symbol.name}'", at, ("rename one of them",))
         composed = compose_program(function, resolved.references, function.obj.byte_order)
+        records = compose_records(composed.positions, composed.code, records_of, diagnostics)
         programs[symbol.name] = ProgramSpec(
             symbol.name,
             kernel_name(symbol.name),
             section,
             kind.program_type,
-            composed.instructions,
+            bytes(composed.code.data),
             composed.maps,
             composed.externs,
             kind.attach_type,
@@ -206,8 +215,19 @@ def _describe_programs(
             version,
             autoload,
             kind,
+            records.core,
+            func_info=records.func_info,
+            line_info=records.line_info,
+            places=_places(composed.positions),
         )
     return programs
+
+
+def _places(positions: Mapping[Function, int]) -> tuple[tuple[int, str, str, int], ...]:
+    return tuple(
+        (position, function.name, f"{function.obj.name}:({function.section.name})", function.start)
+        for function, position in positions.items()
+    )
 
 
 def _agreed(

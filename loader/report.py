@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from bpfas.loader.collection import Collection
-    from bpfas.loader.maps import Map
-    from bpfas.loader.programs import Program, TestRunResult
+    from bpfas.loader.runtime.maps import Map
+    from bpfas.loader.runtime.programs import Program, TestRunResult
     from bpfas.loader.spec import Binding
 
 _XDP_ACTIONS = ("XDP_ABORTED", "XDP_DROP", "XDP_PASS", "XDP_TX", "XDP_REDIRECT")

@@ -17,6 +17,7 @@ from bpfas.loader.sections import UNKNOWN_SECTION, SectionKind
 
 if TYPE_CHECKING:
     from bpfas.btf.btf import Btf
+    from bpfas.diag import Diagnostic
     from bpfas.elf.constants import ByteOrder
 
 KERNEL_NAME_LENGTH = 15
@@ -286,7 +287,7 @@ class Image:
     `externs` are what the programs' ExternReferences name, `kconfig` the variables of the map `.kconfig`,
     `bindings` all names that are not the object's own. `types` are the object's types as they were read,
     `kernel_btf` the bytes of the same ids that the kernel is given (None where the object has no types). `arena`
-    is the name of the map that arena globals lie in.
+    is the name of the map that arena globals lie in. `warnings` tell what of the object is not used.
     """
 
     name: str
@@ -299,6 +300,7 @@ class Image:
     types: Btf | None = None
     kernel_btf: bytes | None = None
     arena: str = ""
+    warnings: tuple[Diagnostic, ...] = ()
 
 
 def kernel_name(name: str) -> str:

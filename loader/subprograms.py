@@ -26,9 +26,10 @@ _PRESENT = 1
 
 
 class ComposedProgram(NamedTuple):
-    """The instructions of a program, and what in them is left to loading."""
+    """The instructions of a program, the slot at which each function begins, and what is left to loading."""
 
-    instructions: bytes
+    code: Code
+    positions: dict[Function, int]
     maps: tuple[MapReference, ...]
     externs: tuple[ExternReference, ...]
 
@@ -58,7 +59,7 @@ def compose_program(entry: Function, references: dict[Function, References], ord
                 code.set_src(index, LoadSource.FUNCTION)
                 code.set_imm(index + 1, 0)
             code.set_imm(index, positions[call.target] + call.offset - index - 1)
-    return ComposedProgram(bytes(code.data), tuple(maps), tuple(externs))
+    return ComposedProgram(code, positions, tuple(maps), tuple(externs))
 
 
 def _place_functions(entry: Function, references: dict[Function, References]) -> dict[Function, int]:

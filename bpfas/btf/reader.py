@@ -72,7 +72,7 @@ def read_all(sections: Sequence[tuple[bytes, ByteOrder, str]]) -> list[Btf]:
     parts = []
     for data, order, name in sections:
         with _collected(diagnostics):
-            types_at, types, strings = _sections(data, order, f"{name}:(.BTF)")
+            types_at, types, strings = sections_of(data, order, f"{name}:(.BTF)")
             parts.append((name, order, host_words(types, order), strings, types_at))
     if sum(len(data) for data, _, _ in sections) < COLUMN_BYTES:
         units = []
@@ -145,8 +145,8 @@ def check_types(btf: Btf, type_ids: Sequence[int]) -> None:
     _check_name_bytes(btf)
 
 
-def _sections(data: bytes, order: ByteOrder, place: str) -> tuple[int, bytes, bytes]:
-    """Where the types begin, the types and the strings."""
+def sections_of(data: bytes, order: ByteOrder, place: str) -> tuple[int, bytes, bytes]:
+    """Where the types begin, the types and the strings of BTF. Raises BpfasError if they are not all there."""
     if len(data) < HEADER_SIZE:
         raise BpfasError.of(f"has {len(data)} bytes, but its header alone has {HEADER_SIZE}", place)
     magic, version, flags, header_size, type_off, type_len, str_off, str_len = struct.unpack_from(

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from bpfas.btf.btf import Btf
+    from bpfas.btf.kinds import Kind
     from bpfas.loader.kernel.features import Feature
 
 
@@ -32,7 +33,11 @@ class KernelBtf(Protocol):
         ...
 
     def ids_with_stem(self, stem: str) -> Sequence[int]:
-        """The ids of own types whose name without a `___flavour` is `stem`, ascending."""
+        """The ids of own types, but for functions and variables, whose name without a `___flavour` is `stem`."""
+        ...
+
+    def names(self, *kinds: Kind) -> Sequence[str]:
+        """The names of all own types of these kinds, for saying which are near to one that is missing."""
         ...
 
 

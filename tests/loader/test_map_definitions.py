@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from bpfas.elf.constants import ByteOrder
+from bpfas.loader.data_maps import data_map_kernel_name
 from bpfas.loader.image import build_image
 from bpfas.loader.kinds import MapFlag, MapType
-from bpfas.loader.mapdefs import data_map_kernel_name
 from bpfas.loader.spec import MapSpec
 
 from .builders import bss, data, image_errors, label, obj, relocate, variable, words
@@ -113,9 +113,13 @@ def test_two_maps_of_a_name_are_an_error() -> None:
 def test_data_sections_become_array_maps() -> None:
     image = build_image(obj(data(".data", b"abcdef"), data(".rodata", b"1234"), bss(".bss", 24)))
     assert list(image.maps.values()) == [
-        MapSpec(".data", "app.data", MapType.ARRAY, 4, 6, 1, 0, b"abcdef"),
-        MapSpec(".rodata", "app.rodata", MapType.ARRAY, 4, 4, 1, MapFlag.RDONLY_PROG, b"1234", frozen=True),
-        MapSpec(".bss", "app.bss", MapType.ARRAY, 4, 24, 1),
+        MapSpec(".data", "app.data", MapType.ARRAY, 4, 6, 1, 0, b"abcdef", section=".data"),
+        MapSpec(
+            *(".rodata", "app.rodata", MapType.ARRAY, 4, 4, 1, MapFlag.RDONLY_PROG, b"1234"),
+            frozen=True,
+            section=".rodata",
+        ),
+        MapSpec(".bss", "app.bss", MapType.ARRAY, 4, 24, 1, section=".bss"),
     ]
 
 
@@ -159,9 +163,3 @@ def test_an_address_in_data_is_an_error() -> None:
 
 def test_a_value_too_large_for_a_map_is_an_error() -> None:
     assert "more than 4294967295" in image_errors(bss(".bss", 1 << 32))
-
-
-def test_btf_maps_are_refused_by_name() -> None:
-    errors = image_errors(data(".maps", bytes(32)))
-    assert "section '.maps' is not supported: it holds BTF-defined maps" in errors
-    assert "define the map in section 'maps'" in errors
