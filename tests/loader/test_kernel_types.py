@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 from typing import TYPE_CHECKING
 
@@ -13,8 +12,7 @@ from bpfas.diag import BpfasError
 from bpfas.elf.reader import read_object
 from bpfas.loader import syscall
 from bpfas.loader.image import build_image
-from bpfas.loader.instructions import Code
-from bpfas.loader.ksyms import find_in_kernel, write_extern
+from bpfas.loader.loading import load_image
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -50,51 +48,10 @@ def read_image(path: str | Path) -> Image:
 
 @contextlib.contextmanager
 def loaded(image: Image) -> Iterator[dict[str, int]]:
-    """The programs of an image whose maps are data maps, loaded with all that the object says of them."""
-    with contextlib.ExitStack() as stack:
-
-        def owned(fd: int) -> int:
-            stack.callback(os.close, fd)
-            return fd
-
-        assert image.kernel_btf is not None
-        btf_fd = owned(syscall.btf_load(image.kernel_btf))
-        maps = {}
-        for name, spec in image.maps.items():
-            sizes = (spec.key_size, spec.value_size, spec.max_entries)
-            maps[name] = owned(syscall.map_create(spec.kernel_name, spec.map_type, *sizes, spec.map_flags))
-            if spec.contents is not None:
-                syscall.map_update_elem(maps[name], bytes(4), spec.contents)
-            if spec.frozen:
-                syscall.map_freeze(maps[name])
-        yield {name: owned(_load(program, image, maps, btf_fd)) for name, program in image.programs.items()}
-
-
-def _load(program: ProgramSpec, image: Image, maps: dict[str, int], btf_fd: int) -> int:
-    code = Code(program.instructions, image.byte_order)
-    for reference in program.references:
-        code.set_imm(reference.instruction, maps[reference.map_name])
-    symbols = find_in_kernel(image.externs.values(), image.name)
-    for extern in program.externs:
-        write_extern(code, extern.instruction, symbols[extern.name], list(image.externs).index(extern.name))
-    log = syscall.LogBuffer(1 << 20)
-    try:
-        return syscall.prog_load(
-            syscall.ProgramLoad(
-                program.kernel_name,
-                program.program_type,
-                bytes(code.data),
-                program.license,
-                expected_attach_type=program.expected_attach_type,
-                flags=program.flags,
-                btf_fd=btf_fd,
-                func_info=program.func_info.tobytes(),
-                line_info=program.line_info.tobytes(),
-            ),
-            log,
-        )
-    except OSError as error:
-        pytest.fail(f"{program.name}: {error}\n{log.text}")
+    """The programs of an image by their descriptors, loaded with all that the object says of them."""
+    with load_image(image) as app:
+        assert not app.warnings
+        yield {name: program.fd for name, program in app.programs.items()}
 
 
 def function_names(program: ProgramSpec, image: Image) -> list[str]:
@@ -133,8 +90,8 @@ SEC("tc") int plain(struct __sk_buff *ctx) { return other(ctx->len); }
 def test_an_exception_callback_belongs_to_its_program(compile_c: Callable[..., str]) -> None:
     image = read_image(compile_c(THROWING, "-g"))
     throws, plain = image.programs.values()
-    assert [name for _, name, _, _ in throws.places] == ["throws", "other", "caught", "helper"]
-    assert [name for _, name, _, _ in plain.places] == ["plain", "other"]
+    assert [part.name for part in throws.parts] == ["throws", "other", "caught", "helper"]
+    assert [part.name for part in plain.parts] == ["plain", "other"]
     with loaded(image) as fds:
         result = syscall.prog_test_run(fds["throws"], bytes(64), 256, b"", 0, 1)
         assert result.retval == 17
