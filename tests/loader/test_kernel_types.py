@@ -11,6 +11,7 @@ import pytest
 from bpfas.diag import BpfasError
 from bpfas.elf.reader import read_object
 from bpfas.loader import syscall
+from bpfas.loader.errors import VerifierError
 from bpfas.loader.image import build_image
 from bpfas.loader.loading import load_image
 
@@ -186,7 +187,7 @@ def test_a_hidden_function_is_looked_at_where_it_is_called(compile_c: Callable[.
         pass
     # By itself it would not be safe: the pointer may be null.
     visible = read_image(compile_c(source.replace(', visibility("hidden")', ""), "-g"))
-    with pytest.raises(pytest.fail.Exception, match="R1 invalid mem access"), loaded(visible):
+    with pytest.raises(VerifierError, match="R1 invalid mem access"), loaded(visible):
         pass
 
 
