@@ -353,11 +353,6 @@ class TestHostileDefinitions:
         types.datasec(".maps", [(types.var("m", self.definition(types, size=64)), 0, 8)], 32)
         assert "has 64 bytes, the variable 8" in self.errors(types)
 
-    def test_a_map_that_is_only_declared(self) -> None:
-        types = Types()
-        types.datasec(".maps", [(types.var("m", self.definition(types), linkage=2), 0, 8)], 32)
-        assert "map 'm' is declared only (extern)" in self.errors(types)
-
     def test_a_map_without_a_symbol(self) -> None:
         types = Types()
         types.datasec(".maps", [(types.var("other", self.definition(types)), 0, 8)])
