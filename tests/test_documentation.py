@@ -120,6 +120,16 @@ def test_the_python_of_the_loading_page_works(tmp_path: Path) -> None:
     assert output.splitlines()[-1] == "00000000 0700000000000000"
 
 
+@pytest.mark.peer
+@pytest.mark.kernel
+def test_the_python_of_the_maps_page_works(tmp_path: Path) -> None:
+    (source,), (program,) = blocks(page("maps.md"), "c"), blocks(page("maps.md"), "python")
+    (tmp_path / "app.c").write_text(source)
+    include = "-I/usr/include/x86_64-linux-gnu"
+    Peer.CLANG.run("--target=bpf", "-O2", "-g", include, "-c", "app.c", directory=tmp_path)
+    assert run_in_shell(f"python - <<'EOF'\n{program}\nEOF", tmp_path) == "115 65536\n"
+
+
 @pytest.mark.kernel
 def test_the_python_of_the_binding_page_works(tmp_path: Path) -> None:
     run_in_shell(blocks(page("binding.md"), "sh")[0], tmp_path)
