@@ -103,6 +103,9 @@ _CAUSES: dict[tuple[Step, int], Explanation] = {
     (Step.OPEN_PIN, errno.EACCES): _NO_BPF_FILE_SYSTEM,
     (Step.OPEN_PIN, errno.EINVAL): _NO_BPF_FILE_SYSTEM,
     (Step.UNPIN, errno.ENOENT): Explanation("nothing is pinned there"),
+    (Step.UNPIN, errno.EINVAL): Explanation(
+        "it is no pin: the file is not on a BPF file system", "bpf-load unpin takes away pins only; use rm"
+    ),
     (Step.CREATE_TOKEN, errno.EINVAL): _NO_BPF_FILE_SYSTEM,
     (Step.CREATE_TOKEN, errno.ENOENT): Explanation(
         "there is no such directory, or its BPF file system delegates nothing",
