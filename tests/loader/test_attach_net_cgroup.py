@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from bpfas.loader import Collection
     from bpfas.loader.attach.link import Link
-    from bpfas.loader.programs import Program
+    from bpfas.loader.runtime.programs import Program
 
 pytestmark = [pytest.mark.kernel, pytest.mark.peer, pytest.mark.usefixtures("no_leaks", "network")]
 

@@ -17,7 +17,7 @@ from bpfas.loader.attach.link import KernelLink
 from bpfas.loader.attach.table import attach
 from bpfas.loader.errors import AttachError
 from bpfas.loader.kinds import ProgramType
-from bpfas.loader.programs import Program
+from bpfas.loader.runtime.programs import Program
 
 from .network import add_address, create_veth
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from bpfas.loader import Collection
-    from bpfas.loader.maps import Map
+    from bpfas.loader.runtime.maps import Map
 
 pytestmark = [pytest.mark.kernel, pytest.mark.peer, pytest.mark.usefixtures("no_leaks", "network")]
 

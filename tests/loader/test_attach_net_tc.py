@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from bpfas.loader import Collection
-    from bpfas.loader.programs import Program
+    from bpfas.loader.runtime.programs import Program
 
     from .network import Namespace
 
