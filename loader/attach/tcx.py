@@ -183,7 +183,7 @@ class _Place:
     def explain(self, number: int) -> Explanation | None:
         if number == errno.EINVAL and not _can_query(self.interface, self.attach_type):
             return _NO_TCX if self.attach_type in _TCX_TYPES.values() else _NO_NETKIT
-        if number == errno.ENXIO:
+        if number in (errno.ENXIO, errno.EACCES):
             return Explanation(
                 f"{self.interface.name} is not the primary device of a netkit pair",
                 "name that one: its programs, also those of the peer, are attached to it",
