@@ -1,4 +1,4 @@
-"""`bpf-load attach`: load an object and attach its programs, until interrupted, or for as long as pins keep them."""
+"""`bpf-load attach`: load an object and attach its programs, until interrupted, or as long as pins keep them."""
 
 from __future__ import annotations
 
