@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from bpfas.diag import Diagnostics
 from bpfas.helpers import HELPERS
+from bpfas.loader.arg_ctx import ARG_CTX, with_context_types
 from bpfas.loader.attach_target import AttachTarget, find_attach_target
 from bpfas.loader.core.apply import apply_core
 from bpfas.loader.core.resolver import CoreResolver
@@ -58,6 +59,8 @@ def resolve(image: Image, kernel: Kernel, options: LoadOptions = NO_OPTIONS) -> 
     Raises BpfasError with everything that the kernel lacks and the image cannot do without.
     """
     diagnostics = Diagnostics()
+    if image.kernel_btf and ARG_CTX.encode() in image.kernel_btf and not kernel.has(Feature.ARG_CTX_TAG):
+        image = with_context_types(image)
     struct_ops = {
         name: value
         for name, spec in image.maps.items()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
@@ -14,11 +16,16 @@ from bpfas.loader import syscall
 from bpfas.loader.errors import VerifierError
 from bpfas.loader.image import build_image
 from bpfas.loader.loading import load_image
+from bpfas.loader.arg_ctx import with_context_types
+from bpfas.loader.btf_sanitize import sanitize
+from bpfas.loader.image import build_image
+from bpfas.loader.kernel.features import SINCE, Feature
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from bpfas.loader.kernel.kernel import Kernel
     from bpfas.loader.spec import Image, ProgramSpec
 
 pytestmark = [pytest.mark.kernel, pytest.mark.peer, pytest.mark.usefixtures("no_leaks")]
@@ -208,4 +215,60 @@ def test_functions_without_types_leave_the_whole_program_without(compile_c: Call
     image = read_image(compile_c(source, "-g"))
     assert (len(image.programs["prog"].func_info), len(image.programs["other"].func_info)) == (0, 2)
     with loaded(image):
+        pass
+
+
+EVERY_KIND = """
+#define TAG(text) __attribute__((btf_type_tag(text)))
+enum wide { HUGE = 1ULL << 40, NONE = 0 };
+enum narrow { BELOW = -1, ABOVE = 1 };
+struct all {
+    enum wide wide; enum narrow narrow; double number; int TAG("user") *pointer; union { char c; short s; };
+};
+struct all *keep;
+int state __attribute__((btf_decl_tag("tagged"))) = 3;
+int own SEC(".data.own");
+__attribute__((noinline)) int helper(void *ctx __attribute__((btf_decl_tag("arg:ctx"))), int x)
+{
+    return state + own + x + !keep;
+}
+SEC("xdp") int prog(struct xdp_md *ctx) { return helper(ctx, ctx->ingress_ifindex); }
+SEC("tc") int other(struct __sk_buff *ctx) { return helper(ctx, ctx->len); }
+"""
+AGES = sorted({SINCE[feature] for feature in Feature if feature.name.startswith(("BTF", "ARG"))})
+
+
+@pytest.mark.parametrize("version", AGES, ids=lambda version: f"{version >> 16}.{version >> 8 & 255}")
+def test_types_for_older_kernels_are_taken(version: int, compile_c: Callable[..., str]) -> None:
+    """This kernel takes what older ones take, if not the other way round."""
+    image = with_context_types(read_image(compile_c(EVERY_KIND, "-g", "-Wno-unused-function")))
+    kernel = KernelBefore(version)
+    assert image.kernel_btf is not None
+    data = sanitize(image.kernel_btf, cast("Kernel", kernel))
+    if kernel.has(Feature.BTF_FUNC):
+        with loaded(replace(image, kernel_btf=data)):
+            pass
+    else:
+        os.close(syscall.btf_load(data))
+
+
+class KernelBefore:
+    """A kernel of the time before a release."""
+
+    def __init__(self, version: int) -> None:
+        self.version = version
+
+    def has(self, feature: Feature) -> bool:
+        return SINCE[feature] < self.version
+
+
+def test_tagged_contexts_are_taken_by_their_types(compile_c: Callable[..., str]) -> None:
+    """The verifier believes the type's name where there is no tag."""
+    image = with_context_types(read_image(compile_c(EVERY_KIND, "-g")))
+    assert image.kernel_btf is not None
+    data = sanitize(image.kernel_btf, cast("Kernel", KernelBefore(SINCE[Feature.BTF_DECL_TAG])))
+    with loaded(replace(image, kernel_btf=data)):
+        pass
+    untouched = read_image(compile_c(EVERY_KIND.replace('btf_decl_tag("arg:ctx")', "unused"), "-g"))
+    with pytest.raises(VerifierError, match="arg#0"), loaded(untouched):
         pass
