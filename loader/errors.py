@@ -39,6 +39,15 @@ class Step(enum.Enum):
     UPDATE = "updating a key"
     DELETE = "deleting a key"
     NEXT_KEY = "listing the keys"
+    POP = "taking out a value"
+    PUSH = "putting in a value"
+    OPEN_MAP = "opening the map"
+    OPEN_PROGRAM = "opening the program"
+    LIST = "listing"
+    MAP_MEMORY = "mapping it into memory"
+    OPEN_BUFFER = "opening the buffer"
+    WAIT = "waiting for events"
+    READ_STREAM = "reading the program's output"
     ATTACH = "attaching the program"
     DETACH = "detaching the program"
     REPLACE_PROGRAM = "putting another program in its place"
@@ -51,6 +60,9 @@ class Step(enum.Enum):
 _NO_BPF = Explanation(
     "this kernel has no bpf(2): it is built without CONFIG_BPF_SYSCALL, or a seccomp filter hides it",
     "use a kernel with CONFIG_BPF_SYSCALL=y, outside of sandboxes that hide the call",
+)
+_BPFFS = (
+    "use a path below /sys/fs/bpf (mount -t bpf bpf /sys/fs/bpf if it is not mounted), without dots in new names"
 )
 _CAUSES: dict[tuple[Step, int], Explanation] = {
     (Step.CREATE_MAP, errno.EINVAL): Explanation(
@@ -93,6 +105,20 @@ _CAUSES: dict[tuple[Step, int], Explanation] = {
     (Step.DELETE, errno.EINVAL): Explanation("elements of this type of map are not deleted"),
     (Step.LOOK_UP, errno.EPERM): Explanation("the map is closed to reads from user space"),
     (Step.LOOK_UP, errno.ENOENT): Explanation("there is no such key"),
+    (Step.LOOK_UP, ENOTSUPP): Explanation("elements of this type of map are not read from user space"),
+    (Step.NEXT_KEY, ENOTSUPP): Explanation("this type of map has no keys that could be listed"),
+    (Step.NEXT_KEY, errno.EINVAL): Explanation("this type of map has no keys that could be listed"),
+    (Step.POP, ENOTSUPP): Explanation("no values are taken out of this type of map"),
+    (Step.POP, errno.EINVAL): Explanation("no values are taken out of this type of map"),
+    (Step.PUSH, errno.E2BIG): Explanation("the map is full"),
+    (Step.PUSH, errno.EINVAL): Explanation("no values are put into this type of map without a key"),
+    (Step.PIN, errno.EEXIST): Explanation("that name is taken", "remove it, or use another"),
+    (Step.PIN, errno.EINVAL): Explanation("the path is not on a BPF file system", _BPFFS),
+    (Step.PIN, errno.EPERM): Explanation(
+        "the process may not write there, or the path is not on a BPF file system", _BPFFS
+    ),
+    (Step.PIN, errno.ENOENT): Explanation("the directory does not exist", "create it: mkdir -p below /sys/fs/bpf"),
+    (Step.UNPIN, errno.ENOENT): Explanation("there is no such name any more"),
 }
 _GENERAL_CAUSES: dict[int, Explanation] = {
     errno.ENOSYS: _NO_BPF,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bpfas.loader.syscall.bpf import Command, syscall_number
 from bpfas.loader.syscall.btf import BtfInfo, btf_data, btf_data_by_id, btf_info, btf_load, prog_btf
+from bpfas.loader.syscall.elements import BatchResult, Elements
 from bpfas.loader.syscall.links import (
     LinkInfo,
     iter_create,
@@ -57,8 +58,10 @@ from bpfas.loader.syscall.programs import (
 from bpfas.loader.syscall.tokens import token_create
 
 __all__ = [
+    "BatchResult",
     "BtfInfo",
     "Command",
+    "Elements",
     "LinkInfo",
     "LogBuffer",
     "MapInfo",
