@@ -127,6 +127,7 @@ _GENERAL_CAUSES: dict[int, Explanation] = {
     ENOTSUPP: Explanation("the kernel does not support it for this type"),
     errno.EOPNOTSUPP: Explanation("the kernel does not support it for this type"),
     errno.EBADF: Explanation("it is closed"),
+    errno.EBADFD: Explanation("it is closed"),
 }
 
 
