@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING
 
+from bpfas.loader.attach.netlink import NetlinkError
 from bpfas.loader.errors import ENOTSUPP, AttachError, Step, explain
 from bpfas.loader.privilege import Explanation
 
@@ -83,14 +84,10 @@ def attach_error(
 ) -> AttachError:
     """Why `program` could not be attached to `target`: `explanation`, or what `causes` says of the errno."""
     number = error if isinstance(error, int) else error.errno or 0
-    found = explanation or (causes(number) if causes else None) or _CAUSES.get((Step.ATTACH, number))
-    return AttachError(
-        Step.ATTACH,
-        f"program {program.name}",
-        target,
-        number,
-        found or explain(Step.ATTACH, number, (program.spec.program_type,)),
-    )
+    specific = explanation or (causes(number) if causes else None)
+    general = _CAUSES.get((Step.ATTACH, number)) or explain(Step.ATTACH, number, (program.spec.program_type,))
+    found = _in_the_kernels_words(error, specific, general)
+    return AttachError(Step.ATTACH, f"program {program.name}", target, number, found)
 
 
 def link_error(
@@ -98,10 +95,20 @@ def link_error(
 ) -> AttachError:
     """Why something could not be done with a link, or with what `link` names; `path` is the pin's, if any."""
     number = error if isinstance(error, int) else error.errno or 0
-    found = explanation or _CAUSES.get((step, number)) or explain(step, number)
+    general = _CAUSES.get((step, number)) or explain(step, number)
+    found = _in_the_kernels_words(error, explanation, general)
     if path:
         found = Explanation(f"{path}: {found.cause}", found.remedy)
     if isinstance(link, str):
         return AttachError(step, link, "", number, found)
     subject = f"program {link.program}" if link.program else "link"
     return AttachError(step, subject, link.target, number, found)
+
+
+def _in_the_kernels_words(error: OSError | int, specific: Explanation | None, general: Explanation) -> Explanation:
+    """The explanation, with what the kernel itself said where it did: netlink answers in words."""
+    found = specific or general
+    if not isinstance(error, NetlinkError) or not error.words:
+        return found
+    said = f"the kernel says: {error.words}"
+    return Explanation(f"{found.cause}; {said}" if specific else said, found.remedy)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bpfas.loader.attach.failure import attach_error
-from bpfas.loader.kinds import AttachType, ProgramType, program_type_name
+from bpfas.loader.kinds import NO_ATTACH_TYPE, AttachType, ProgramType, program_type_name
 from bpfas.loader.privilege import Explanation
 from bpfas.loader.sections import AutoAttach
 
@@ -56,7 +56,40 @@ class Way:
 TRACING_WAYS: tuple[Way, ...] = ()
 """What programs that observe are attached by."""
 
-NETWORK_WAYS: tuple[Way, ...] = ()
+_LWT_TYPES = (_P.LWT_IN, _P.LWT_OUT, _P.LWT_XMIT, _P.LWT_SEG6LOCAL)
+_CGROUP_TYPES = (
+    _P.CGROUP_SKB,
+    _P.CGROUP_SOCK,
+    _P.CGROUP_SOCK_ADDR,
+    _P.CGROUP_DEVICE,
+    _P.CGROUP_SYSCTL,
+    _P.CGROUP_SOCKOPT,
+    _P.SOCK_OPS,
+)
+
+NETWORK_WAYS: tuple[Way, ...] = (
+    Way("xdp", "xdp:attach_xdp", (_P.XDP,), (_A.XDP, NO_ATTACH_TYPE)),
+    Way("xdp-netlink", "xdp:attach_xdp_by_netlink", (_P.XDP,), (_A.XDP, NO_ATTACH_TYPE)),
+    Way("devmap", "redirect:attach_devmap", (_P.XDP,), (_A.XDP_DEVMAP,)),
+    Way("cpumap", "redirect:attach_cpumap", (_P.XDP,), (_A.XDP_CPUMAP,)),
+    Way("netkit", "tcx:attach_netkit", (_P.SCHED_CLS,), (_A.NETKIT_PRIMARY, _A.NETKIT_PEER)),
+    Way("tc", "tc:attach_tc", (_P.SCHED_CLS,)),
+    Way("tcx", "tcx:attach_tcx", (_P.SCHED_CLS,)),
+    Way("tcx-attach", "tcx:attach_tcx_without_link", (_P.SCHED_CLS,)),
+    Way("clsact", "tc:attach_clsact", (_P.SCHED_CLS,)),
+    Way("netkit", "tcx:attach_netkit", (_P.SCHED_CLS,)),
+    Way("netkit-attach", "tcx:attach_netkit_without_link", (_P.SCHED_CLS,)),
+    Way("cgroup", "cgroup:attach_cgroup", _CGROUP_TYPES),
+    Way("cgroup-attach", "cgroup:attach_cgroup_without_link", _CGROUP_TYPES),
+    Way("sockmap", "sockmap:attach_sockmap", (_P.SK_SKB, _P.SK_MSG)),
+    Way("sockmap-attach", "sockmap:attach_sockmap_without_link", (_P.SK_SKB, _P.SK_MSG)),
+    Way("socket", "socket_filter:attach_socket", (_P.SOCKET_FILTER,)),
+    Way("reuseport", "socket_filter:attach_reuseport", (_P.SK_REUSEPORT, _P.SOCKET_FILTER)),
+    Way("netns", "netns:attach_netns", (_P.FLOW_DISSECTOR, _P.SK_LOOKUP)),
+    Way("netfilter", "netns:attach_netfilter", (_P.NETFILTER,)),
+    Way("route", "lwt:attach_route", _LWT_TYPES),
+    Way("lirc", "lirc:attach_lirc", (_P.LIRC_MODE2,)),
+)
 """What programs that see packets, sockets and control groups are attached by."""
 
 

@@ -66,6 +66,7 @@ class Program:
     """
 
     def __init__(self, spec: ProgramSpec, fd: int) -> None:
+        self.spec = spec
         self.name = spec.name
         self.section = spec.section
         self.type = spec.program_type

@@ -10,6 +10,8 @@ from bpfas.loader.syscall.bpf import Command, syscall_number
 from bpfas.loader.syscall.btf import BtfInfo, btf_data, btf_data_by_id, btf_info, btf_load, prog_btf
 from bpfas.loader.syscall.elements import BatchResult, Elements
 from bpfas.loader.syscall.links import (
+    AttachedProgram,
+    AttachedPrograms,
     LinkInfo,
     iter_create,
     link_create,
@@ -58,6 +60,8 @@ from bpfas.loader.syscall.programs import (
 from bpfas.loader.syscall.tokens import token_create
 
 __all__ = [
+    "AttachedProgram",
+    "AttachedPrograms",
     "BatchResult",
     "BtfInfo",
     "Command",

@@ -199,7 +199,7 @@ def test_walks_see_what_stays_once_though_others_are_deleted(
 
 def test_walks_while_another_thread_deletes_and_adds(make_map: Callable[..., Map]) -> None:
     table = make_map(MapType.HASH, 4, 8, 8192).typed(key=int, value=int)
-    stable = range(0, 2000)
+    stable = range(2000)
     table.update_many((key, key) for key in stable)
     done = threading.Event()
 
@@ -259,7 +259,7 @@ def test_many_elements_where_the_kernel_has_no_batches(
 def test_a_batch_that_is_refused_names_the_key(make_map: Callable[..., Map]) -> None:
     table = make_map(MapType.HASH, 4, 8, 3).typed(key=int, value=int)
     with pytest.raises(KernelError, match="key 103: updating a key failed with E2BIG: the map is full"):
-        table.update_many({number: 0 for number in range(100, 110)})
+        table.update_many(dict.fromkeys(range(100, 110), 0))
 
 
 def test_queues_and_stacks(make_map: Callable[..., Map]) -> None:
@@ -375,7 +375,7 @@ def test_a_closed_map_says_so(make_map: Callable[..., Map]) -> None:
     table.close()
     table.close()
     for operation in (lambda: table[1], lambda: view[1], lambda: list(view), lambda: view.delete(1), table.info):
-        with pytest.raises(KernelError, match="EBADFD?: it is closed"):
+        with pytest.raises(KernelError, match=r"EBADFD?: it is closed"):
             operation()
 
 
