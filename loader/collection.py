@@ -150,7 +150,7 @@ def _create_map(spec: MapSpec, image: Image, stack: contextlib.ExitStack) -> Map
         # Whoever lacks a capability for the map is told at once of those that the programs will need.
         types = [program.program_type for program in image.programs.values()]
         raise _map_error(Step.CREATE_MAP, spec, error, types) from error
-    created = Map(spec, fd)
+    created = Map(spec, fd, image.types)
     stack.callback(created.close)
     return created
 

@@ -118,6 +118,11 @@ _CAUSES: dict[tuple[Step, int], Explanation] = {
         "the process may not write there, or the path is not on a BPF file system", _BPFFS
     ),
     (Step.PIN, errno.ENOENT): Explanation("the directory does not exist", "create it: mkdir -p below /sys/fs/bpf"),
+    (Step.MAP_MEMORY, errno.EINVAL): Explanation(
+        "this type of map has no memory to share, or it was not created with the flag MMAPABLE"
+    ),
+    (Step.MAP_MEMORY, errno.EEXIST): Explanation("something else lies in this process's memory at its address"),
+    (Step.MAP_MEMORY, errno.EBUSY): Explanation("the arena lies at another address already"),
     (Step.UNPIN, errno.ENOENT): Explanation("there is no such name any more"),
 }
 _GENERAL_CAUSES: dict[int, Explanation] = {

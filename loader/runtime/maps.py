@@ -5,6 +5,7 @@ A map comes from a loaded object, or is opened by a pin or its id; then its type
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
@@ -21,6 +22,7 @@ from bpfas.loader.runtime.codecs import (
     value_codec,
 )
 from bpfas.loader.runtime.cpus import possible_cpu_count
+from bpfas.loader.runtime.memory import PAGE_SIZE, Memory, whole_pages
 from bpfas.loader.runtime.opening import ObjectKind, open_by_id, open_pinned, pin, types_of, unpin
 from bpfas.loader.runtime.view import MapView
 from bpfas.loader.spec import MapSpec
@@ -67,6 +69,7 @@ class Map(MapView[Any, Any]):
         self._fd = fd
         self._user_ring: UserRing | None = None
         self._own_reader: EventReader | None = None
+        self._memory: Memory | None = None
         elements = syscall.Elements(fd, spec.key_size, self.value_buffer_size)
         cpus = possible_cpu_count() if self.is_per_cpu else 1
         super().__init__(
@@ -123,7 +126,7 @@ class Map(MapView[Any, Any]):
         fd, self._fd = self._fd, -1
         if fd >= 0:
             self._elements.close()
-            for opened in (self._user_ring, self._own_reader):
+            for opened in (self._user_ring, self._own_reader, self._memory):
                 if opened is not None:
                     opened.close()
             os.close(fd)
@@ -224,6 +227,17 @@ class Map(MapView[Any, Any]):
             raise
         return reader
 
+    @property
+    def memory(self) -> Memory:
+        """The memory that the map shares with programs: of an array with the flag MMAPABLE, or of an arena.
+
+        An arena lies at the address that the map was created for (`map_extra`), or where it was first mapped. It
+        is closed with the map. Raises KernelError.
+        """
+        if self._memory is None:
+            self._memory = self._open_memory()
+        return self._memory
+
     def submit(self, value: Any, timeout: float | None = 0.0) -> None:
         """Put a record into a user ring buffer, for a program to take out.
 
@@ -239,6 +253,22 @@ class Map(MapView[Any, Any]):
         if self._user_ring is None:
             self._user_ring = UserRing(self)
         return self._user_ring
+
+    def _open_memory(self) -> Memory:
+        if self.type == MapType.ARENA:
+            size, address = self.max_entries * PAGE_SIZE, self.spec.map_extra
+        else:
+            size, address = whole_pages(aligned(self.value_size) * self.max_entries), 0
+        try:
+            try:
+                return Memory(self._fd, size, address=address, is_writable=not self.spec.frozen)
+            except OSError as error:
+                if error.errno not in (errno.EPERM, errno.EACCES):
+                    raise
+            return Memory(self._fd, size, address=address, is_writable=False)  # it was frozen by somebody else
+        except (OSError, ValueError) as error:
+            number = (error.errno or 0) if isinstance(error, OSError) else errno.EINVAL
+            raise self._refusal(Step.MAP_MEMORY, number) from error
 
     def _view(self, key: Codec[K], value: Codec[V]) -> MapView[K, Any]:
         return MapView(self.spec, self._elements, key, self._for_all_cpus(value), self._cpus)

@@ -50,12 +50,12 @@ SEC("tcx/egress") int out(struct __sk_buff *skb) { return count(skb, 3); }
 
 
 def hits(app: Collection) -> list[int]:
-    return list(struct.unpack("=8i", app.maps[".bss"][bytes(4)]))[:4]
+    return list(struct.unpack("=8i", app.maps[".bss"].raw[bytes(4)]))[:4]
 
 
 def turns(app: Collection) -> list[int]:
     """When each program had its turn, if only one packet came by: 1 for the first."""
-    return list(struct.unpack("=8i", app.maps[".bss"][bytes(4)]))[4:]
+    return list(struct.unpack("=8i", app.maps[".bss"].raw[bytes(4)]))[4:]
 
 
 def order_of(interface: str, direction: Direction = Direction.INGRESS) -> list[int]:
