@@ -66,10 +66,6 @@ class StructOpsValue:
             )
         return bytes(value)
 
-    def with_programs(self, descriptors: Mapping[str, int]) -> bytes:
-        """The value as the kernel takes it; `descriptors` are those of the programs by their names."""
-        raise BpfasError.of(f"no value for {len(descriptors)} programs")
-
 
 def resolve_struct_ops(
     spec: MapSpec, image: Image, kernel: Kernel, diagnostics: Diagnostics

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from bpfas.btf.records import plain
 from bpfas.loader.errors import KernelError
 from bpfas.loader.kinds import ProgramType, map_flag_names, map_type_name, program_type_name
 from bpfas.loader.spec import BindingKind
@@ -73,7 +74,7 @@ def contents_json(map_: Map) -> dict[str, object]:
     try:
         return {
             "name": map_.name,
-            "elements": [{"key": key.hex(), "value": value.hex()} for key, value in map_.items()],
+            "elements": [{"key": key.hex(), "value": plain(value)} for key, value in map_.raw.items()],
         }
     except KernelError as error:
         return {"name": map_.name, "error": error.summary}
@@ -186,10 +187,15 @@ def contents_text(map_: Map) -> str:
     """A map's elements, one a line, in hexadecimal."""
     heading = f"{map_.name} ({map_type_name(map_.type)}, key {map_.key_size}, value {map_.value_size}):"
     try:
-        lines = [f"  {key.hex(' ')}: {value.hex(' ')}" for key, value in map_.items()]
+        lines = [f"  {key.hex(' ')}: {_spaced_hex(value)}" for key, value in map_.raw.items()]
     except KernelError as error:
         lines = [f"  {error.cause}"]
     return "\n".join([heading, *(lines or ["  empty"])])
+
+
+def _spaced_hex(value: bytes | list[bytes]) -> str:
+    """A value; those of all CPUs, of a per-CPU map."""
+    return " | ".join(each.hex(" ") for each in ([value] if isinstance(value, bytes) else value))
 
 
 def _hex_lines(data: bytes) -> list[str]:
