@@ -1,7 +1,7 @@
 """Changing an Image before it is loaded: the values of variables, what maps and programs are.
 
-These are the methods of Image. What is asked for by a wrong name or with a wrong value is an error at once, and then
-nothing is changed. Source: loader.md §10 and §11 (what users of libbpf may override).
+These are the methods of Image. What is asked for by a wrong name or with a wrong value is an error at once, and
+then nothing is changed. Source: loader.md §10 and §11 (what users of libbpf may override).
 """
 
 from __future__ import annotations
@@ -321,7 +321,7 @@ def _with_programs(image: Image, spec: MapSpec, subject: str, programs: Any) -> 
 
 
 def _resized_data(image: Image, spec: MapSpec, subject: str, size: int) -> dict[str, Any]:
-    """What changes in a map of global data of another size: its last variable, if that is an array, ends with it."""
+    """What changes in a map of global data of another size: if its last variable is an array, that ends with it."""
     last = max(spec.variables, key=_end_of, default=None)
     types = image.types
     array_id = types.without_qualifiers(last.type_id) if types and last else 0
@@ -359,7 +359,7 @@ def _resized_data(image: Image, spec: MapSpec, subject: str, size: int) -> dict[
 
 
 def _resized_section(types: Btf, datasec: int, size: int, count: int | None) -> tuple[Btf, int]:
-    """Types with a DATASEC of another size, whose last variable is an array of `count` elements, and that array."""
+    """Types with a DATASEC of another size that ends with an array of `count` elements, and that array."""
     editor = BtfEditor(types)
     entries = sorted(types.entries(datasec), key=lambda entry: entry.offset)
     array_id = 0

@@ -1,8 +1,8 @@
 """Global variables by name: which map one is in, where there, and how its values lie in bytes.
 
 A name that several maps have is told apart by `MAP:NAME`. Of variables of one name the one that is not static is
-meant. Typed ones have the values of their types (`bpfas.btf.values`); without types, the value is bytes, and integers
-are taken as well.
+meant. Typed ones have the values of their types (`bpfas.btf.values`); without types, the value is bytes, and
+integers are taken as well.
 """
 
 from __future__ import annotations
