@@ -24,7 +24,6 @@ from bpfas.loader.kinds import MAPS_OF_MAPS, AttachType, MapFlag, MapType, Progr
 from bpfas.loader.sections import (
     SECTION_KINDS,
     UNKNOWN_SECTION,
-    SectionKind,
     section_kind,
     similar_sections,
     split_autoload,
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
     import enum
 
     from bpfas.btf.btf import Btf
+    from bpfas.loader.sections import SectionKind
     from bpfas.loader.spec import Image, ProgramSpec, StructOps, Variable
     from bpfas.loader.variables import VariablePlace
 
@@ -126,11 +126,15 @@ def set_map(image: Image, name: str, **fields: Any) -> None:
         changes["struct_ops"] = _with_programs(image, spec, subject, changes.pop("programs"))
     changed = replace(spec, **changes)
     # A type of another size would keep the kernel from creating the map.
-    for kind in ("key", "value"):
-        type_id, size = getattr(changed, f"{kind}_type"), getattr(changed, f"{kind}_size")
-        if type_id and image.types and size_of(image.types, type_id) != size:
-            changed = replace(changed, **{f"{kind}_type": 0})
-    image.maps[name] = changed
+    image.maps[name] = replace(
+        changed,
+        key_type=_fitting_type(image.types, changed.key_type, changed.key_size),
+        value_type=_fitting_type(image.types, changed.value_type, changed.value_size),
+    )
+
+
+def _fitting_type(types: Btf | None, type_id: int, size: int) -> int:
+    return type_id if types is not None and type_id and size_of(types, type_id) == size else 0
 
 
 def set_program(image: Image, name: str, **fields: Any) -> None:
@@ -264,7 +268,7 @@ def _kind_of(program: ProgramSpec) -> SectionKind:
     wanted = program.program_type, program.expected_attach_type
     rows = (program.kind, *SECTION_KINDS)
     fitting = (row for row in rows if (row.program_type, row.attach_type) == wanted)
-    return next(fitting, SectionKind("", *wanted))
+    return next(fitting, UNKNOWN_SECTION)
 
 
 def _inner_map(image: Image, subject: str, inner: Any) -> MapSpec | None:
@@ -321,7 +325,7 @@ def _with_programs(image: Image, spec: MapSpec, subject: str, programs: Any) -> 
 
 
 def _resized_data(image: Image, spec: MapSpec, subject: str, size: int) -> dict[str, Any]:
-    """What changes in a map of global data of another size: if its last variable is an array, that ends with it."""
+    """What changes in a map of global data of another size: its last variable, if an array, ends with it."""
     last = max(spec.variables, key=_end_of, default=None)
     types = image.types
     array_id = types.without_qualifiers(last.type_id) if types and last else 0
@@ -359,7 +363,7 @@ def _resized_data(image: Image, spec: MapSpec, subject: str, size: int) -> dict[
 
 
 def _resized_section(types: Btf, datasec: int, size: int, count: int | None) -> tuple[Btf, int]:
-    """Types with a DATASEC of another size that ends with an array of `count` elements, and that array."""
+    """Types with a DATASEC of another size, and the new type of its last variable, an array of `count`."""
     editor = BtfEditor(types)
     entries = sorted(types.entries(datasec), key=lambda entry: entry.offset)
     array_id = 0
