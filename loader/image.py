@@ -1,9 +1,8 @@
 """Object files to an Image: everything that loading needs and that does not depend on the running kernel.
 
-Deterministic, without privilege, the same on every machine. Reads maps, global data, programs by
-section name, their subprograms, license and version, and from libraries what the programs need of them. What it
-does not understand and would change a program's meaning (CO-RE relocations, struct_ops, arenas, jump tables) it
-refuses by name. Loading is `bpfas.loader.collection`.
+Deterministic, without privilege, the same on every machine: maps, global data, programs by their sections' names
+with the functions that they call, types, and from libraries what the programs need of them. What depends on a
+kernel is `bpfas.loader.resolve`.
 """
 
 from __future__ import annotations
@@ -11,14 +10,13 @@ from __future__ import annotations
 import posixpath
 from collections import Counter
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING
 
 from bpfas.diag import Diagnostics
 from bpfas.loader.binding import Scope
 from bpfas.loader.exception_callbacks import find_exception_callbacks
 from bpfas.loader.functions import FunctionTable, find_functions
-from bpfas.loader.image_types import ImageTypes, renumbered_map
+from bpfas.loader.image_types import ImageTypes
 from bpfas.loader.kconfig_variables import lay_out_kconfig, place_kconfig_references
 from bpfas.loader.kernel_btf import kernel_btf
 from bpfas.loader.kinds import MapType
@@ -27,8 +25,7 @@ from bpfas.loader.object_btf import read_object_types
 from bpfas.loader.program_specs import describe_programs
 from bpfas.loader.references import References, resolve_references
 from bpfas.loader.spec import Image, kernel_name
-from bpfas.objfile import place
-from bpfas.section_names import ARENA_SECTION, KCONFIG_SECTION, STRUCT_OPS_SECTION
+from bpfas.section_names import KCONFIG_SECTION
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -39,14 +36,6 @@ if TYPE_CHECKING:
     from bpfas.loader.object_btf import ObjectTypes
     from bpfas.loader.spec import Binding, ExternSpec, MapSpec, ProgramSpec
     from bpfas.objfile import ObjectFile
-
-_UNSUPPORTED_SECTIONS = {
-    STRUCT_OPS_SECTION: (
-        "it holds struct_ops instances, which this loader does not create",
-        "remove the section",
-    ),
-    ARENA_SECTION: ("it holds data of an arena, which this loader does not create", "use .data or .bss"),
-}
 
 
 def build_image(obj: ObjectFile, libraries: Sequence[ObjectFile] = (), ksyms: Sequence[str] = ()) -> Image:
@@ -93,8 +82,6 @@ class _Resolved:
 def _resolve(objects: Sequence[ObjectFile], ksyms: Sequence[str], diagnostics: Diagnostics) -> _Resolved:
     obj, *libraries = objects
     name = object_name(obj)
-    for each in objects:
-        _refuse_unsupported(each, diagnostics)
     types = {each: found for each in objects if (found := read_object_types(each, diagnostics))}
     maps = {obj: describe_maps(obj, name, diagnostics, types=_btf(types, obj))}
     functions = find_functions(obj, diagnostics)
@@ -132,16 +119,13 @@ def _build(
     place_kconfig_references(resolved.references, kconfig, diagnostics)
     image_types = ImageTypes({each: resolved.types[each] for each in typed})
     maps = {spec.name: spec for spec in _needed_maps(resolved, image_types)}
-    struct_ops_programs = {
-        name for spec in maps.values() if spec.struct_ops for name in spec.struct_ops.programs.values()
-    }
     programs = describe_programs(
         resolved.functions,
         resolved.references,
         resolved.callbacks,
         taken,
         image_types.records,
-        struct_ops_programs,
+        _struct_ops_programs(maps.values()),
         diagnostics,
     )
     _require_contents(obj, maps, programs, diagnostics)
@@ -163,6 +147,10 @@ def _build(
         next((name for name, spec in maps.items() if spec.map_type == MapType.ARENA), ""),
         tuple(diagnostics.items),
     )
+
+
+def _struct_ops_programs(maps: Iterable[MapSpec]) -> set[str]:
+    return {name for spec in maps if spec.struct_ops for name in spec.struct_ops.programs.values()}
 
 
 def _kernel_types(
@@ -206,24 +194,16 @@ def _library_names(libraries: Iterable[ObjectFile]) -> Iterator[str]:
 def _needed_maps(resolved: _Resolved, image_types: ImageTypes) -> Iterator[MapSpec]:
     """All maps of the object to be loaded, and of those of libraries the ones that are referred to."""
     used = {reference.map_name for found in resolved.references.values() for reference in found.maps}
+    for table in resolved.maps.values():
+        used |= {slot.name for name, spec in table.by_name.items() if name in used for slot in spec.slots}
     for obj, table in resolved.maps.items():
         for name, spec in table.by_name.items():
             if obj is resolved.objects[0] or name in used:
-                yield renumbered_map(spec, partial(image_types.type_id, obj))
+                yield image_types.renumbered(spec, obj)
 
 
 def _btf(types: Mapping[ObjectFile, ObjectTypes], obj: ObjectFile) -> Btf | None:
     return types[obj].btf if obj in types else None
-
-
-def _refuse_unsupported(obj: ObjectFile, diagnostics: Diagnostics) -> None:
-    for section in obj.sections:
-        stem = section.name.removeprefix("?").removesuffix(".link")
-        if stem in _UNSUPPORTED_SECTIONS and section.sh_size:
-            reason, remedy = _UNSUPPORTED_SECTIONS[stem]
-            diagnostics.error(
-                f"section '{section.name}' is not supported: {reason}", place(obj, section, 0), (remedy,)
-            )
 
 
 def _require_contents(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 from bpfas.loader.kinds import ProgramType
 from bpfas.loader.records import compose_records
 from bpfas.loader.sections import section_kind, split_autoload
-from bpfas.loader.spec import ProgramSpec, kernel_name
+from bpfas.loader.spec import Part, ProgramSpec, kernel_name
 from bpfas.loader.subprograms import compose_program
 from bpfas.objfile import place
 from bpfas.section_names import LICENSE_SECTION, VERSION_SECTION
@@ -79,14 +79,15 @@ def describe_programs(
             composed.jump_tables,
             records.func_info,
             records.line_info,
-            places=_places(composed.positions),
+            parts=_parts(composed.positions),
         )
     return programs
 
 
-def _places(positions: Mapping[Function, int]) -> tuple[tuple[int, str, str, int], ...]:
+def _parts(positions: Mapping[Function, int]) -> tuple[Part, ...]:
+    """Where the instructions of a program came from."""
     return tuple(
-        (position, function.name, f"{function.obj.name}:({function.section.name})", function.start)
+        Part(position, function.name, function.obj, function.section, function.start)
         for function, position in positions.items()
     )
 

@@ -31,10 +31,13 @@ def same_kind(kind: Kind, other: Kind) -> bool:
     return kind is other or (kind in ENUMS and other in ENUMS)
 
 
-def types_compatible(local: Btf, local_id: int, target: Btf, target_id: int) -> bool:
+def types_compatible(
+    local: Btf, local_id: int, target: Btf, target_id: int, *, takes_declarations: bool = False
+) -> bool:
     """Whether types are alike in shape: kinds along pointers and arrays, and functions' numbers of parameters.
 
-    Typedefs and qualifiers do not count, nor do names, sizes, signs, members and lengths of arrays.
+    Typedefs and qualifiers do not count, nor do names, sizes, signs, members and lengths of arrays. With
+    `takes_declarations` a struct or union that the program only declares (FWD) is like one.
     """
     waiting, seen = [(local_id, target_id)], set[tuple[int, int]]()
     while waiting:
@@ -44,6 +47,8 @@ def types_compatible(local: Btf, local_id: int, target: Btf, target_id: int) -> 
             continue
         seen.add(pair)
         kind = local.kind(first)
+        if takes_declarations and kind is Kind.FWD and target.kind(second) in STRUCTS:
+            continue
         if not same_kind(kind, target.kind(second)):
             return False
         match kind:

@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import functools
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from bpfas.btf.reader import read_btf
-from bpfas.elf.constants import ByteOrder
 from bpfas.loader import syscall
 from bpfas.loader.kernel import probes
 from bpfas.loader.kernel.config_text import running_config
 from bpfas.loader.kernel.kallsyms import addresses_in, read_kallsyms
+from bpfas.loader.kernel.type_files import running_modules, running_types
 from bpfas.loader.kernel.version import running_version
-from bpfas.loader.kernel.whole_types import WholeTypes
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -27,9 +24,7 @@ if TYPE_CHECKING:
     from bpfas.loader.kernel.features import Feature, Probe
     from bpfas.loader.kernel.kernel import KernelBtf
 
-VMLINUX_BTF = Path("/sys/kernel/btf/vmlinux")
 POSSIBLE_CPUS = Path("/sys/devices/system/cpu/possible")
-_HOST_ORDER = ByteOrder.LITTLE if sys.byteorder == "little" else ByteOrder.BIG
 
 
 def cpu_count(cpu_list: str) -> int:
@@ -45,15 +40,6 @@ def possible_cpu_count() -> int:
         return cpu_count(POSSIBLE_CPUS.read_text())
     except (OSError, ValueError):
         return os.cpu_count() or 1
-
-
-@functools.cache
-def _vmlinux() -> KernelBtf | None:
-    try:
-        data = VMLINUX_BTF.read_bytes()
-    except OSError:
-        return None
-    return WholeTypes("vmlinux", read_btf(data, _HOST_ORDER, str(VMLINUX_BTF)))
 
 
 class RunningKernel:
@@ -93,11 +79,11 @@ class RunningKernel:
     @property
     def types(self) -> KernelBtf | None:
         """The types of vmlinux; None where the kernel has none."""
-        return _vmlinux()
+        return running_types()
 
     def modules(self) -> Sequence[KernelBtf]:
         """The types of each loaded module that has any."""
-        return ()
+        return running_modules()
 
     def btf_fd(self, owner: KernelBtf) -> int:
         """A descriptor of a module's BTF, which stays this object's; 0 for vmlinux. Raises OSError."""

@@ -25,9 +25,8 @@ from .network import Namespace, create_netkit, create_veth, delete_link, send_fr
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from bpfas.loader.programs import Program
-
     from bpfas.loader import Collection
+    from bpfas.loader.runtime.programs import Program
 
 pytestmark = [pytest.mark.kernel, pytest.mark.peer, pytest.mark.usefixtures("no_leaks", "network")]
 
@@ -128,13 +127,13 @@ def test_the_order_of_programs(compile_c: Callable[..., str]) -> None:
             attach(two, interface="right", order=FIRST) as second,
         ):
             assert order_of("right") == ids(two, one)
-            for neighbour in (one, first, ProgramId(one.info().id), LinkId(first.id)):
-                for place, expected in (
-                    (before(neighbour), (two, three, one)),
-                    (after(neighbour), (two, one, three)),
-                ):
-                    with attach(three, interface="right", direction="ingress", order=place):
-                        assert order_of("right") == ids(*expected)
+            by_id, by_link = ProgramId(one.info().id), LinkId(first.id)
+            for place in (before(one), before(first), before(by_id), before(by_link)):
+                with attach(three, interface="right", direction="ingress", order=place):
+                    assert order_of("right") == ids(two, three, one)
+            for place in (after(one), after(first), after(by_id), after(by_link)):
+                with attach(three, interface="right", direction="ingress", order=place):
+                    assert order_of("right") == ids(two, one, three)
             with attach(three, interface="right", direction="ingress", order=LAST):
                 assert order_of("right") == ids(two, one, three)
                 send_frames("left", 1)
@@ -181,6 +180,8 @@ def test_replacing_without_links(compile_c: Callable[..., str]) -> None:
             assert order_of("right") == ids(two)
             second.update(three)
             assert order_of("right") == ids(three)
+            with pytest.raises(TypeError, match="name its program"):
+                before(second)
             first.close()  # its program is gone already
             assert order_of("right") == ids(three)
         assert order_of("right") == []

@@ -12,18 +12,18 @@ import pytest
 
 from bpfas.diag import BpfasError
 from bpfas.elf.reader import read_object
-from bpfas.loader import syscall
+from bpfas.loader import VerifierError, syscall
 from bpfas.loader.arg_ctx import with_context_types
 from bpfas.loader.btf_sanitize import sanitize
 from bpfas.loader.image import build_image
-from bpfas.loader.instructions import Code
 from bpfas.loader.kernel.features import SINCE, Feature
-from bpfas.loader.ksyms import find_in_kernel, write_extern
+from bpfas.loader.loading import load_image
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from bpfas.loader.collection import Collection
     from bpfas.loader.kernel.kernel import Kernel
     from bpfas.loader.spec import Image, ProgramSpec
 
@@ -54,52 +54,13 @@ def read_image(path: str | Path) -> Image:
 
 
 @contextlib.contextmanager
-def loaded(image: Image) -> Iterator[dict[str, int]]:
-    """The programs of an image whose maps are data maps, loaded with all that the object says of them."""
-    with contextlib.ExitStack() as stack:
-
-        def owned(fd: int) -> int:
-            stack.callback(os.close, fd)
-            return fd
-
-        assert image.kernel_btf is not None
-        btf_fd = owned(syscall.btf_load(image.kernel_btf))
-        maps = {}
-        for name, spec in image.maps.items():
-            sizes = (spec.key_size, spec.value_size, spec.max_entries)
-            maps[name] = owned(syscall.map_create(spec.kernel_name, spec.map_type, *sizes, spec.map_flags))
-            if spec.contents is not None:
-                syscall.map_update_elem(maps[name], bytes(4), spec.contents)
-            if spec.frozen:
-                syscall.map_freeze(maps[name])
-        yield {name: owned(_load(program, image, maps, btf_fd)) for name, program in image.programs.items()}
-
-
-def _load(program: ProgramSpec, image: Image, maps: dict[str, int], btf_fd: int) -> int:
-    code = Code(program.instructions, image.byte_order)
-    for reference in program.references:
-        code.set_imm(reference.instruction, maps[reference.map_name])
-    symbols = find_in_kernel(image.externs.values(), image.name)
-    for extern in program.externs:
-        write_extern(code, extern.instruction, symbols[extern.name], list(image.externs).index(extern.name))
-    log = syscall.LogBuffer(1 << 20)
-    try:
-        return syscall.prog_load(
-            syscall.ProgramLoad(
-                program.kernel_name,
-                program.program_type,
-                bytes(code.data),
-                program.license,
-                expected_attach_type=program.expected_attach_type,
-                flags=program.flags,
-                btf_fd=btf_fd,
-                func_info=program.func_info.tobytes(),
-                line_info=program.line_info.tobytes(),
-            ),
-            log,
-        )
-    except OSError as error:
-        pytest.fail(f"{program.name}: {error}\n{log.text}")
+def loaded(image: Image) -> Iterator[Collection]:
+    """An image in the kernel, with all that the object says of its programs."""
+    with load_image(image) as app:
+        assert not [each for each in app.warnings if "BTF" in each.message]
+        for name, program in app.programs.items():
+            assert bool(program.info().btf_id) == bool(image.programs[name].func_info), name
+        yield app
 
 
 def function_names(program: ProgramSpec, image: Image) -> list[str]:
@@ -113,10 +74,8 @@ def test_functions_and_lines_are_taken(compile_c: Callable[..., str]) -> None:
     assert function_names(first, image) == ["first", "each", "hidden", "own", "visible"]
     assert function_names(second, image) == ["second", "own", "visible"]
     assert set(first.func_info[::2]) <= set(first.line_info[::4])
-    with loaded(image) as fds:
-        for name, fd in fds.items():
-            info = syscall.prog_info(fd)
-            assert info.btf_id, name
+    with loaded(image):
+        pass
 
 
 THROWING = """
@@ -138,11 +97,10 @@ SEC("tc") int plain(struct __sk_buff *ctx) { return other(ctx->len); }
 def test_an_exception_callback_belongs_to_its_program(compile_c: Callable[..., str]) -> None:
     image = read_image(compile_c(THROWING, "-g"))
     throws, plain = image.programs.values()
-    assert [name for _, name, _, _ in throws.places] == ["throws", "other", "caught", "helper"]
-    assert [name for _, name, _, _ in plain.places] == ["plain", "other"]
-    with loaded(image) as fds:
-        result = syscall.prog_test_run(fds["throws"], bytes(64), 256, b"", 0, 1)
-        assert result.retval == 17
+    assert [part.name for part in throws.parts] == ["throws", "other", "caught", "helper"]
+    assert [part.name for part in plain.parts] == ["plain", "other"]
+    with loaded(image) as app:
+        assert app.programs["throws"].test_run(bytes(64)).retval == 17
 
 
 @pytest.mark.parametrize(
@@ -169,7 +127,8 @@ def test_what_is_no_exception_callback_is_told(
 
 def test_names_of_the_kernel_and_its_configuration_are_taken(compile_c: Callable[..., str]) -> None:
     source = """
-    extern int CONFIG_HZ __kconfig;
+    extern int CONFIG_HZ __kconfig __attribute__((weak));
+    extern int LINUX_KERNEL_VERSION __kconfig;
     extern const int bpf_prog_active __ksym __attribute__((weak));
     extern const void jiffies __ksym __attribute__((weak));
     extern void bpf_rcu_read_lock(void) __ksym;
@@ -180,7 +139,7 @@ def test_names_of_the_kernel_and_its_configuration_are_taken(compile_c: Callable
         bpf_rcu_read_lock();
         bpf_rcu_read_unlock();
         if (no_such_function) no_such_function(1, ctx);
-        return CONFIG_HZ + (long)&jiffies;
+        return CONFIG_HZ + (long)&jiffies + LINUX_KERNEL_VERSION;
     }
     """
     image = read_image(compile_c(source, "-g"))
@@ -221,8 +180,8 @@ def test_objects_with_types_are_joined(compile_c: Callable[..., str]) -> None:
     data = image.maps["library:.data"]
     assert image.types.name(data.value_type) == ".data"
     assert [(each.name, image.types.name(each.type_id)) for each in data.variables] == [("shared", "int")]
-    with loaded(image) as fds:
-        assert syscall.prog_test_run(fds["prog"], bytes(64), 256, b"", 0, 1).retval == 64 + 6 + 2 + 2
+    with loaded(image) as app:
+        assert app.programs["prog"].test_run(bytes(64)).retval == 64 + 6 + 2 + 2
 
 
 def test_a_hidden_function_is_looked_at_where_it_is_called(compile_c: Callable[..., str]) -> None:
@@ -234,7 +193,7 @@ def test_a_hidden_function_is_looked_at_where_it_is_called(compile_c: Callable[.
         pass
     # By itself it would not be safe: the pointer may be null.
     visible = read_image(compile_c(source.replace(', visibility("hidden")', ""), "-g"))
-    with pytest.raises(pytest.fail.Exception, match="R1 invalid mem access"), loaded(visible):
+    with pytest.raises(VerifierError, match="R1 invalid mem access"), loaded(visible):
         pass
 
 
@@ -310,5 +269,5 @@ def test_tagged_contexts_are_taken_by_their_types(compile_c: Callable[..., str])
     with loaded(replace(image, kernel_btf=data)):
         pass
     untouched = read_image(compile_c(EVERY_KIND.replace('btf_decl_tag("arg:ctx")', "unused"), "-g"))
-    with pytest.raises(pytest.fail.Exception, match="arg#0"), loaded(untouched):
+    with pytest.raises(VerifierError, match="arg#0"), loaded(untouched):
         pass
