@@ -67,13 +67,20 @@ class Collection:
             for name, program in self.programs.items():
                 if name not in self.links and attaches_by_section(program.spec):
                     new[name] = undo.enter_context(attach(program))
-            for name, map_ in self.maps.items():
-                value = self.plan.maps[name].struct_ops
-                if value and name not in self.links:
-                    new[name] = undo.enter_context(attach_struct_ops(map_))
+            for name in self.maps:
+                if self.plan.maps[name].struct_ops and name not in self.links:
+                    new[name] = undo.enter_context(self.attach_struct_ops(name))
             undo.pop_all()
         self.links |= new
         return new
+
+    def attach_struct_ops(self, name: str) -> Link:
+        """Register the struct of operations called `name` with the kernel. Raises AttachError."""
+        plan = self.plan.maps[name]
+        if plan.struct_ops is None or plan.spec.struct_ops is None:
+            raise ValueError(f"map {name} is not of struct_ops")
+        value = plan.struct_ops.with_programs({name: program.fd for name, program in self.programs.items()})
+        return attach_struct_ops(self.maps[name], value, is_link=plan.spec.struct_ops.is_link)
 
     def detach(self) -> None:
         """End what `attach` has attached."""

@@ -10,13 +10,14 @@ from __future__ import annotations
 import posixpath
 from collections import Counter
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from bpfas.diag import Diagnostics
 from bpfas.loader.binding import Scope
 from bpfas.loader.exception_callbacks import find_exception_callbacks
 from bpfas.loader.functions import FunctionTable, find_functions
-from bpfas.loader.image_types import ImageTypes
+from bpfas.loader.image_types import ImageTypes, renumbered_map
 from bpfas.loader.kconfig_variables import lay_out_kconfig, place_kconfig_references
 from bpfas.loader.kernel_btf import kernel_btf
 from bpfas.loader.kinds import MapType
@@ -199,7 +200,7 @@ def _needed_maps(resolved: _Resolved, image_types: ImageTypes) -> Iterator[MapSp
     for obj, table in resolved.maps.items():
         for name, spec in table.by_name.items():
             if obj is resolved.objects[0] or name in used:
-                yield image_types.renumbered(spec, obj)
+                yield renumbered_map(spec, partial(image_types.type_id, obj))
 
 
 def _btf(types: Mapping[ObjectFile, ObjectTypes], obj: ObjectFile) -> Btf | None:

@@ -6,17 +6,17 @@ A name that one object declares and another one defines has the type of the defi
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bpfas.btf.kinds import Kind, Linkage
 from bpfas.btf.merge import merge
 from bpfas.btf.reader import read_btf
-from bpfas.loader.mapdefs import renumber_types
 from bpfas.loader.records import ObjectRecords
 from bpfas.section_names import EXTERN_SECTION, KCONFIG_SECTION, KSYMS_SECTION
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from bpfas.btf.btf import Btf
     from bpfas.btf.merge import Merged
@@ -48,11 +48,6 @@ class ImageTypes:
         """The id here of a type of `obj`."""
         ids = self._ids.get(obj)
         return ids[own_id] if ids is not None else own_id
-
-    def renumbered(self, spec: MapSpec, obj: ObjectFile) -> MapSpec:
-        """A map of `obj` with the ids here."""
-        ids = self._ids.get(obj)
-        return renumber_types(spec, ids) if ids is not None else spec
 
     def finish(self) -> Btf | None:
         """All types; None where no object has any. From here on no more strings can be asked for."""
@@ -108,3 +103,15 @@ def _declared_elsewhere(units: Sequence[Btf]) -> list[dict[int, _Type]]:
                     if first != (number, type_id):
                         replaced[number][type_id] = first
     return replaced
+
+
+def renumbered_map(spec: MapSpec, type_id: Callable[[int], int]) -> MapSpec:
+    """`spec` with other ids of types; `type_id` leads to them."""
+    return replace(
+        spec,
+        key_type=type_id(spec.key_type),
+        value_type=type_id(spec.value_type),
+        inner=renumbered_map(spec.inner, type_id) if spec.inner else None,
+        variables=tuple(replace(each, type_id=type_id(each.type_id)) for each in spec.variables),
+        struct_ops=replace(spec.struct_ops, type_id=type_id(spec.struct_ops.type_id)) if spec.struct_ops else None,
+    )

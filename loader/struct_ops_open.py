@@ -146,6 +146,7 @@ class _Reader:
             self.error(message, address.at, ("link the objects: bpf-ld -o linked.o ...",))
         else:
             name = split_autoload(address.section.name)[0]
+            # A section without a program type does not contradict the struct.
             if section_kind(name).program_type not in (ProgramType.STRUCT_OPS, ProgramType.UNSPEC):
                 message = f"{subject} is program '{program}' of section '{name}'"
                 self.error(message, address.at, (_PROGRAM_FORM,))

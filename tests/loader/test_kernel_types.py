@@ -12,9 +12,10 @@ import pytest
 
 from bpfas.diag import BpfasError
 from bpfas.elf.reader import read_object
-from bpfas.loader import VerifierError, syscall
+from bpfas.loader import syscall
 from bpfas.loader.arg_ctx import with_context_types
 from bpfas.loader.btf_sanitize import sanitize
+from bpfas.loader.errors import VerifierError
 from bpfas.loader.image import build_image
 from bpfas.loader.kernel.features import SINCE, Feature
 from bpfas.loader.loading import load_image

@@ -99,10 +99,8 @@ def test_records_move_with_their_functions() -> None:
     assert rows(program.func_info, 2) == [(0, prog_type), (3, callee_type)]
     assert texts(image, program) == [(0, "a.c", "return;", 1), (2, "a.c", "return;", 2), (3, "a.c", "return;", 3)]
     assert program.core == (CoreRelocation(1, 3, "0:1", 0), CoreRelocation(5, 2, "0:1", 8))
-    assert [(part.instruction, part.name, part.section.name, part.offset) for part in program.parts] == [
-        (0, "prog", "xdp", 0),
-        (3, "callee", ".text", 8),
-    ]
+    parts = [(part.instruction, part.name, part.section.name, part.offset) for part in program.parts]
+    assert parts == [(0, "prog", "xdp", 0), (3, "callee", ".text", 8)]
 
 
 def test_records_come_in_the_order_of_instructions() -> None:
