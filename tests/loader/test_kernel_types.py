@@ -185,6 +185,18 @@ def test_objects_with_types_are_joined(compile_c: Callable[..., str]) -> None:
         assert app.programs["prog"].test_run(bytes(64)).retval == 64 + 6 + 2 + 2
 
 
+def test_data_of_an_object_has_its_types_even_if_none_of_its_code_is_used(compile_c: Callable[..., str]) -> None:
+    main = 'extern int shared; SEC("xdp") int prog(struct xdp_md *ctx) { return shared; }'
+    objects = []
+    for name, source in (("main", main), ("library", "int before = 1; int shared = 2;")):
+        with open(compile_c(source, "-g", name=name), "rb") as file:
+            objects.append(read_object(file.read(), name))
+    image = build_image(objects[0], objects[1:])
+    with loaded(image) as app:
+        assert not app.warnings
+        assert app.programs["prog"].test_run(bytes(64)).retval == 2
+
+
 def test_a_hidden_function_is_looked_at_where_it_is_called(compile_c: Callable[..., str]) -> None:
     source = """
     __attribute__((noinline, visibility("hidden"))) int hidden(int *x) { return *x; }
