@@ -66,6 +66,11 @@ _REGISTERS = {"aarch64": "user_pt_regs", "loongarch64": "user_pt_regs"} | dict.f
 """What bpf_user_pt_regs_t is; struct pt_regs on other machines."""
 
 
+def has_tagged_contexts(image: Image) -> bool:
+    """Whether there may be parameters with the tag; else `with_context_types` need not look."""
+    return image.kernel_btf is not None and f"{ARG_CTX}\0".encode() in image.kernel_btf
+
+
 def with_context_types(image: Image) -> Image:
     """`image`, in which every parameter with the tag `arg:ctx` is a pointer to the program's context by name.
 

@@ -39,7 +39,8 @@ class ReferenceKind(enum.Enum):
 class MapReference:
     """A 64-bit immediate load whose first imm waits for the descriptor of a map.
 
-    `instruction` counts slots of 8 bytes from the program's start; `offset` is in bytes from the value's start.
+    `instruction` counts slots of 8 bytes from the program's start; `offset` is in bytes from the value's start, in
+    an arena from the start of its data.
     """
 
     instruction: int
