@@ -1,16 +1,21 @@
-# The three commands of this project. Each sets up .venv by itself; all it needs is Python 3.11 or newer.
+# The commands of this project. Each sets up .venv by itself; all it needs is Python 3.11 or newer.
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.ready
 
-.PHONY: demo test bench lint format clean
+.PHONY: demo test test-vm bench lint format clean
 
 demo: $(STAMP)
 	$(BIN)/python examples/demo.py
 
 test: lint
 	$(BIN)/python -m pytest
+
+# The tests that need a kernel, under another one than the running: make test-vm KERNEL=6.1
+KERNEL ?= 6.12
+test-vm: $(STAMP)
+	$(BIN)/python -m tests.vm.run $(KERNEL) --seconds 1800 -- python -m pytest -m kernel tests
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -39,6 +39,10 @@ NATIVE_ORDER = ByteOrder.LITTLE if sys.byteorder == "little" else ByteOrder.BIG
 """The byte order of the machine that this runs on."""
 
 
+OWN_ONLY = frozenset({SymbolVisibility.HIDDEN, SymbolVisibility.INTERNAL})
+"""The visibilities of global symbols that other objects do not see."""
+
+
 class SpecialSection(enum.Enum):
     """What a symbol without a section of its own belongs to (reserved values of st_shndx)."""
 

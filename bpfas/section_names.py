@@ -18,6 +18,12 @@ OLD_MAPS_SECTION = "maps"
 JUMP_TABLES_SECTION = ".jumptables"
 """Where LLVM puts the tables of computed jumps."""
 
+STRUCT_OPS_SECTION = ".struct_ops"
+"""Instances of structs of operations; `.struct_ops.link` those that are registered by a link."""
+
+ARENA_SECTION = ".addr_space.1"
+"""Global data in an arena."""
+
 LICENSE_SECTION = "license"
 VERSION_SECTION = "version"
 """The kernel's version, which old kernels compare for kprobes."""
@@ -38,3 +44,8 @@ EXTERN_SECTION = ".extern"
 def is_subprogram_section(name: str) -> bool:
     """Whether functions of sections called `name` are only called: .text, with -ffunction-sections .text.NAME."""
     return name == SUBPROGRAM_SECTION or name.startswith(f"{SUBPROGRAM_SECTION}.")
+
+
+def is_struct_ops_section(name: str) -> bool:
+    """Whether sections called `name` hold instances of structs of operations, `?` in front or not."""
+    return name.removeprefix("?").removesuffix(".link") == STRUCT_OPS_SECTION

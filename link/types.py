@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from bpfas.btf.ext import read_btf_ext, write_btf_ext
+from bpfas.btf.kernel_rules import with_named_parameters, with_single_encodings
 from bpfas.btf.kinds import Kind, Linkage
 from bpfas.btf.merge import merge
 from bpfas.btf.reader import read_all
@@ -17,7 +18,6 @@ from bpfas.diag import BpfasError
 from bpfas.link.btf_ext import merge_ext
 from bpfas.link.datasecs import Datasecs
 from bpfas.link.holes import Address
-from bpfas.link.kernel_rules import with_named_parameters, with_single_encodings
 from bpfas.link.untyped import describe_untyped
 from bpfas.objfile import Section
 from bpfas.section_names import BTF_EXT_SECTION, BTF_SECTION, KCONFIG_SECTION, KSYMS_SECTION, MAPS_SECTION

@@ -17,7 +17,7 @@ from bpfas.elf.constants import SymbolBinding, SymbolType
 from bpfas.isa import SLOT_SIZE
 from bpfas.loader.instructions import LOAD_IMMEDIATE_64, Code
 from bpfas.loader.sections import UNKNOWN_SECTION, section_kind, split_autoload
-from bpfas.objfile import place
+from bpfas.objfile import OWN_ONLY, place
 from bpfas.section_names import is_subprogram_section
 
 if TYPE_CHECKING:
@@ -27,13 +27,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Function:
-    """The instructions `start` (included) to `end` (excluded), in bytes from the start of `section` of `obj`."""
+    """The instructions `start` (included) to `end` (excluded), in bytes from the start of `section` of `obj`.
+
+    A hidden one is global, but other objects do not see it.
+    """
 
     name: str
     obj: ObjectFile
     section: Section
     start: int
     end: int
+    is_global: bool = True
+    is_hidden: bool = False
 
     @property
     def code(self) -> bytes:
@@ -143,7 +148,15 @@ def _add_functions(
         if fault:
             diagnostics.error(f"function '{symbol.name}' {fault}", place(obj, section, start))
         else:
-            table.by_place[section, start] = Function(symbol.name, obj, section, start, end)
+            table.by_place[section, start] = Function(
+                symbol.name,
+                obj,
+                section,
+                start,
+                end,
+                _is_global(symbol),
+                _is_global(symbol) and symbol.st_visibility in OWN_ONLY,
+            )
 
 
 def _ends_within_load(code: Code, start: int, end: int) -> bool:

@@ -15,6 +15,7 @@ from bpfas.loader import syscall
 from bpfas.loader.errors import errno_name
 from bpfas.loader.kinds import MapType, ProgramType
 from bpfas.loader.privilege import missing_capabilities, read_situation
+from tests.loader.kernel_support import require
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,9 +44,11 @@ WHY_NO_BPF = why_no_bpf()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip tests marked `kernel` where bpf(2) is not permitted, naming the reason."""
+    """Skip tests marked `kernel` where bpf(2) is not permitted, and others for what the kernel lacks, by name."""
     if item.get_closest_marker("kernel") and WHY_NO_BPF:
         pytest.skip(WHY_NO_BPF)
+    for marker in item.iter_markers("needs"):
+        require(*marker.args)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -5,8 +5,6 @@ Which types are equal is the part of `bpfas.btf.dedup`.
 
 from __future__ import annotations
 
-import struct
-import sys
 from array import array
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING
@@ -15,7 +13,8 @@ from bpfas.btf.checks import described
 from bpfas.btf.dedup import representatives
 from bpfas.btf.graph import GONE, graph_of, positions
 from bpfas.btf.kinds import MAX_VLEN, Kind, Linkage, info_word, kind_of
-from bpfas.btf.reader import HEADER_SIZE, MAGIC, MAX_ERRORS, VERSION
+from bpfas.btf.reader import MAX_ERRORS
+from bpfas.btf.writer import write_btf
 from bpfas.diag import BpfasError, Diagnostics
 
 if TYPE_CHECKING:
@@ -88,27 +87,7 @@ class Merged:
 
     def write(self, order: ByteOrder) -> bytes:
         """The contents of a section `.BTF`."""
-        words = self.words
-        if order.name_for_int != sys.byteorder:
-            words = words[:]
-            words.byteswap()
-        types = words.tobytes()
-        strings = b"\0".join((*self._strings, b""))
-        return (
-            struct.pack(
-                f"{order.value}HBBIIIII",
-                MAGIC,
-                VERSION,
-                0,
-                HEADER_SIZE,
-                0,
-                len(types),
-                len(types),
-                len(strings),
-            )
-            + types
-            + strings
-        )
+        return write_btf(self.words, b"\0".join((*self._strings, b"")), order)
 
     def _add(self, name: str, info: int, third: int, words: Iterable[int] = ()) -> int:
         self.starts.append(len(self.words))

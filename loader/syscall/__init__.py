@@ -9,6 +9,8 @@ from __future__ import annotations
 from bpfas.loader.syscall.bpf import Command, syscall_number
 from bpfas.loader.syscall.btf import BtfInfo, btf_data, btf_data_by_id, btf_info, btf_load, prog_btf
 from bpfas.loader.syscall.links import (
+    AttachedProgram,
+    AttachedPrograms,
     LinkInfo,
     iter_create,
     link_create,
@@ -57,6 +59,8 @@ from bpfas.loader.syscall.programs import (
 from bpfas.loader.syscall.tokens import token_create
 
 __all__ = [
+    "AttachedProgram",
+    "AttachedPrograms",
     "BtfInfo",
     "Command",
     "LinkInfo",

@@ -6,6 +6,8 @@ Layouts: union bpf_attr and struct bpf_link_info of include/uapi/linux/bpf.h.
 from __future__ import annotations
 
 import ctypes
+import errno
+import itertools
 import os
 from dataclasses import dataclass
 from typing import Any
@@ -123,40 +125,82 @@ def raw_tracepoint_open(prog_fd: int, name: str | None, cookie: int = 0) -> int:
     return bpf(Command.RAW_TRACEPOINT_OPEN, attributes)
 
 
-def prog_attach(target: int, prog_fd: int, attach_type: int, flags: int = 0, replaced_fd: int = 0) -> None:
-    """BPF_PROG_ATTACH: attach without a link to a cgroup, map, network namespace (descriptors) or interface."""
+def prog_attach(
+    target: int,
+    prog_fd: int,
+    attach_type: int,
+    flags: int = 0,
+    replaced_fd: int = 0,
+    relative: int = 0,
+    expected_revision: int = 0,
+) -> None:
+    """BPF_PROG_ATTACH: attach without a link to a cgroup, map, network namespace (descriptors) or interface.
+
+    `relative` is a program's descriptor, or what the flags say it is.
+    """
     attributes = _ProgAttach(
         target_fd=target,
         attach_bpf_fd=prog_fd,
         attach_type=attach_type,
         attach_flags=flags,
         replace_bpf_fd=replaced_fd,
+        relative_fd=relative,
+        expected_revision=expected_revision,
     )
     bpf(Command.PROG_ATTACH, attributes)
 
 
-def prog_detach(target: int, prog_fd: int, attach_type: int) -> None:
+def prog_detach(target: int, prog_fd: int, attach_type: int, expected_revision: int = 0) -> None:
     """BPF_PROG_DETACH: undo prog_attach."""
-    bpf(Command.PROG_DETACH, _ProgAttach(target_fd=target, attach_bpf_fd=prog_fd, attach_type=attach_type))
+    attributes = _ProgAttach(
+        target_fd=target, attach_bpf_fd=prog_fd, attach_type=attach_type, expected_revision=expected_revision
+    )
+    bpf(Command.PROG_DETACH, attributes)
 
 
-def prog_query(target: int, attach_type: int, flags: int = 0) -> list[int]:
-    """BPF_PROG_QUERY: the ids of the programs that are attached to a target."""
+@dataclass(frozen=True, slots=True)
+class AttachedProgram:
+    """A program that is attached to a target; `link_id` is 0 where no link holds it or the kernel does not say."""
+
+    program_id: int
+    link_id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AttachedPrograms:
+    """What BPF_PROG_QUERY says of a target: its programs in the order of their runs.
+
+    `flags` are those of the first cgroup program, `revision` counts the changes (0 where nothing counts them).
+    """
+
+    programs: list[AttachedProgram]
+    flags: int
+    revision: int
+
+
+def prog_query(target: int, attach_type: int, flags: int = 0, *, wants_links: bool = False) -> AttachedPrograms:
+    """BPF_PROG_QUERY: the programs that are attached to a target.
+
+    `wants_links` asks for the ids of their links as well, which the kernel knows of tcx and netkit (since 6.6).
+    """
     capacity = 64
     while True:
-        program_ids = (U32 * capacity)()
+        program_ids, link_ids = (U32 * capacity)(), (U32 * capacity)()
         attributes = _ProgQuery(
             target_fd=target,
             attach_type=attach_type,
             query_flags=flags,
             prog_ids=ctypes.addressof(program_ids),
             prog_cnt=capacity,
+            link_ids=ctypes.addressof(link_ids) if wants_links else 0,
         )
         try:
             bpf(Command.PROG_QUERY, attributes)
-        except OSError:
-            if attributes.prog_cnt <= capacity:
+        except OSError as error:
+            if error.errno != errno.ENOSPC or attributes.prog_cnt <= capacity:
                 raise
             capacity = attributes.prog_cnt
             continue
-        return list(program_ids[: attributes.prog_cnt])
+        found = itertools.islice(zip(program_ids, link_ids, strict=True), attributes.prog_cnt)
+        programs = [AttachedProgram(*one) for one in found]
+        return AttachedPrograms(programs, attributes.attach_flags, attributes.revision)

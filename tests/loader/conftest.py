@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.peers import Peer
 
+from .network import Namespace
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 C_PRELUDE = """\
 #include <linux/bpf.h>
@@ -52,3 +56,37 @@ def no_leaks() -> Iterator[None]:
     before = open_descriptors()
     yield
     assert open_descriptors() == before
+
+
+@pytest.fixture
+def network() -> Iterator[Namespace]:
+    """A network namespace of the test's own, which the test runs in."""
+    namespace = Namespace()
+    with namespace:
+        yield namespace
+    namespace.close()
+
+
+@pytest.fixture
+def namespaces() -> Iterator[Callable[[], Namespace]]:
+    """A function that makes more network namespaces."""
+    made = []
+
+    def make() -> Namespace:
+        made.append(Namespace())
+        return made[-1]
+
+    yield make
+    for namespace in made:
+        namespace.close()
+
+
+@pytest.fixture
+def bpffs() -> Iterator[Path]:
+    """A directory of the test's own on the BPF file system, removed with all that is pinned in it."""
+    root = Path("/sys/fs/bpf")
+    if not os.path.ismount(root):
+        pytest.skip(f"no BPF file system is mounted at {root}")
+    directory = Path(tempfile.mkdtemp(prefix="test-", dir=root))
+    yield directory
+    shutil.rmtree(directory)

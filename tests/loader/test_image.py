@@ -24,6 +24,7 @@ from .builders import (
     insn,
     obj,
     relocate,
+    undefined,
     variable,
 )
 
@@ -181,16 +182,28 @@ def test_an_object_without_maps_and_programs_is_an_error() -> None:
     assert "app.o: error: there is nothing to load: no map and no program" in errors
 
 
-@pytest.mark.parametrize("name", [".maps", ".struct_ops", "?.struct_ops.link", ".jumptables", ".addr_space.1"])
-def test_sections_that_are_not_supported_are_refused_by_name(name: str) -> None:
-    assert f"section '{name}' is not supported" in image_errors(data(name, bytes(8)))
-
-
-def test_core_relocations_are_refused() -> None:
+def test_core_relocations_need_types() -> None:
     header = struct.pack("<HBBIIIIIII", 0xEB9F, 1, 0, 32, 0, 0, 0, 0, 0, 20)
     xdp = code("xdp", PASS)
     parts = (xdp, function("prog", xdp))
-    assert "CO-RE relocations, which this loader does not apply" in image_errors(*parts, data(".BTF.ext", header))
+    assert "CO-RE relocations, but no types (.BTF)" in image_errors(*parts, data(".BTF.ext", header))
+
+
+def test_types_that_cannot_be_read_are_left_out_with_a_warning() -> None:
+    xdp = code("xdp", PASS)
+    image = build_image(obj(xdp, function("prog", xdp), data(".BTF", bytes(24))))
+    assert image.types is None
+    assert image.kernel_btf is None
+    [warning] = image.warnings
+    assert "begins with 0x0000" in warning.render()
+    assert "the object is loaded without its types" in warning.render()
+
+
+def test_types_that_cannot_be_read_are_an_error_where_they_are_needed() -> None:
+    xdp = code("xdp", PASS)
+    assert "begins with 0x0000" in image_errors(
+        xdp, function("prog", xdp), data(".BTF", bytes(24)), undefined("somewhere")
+    )
 
 
 @pytest.mark.parametrize(

@@ -9,15 +9,15 @@ import pytest
 
 from bpfas.elf.constants import ByteOrder
 from bpfas.loader import KernelError
-from bpfas.loader.collection import load_image
 from bpfas.loader.kinds import MapType, UpdateFlag
-from bpfas.loader.maps import possible_cpu_count
+from bpfas.loader.loading import load_image
+from bpfas.loader.runtime.maps import possible_cpu_count
 from bpfas.loader.spec import Image, MapSpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from bpfas.loader.maps import Map
+    from bpfas.loader.runtime.maps import Map
 
 pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("no_leaks")]
 

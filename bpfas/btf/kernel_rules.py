@@ -1,6 +1,6 @@
-"""What kernels want of types beyond what their format asks for, and some inputs do not give.
+"""What kernels want of types beyond what their format asks for, and some compilers do not give.
 
-Without this, the kernel would refuse all types of the output. Source: btf_int_check_meta and btf_func_proto_check
+Without this, the kernel would refuse all types of an object. Source: btf_int_check_meta and btf_func_proto_check
 of Linux's kernel/bpf/btf.c, as tried on 6.18.
 """
 

@@ -1,0 +1,96 @@
+"""Network interfaces: which one a name means, and the XDP programs that they have.
+
+Attaching to them is `xdp`, `tcx` and `tc`. Sources: include/uapi/linux/if_link.h and rtnetlink.h.
+"""
+
+from __future__ import annotations
+
+import difflib
+import errno
+import socket
+import struct
+from dataclasses import dataclass
+
+from bpfas.loader.attach.netlink import (
+    MessageType,
+    Netlink,
+    attributes_of,
+    nested,
+    number,
+    number_of,
+)
+from bpfas.loader.errors import AttachError, Step
+from bpfas.loader.privilege import Explanation
+
+INTERFACE_HEADER = struct.Struct("=BxHiII")
+"""struct ifinfomsg: family, hardware type, index, flags, which flags change."""
+
+_IFLA_XDP = 43
+_IFLA_XDP_FD = 1
+_IFLA_XDP_FLAGS = 3
+_IFLA_XDP_PROG_ID = 4
+_IFLA_XDP_DRV_PROG_ID = 5
+_IFLA_XDP_SKB_PROG_ID = 6
+_IFLA_XDP_HW_PROG_ID = 7
+_IFLA_XDP_EXPECTED_FD = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Interface:
+    """A network interface."""
+
+    name: str
+    index: int
+
+
+def find_interface(interface: str | int, subject: str, step: Step = Step.ATTACH) -> Interface:
+    """The interface of this name or index in the calling thread's network namespace.
+
+    Raises AttachError for `subject` where there is none, with the names that come near.
+    """
+    present = {name: index for index, name in socket.if_nameindex()}
+    for name, index in present.items():
+        if interface in (name, index):
+            return Interface(name, index)
+    if isinstance(interface, str):
+        try:
+            return Interface(interface, socket.if_nametoindex(interface))  # an alternative name
+        except OSError:
+            cause = f"there is no network interface '{interface}'"
+    else:
+        cause = f"no network interface has the index {interface}"
+    explanation = Explanation(cause, _remedy(str(interface), list(present)))
+    raise AttachError(step, subject, "", errno.ENODEV, explanation)
+
+
+def _remedy(wanted: str, names: list[str]) -> str:
+    if similar := difflib.get_close_matches(wanted, names, n=3):
+        return f"did you mean {' or '.join(similar)}?"
+    there_are = f"this network namespace has {', '.join(names)}" if names else "this network namespace has none"
+    return f"{there_are}; run it in the namespace of the interface (ip netns exec NAME …)"
+
+
+@dataclass(frozen=True, slots=True)
+class XdpPrograms:
+    """The ids of the XDP programs of an interface, 0 for none; a driver and a device may have one at a time."""
+
+    native: int = 0
+    generic: int = 0
+    offload: int = 0
+
+
+def xdp_programs(netlink: Netlink, index: int) -> XdpPrograms:
+    """The XDP programs of an interface."""
+    (answer,) = netlink.request(MessageType.GET_LINK, INTERFACE_HEADER.pack(0, 0, index, 0, 0))
+    xdp = attributes_of(attributes_of(answer.payload[INTERFACE_HEADER.size :]).get(_IFLA_XDP, b""))
+    kinds = (_IFLA_XDP_DRV_PROG_ID, _IFLA_XDP_SKB_PROG_ID, _IFLA_XDP_HW_PROG_ID)
+    return XdpPrograms(*(number_of(xdp[kind]) if kind in xdp else 0 for kind in kinds))
+
+
+def set_xdp(netlink: Netlink, index: int, fd: int, flags: int, expected_fd: int | None = None) -> None:
+    """Give an interface an XDP program, or none where `fd` is -1; with `expected_fd` only in that one's place."""
+    attributes = [number(_IFLA_XDP_FD, fd), number(_IFLA_XDP_FLAGS, flags)]
+    if expected_fd is not None:
+        attributes.append(number(_IFLA_XDP_EXPECTED_FD, expected_fd))
+    header = INTERFACE_HEADER.pack(0, 0, index, 0, 0)
+    netlink.request(MessageType.SET_LINK, header + nested(_IFLA_XDP, *attributes))

@@ -1,0 +1,54 @@
+"""The text of the running kernel's configuration: /boot/config-RELEASE, else /proc/config.gz.
+
+Either may be compressed by gzip. Source: loader.md §2.1.
+"""
+
+from __future__ import annotations
+
+import functools
+import gzip
+import os
+import re
+import zlib
+from pathlib import Path
+
+_GZIP_MAGIC = b"\x1f\x8b"
+_TITLE = re.compile(r"^# Linux/\S+ (\S+) Kernel Configuration$", re.MULTILINE)
+
+
+def decoded_config(data: bytes) -> str:
+    """The text in the bytes of a configuration file. Raises OSError for damaged gzip data."""
+    if data.startswith(_GZIP_MAGIC):
+        try:
+            data = gzip.decompress(data)
+        except (EOFError, zlib.error) as error:
+            raise gzip.BadGzipFile(str(error)) from error
+    return data.decode(errors="replace")
+
+
+def config_places(release: str, root: Path = Path("/")) -> tuple[Path, Path]:
+    """Where a running kernel's configuration is looked for, in order."""
+    return root / f"boot/config-{release}", root / "proc/config.gz"
+
+
+@functools.cache
+def running_config(root: Path = Path("/")) -> tuple[str, str] | None:
+    """The text and the file it is from; None where no file can be read."""
+    for path in config_places(os.uname().release, root):
+        try:
+            return decoded_config(path.read_bytes()), str(path)
+        except OSError:
+            continue
+    return None
+
+
+def release_in(text: str) -> str:
+    """The release that the title of a configuration names; empty if there is no title."""
+    title = _TITLE.search(text)
+    return title[1] if title else ""
+
+
+def option(text: str, name: str) -> str | None:
+    """What a configuration says of an option (`y`, `m`, a number, text in quotes); None where it is not set."""
+    match = re.search(rf"^{re.escape(name)}=(.*)$", text, re.MULTILINE)
+    return match[1] if match else None

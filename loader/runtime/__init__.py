@@ -1,0 +1,1 @@
+"""What is loaded, live: maps, programs, variables, buffers."""

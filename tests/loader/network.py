@@ -1,0 +1,139 @@
+"""Network namespaces with interfaces of their own, for tests: made in this process, gone when it leaves them."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import ipaddress
+import os
+import socket
+import struct
+from typing import TYPE_CHECKING, Self
+
+from bpfas.loader.attach.interfaces import INTERFACE_HEADER
+from bpfas.loader.attach.netlink import Flag, MessageType, Netlink, attribute, nested, number, text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_CLONE_NEWNET = 0x40000000
+_NAMESPACE = "/proc/thread-self/ns/net"
+_IFLA_MTU = 4
+_IFLA_IFNAME = 3
+_IFLA_LINKINFO = 18
+_IFLA_NET_NS_FD = 28
+_IFF_UP = 1
+ETH_P_ALL = 3
+
+
+class Namespace:
+    """A network namespace; `with` makes it that of the calling thread. Its loopback interface is up."""
+
+    def __init__(self) -> None:
+        with _own_namespace() as before:
+            if _libc().unshare(_CLONE_NEWNET):
+                raise OSError(ctypes.get_errno(), "unshare")
+            self.fd = os.open(_NAMESPACE, os.O_RDONLY | os.O_CLOEXEC)
+            set_up("lo")
+            _enter(before)
+        self._outside: list[int] = []
+
+    def __enter__(self) -> Self:
+        self._outside.append(os.open(_NAMESPACE, os.O_RDONLY | os.O_CLOEXEC))
+        _enter(self.fd)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        before = self._outside.pop()
+        _enter(before)
+        os.close(before)
+
+    def close(self) -> None:
+        """Let the namespace go."""
+        os.close(self.fd)
+
+
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def _enter(fd: int) -> None:
+    if _libc().setns(fd, _CLONE_NEWNET):
+        raise OSError(ctypes.get_errno(), "setns")
+
+
+@contextlib.contextmanager
+def _own_namespace() -> Iterator[int]:
+    fd = os.open(_NAMESPACE, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def create_veth(name: str, peer: str, peer_namespace: Namespace | None = None, mtu: int = 1500) -> None:
+    """Two interfaces that are joined, both up; the second in another namespace, where one is given."""
+    _create_pair("veth", 1, name, peer, peer_namespace, b"", mtu)
+
+
+def create_netkit(name: str, peer: str, peer_namespace: Namespace | None = None) -> None:
+    """A pair of netkit devices (of layer 2), both up."""
+    _create_pair("netkit", 1, name, peer, peer_namespace, number(5, 0), 1500)
+
+
+def _create_pair(
+    kind: str, peer_attribute: int, name: str, peer: str, namespace: Namespace | None, extra: bytes, mtu: int
+) -> None:
+    empty = INTERFACE_HEADER.pack(0, 0, 0, 0, 0)
+    mtu_attribute = number(_IFLA_MTU, mtu)
+    there = number(_IFLA_NET_NS_FD, namespace.fd) if namespace else b""
+    peer_data = empty + text(_IFLA_IFNAME, peer) + mtu_attribute + there
+    info = nested(_IFLA_LINKINFO, text(1, kind), nested(2, extra, nested(peer_attribute, peer_data)))
+    with Netlink() as netlink:
+        flags = Flag.CREATE | Flag.EXCLUSIVE
+        netlink.request(MessageType.NEW_LINK, empty + text(_IFLA_IFNAME, name) + mtu_attribute + info, flags)
+    set_up(name)
+    with namespace or contextlib.nullcontext():
+        set_up(peer)
+
+
+def delete_link(name: str) -> None:
+    with Netlink() as netlink:
+        header = INTERFACE_HEADER.pack(0, 0, socket.if_nametoindex(name), 0, 0)
+        netlink.request(MessageType.DELETE_LINK, header)
+
+
+def set_up(name: str) -> None:
+    with Netlink() as netlink:
+        header = INTERFACE_HEADER.pack(0, 0, socket.if_nametoindex(name), _IFF_UP, _IFF_UP)
+        netlink.request(MessageType.SET_LINK, header)
+
+
+def add_address(name: str, address: str) -> None:
+    """Give an interface an address with its network, as 10.0.0.1/24."""
+    given = ipaddress.ip_interface(address)
+    family = socket.AF_INET if given.version == 4 else socket.AF_INET6
+    no_detection = 0x02 if given.version == 6 else 0  # IFA_F_NODAD
+    header = struct.pack("=BBBBI", family, given.network.prefixlen, no_detection, 0, socket.if_nametoindex(name))
+    packed = given.ip.packed
+    with Netlink() as netlink:
+        netlink.request(MessageType.NEW_ADDRESS, header + attribute(2, packed) + attribute(1, packed), Flag.CREATE)
+
+
+def packet_socket(name: str) -> socket.socket:
+    """A socket that sends and receives the frames of an interface."""
+    made = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
+    made.bind((name, ETH_P_ALL))
+    made.settimeout(5)
+    return made
+
+
+FRAME = bytes.fromhex("ffffffffffff 020000000001 88b5".replace(" ", "")) + b"test".ljust(50, b".")
+"""A frame to everybody of a protocol for experiments."""
+
+
+def send_frames(name: str, count: int, frame: bytes = FRAME) -> None:
+    """Send frames out of an interface."""
+    with packet_socket(name) as sender:
+        for _ in range(count):
+            sender.send(frame)

@@ -1,0 +1,1 @@
+"""Commands run under other kernels than the running one, in virtual machines (`python -m tests.vm.run`)."""
