@@ -6,7 +6,7 @@ import itertools
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from bpfas.loader.kernel.type_files import FileKernel, running_types
@@ -324,6 +324,7 @@ def test_several_types_of_a_name(tmp_path: Path, runner: Path) -> None:
 
 
 SCALARS = ["u8", "s8", "u16", "s16", "u32", "s32", "u64", "s64", "void *", "bool", "char", "enum e"]
+_SHARED_FOLDER = [HealthCheck.function_scoped_fixture]
 NAMES = list("abcdefgh")
 
 
@@ -336,7 +337,9 @@ def members(draw: st.DrawFn, names: Sequence[str], depth: int = 0) -> str:
         scalar = draw(st.sampled_from(SCALARS))
         if form == "bits":
             scalar = draw(st.sampled_from(SCALARS[:8]))
-            texts.append(f"{scalar} {name}:{draw(st.integers(1, 8 * (1 << SCALARS.index(scalar) // 2)))};")
+            bits = draw(st.integers(1, 8 * (1 << SCALARS.index(scalar) // 2)))
+            # clang cannot tell of bit-fields of a program that lie across its alignment.
+            texts.append(f"{scalar} :0; {scalar} {name}:{bits};" if depth else f"{scalar} {name}:{bits};")
         elif form == "array":
             texts.append(f"{scalar} {name}[{draw(st.integers(1, 4))}];")
         elif form == "scalar":
@@ -349,7 +352,7 @@ def members(draw: st.DrawFn, names: Sequence[str], depth: int = 0) -> str:
     return " ".join(order) or "int nothing;"
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, deadline=None, phases=[Phase.generate], suppress_health_check=_SHARED_FOLDER)
 @given(data=st.data())
 def test_structs_at_random(tmp_path: Path, runner: Path, data: st.DataObject) -> None:
     local, other = data.draw(members(NAMES, depth=2)), data.draw(members(NAMES))
@@ -371,6 +374,4 @@ def test_structs_at_random(tmp_path: Path, runner: Path, data: st.DataObject) ->
         elif kind == "size" and not is_bits:
             bodies[f"{kind}_{name}"] = f"{it} return bpf_core_field_size(it->{element});"
     bodies["matches"] = "return bpf_core_type_matches(struct object) + bpf_core_type_size(struct object);"
-    compare(
-        tmp_path, runner, f"{enumeration} struct object {{ {local} }} __attribute__((aligned(8)));", bodies, kernel
-    )
+    compare(tmp_path, runner, f"{enumeration} struct object {{ u64 wide; {local} }};", bodies, kernel)
