@@ -98,6 +98,8 @@ def attach_cgroup(
         fd = _open(cgroup, target, program, stack)
 
         def causes(number: int) -> Explanation | None:
+            if number == errno.EINVAL and order.neighbour_is_link is False:
+                return _BESIDE_LINKS
             return _explain(number, fd, attach_type, is_ordered=bool(options))
 
         return create_link(program, target, fd, attach_type, flags, options, causes)
@@ -122,14 +124,19 @@ def attach_cgroup_without_link(
     """
     attach_type = _hook(program, hook)
     target = _target(attach_type, cgroup)
-    flags = _SHARING_FLAGS[choose(Sharing, sharing, "sharing")] | (_PREORDER if preorder else 0)
+    shares = choose(Sharing, sharing, "sharing")
+    flags = _SHARING_FLAGS[shares] | (_PREORDER if preorder else 0)
     with ExitStack() as held:
         fd = _open(cgroup, target, program, held)
 
         def causes(number: int) -> Explanation | None:
+            if number == errno.EINVAL and order.neighbour_is_link:
+                return _BESIDE_PROGRAMS
             return _explain(number, fd, attach_type, is_ordered=bool(order.flags or expected_revision or preorder))
 
-        command = ProgAttach(fd, attach_type, flags, order, expected_revision, replaces)
+        command = ProgAttach(
+            fd, attach_type, flags, order, expected_revision, replaces, overwrites=shares is not Sharing.MULTI
+        )
         return attach_by_command(program, target, command, held.pop_all(), causes)
 
 
@@ -154,7 +161,7 @@ def cgroup_programs(
 def _hook(program: Attachable, given: AttachType | str | None) -> AttachType:
     """Where the program is to run: what the caller says, or the section. Raises AttachError."""
     possible = CGROUP_TYPES[program.spec.program_type]
-    names = {_hook_name(each): each for each in possible}
+    names = {hook_name(each): each for each in possible}
     if isinstance(given, str):
         if given not in names:
             raise ValueError(f"hook is '{given}', not one of {', '.join(names)}")
@@ -173,8 +180,10 @@ def _hook(program: Attachable, given: AttachType | str | None) -> AttachType:
     raise attach_error(program, "", errno.EINVAL, explanation=Explanation(cause, remedy))
 
 
-def _hook_name(attach_type: AttachType) -> str:
+def hook_name(attach_type: AttachType) -> str:
     """`ingress`, `bind4`, `sendmsg6`, `connect_unix`, as sections call them."""
+    if attach_type is AttachType.CGROUP_DEVICE:
+        return "dev"
     name = attach_type.name.removeprefix("CGROUP_")
     for prefix, suffix in (("INET4_", "4"), ("INET6_", "6"), ("UDP4_", "4"), ("UDP6_", "6"), ("UNIX_", "_unix")):
         if name.startswith(prefix):
@@ -184,7 +193,7 @@ def _hook_name(attach_type: AttachType) -> str:
 
 def _target(attach_type: AttachType, cgroup: str | os.PathLike[str] | int) -> str:
     where = f"descriptor {cgroup}" if isinstance(cgroup, int) else os.fspath(cgroup)
-    return f"{_hook_name(attach_type)} of control group {where}"
+    return f"{hook_name(attach_type)} of control group {where}"
 
 
 def _open(cgroup: str | os.PathLike[str] | int, target: str, program: Attachable, stack: ExitStack) -> int:
@@ -209,6 +218,16 @@ def _descriptor(cgroup: str | os.PathLike[str], stack: ExitStack) -> int:
     return fd
 
 
+_BESIDE_LINKS = Explanation(
+    "in control groups, what is attached by a link goes next to a link, not next to a program",
+    "name the neighbour by its link: before(link), after(LinkId(…)); that takes Linux 6.17",
+)
+_BESIDE_PROGRAMS = Explanation(
+    "in control groups, what is attached without a link goes next to a program without one",
+    "name the neighbour by its program, or attach by a link; that takes Linux 6.17",
+)
+
+
 def _explain(number: int, fd: int, attach_type: AttachType, *, is_ordered: bool) -> Explanation | None:
     if number == errno.EBADF:
         return Explanation(
@@ -217,7 +236,7 @@ def _explain(number: int, fd: int, attach_type: AttachType, *, is_ordered: bool)
         )
     if number == errno.EINVAL and fd >= 0 and not _knows(fd, attach_type):
         return Explanation(
-            f"this kernel has no hook {_hook_name(attach_type)} of control groups", "use a newer kernel"
+            f"this kernel has no hook {hook_name(attach_type)} of control groups", "use a newer kernel"
         )
     if number == errno.EINVAL and is_ordered:
         return Explanation(

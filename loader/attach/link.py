@@ -75,6 +75,7 @@ class Link(abc.ABC):
         self.target = target
         self._is_open = True
         self._is_disconnected = False
+        self._cleanup = ExitStack()
 
     def __repr__(self) -> str:
         state = "" if self._is_open else ", closed"
@@ -121,7 +122,12 @@ class Link(abc.ABC):
         if not detach:
             self.disconnect()
         self._is_open = False
-        self._close()
+        outlives = self._outlives
+        try:
+            self._close()
+        finally:
+            if not outlives:
+                self._cleanup.close()
 
     def disconnect(self) -> None:
         """Let `close()` leave the program attached.
@@ -130,6 +136,18 @@ class Link(abc.ABC):
         good. One that lives by a descriptor stays until the process ends: `close()` leaves the descriptor open.
         """
         self._is_disconnected = True
+
+    def add_cleanup(self, cleanup: ExitStack) -> None:
+        """Do `cleanup` (an event in tracefs, a map's element) once the attachment ends.
+
+        It is not done when the attachment outlives this object.
+        """
+        self._cleanup.callback(cleanup.close)
+
+    @property
+    def _outlives(self) -> bool:
+        """Whether the attachment stays when this object closes."""
+        return self._is_disconnected
 
     @abc.abstractmethod
     def detach(self) -> None:
@@ -166,17 +184,12 @@ class Link(abc.ABC):
 
 
 class KernelLink(Link):
-    """An attachment by a link of the kernel, which lives by its descriptors and pins.
+    """An attachment by a link of the kernel, which lives by its descriptors and pins; it owns the descriptor."""
 
-    `cleanup` is what to undo besides (an event in tracefs, a map's element); it is done when the attachment ends,
-    not when the link outlives this object.
-    """
-
-    def __init__(self, program: str, target: str, fd: int, cleanup: ExitStack | None = None) -> None:
+    def __init__(self, program: str, target: str, fd: int) -> None:
         super().__init__(program, target)
         self._fd = fd
         self._pinned_path: str | None = None
-        self._cleanup = cleanup or ExitStack()
 
     @classmethod
     def open_pinned(cls, path: str | os.PathLike[str]) -> KernelLink:
@@ -238,13 +251,14 @@ class KernelLink(Link):
         self._is_disconnected = False
         self.close()
 
+    @property
+    def _outlives(self) -> bool:
+        return self._is_disconnected or self._pinned_path is not None
+
     def _close(self) -> None:
-        outlives = self._is_disconnected or self._pinned_path is not None
-        if not (self._is_disconnected and self._pinned_path is None):
-            os.close(self._fd)
-        self._fd = -1
-        if not outlives:
-            self._cleanup.close()
+        fd, self._fd = self._fd, -1
+        if self._pinned_path is not None or not self._is_disconnected:
+            os.close(fd)
 
     def pin(self, path: str | os.PathLike[str]) -> None:
         """Give the link a name in a BPF file system, which keeps the program attached. Raises AttachError."""
@@ -319,15 +333,11 @@ class UndoneLink(Link):
 
 
 class LinkGroup(Link):
-    """Several attachments that stand for one: they are closed and detached together.
+    """Several attachments that stand for one: they are closed and detached together."""
 
-    `cleanup` is what to undo besides, once they are detached.
-    """
-
-    def __init__(self, program: str, target: str, links: Sequence[Link], cleanup: ExitStack | None = None) -> None:
+    def __init__(self, program: str, target: str, links: Sequence[Link]) -> None:
         super().__init__(program, target)
         self.links = tuple(links)
-        self._cleanup = cleanup or ExitStack()
 
     def detach(self) -> None:
         """End all the attachments, and close. Raises AttachError for the first that fails, after all are tried."""
@@ -339,13 +349,9 @@ class LinkGroup(Link):
                 stack.callback(link.detach)
 
     def _close(self) -> None:
-        if self._is_disconnected:
+        with ExitStack() as stack:
             for link in self.links:
-                link.close(detach=False)
-            return
-        with self._cleanup, ExitStack() as stack:
-            for link in self.links:
-                stack.callback(link.close)
+                stack.callback(link.close, detach=not self._is_disconnected)
 
     def update(self, program: HasDescriptor, *, replaced: HasDescriptor | None = None) -> None:
         """Put `program` in the place of the present one in all of them, one after the other."""
@@ -362,7 +368,6 @@ def create_link(
     flags: int = 0,
     options: bytes = b"",
     causes: Callable[[int], Explanation | None] | None = None,
-    cleanup: ExitStack | None = None,
 ) -> KernelLink:
     """A link of `program` by BPF_LINK_CREATE. `causes` explains errnos better than `failure` does.
 
@@ -372,7 +377,7 @@ def create_link(
         fd = syscall.link_create(program.fd, target_fd, attach_type, flags, options)
     except OSError as error:
         raise attach_error(program, target, error, causes) from error
-    return KernelLink(program.name, target, fd, cleanup)
+    return KernelLink(program.name, target, fd)
 
 
 def _program_name(program_id: int) -> str:

@@ -11,7 +11,7 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bpfas.loader.attach.link import KernelLink
+from bpfas.loader.attach.link import KernelLink, Link
 from bpfas.loader.privilege import Explanation
 
 if TYPE_CHECKING:
@@ -33,6 +33,11 @@ class Order:
 
     flags: int = 0
     relative: int = 0
+
+    @property
+    def neighbour_is_link(self) -> bool | None:
+        """Whether the neighbour is named by its link; None where there is none."""
+        return bool(self.flags & _LINK) if self.relative else None
 
     def options(self, expected_revision: int) -> bytes:
         """What BPF_LINK_CREATE takes behind the flags; a revision of 0 stands for any."""
@@ -58,22 +63,26 @@ class LinkId:
     id: int
 
 
-def before(neighbour: HasDescriptor | KernelLink | ProgramId | LinkId) -> Order:
+def before(neighbour: HasDescriptor | Link | ProgramId | LinkId) -> Order:
     """Right before a program that is attached there, or that a link has attached there."""
     return _beside(_BEFORE, neighbour)
 
 
-def after(neighbour: HasDescriptor | KernelLink | ProgramId | LinkId) -> Order:
+def after(neighbour: HasDescriptor | Link | ProgramId | LinkId) -> Order:
     """Right after a program that is attached there, or that a link has attached there."""
     return _beside(_AFTER, neighbour)
 
 
-def _beside(side: int, neighbour: HasDescriptor | KernelLink | ProgramId | LinkId) -> Order:
+def _beside(side: int, neighbour: HasDescriptor | Link | ProgramId | LinkId) -> Order:
     if isinstance(neighbour, ProgramId):
         return Order(side | _ID, neighbour.id)
     if isinstance(neighbour, LinkId):
         return Order(side | _ID | _LINK, neighbour.id)
-    return Order(side | (_LINK if isinstance(neighbour, KernelLink) else 0), neighbour.fd)
+    if isinstance(neighbour, KernelLink):
+        return Order(side | _LINK, neighbour.fd)
+    if isinstance(neighbour, Link):
+        raise TypeError(f"{neighbour!r} has no link of the kernel's: name its program as the neighbour")
+    return Order(side, neighbour.fd)
 
 
 def explain_order(number: int) -> Explanation | None:

@@ -53,7 +53,30 @@ class Way:
         return found
 
 
-TRACING_WAYS: tuple[Way, ...] = ()
+_RAW_TRACEPOINTS = (_P.RAW_TRACEPOINT, _P.RAW_TRACEPOINT_WRITABLE)
+_MULTI_KPROBES = (_A.TRACE_KPROBE_MULTI, _A.TRACE_KPROBE_SESSION)
+_MULTI_UPROBES = (_A.TRACE_UPROBE_MULTI, _A.TRACE_UPROBE_SESSION)
+_TRAMPOLINES = (_A.TRACE_RAW_TP, _A.TRACE_FENTRY, _A.TRACE_FEXIT, _A.MODIFY_RETURN, _A.TRACE_FSESSION)
+_MULTI_TRAMPOLINES = (_A.TRACE_FENTRY_MULTI, _A.TRACE_FEXIT_MULTI, _A.TRACE_FSESSION_MULTI)
+_EVENTS = (_P.KPROBE, _P.TRACEPOINT, _P.PERF_EVENT)
+
+TRACING_WAYS: tuple[Way, ...] = (
+    Way("kprobe", "kprobe:attach_kprobe", (_P.KPROBE,), (NO_ATTACH_TYPE,), _H.KPROBE),
+    Way("ksyscall", "kprobe:attach_ksyscall", (_P.KPROBE,), (NO_ATTACH_TYPE,), _H.KSYSCALL),
+    Way("kprobe-multi", "kprobe_multi:attach_kprobe_multi", (_P.KPROBE,), _MULTI_KPROBES, _H.KPROBE_MULTI),
+    Way("usdt", "usdt:attach_usdt", (_P.KPROBE,), (NO_ATTACH_TYPE, _A.TRACE_UPROBE_MULTI), _H.USDT),
+    Way("uprobe", "uprobe:attach_uprobe", (_P.KPROBE,), (NO_ATTACH_TYPE,), _H.UPROBE),
+    Way("uprobe-multi", "uprobe_multi:attach_uprobe_multi", (_P.KPROBE,), _MULTI_UPROBES, _H.UPROBE_MULTI),
+    Way("tracepoint", "tracepoint:attach_tracepoint", (_P.TRACEPOINT,), (), _H.TRACEPOINT),
+    Way("raw-tracepoint", "tracepoint:attach_raw_tracepoint", _RAW_TRACEPOINTS, (), _H.RAW_TRACEPOINT),
+    Way("trace", "trace:attach_trace", (_P.TRACING,), _TRAMPOLINES, _H.TRACE),
+    Way("tracing-multi", "trace:attach_tracing_multi", (_P.TRACING,), _MULTI_TRAMPOLINES, _H.TRACING_MULTI),
+    Way("iterator", "iterator:attach_iterator", (_P.TRACING,), (_A.TRACE_ITER,), _H.ITER),
+    Way("lsm", "trace:attach_lsm", (_P.LSM,), (_A.LSM_MAC,), _H.LSM),
+    Way("lsm-cgroup", "trace:attach_lsm_cgroup", (_P.LSM,), (_A.LSM_CGROUP,)),
+    Way("freplace", "trace:attach_freplace", (_P.EXT,), (), _H.TRACE),
+    Way("perf-event", "perf_event:attach_perf_event", _EVENTS, (NO_ATTACH_TYPE,)),
+)
 """What programs that observe are attached by."""
 
 _LWT_TYPES = (_P.LWT_IN, _P.LWT_OUT, _P.LWT_XMIT, _P.LWT_SEG6LOCAL)

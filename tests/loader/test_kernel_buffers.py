@@ -145,7 +145,7 @@ def orders(compile_c: Callable[..., str]) -> Iterator[Orders]:
         )
         program = Program(spec, fd)
         stack.callback(program.close)
-        yield Orders(maps["orders"], program, Variables(maps.values()))
+        yield Orders(maps["orders"], program, Variables(maps))
 
 
 class Orders(NamedTuple):
@@ -244,7 +244,7 @@ class TestRingBuffer:
             assert reader.poll(0.01) == 0
 
     def test_nothing_is_lost_and_nothing_comes_twice_under_load(self, app: Collection) -> None:
-        variables = Variables(app.maps.values())
+        variables = app.data
         done = threading.Event()
 
         def flood() -> None:
