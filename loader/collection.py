@@ -42,7 +42,7 @@ class Collection:
         self.maps: Mapping[str, Map] = maps
         self.programs: Mapping[str, Program] = programs
         self.warnings = tuple(warnings)
-        self.data = Variables(maps.values(), plan.image.types)
+        self.data = Variables(maps)
         self.links: dict[str, Link] = {}
         self._owner = owner
 
@@ -79,7 +79,7 @@ class Collection:
         plan = self.plan.maps[name]
         if plan.struct_ops is None or plan.spec.struct_ops is None:
             raise ValueError(f"map {name} is not of struct_ops")
-        value = plan.struct_ops.with_programs({each: self.programs[each].fd for each in plan.struct_ops.programs})
+        value = plan.struct_ops.with_programs({name: program.fd for name, program in self.programs.items()})
         return attach_struct_ops(self.maps[name], value, is_link=plan.spec.struct_ops.is_link)
 
     def detach(self) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 from bpfas.loader import syscall
 from bpfas.loader.errors import KernelError, Step, explain
 from bpfas.loader.kinds import PER_CPU_MAP_TYPES, MapType, map_type_name
+from bpfas.loader.pins import pin, unpin
 from bpfas.loader.runtime.codecs import (
     HOLDING_MAPS,
     PerCpu,
@@ -23,7 +24,7 @@ from bpfas.loader.runtime.codecs import (
 )
 from bpfas.loader.runtime.cpus import possible_cpu_count
 from bpfas.loader.runtime.memory import PAGE_SIZE, Memory, whole_pages
-from bpfas.loader.runtime.opening import ObjectKind, open_by_id, open_pinned, pin, types_of, unpin
+from bpfas.loader.runtime.opening import ObjectKind, open_by_id, open_pinned, types_of
 from bpfas.loader.runtime.view import MapView
 from bpfas.loader.spec import MapSpec
 
@@ -129,6 +130,7 @@ class Map(MapView[Any, Any]):
             for opened in (self._user_ring, self._own_reader, self._memory):
                 if opened is not None:
                     opened.close()
+            self._user_ring = self._own_reader = self._memory = None
             os.close(fd)
 
     def info(self) -> MapInfo:
@@ -204,12 +206,15 @@ class Map(MapView[Any, Any]):
             raise self._refusal(Step.FREEZE_MAP, error.errno or 0) from error
 
     def pin(self, path: str | os.PathLike[str]) -> None:
-        """Give the map a name in a BPF file system, which keeps it. Raises KernelError."""
-        pin(self._fd, path, f"map {self.name}")
+        """Give the map a name in a BPF file system, which keeps it.
+
+        The directory is made if only the last part of its path is missing. Raises KernelError.
+        """
+        pin(os.fspath(path), self._fd, f"map {self.name}")
 
     def unpin(self, path: str | os.PathLike[str]) -> None:
         """Take away a name of the map. Raises KernelError."""
-        unpin(path, f"map {self.name}")
+        unpin(os.fspath(path), f"map {self.name}")
 
     def events(self, value: Any = None) -> EventReader:
         """A reader of the events in a ring buffer or a perf event array, to be closed by the caller.
@@ -254,21 +259,30 @@ class Map(MapView[Any, Any]):
             self._user_ring = UserRing(self)
         return self._user_ring
 
+    def fill_arena(self, offset: int, contents: bytes) -> None:
+        """Copy the data of an arena's globals to where they lie. Raises OSError."""
+        self._memory = self._memory or self._new_memory()
+        self._memory.view[offset : offset + len(contents)] = contents
+
     def _open_memory(self) -> Memory:
+        try:
+            return self._new_memory()
+        except OSError as error:
+            raise self._refusal(Step.MAP_MEMORY, error.errno or 0) from error
+
+    def _new_memory(self) -> Memory:
+        if self._fd < 0:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
         if self.type == MapType.ARENA:
             size, address = self.max_entries * PAGE_SIZE, self.spec.map_extra
         else:
             size, address = whole_pages(aligned(self.value_size) * self.max_entries), 0
         try:
-            try:
-                return Memory(self._fd, size, address=address, is_writable=not self.spec.frozen)
-            except OSError as error:
-                if error.errno not in (errno.EPERM, errno.EACCES):
-                    raise
-            return Memory(self._fd, size, address=address, is_writable=False)  # it was frozen by somebody else
-        except (OSError, ValueError) as error:
-            number = (error.errno or 0) if isinstance(error, OSError) else errno.EINVAL
-            raise self._refusal(Step.MAP_MEMORY, number) from error
+            return Memory(self._fd, size, address=address, is_writable=not self.spec.frozen)
+        except OSError as error:
+            if error.errno not in (errno.EPERM, errno.EACCES):
+                raise
+        return Memory(self._fd, size, address=address, is_writable=False)  # it was frozen by somebody else
 
     def _view(self, key: Codec[K], value: Codec[V]) -> MapView[K, Any]:
         return MapView(self.spec, self._elements, key, self._for_all_cpus(value), self._cpus)

@@ -1,4 +1,4 @@
-"""Descriptors of what is in the kernel already: pinned, or by its id; giving it names, taking them away.
+"""Descriptors of what is in the kernel already: pinned, or by its id.
 
 What becomes of the descriptor is for `bpfas.loader.runtime.maps` and `bpfas.loader.runtime.programs`. The kernel
 says what a descriptor is of by the name of its file.
@@ -91,26 +91,6 @@ def open_by_id(object_id: int, kind: ObjectKind) -> int:
         raise KernelError(_STEPS[kind], subject, errno.ENOENT, _CAUSES[errno.ENOENT]) from None
     except OSError as error:
         raise _error(_STEPS[kind], subject, error) from error
-
-
-def pin(fd: int, path: str | os.PathLike[str], subject: str) -> None:
-    """Give an object a name in a BPF file system, which keeps it. Raises KernelError."""
-    name = os.fspath(path)
-    try:
-        syscall.obj_pin(name, fd)
-    except OSError as error:
-        number = error.errno or 0
-        raise KernelError(Step.PIN, f"{subject} at {name}", number, explain(Step.PIN, number)) from error
-
-
-def unpin(path: str | os.PathLike[str], subject: str) -> None:
-    """Take away the name of an object. Raises KernelError."""
-    name = os.fspath(path)
-    try:
-        os.unlink(name)
-    except OSError as error:
-        number = error.errno or 0
-        raise KernelError(Step.UNPIN, f"{subject} at {name}", number, explain(Step.UNPIN, number)) from error
 
 
 def types_of(btf_id: int, name: str) -> Btf | None:

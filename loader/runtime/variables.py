@@ -20,9 +20,8 @@ from bpfas.loader.privilege import Explanation
 from bpfas.loader.runtime.codecs import Raw
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
-    from bpfas.btf.btf import Btf
     from bpfas.btf.codecs import Codec
     from bpfas.loader.runtime.maps import Map
     from bpfas.loader.spec import Variable
@@ -48,13 +47,12 @@ class Variables(Mapping[str, Any]):
     read-only a KernelError.
     """
 
-    def __init__(self, maps: Iterable[Map], types: Btf | None = None) -> None:
-        self._types = types
+    def __init__(self, maps: Mapping[str, Map]) -> None:
         self._found: dict[str, tuple[Map, Variable]] = {}
         self._short: dict[str, str] = {}
         self._places: dict[str, _Place] = {}
         is_static: dict[str, bool] = {}
-        for map_ in maps:
+        for map_ in maps.values():
             for variable in map_.spec.variables:
                 whole = f"{map_.name}:{variable.name}"
                 self._found[whole] = (map_, variable)
@@ -105,10 +103,9 @@ class Variables(Mapping[str, Any]):
             raise KeyError(f"no variable is called {name!r}; {hint}")
         map_, variable = self._found[whole]
         offset = variable.offset + (map_.spec.data_offset if map_.type == MapType.ARENA else 0)
-        types = map_.types or self._types
         codec: Codec[Any] = Raw(variable.size)
-        if types is not None and variable.type_id:
-            codec = codec_of(types, variable.type_id)
+        if map_.types is not None and variable.type_id:
+            codec = codec_of(map_.types, variable.type_id)
         place = self._places[name] = _Place(whole, map_, offset, codec)
         return place
 

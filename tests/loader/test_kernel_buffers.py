@@ -9,26 +9,23 @@ import os
 import select
 import struct
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
 from bpfas.btf.codecs import EncodingError
-from bpfas.elf.reader import read_object
-from bpfas.loader import build_image, load, syscall
-from bpfas.loader.instructions import Code
+from bpfas.loader import load
 from bpfas.loader.runtime.events import EventReader
-from bpfas.loader.runtime.maps import Map
 from bpfas.loader.runtime.memory import PAGE_SIZE
-from bpfas.loader.runtime.programs import Program
 from bpfas.loader.runtime.ring import BUSY, DISCARDED, Ring
-from bpfas.loader.runtime.variables import Variables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from bpfas.loader import Collection
+    from bpfas.loader.runtime.maps import Map
+    from bpfas.loader.runtime.programs import Program
+    from bpfas.loader.runtime.variables import Variables
 
 kernel = [pytest.mark.kernel, pytest.mark.peer, pytest.mark.usefixtures("no_leaks")]
 
@@ -112,40 +109,9 @@ SEC("syscall") int drain(void *ctx)
 
 @pytest.fixture
 def orders(compile_c: Callable[..., str]) -> Iterator[Orders]:
-    """A map whose records a program takes out, the program, and its variables.
-
-    Callbacks need the types of functions, so that the program is loaded with them here.
-    """
-    image = build_image(read_object(Path(compile_c(DRAIN, "-g")).read_bytes(), "drain.o"))
-    spec = image.programs["drain"]
-    assert image.kernel_btf
-    with contextlib.ExitStack() as stack:
-        maps = {}
-        for name in ("orders", ".bss"):
-            each = image.maps[name]
-            fd = syscall.map_create(
-                each.kernel_name, each.map_type, each.key_size, each.value_size, each.max_entries, each.map_flags
-            )
-            maps[name] = stack.enter_context(Map(each, fd, image.types))
-        btf_fd = syscall.btf_load(image.kernel_btf)
-        stack.callback(os.close, btf_fd)
-        code = Code(spec.instructions, image.byte_order)
-        for reference in spec.references:
-            code.set_imm(reference.instruction, maps[reference.map_name].fd)
-        fd = syscall.prog_load(
-            syscall.ProgramLoad(
-                "drain",
-                spec.program_type,
-                bytes(code.data),
-                spec.license,
-                flags=spec.flags,
-                btf_fd=btf_fd,
-                func_info=spec.func_info.tobytes(),
-            )
-        )
-        program = Program(spec, fd)
-        stack.callback(program.close)
-        yield Orders(maps["orders"], program, Variables(maps.values()))
+    """A map whose records a program takes out, the program, and its variables."""
+    with load(compile_c(DRAIN, "-g")) as loaded:
+        yield Orders(loaded.maps["orders"], loaded.programs["drain"], loaded.data)
 
 
 class Orders(NamedTuple):
@@ -244,7 +210,7 @@ class TestRingBuffer:
             assert reader.poll(0.01) == 0
 
     def test_nothing_is_lost_and_nothing_comes_twice_under_load(self, app: Collection) -> None:
-        variables = Variables(app.maps.values())
+        variables = app.data
         done = threading.Event()
 
         def flood() -> None:

@@ -330,7 +330,7 @@ def test_a_map_is_opened_by_pin_and_id(make_map: Callable[..., Map], bpffs: Path
     table[1] = 2
     path = bpffs / "table"
     table.pin(path)
-    with pytest.raises(KernelError, match="EEXIST: that name is taken"):
+    with pytest.raises(KernelError, match="EEXIST: something is pinned there already"):
         table.pin(path)
     with Map.from_pin(path) as pinned, Map.from_id(table.id) as by_id:
         assert pinned.id == by_id.id == table.id
