@@ -67,21 +67,20 @@ class Collection:
             for name, program in self.programs.items():
                 if name not in self.links and attaches_by_section(program.spec):
                     new[name] = undo.enter_context(attach(program))
-            for name, map_ in self.maps.items():
+            for name in self.maps:
                 if self.plan.maps[name].struct_ops and name not in self.links:
-                    new[name] = undo.enter_context(self._register(map_))
+                    new[name] = undo.enter_context(self.attach_struct_ops(name))
             undo.pop_all()
         self.links |= new
         return new
 
-    def _register(self, map_: Map) -> Link:
-        """The link of a map of struct_ops, which has the kernel call its programs."""
-        planned = self.plan.maps[map_.name]
-        assert planned.struct_ops is not None
-        assert planned.spec.struct_ops is not None
-        descriptors = {name: self.programs[name].fd for name in planned.struct_ops.programs}
-        value = planned.struct_ops.with_programs(descriptors)
-        return attach_struct_ops(map_, value, is_link=planned.spec.struct_ops.is_link)
+    def attach_struct_ops(self, name: str) -> Link:
+        """Register the struct of operations called `name` with the kernel. Raises AttachError."""
+        plan = self.plan.maps[name]
+        if plan.struct_ops is None or plan.spec.struct_ops is None:
+            raise ValueError(f"map {name} is not of struct_ops")
+        value = plan.struct_ops.with_programs({name: program.fd for name, program in self.programs.items()})
+        return attach_struct_ops(self.maps[name], value, is_link=plan.spec.struct_ops.is_link)
 
     def detach(self) -> None:
         """End what `attach` has attached."""

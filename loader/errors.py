@@ -34,6 +34,7 @@ class Step(enum.Enum):
     FILL_SLOT = "filling the slot"
     OPEN_PIN = "opening what is pinned"
     LOAD_PROGRAM = "loading the program"
+    OPEN_BTF = "opening the module's types"
     OPEN_TARGET = "opening the program whose function is to be replaced"
     GET_INFO = "asking for information"
     RUN_PROGRAM = "running the program"
@@ -75,6 +76,11 @@ _CAUSES: dict[tuple[Step, int], Explanation] = {
     ),
     (Step.LOAD_PROGRAM, errno.EAGAIN): Explanation(
         "the verifier was interrupted by a signal each time", "try again"
+    ),
+    (Step.OPEN_BTF, errno.ENOENT): Explanation("the module is not loaded any more", "load it: modprobe"),
+    (Step.OPEN_BTF, errno.EPERM): Explanation(
+        "the process lacks CAP_SYS_ADMIN, which opening the types of a module takes",
+        "run it as root (sudo), or give the process the capability",
     ),
     (Step.OPEN_TARGET, errno.ENOENT): Explanation(
         "there is no such program, or no such file", "bpftool prog show lists the programs that are loaded"

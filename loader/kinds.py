@@ -159,6 +159,9 @@ class MapType(enum.IntEnum):
     RHASH = 35
 
 
+MAPS_OF_MAPS = frozenset({MapType.ARRAY_OF_MAPS, MapType.HASH_OF_MAPS})
+"""Types whose elements are maps."""
+
 PER_CPU_MAP_TYPES = frozenset(
     {
         MapType.PERCPU_HASH,

@@ -150,7 +150,7 @@ class _Search:
             return True
         # FUNCs have their prototypes there, variables their types.
         declared, theirs = types.size_or_type(extern.type_id), owner.btf.size_or_type(type_id)
-        return types_compatible(types, declared, owner.btf, theirs)
+        return types_compatible(types, declared, owner.btf, theirs, forwards=True)
 
     def _report_misfit(self, extern: ExternSpec, place: _Place, misfit: KernelType) -> None:
         types, (owner, type_id) = self.image.types, misfit

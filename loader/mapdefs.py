@@ -6,7 +6,7 @@ Here they are put together, in the order in which they are created.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from bpfas.loader.arenas import place_arena
@@ -19,8 +19,6 @@ from bpfas.reloc import RelocationNumber
 from bpfas.section_names import MAPS_SECTION, OLD_MAPS_SECTION, is_struct_ops_section
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from bpfas.btf.btf import Btf
     from bpfas.diag import Diagnostics
     from bpfas.loader.spec import MapSpec
@@ -93,19 +91,6 @@ def describe_maps(
             for offset, spec in describe_struct_ops(obj, section, types, prefix, diagnostics).items():
                 _enter(table, spec, place(obj, section, offset), diagnostics)
     return table
-
-
-def renumber_types(spec: MapSpec, ids: Sequence[int]) -> MapSpec:
-    """`spec` with other ids of types: `ids[type_id]` instead of `type_id`."""
-    operations = spec.struct_ops
-    return replace(
-        spec,
-        key_type=ids[spec.key_type],
-        value_type=ids[spec.value_type],
-        inner=renumber_types(spec.inner, ids) if spec.inner else None,
-        variables=tuple(replace(variable, type_id=ids[variable.type_id]) for variable in spec.variables),
-        struct_ops=replace(operations, type_id=ids[operations.type_id]) if operations else None,
-    )
 
 
 def _enter(table: MapTable, spec: MapSpec, at: str, diagnostics: Diagnostics) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from bpfas.diag import Diagnostics
 from bpfas.helpers import HELPERS
-from bpfas.loader.attach_target import find_attach_target
+from bpfas.loader.attach_target import AttachTarget, find_attach_target
 from bpfas.loader.core.apply import apply_core
 from bpfas.loader.core.resolver import CoreResolver
 from bpfas.loader.instructions import ABSENT_MAP, CALL, CallSource, Code
@@ -23,7 +23,7 @@ from bpfas.loader.ksyms import find_externs, write_extern
 from bpfas.loader.options import NO_OPTIONS
 from bpfas.loader.plan import BtfField, MapPlan, Plan, ProgramPlan
 from bpfas.loader.sections import SectionFlag, similar_sections
-from bpfas.loader.struct_ops import resolve_struct_ops
+from bpfas.loader.struct_ops import agreed_members, resolve_struct_ops
 from bpfas.section_names import KCONFIG_SECTION
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from bpfas.loader.ksyms import KernelSymbol
     from bpfas.loader.options import LoadOptions
     from bpfas.loader.spec import Image, MapSpec, ProgramSpec
-    from bpfas.loader.struct_ops import StructOpsValue
+    from bpfas.loader.struct_ops import StructOpsMember, StructOpsValue
 
 _VERSION_OF_PROBES = 5 << 16 | 5 << 8
 _OLDER_HELPERS = {
@@ -59,12 +59,12 @@ def resolve(image: Image, kernel: Kernel, options: LoadOptions = NO_OPTIONS) -> 
     """
     diagnostics = Diagnostics()
     struct_ops = {
-        name: resolve_struct_ops(spec, image, kernel, diagnostics)
+        name: value
         for name, spec in image.maps.items()
-        if spec.struct_ops and spec.autocreate
+        if spec.struct_ops and spec.autocreate and (value := resolve_struct_ops(spec, image, kernel, diagnostics))
     }
+    operations = agreed_members(struct_ops, image, diagnostics)
     programs_to_load = _programs_to_load(image, struct_ops)
-    operations = {name: each for value in struct_ops.values() for name, each in value.programs.items()}
     for program in programs_to_load:
         _check_program(program, image, options, diagnostics, is_of_struct_ops=program.name in operations)
     used = {extern.name for program in programs_to_load for extern in program.externs}
@@ -74,7 +74,9 @@ def resolve(image: Image, kernel: Kernel, options: LoadOptions = NO_OPTIONS) -> 
     # From here on it is settled which maps there are and what each name stands for.
     resolver = CoreResolver(image.types, kernel) if image.types else None
     programs = {
-        program.name: _plan_program(program, image, maps, symbols, resolver, kernel, options, diagnostics)
+        program.name: _plan_program(
+            program, image, maps, symbols, operations.get(program.name), resolver, kernel, options, diagnostics
+        )
         for program in programs_to_load
     }
     diagnostics.raise_if_errors()
@@ -165,6 +167,7 @@ def _plan_program(
     image: Image,
     maps: Mapping[str, MapPlan],
     symbols: Mapping[str, KernelSymbol],
+    operation: StructOpsMember | None,
     resolver: CoreResolver | None,
     kernel: Kernel,
     options: LoadOptions,
@@ -184,7 +187,10 @@ def _plan_program(
     btf_fields, fd_array = _write_externs(program, code, list(image.externs), symbols)
     _avoid_new_helpers(code, kernel)
     attach = None
-    if SectionFlag.ATTACH_BTF in program.kind.flags and options.target_of(program.name) is None:
+    if operation:
+        attach = AttachTarget(operation.ops_type, operation.owner)
+        program = replace(program, expected_attach_type=operation.member_index)
+    elif SectionFlag.ATTACH_BTF in program.kind.flags and options.target_of(program.name) is None:
         attach = find_attach_target(program, kernel, diagnostics, image.name)
     return ProgramPlan(
         replace(program, references=tuple(references)),
@@ -203,7 +209,9 @@ def _write_externs(
     fields: list[BtfField] = []
     modules: list[KernelBtf] = []
     for reference in program.externs:
-        symbol = symbols[reference.name]
+        symbol = symbols.get(reference.name)
+        if symbol is None:
+            continue  # which was reported
         write_extern(code, reference.instruction, symbol, names.index(reference.name))
         owner = symbol.owner
         if owner is None or owner.first_own_id == 1:

@@ -146,7 +146,8 @@ class _Reader:
             self.error(message, address.at, ("link the objects: bpf-ld -o linked.o ...",))
         else:
             name = split_autoload(address.section.name)[0]
-            if section_kind(name).program_type is not ProgramType.STRUCT_OPS:
+            # A section without a program type does not contradict the struct.
+            if section_kind(name).program_type not in (ProgramType.STRUCT_OPS, ProgramType.UNSPEC):
                 message = f"{subject} is program '{program}' of section '{name}'"
                 self.error(message, address.at, (_PROGRAM_FORM,))
             instance.programs[member.name] = program

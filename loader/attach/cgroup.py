@@ -124,7 +124,8 @@ def attach_cgroup_without_link(
     """
     attach_type = _hook(program, hook)
     target = _target(attach_type, cgroup)
-    flags = _SHARING_FLAGS[choose(Sharing, sharing, "sharing")] | (_PREORDER if preorder else 0)
+    shares = choose(Sharing, sharing, "sharing")
+    flags = _SHARING_FLAGS[shares] | (_PREORDER if preorder else 0)
     with ExitStack() as held:
         fd = _open(cgroup, target, program, held)
 
@@ -133,7 +134,9 @@ def attach_cgroup_without_link(
                 return _BESIDE_PROGRAMS
             return _explain(number, fd, attach_type, is_ordered=bool(order.flags or expected_revision or preorder))
 
-        command = ProgAttach(fd, attach_type, flags, order, expected_revision, replaces)
+        command = ProgAttach(
+            fd, attach_type, flags, order, expected_revision, replaces, overwrites=shares is not Sharing.MULTI
+        )
         return attach_by_command(program, target, command, held.pop_all(), causes)
 
 

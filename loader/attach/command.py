@@ -107,7 +107,10 @@ def attach_by_command(
 
 @dataclass(frozen=True, slots=True)
 class ProgAttach:
-    """BPF_PROG_ATTACH to `target`, a descriptor or an interface's index; `replaces` is the program to take out."""
+    """BPF_PROG_ATTACH to `target`, a descriptor or an interface's index; `replaces` is the program to take out.
+
+    `overwrites` says of a place that it has room for one program, which gives way to whatever is attached next.
+    """
 
     target: int
     attach_type: int
@@ -115,6 +118,7 @@ class ProgAttach:
     order: Order = AS_IT_COMES
     expected_revision: int = 0
     replaces: HasDescriptor | None = None
+    overwrites: bool = False
 
     def attach(self, fd: int) -> None:
         """Attach the program, where `order` says, or in the place of `replaces`."""
@@ -133,8 +137,13 @@ class ProgAttach:
         """Detach the program."""
         syscall.prog_detach(self.target, fd, self.attach_type)
 
-    def replace(self, fd: int, old_fd: int, *, must_match: bool) -> None:  # noqa: ARG002 (it always must)
+    def replace(self, fd: int, old_fd: int, *, must_match: bool) -> None:
         """Put a program in the place of the old one."""
+        if self.overwrites:
+            if must_match:
+                raise OSError(errno.EOPNOTSUPP, "this place does not compare")
+            syscall.prog_attach(self.target, fd, self.attach_type, self.flags)
+            return
         syscall.prog_attach(self.target, fd, self.attach_type, self.flags | REPLACE, old_fd)
 
 

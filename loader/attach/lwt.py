@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bpfas.loader import syscall
 from bpfas.loader.attach.command import attach_by_command
 from bpfas.loader.attach.failure import attach_error
 from bpfas.loader.attach.interfaces import find_interface
@@ -63,7 +64,7 @@ def attach_route(
     kind = ProgramType(program.spec.program_type)
     with ExitStack() as held:
         netlink = held.enter_context(Netlink())
-        command = _RouteThrough(netlink, route, kind, program.name, headroom, may_replace=replace)
+        command = _RouteThrough(netlink, route, kind, headroom, may_replace=replace)
         return attach_by_command(program, target, command, held.pop_all(), _CAUSES.get)
 
 
@@ -74,7 +75,6 @@ class _RouteThrough:
     netlink: Netlink
     route: Route
     kind: ProgramType
-    name: str
     headroom: int
     may_replace: bool
 
@@ -90,7 +90,10 @@ class _RouteThrough:
         self._add(fd, replace=True)
 
     def _add(self, fd: int, *, replace: bool) -> None:
-        add_route(self.netlink, self.route, RouteProgram(self.kind, fd, self.name), self.headroom, replace=replace)
+        # The kernel takes programs for the same if their names are, and then does not replace one by the other.
+        info = syscall.prog_info(fd)
+        program = RouteProgram(self.kind, fd, f"{info.name}/{info.id}")
+        add_route(self.netlink, self.route, program, self.headroom, replace=replace)
 
 
 _CAUSES = {

@@ -121,7 +121,7 @@ def attach_netfilter(
     options = _NETFILTER_OPTIONS.pack(_FAMILIES[proto], _HOOKS[chosen], priority, flags)
 
     def causes(number: int) -> Explanation | None:
-        if number == errno.EINVAL and defragment and priority <= _DEFRAGMENT_PRIORITY:
+        if number in (errno.EINVAL, errno.ERANGE) and defragment and priority <= _DEFRAGMENT_PRIORITY:
             return Explanation(
                 f"priority {priority} runs before packets are put together ({_DEFRAGMENT_PRIORITY})",
                 f"use a priority above {_DEFRAGMENT_PRIORITY}, or leave out defragment",

@@ -1,6 +1,7 @@
 """Programs to a sockmap or sockhash: stream parsers and verdicts (sk_skb), message verdicts (sk_msg).
 
-They see what the sockets in the map send or receive. By a link where the kernel has that (Linux 6.10), else by
+They see what the sockets in the map send or receive; a socket keeps the programs that the map had when it was put
+in. By a link where the kernel has that (Linux 6.10), else by
 BPF_PROG_ATTACH. Source: the kernel's document bpf/map_sockmap.rst.
 """
 
@@ -18,7 +19,7 @@ from bpfas.loader.kinds import AttachType, MapType, ProgramType, map_type_name
 from bpfas.loader.privilege import Explanation
 
 if TYPE_CHECKING:
-    from bpfas.loader.attach.link import Attachable, HasDescriptor, Link
+    from bpfas.loader.attach.link import Attachable, Link
 
 _ROLES = {
     ProgramType.SK_MSG: {"message": AttachType.SK_MSG_VERDICT},
@@ -73,19 +74,17 @@ def attach_sockmap_without_link(
     *,
     map: SocketMap,  # noqa: A002
     role: str | None = None,
-    replaces: HasDescriptor | None = None,
 ) -> Link:
     """Attach to a sockmap or sockhash for good: until told otherwise, or until the map goes.
 
-    As `attach_sockmap`. What is there in this role gives way, with `replaces` only if it is that program.
-    Raises AttachError.
+    As `attach_sockmap`. What is there in this role gives way. Raises AttachError.
     """
     attach_type = _attach_type(program, role)
     target = _target(attach_type, map)
     _check_map(program, target, map)
     with ExitStack() as held:
         fd = duplicate(map.fd, held)
-        command = ProgAttach(fd, attach_type, replaces=replaces)
+        command = ProgAttach(fd, attach_type, overwrites=True)
         return attach_by_command(program, target, command, held.pop_all(), _CAUSES.get)
 
 
@@ -124,5 +123,4 @@ _CAUSES = {
     errno.EOPNOTSUPP: Explanation(
         "the kernel does not have this role for sockmaps", "see CONFIG_BPF_STREAM_PARSER; verdict takes Linux 5.13"
     ),
-    errno.ENOENT: Explanation("the program that is to be replaced is not there"),
 }

@@ -24,8 +24,7 @@ Load BPF objects into the running kernel, and look after what is there.
   bpf-load [load] OBJ              load, report programs and maps, unload
   bpf-load run OBJ [PROGRAM]       load, run a program on a packet, unload
   bpf-load attach OBJ [PROGRAM...] load and attach, until interrupted, or pinned
-  bpf-load pin OBJ DIRECTORY       load, and pin all maps and programs
-  bpf-load unpin PATH...           remove pins
+  bpf-load pin OBJ DIR | unpin DIR load, and pin all maps and programs; undo that
   bpf-load maps | progs [...]      list maps and programs; read and write maps
   bpf-load check-core OBJ BTF...   which kernels have the types that OBJ wants
   bpf-load bindings OBJ            list the names that OBJ leaves to others
@@ -37,8 +36,6 @@ refused; 2 what was asked for is not there, or (doctor, check-core) not well.
 _EXAMPLES = """\
 examples:
   bpf-load app.o --set threshold=5 --map counts.max_entries=100000
-  bpf-load run app.o xdp_prog --data-in hex:ffffffffffff0000000000000800
-  bpf-load --dry-run --btf /boot/vmlinux.btf app.o
   bpf-load attach app.o xdp_prog --to interface=eth0
 'bpf-load COMMAND --help' lists a command's options.
 """

@@ -6,12 +6,14 @@ BTF, and closes them. Source: loader.md §2 and §8.
 
 from __future__ import annotations
 
+import errno
 import functools
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from bpfas.loader import syscall
+from bpfas.loader.errors import LoadError, Step, explain
 from bpfas.loader.kernel import probes
 from bpfas.loader.kernel.config_text import running_config
 from bpfas.loader.kernel.kallsyms import addresses_in, read_kallsyms
@@ -86,11 +88,17 @@ class RunningKernel:
         return running_modules()
 
     def btf_fd(self, owner: KernelBtf) -> int:
-        """A descriptor of a module's BTF, which stays this object's; 0 for vmlinux. Raises OSError."""
+        """A descriptor of a module's BTF, which stays this object's; 0 for vmlinux. Raises LoadError."""
         if owner.first_own_id == 1:
             return 0
         if owner.name not in self._btf_fds:
-            self._btf_fds[owner.name] = _open_module_btf(owner.name)
+            try:
+                self._btf_fds[owner.name] = _open_module_btf(owner.name)
+            except OSError as error:
+                number = error.errno or 0
+                raise LoadError(
+                    Step.OPEN_BTF, f"module {owner.name}", number, explain(Step.OPEN_BTF, number)
+                ) from error
         return self._btf_fds[owner.name]
 
     def config(self) -> tuple[str, str] | None:
@@ -129,4 +137,4 @@ def _open_module_btf(name: str) -> int:
         if info.is_kernel and info.name == name:
             return fd
         os.close(fd)
-    raise FileNotFoundError(2, os.strerror(2), f"/sys/kernel/btf/{name}")
+    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))

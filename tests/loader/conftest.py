@@ -68,6 +68,20 @@ def network() -> Iterator[Namespace]:
 
 
 @pytest.fixture
+def namespaces() -> Iterator[Callable[[], Namespace]]:
+    """A function that makes more network namespaces."""
+    made = []
+
+    def make() -> Namespace:
+        made.append(Namespace())
+        return made[-1]
+
+    yield make
+    for namespace in made:
+        namespace.close()
+
+
+@pytest.fixture
 def bpffs() -> Iterator[Path]:
     """A directory of the test's own on the BPF file system, removed with all that is pinned in it."""
     root = Path("/sys/fs/bpf")

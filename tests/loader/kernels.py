@@ -29,5 +29,5 @@ def vmlinux(types: Types) -> KernelTypes:
     return KernelTypes("vmlinux", types.read("vmlinux"))
 
 
-def module(name: str, types: SplitTypes, base: KernelTypes) -> ModuleTypes:
+def module(name: str, types: SplitTypes, base: KernelTypes) -> KernelTypes:
     return ModuleTypes(name, types.data(), base, f"/sys/kernel/btf/{name}")

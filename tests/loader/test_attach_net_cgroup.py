@@ -317,6 +317,10 @@ def test_how_programs_share_a_hook(compile_c: Callable[..., str], cgroup: Path) 
             # Without sharing, the second takes the first one's place.
             with attach(two, cgroup=cgroup, sharing="override") as second:
                 assert [each.program_id for each in cgroup_programs(cgroup, egress).programs] == ids(two)
+                second.update(one)
+                assert [each.program_id for each in cgroup_programs(cgroup, egress).programs] == ids(one)
+                with pytest.raises(AttachError):
+                    second.update(two, replaced=three)
                 second.close(detach=False)
             with pytest.raises(ValueError, match="sharing is 'some', not one of exclusive, override, multi"):
                 attach(one, cgroup=cgroup, sharing="some")

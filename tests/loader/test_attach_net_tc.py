@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bpfas.loader import load, syscall
-from bpfas.loader.attach.filters import filters
+from bpfas.loader.attach.filters import INGRESS_PARENT, filters
 from bpfas.loader.attach.link import KernelLink
 from bpfas.loader.attach.netlink import Netlink, NetlinkError
 from bpfas.loader.attach.order import FIRST, LAST, LinkId, ProgramId, after, before
@@ -20,13 +20,15 @@ from bpfas.loader.attach.tcx import Direction, netkit_programs, tcx_programs
 from bpfas.loader.errors import AttachError
 from bpfas.loader.kinds import AttachType
 
-from .network import Namespace, create_netkit, create_veth, delete_link, send_frames
+from .network import create_netkit, create_veth, delete_link, send_frames
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from bpfas.loader import Collection
     from bpfas.loader.runtime.programs import Program
+
+    from .network import Namespace
 
 pytestmark = [pytest.mark.kernel, pytest.mark.peer, pytest.mark.usefixtures("no_leaks", "network")]
 
@@ -257,25 +259,25 @@ def test_the_qdisc_goes_and_its_filters(compile_c: Callable[..., str]) -> None:
 
 
 @pytest.mark.usefixtures("pair")
-def test_an_attachment_is_undone_from_another_namespace(compile_c: Callable[..., str], network: Namespace) -> None:
-    other = Namespace()
+def test_an_attachment_is_undone_from_another_namespace(
+    compile_c: Callable[..., str], network: Namespace, namespaces: Callable[[], Namespace]
+) -> None:
+    other = namespaces()
     with load(compile_c(COUNTERS)) as app:
         link = attach(app.programs["one"], way="clsact", interface="right")
         with other:
             link.close()
         with network, Netlink() as netlink:
-            assert filters(netlink, socket.if_nametoindex("right"), 0xFFFFFFF2) == []
-    other.close()
+            assert filters(netlink, socket.if_nametoindex("right"), INGRESS_PARENT) == []
 
 
-def test_netkit_devices(compile_c: Callable[..., str]) -> None:
-    container = Namespace()
+def test_netkit_devices(compile_c: Callable[..., str], namespaces: Callable[[], Namespace]) -> None:
+    container = namespaces()
     try:
         create_netkit("host", "inside", container)
     except NetlinkError as error:
         if error.errno != errno.EOPNOTSUPP:
             raise
-        container.close()
         pytest.skip("this kernel has no netkit devices (Linux 6.7, CONFIG_NETKIT)")
     source = COUNTERS.replace('SEC("tc/ingress") int one', 'SEC("netkit/primary") int one').replace(
         'SEC("tc/ingress") int two', 'SEC("netkit/peer") int two'
@@ -295,7 +297,6 @@ def test_netkit_devices(compile_c: Callable[..., str]) -> None:
             attach(one, interface="inside")
         with pytest.raises(AttachError, match="lo is not the primary device of a netkit pair"):
             attach(one, interface="lo")
-    container.close()
 
 
 @pytest.mark.usefixtures("pair")

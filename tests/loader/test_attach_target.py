@@ -19,7 +19,6 @@ from .kernels import SplitTypes, module, vmlinux
 
 if TYPE_CHECKING:
     from bpfas.loader.attach_target import AttachTarget
-    from bpfas.loader.kernel.types import KernelTypes
 
 
 def the_kernel(kallsyms: bytes = b"") -> DescribedKernel:
@@ -37,7 +36,7 @@ def the_kernel(kallsyms: bytes = b"") -> DescribedKernel:
     netfilter.func("nf_hook", prototype)
     netfilter.typedef("btf_trace_nf", pointer)
     types = vmlinux(base)
-    modules: list[KernelTypes] = [module("nf_tables", tables, types), module("nf", netfilter, types)]
+    modules = [module("nf_tables", tables, types), module("nf", netfilter, types)]
     return DescribedKernel(types, modules, kallsyms=kallsyms, name="the kernel")
 
 

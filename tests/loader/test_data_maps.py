@@ -14,7 +14,7 @@ from bpfas.elf.constants import SymbolType, SymbolVisibility
 from bpfas.elf.reader import read_object
 from bpfas.loader.image import build_image
 from bpfas.loader.kinds import MapFlag
-from bpfas.loader.mapdefs import describe_maps, renumber_types
+from bpfas.loader.mapdefs import describe_maps
 from bpfas.loader.object_btf import read_object_types
 from bpfas.loader.spec import MapSpec, Variable
 from bpfas.objfile import Symbol
@@ -208,12 +208,3 @@ class TestByHand:
         types.datasec(".data", [(types.var("x", types.integer()), 0, 4)])
         message = "no symbol says where in section '.data' the variable 'x' lies"
         assert message in image_errors(section, data(".BTF", types.data()))
-
-
-def test_types_get_other_ids_everywhere() -> None:
-    inner = MapSpec("i", "i", 2, 4, 4, 1, key_type=1, value_type=2)
-    spec = MapSpec("m", "m", 12, 4, 4, 1, key_type=3, inner=inner, variables=(Variable("v", 0, 4, 2),))
-    changed = renumber_types(spec, [0, 10, 20, 30])
-    assert (changed.key_type, changed.value_type, changed.variables[0].type_id) == (30, 0, 20)
-    assert changed.inner
-    assert (changed.inner.key_type, changed.inner.value_type) == (10, 20)

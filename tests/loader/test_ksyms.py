@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 
 from bpfas.btf.kinds import Kind
@@ -17,9 +15,6 @@ from tests.btf.builders import Types
 
 from .builders import CALL_SYMBOL, LDDW, insn
 from .kernels import SplitTypes, module, vmlinux
-
-if TYPE_CHECKING:
-    from bpfas.loader.kernel.types import KernelTypes
 
 FUNCTION = ExternSource.KERNEL_FUNCTION
 VARIABLE = ExternSource.KERNEL_VARIABLE
@@ -42,7 +37,7 @@ def kernel_with_modules(kallsyms: bytes = b"") -> DescribedKernel:
     second.func("second_release", second.prototype(0, []))
     second.func("first_release", second.prototype(0, []))
     types = vmlinux(base)
-    modules: list[KernelTypes] = [module("first", first, types), module("second", second, types)]
+    modules = [module("first", first, types), module("second", second, types)]
     return DescribedKernel(types, modules, kallsyms=kallsyms, name="the kernel")
 
 
