@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
@@ -13,7 +14,6 @@ from bpfas.loader.attach.tracefs import tracing_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from bpfas.loader import Collection
 
@@ -51,6 +51,15 @@ def compile_library(directory: Path, source: str, *flags: str) -> Path:
     source_path.write_text(source)
     subprocess.run(["/usr/bin/gcc", "-O1", "-shared", "-fPIC", *flags, "-o", library, source_path], check=True)
     return library
+
+
+def cgroup2_root() -> str:
+    """Where control groups of version 2 are mounted; the test is skipped where they are not."""
+    mounts = [line.split() for line in Path("/proc/self/mounts").read_text().splitlines()]
+    root = next((fields[1] for fields in mounts if fields[2] == "cgroup2"), None)
+    if root is None:
+        pytest.skip("no cgroup2 file system is mounted")
+    return root
 
 
 @pytest.fixture

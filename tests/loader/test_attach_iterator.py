@@ -11,6 +11,7 @@ import pytest
 from bpfas.loader import load, syscall
 from bpfas.loader.attach.table import attach
 from bpfas.loader.errors import AttachError
+from tests.loader.attach_support import cgroup2_root
 from tests.loader.kernel_support import Need, kernel_type, needs
 
 if TYPE_CHECKING:
@@ -106,9 +107,9 @@ def test_elements_of_a_map(source: str) -> None:
 def test_cgroups_in_an_order(compile_c: Callable[..., str]) -> None:
     with load(compile_c(CGROUPS, "-g")) as app:
         program = app.programs["cgroups"]
-        with cast("IteratorLink", attach(program, cgroup="/sys/fs/cgroup", order="descendants_pre")) as link:
+        with cast("IteratorLink", attach(program, cgroup=cgroup2_root(), order="descendants_pre")) as link:
             assert next(iter(link)) == "level 0"
-        with cast("IteratorLink", attach(program, cgroup="/sys/fs/cgroup")) as link:
+        with cast("IteratorLink", attach(program, cgroup=cgroup2_root())) as link:
             assert list(link) == ["level 0"]
         with pytest.raises(AttachError, match="cannot open /no/cgroup"):
             attach(program, cgroup="/no/cgroup")

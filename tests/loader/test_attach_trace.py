@@ -12,7 +12,7 @@ import pytest
 from bpfas.loader import load
 from bpfas.loader.attach.table import attach
 from bpfas.loader.errors import AttachError
-from tests.loader.attach_support import HIT, read_hits
+from tests.loader.attach_support import HIT, cgroup2_root, read_hits
 from tests.loader.kernel_support import Need, needs
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def test_security_hook_of_a_cgroup(compile_c: Callable[..., str]) -> None:
             attach(program)
         with pytest.raises(AttachError, match="no cgroup of version 2"):
             attach(program, cgroup="/tmp")
-        with attach(program, cgroup="/sys/fs/cgroup") as link:
+        with attach(program, cgroup=cgroup2_root()) as link:
             import socket
 
             socket.socket(socket.AF_INET, socket.SOCK_DGRAM).close()
