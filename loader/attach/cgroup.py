@@ -21,7 +21,7 @@ from bpfas.loader.attach.link import create_link
 from bpfas.loader.attach.order import AS_IT_COMES, Order, explain_order
 from bpfas.loader.errors import AttachError, Step
 from bpfas.loader.kinds import AttachType, ProgramType
-from bpfas.loader.privilege import Explanation
+from bpfas.loader.privilege import Capability, Explanation, read_situation
 
 if TYPE_CHECKING:
     from bpfas.loader.attach.link import Attachable, HasDescriptor, Link
@@ -244,10 +244,9 @@ def _explain(number: int, fd: int, attach_type: AttachType, *, is_ordered: bool)
             "among programs that share the hook (multi), without or all with preorder",
             "leave out order, expected_revision and preorder, or use a newer kernel",
         )
-    if number == errno.EPERM:
+    if number == errno.EPERM and not read_situation().lacks(Capability.CAP_NET_ADMIN):
         return Explanation(
-            "the process may not, or programs that are attached to this group or one above it do not share the "
-            "hook in this way",
+            "programs that are attached to this group or one above it do not share the hook in this way",
             "see bpftool cgroup tree; take those away, or attach with the same sharing (multi, override)",
         )
     if number == errno.E2BIG:

@@ -19,6 +19,7 @@ from bpfas.loader.attach.command import ProgAttach, attach_by_command
 from bpfas.loader.attach.failure import attach_error, link_error
 from bpfas.loader.attach.interfaces import Interface, find_interface
 from bpfas.loader.attach.link import create_link
+from bpfas.loader.attach.namespace import CommandWithin, open_namespace
 from bpfas.loader.attach.order import AS_IT_COMES, Order, explain_order
 from bpfas.loader.errors import Step
 from bpfas.loader.kinds import AttachType
@@ -178,7 +179,9 @@ class _Place:
 
     def command(self, program: Attachable, order: Order, revision: int, replaces: HasDescriptor | None) -> Link:
         command = ProgAttach(self.interface.index, self.attach_type, 0, order, revision, replaces)
-        return attach_by_command(program, self.name, command, ExitStack(), self.explain)
+        with ExitStack() as held:
+            here = CommandWithin(open_namespace(held), command)
+            return attach_by_command(program, self.name, here, held.pop_all(), self.explain)
 
     def explain(self, number: int) -> Explanation | None:
         if number == errno.EINVAL and not _can_query(self.interface, self.attach_type):

@@ -258,15 +258,17 @@ def test_the_qdisc_goes_and_its_filters(compile_c: Callable[..., str]) -> None:
             delete_link("left")
 
 
-@pytest.mark.usefixtures("pair")
+@pytest.mark.usefixtures("tcx")
 def test_an_attachment_is_undone_from_another_namespace(
     compile_c: Callable[..., str], network: Namespace, namespaces: Callable[[], Namespace]
 ) -> None:
     other = namespaces()
     with load(compile_c(COUNTERS)) as app:
-        link = attach(app.programs["one"], way="clsact", interface="right")
+        links = [attach(app.programs["one"], way=way, interface="right") for way in ("clsact", "tcx-attach")]
         with other:
-            link.close()
+            for link in links:
+                link.close()
+        assert order_of("right") == []
         with network, Netlink() as netlink:
             assert filters(netlink, socket.if_nametoindex("right"), INGRESS_PARENT) == []
 

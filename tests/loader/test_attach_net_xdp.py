@@ -13,6 +13,7 @@ from bpfas.loader.attach.interfaces import XdpPrograms, xdp_programs
 from bpfas.loader.attach.link import KernelLink
 from bpfas.loader.attach.netlink import Netlink
 from bpfas.loader.attach.table import attach
+from bpfas.loader.attach.xdp import attach_xdp
 from bpfas.loader.errors import AttachError, Step
 
 from .network import FRAME, create_veth, delete_link, packet_socket, send_frames
@@ -190,6 +191,13 @@ def test_a_mode_that_the_interface_lacks(compile_c: Callable[..., str]) -> None:
             assert "mode generic" in caught.value.remedy
             with pytest.raises(AttachError):
                 attach(app.programs["one"], way=way, interface="right", mode="offload")
+
+
+def test_programs_that_are_not_for_interfaces(compile_c: Callable[..., str]) -> None:
+    create_veth("left", "right")
+    with load(compile_c(REDIRECTS)) as app, pytest.raises(AttachError) as caught:
+        attach_xdp(app.programs["at_cpu"], interface="right")
+    assert caught.value.cause.startswith("the kernel says: ")
 
 
 def test_packets_too_large_for_the_program(compile_c: Callable[..., str]) -> None:
