@@ -14,10 +14,10 @@ from bpfas.elf.constants import SectionFlag, SymbolBinding, SymbolType
 from bpfas.isa import SLOT_SIZE
 from bpfas.link.layout import is_debugging
 from bpfas.link.options import Strip
-from bpfas.link.places import place_of_declaration
 from bpfas.objfile import Section, SpecialSection, place
 from bpfas.reloc import RELOCATION_TYPES, Field, relocation_name
 from bpfas.section_names import MAPS_SECTION
+from bpfas.source_lines import place_of_declaration
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

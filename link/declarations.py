@@ -13,9 +13,9 @@ from bpfas.btf.kinds import Kind, Linkage
 from bpfas.link.compatibility import TypeOf, difference
 from bpfas.link.layout import is_kept_once
 from bpfas.link.limits import MOST_MESSAGES, report_rest
-from bpfas.link.places import place_of_declaration
 from bpfas.objfile import Section
 from bpfas.section_names import EXTERN_SECTION, MAPS_SECTION
+from bpfas.source_lines import place_of_declaration
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

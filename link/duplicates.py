@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from bpfas.elf.constants import SymbolType
 from bpfas.link.layout import is_kept_once
 from bpfas.link.limits import MOST_MESSAGES, report_rest
-from bpfas.link.places import place_of_declaration, source_line
 from bpfas.link.symtab import Strength, takes_part
 from bpfas.objfile import Section
+from bpfas.source_lines import place_of_declaration, source_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -15,9 +15,9 @@ from bpfas.isa import SLOT_SIZE
 from bpfas.link.branches import branches, relocated_fields
 from bpfas.link.layout import holds_subprograms
 from bpfas.link.options import matches
-from bpfas.link.places import place_of_symbol
 from bpfas.objfile import Section
 from bpfas.reloc import RELOCATION_TYPES, addend_of
+from bpfas.source_lines import place_of_symbol
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence, Set

@@ -18,6 +18,7 @@ from bpfas.elf.constants import ByteOrder
 from bpfas.link.input_file import Unreadable, read_file, read_input_object
 from bpfas.link.layout import is_debugging
 from bpfas.link.options import Strip, Unresolved
+from bpfas.objfile import ObjectFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from bpfas.link.archive import Member
     from bpfas.link.extraction import Archive, Names
     from bpfas.link.options import LinkOptions
-    from bpfas.objfile import ObjectFile
 
 _ARCHIVE_MAGICS = (b"!<arch>\n", b"!<thin>\n")
 _MAGIC_SIZE = 8
@@ -34,12 +34,17 @@ _MAX_SHOWN = 3
 
 
 class Input(NamedTuple):
-    """A file or a library that the command line names. Inputs of a group have its number; 0 is none."""
+    """A file or a library that the command line names. Inputs of a group have its number; 0 is none.
+
+    With `contents`, those of an object or an archive, or an object itself, no file is read, and `text` is only
+    what messages call it.
+    """
 
     text: str
     is_library: bool = False
     whole_archive: bool = False
     group: int = 0
+    contents: bytes | ObjectFile | None = None
 
 
 class Extraction(NamedTuple):
@@ -132,7 +137,7 @@ class _Reader:
         if path is None:
             return None
         try:
-            archive = self.read_file(path)
+            archive = self.read_file(path) if item.contents is None else self.read_contents(path, item.contents)
         except BpfasError as error:
             self.diagnostics.items += error.diagnostics
             return None
@@ -160,7 +165,16 @@ class _Reader:
         self.result.paths.append(path)
         if identity:
             self.files[identity] = path
-        name = "<stdin>" if path == STANDARD_STREAM else path
+        archive = self.read_contents("<stdin>" if path == STANDARD_STREAM else path, data)
+        if identity and archive:
+            self.archives[identity] = archive
+        return archive
+
+    def read_contents(self, name: str, data: bytes | memoryview | ObjectFile) -> Archive | None:
+        """Take the object, or give the archive, that is in `data`."""
+        if isinstance(data, ObjectFile):
+            self.add_object(data)
+            return None
         if bytes(data[:_MAGIC_SIZE]) not in _ARCHIVE_MAGICS:
             # Debugging sections that are left out need not be read, but for messages.
             on_demand = is_debugging if self.options.strip >= Strip.DEBUG else None
@@ -168,10 +182,7 @@ class _Reader:
             return None
         from bpfas.link.extraction import Archive  # many links have none
 
-        archive = Archive(bytes(data), name)
-        if identity:
-            self.archives[identity] = archive
-        return archive
+        return Archive(bytes(data), name)
 
     def find(self, item: Input) -> str | None:
         """The path of a library; an error names where it was looked for."""

@@ -15,7 +15,6 @@ from bpfas.isa import SLOT_SIZE
 from bpfas.link.branches import CALL, branches, is_jump, relocated_fields
 from bpfas.link.jump_tables import move_jump_tables
 from bpfas.link.layout import is_debugging
-from bpfas.link.places import place_in_source
 from bpfas.objfile import ObjectFile, Relocation, Section, SpecialSection, Symbol
 from bpfas.reloc import (
     RELOCATION_TYPES,
@@ -28,6 +27,7 @@ from bpfas.reloc import (
     write_addend,
     write_field,
 )
+from bpfas.source_lines import place_in_source
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -12,10 +12,10 @@ from bpfas.diag import Severity
 from bpfas.elf.constants import SectionFlag, SymbolBinding
 from bpfas.link.holes import Address
 from bpfas.link.limits import MOST_MESSAGES, report_rest
-from bpfas.link.places import place_in_source, place_of_declaration
 from bpfas.link.symtab import takes_part
 from bpfas.link.unknown_names import nearest
 from bpfas.reloc import RelocationNumber
+from bpfas.source_lines import place_in_source, place_of_declaration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence, Set

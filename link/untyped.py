@@ -18,8 +18,8 @@ from bpfas.btf.merge import merge
 from bpfas.btf.reader import read_btf
 from bpfas.elf.constants import SymbolBinding, SymbolType
 from bpfas.link.layout import holds_subprograms
-from bpfas.link.places import line_of
 from bpfas.objfile import Section
+from bpfas.source_lines import line_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -4,63 +4,105 @@ from bpfas.loader import load
 
 with load("app.o") as app:
     result = app.programs["xdp_prog"].test_run(packet)
-    count = app.maps["counts"][key]
+    app.maps["counts"][0] += 1
+    app.data["threshold"] = 5
 """
 
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from bpfas.diag import BpfasError
 from bpfas.elf.old_gnu import modernize
 from bpfas.elf.reader import read_object
-from bpfas.loader.collection import Collection, load_image
-from bpfas.loader.errors import KernelError, LoadError, VerifierError
+from bpfas.loader.collection import Collection
+from bpfas.loader.errors import AttachError, KernelError, LoadError, VerifierError
 from bpfas.loader.image import build_image
+from bpfas.loader.loading import load_image, load_plan
+from bpfas.loader.options import LoadOptions, ProgramReference
+from bpfas.loader.resolve import resolve
+from bpfas.loader.spec import Image
+from bpfas.objfile import ObjectFile
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from bpfas.objfile import ObjectFile
+Source = str | os.PathLike[str] | bytes | ObjectFile
+"""An object: the path of its file, the bytes of one, or itself."""
+
+_IN_MEMORY = "<memory>"
 
 __all__ = [
+    "AttachError",
     "Collection",
+    "Image",
     "KernelError",
     "LoadError",
+    "LoadOptions",
     "VerifierError",
     "build_image",
     "load",
     "load_image",
+    "load_plan",
+    "open_image",
+    "resolve",
 ]
 
 
-def load(
-    source: str | os.PathLike[str] | ObjectFile,
-    libraries: Sequence[str | os.PathLike[str] | ObjectFile] = (),
-    ksyms: Sequence[str] = (),
-    target: str | os.PathLike[str] | int | None = None,
-) -> Collection:
-    """Load an object, or the file at a path, into the kernel.
+def open_image(
+    source: Source, libraries: Sequence[Source] = (), ksyms: Sequence[str] = (), *, name: str = _IN_MEMORY
+) -> Image:
+    """What an object would have loaded, to look at or to change before `load`. Needs no privilege.
 
-    What it leaves undefined is taken from `libraries` (objects or paths as well), and what `ksyms` name from
-    the kernel. `target` is the id or the pinned path of the program whose functions `freplace/NAME` replaces.
-    Raises BpfasError for a file that cannot be read or an object that is at fault, LoadError (VerifierError
-    for a program that the verifier refuses) for what the kernel refuses.
+    What the object leaves undefined is taken from `libraries`, and what `ksyms` name from the kernel. `name` is
+    how messages call an object of bytes, and what the names of its data maps begin with. Raises BpfasError.
     """
-    obj, *others = [_object(each) for each in (source, *libraries)]
-    return load_image(build_image(obj, others, ksyms), target)
+    obj, *others = [_object(each, name) for each in (source, *libraries)]
+    return build_image(obj, others, ksyms)
 
 
-def _object(source: str | os.PathLike[str] | ObjectFile) -> ObjectFile:
-    if not isinstance(source, (str, os.PathLike)):
+def load(
+    source: Source | Image,
+    libraries: Sequence[Source] = (),
+    ksyms: Sequence[str] = (),
+    target: ProgramReference | Mapping[str, ProgramReference] | None = None,
+    *,
+    configure: Callable[[Image], object] | None = None,
+    name: str = _IN_MEMORY,
+    kconfig: str = "",
+    pin_root: str | os.PathLike[str] | None = None,
+    token: str | os.PathLike[str] | None = None,
+    log_level: int = 0,
+) -> Collection:
+    """Load an object, or an Image, into the kernel.
+
+    `source`, `libraries`, `ksyms` and `name` are as for `open_image`; `configure` is called with the Image before
+    it is loaded, to set variables and the sizes of maps. The other arguments are those of LoadOptions. Raises
+    BpfasError for a file that cannot be read or an object that is at fault, LoadError (VerifierError for a program
+    that the verifier refuses) for what the kernel refuses.
+    """
+    image = source if isinstance(source, Image) else open_image(source, libraries, ksyms, name=name)
+    if configure:
+        configure(image)
+    options = LoadOptions(target=target, kconfig=kconfig, token=token, log_level=log_level)
+    if pin_root is not None:
+        options = replace(options, pin_root=pin_root)
+    return load_image(image, options)
+
+
+def _object(source: Source, name: str) -> ObjectFile:
+    if isinstance(source, ObjectFile):
         return source
-    path = os.fspath(source)
-    try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        raise BpfasError.of(f"cannot read {path}: {error.strerror}") from error
-    obj = read_object(data, path)
+    if isinstance(source, bytes | bytearray | memoryview):
+        obj = read_object(bytes(source), name)
+    else:
+        path = os.fspath(cast("str", source))
+        try:
+            obj = read_object(Path(path).read_bytes(), path)
+        except OSError as error:
+            raise BpfasError.of(f"cannot read {path}: {error.strerror}") from error
     modernize(obj)
     return obj

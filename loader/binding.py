@@ -17,7 +17,7 @@ from bpfas.helpers import HELPERS
 from bpfas.loader.externs import declared_externs
 from bpfas.loader.spec import Binding, BindingKind, ExternSource, ExternSpec
 from bpfas.objfile import OWN_ONLY, Section, SpecialSection, place
-from bpfas.section_names import KCONFIG_SECTION
+from bpfas.section_names import JUMP_TABLES_SECTION, KCONFIG_SECTION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -79,13 +79,13 @@ class Scope:
         self._hidden: dict[str, Definition] = {}
         self._mentions: dict[str, _Mention] = {}
         self._rivals: set[str] = set()
-        self._declarations: dict[str, ExternDeclaration] | None = None
+        self._declarations: dict[str, tuple[ObjectFile, ExternDeclaration]] | None = None
         for obj in objects:
             self._enter(obj)
 
     def _enter(self, obj: ObjectFile) -> None:
         for symbol in obj.symbols:
-            if symbol.st_bind is SymbolBinding.LOCAL or not isinstance(symbol.section, Section):
+            if _is_own(symbol) or not isinstance(symbol.section, Section):
                 continue
             if symbol.st_visibility in OWN_ONLY:
                 self._hidden.setdefault(symbol.name, Definition(obj, symbol))
@@ -99,7 +99,7 @@ class Scope:
         none.
         """
         is_defined = symbol.section is not SpecialSection.UNDEF
-        if symbol.st_bind is SymbolBinding.LOCAL or (is_defined and symbol.st_visibility in OWN_ONLY):
+        if _is_own(symbol) or (is_defined and symbol.st_visibility in OWN_ONLY):
             return symbol
         at = place(function.obj, function.section, function.start + offset)
         found = self._winner(symbol, at)
@@ -131,18 +131,23 @@ class Scope:
     def conclude(self) -> tuple[dict[str, ExternSpec], tuple[Binding, ...]]:
         """The names used so far that no object defines, and what all names not the user's own are bound to.
 
-        Strong names that are bound to nothing are reported.
+        Options of the kernel's configuration are no such names. The types of the others are of the objects that
+        `declaration` names. Strong names that are bound to nothing are reported.
         """
         externs: dict[str, ExternSpec] = {}
         bindings: list[Binding] = []
         for name, mention in self._mentions.items():
             if mention.definition:
                 kind, definition = BindingKind.OBJECT, mention.definition.place()
+            elif self.is_configuration(name) and not mention.is_called:
+                kind, definition = BindingKind.KERNEL, ""
             else:
                 source = self._source(name, mention)
                 kind, definition = _KINDS.get(source, BindingKind.KERNEL), ""
                 if source is not None:
-                    externs[name] = ExternSpec(name, source, mention.is_weak, mention.is_called)
+                    declared = self.declaration(name)
+                    type_id = declared[1].type_id if declared else 0
+                    externs[name] = ExternSpec(name, source, mention.is_weak, mention.is_called, type_id)
             bindings.append(Binding(name, mention.is_weak, kind, definition, tuple(mention.uses)))
         for binding in bindings:
             if binding.kind is BindingKind.OPEN:
@@ -154,18 +159,29 @@ class Scope:
 
     def _source(self, name: str, mention: _Mention) -> ExternSource | None:
         """Where to look for a name that no object defines; None for a strong one that nobody declares."""
-        declared = self._declared(name)
-        if declared and declared.section != KCONFIG_SECTION:
-            return declared.source
+        declared = self.declaration(name)
+        if declared and not self.is_configuration(name):
+            return declared[1].source
         if name in self._ksyms:
             return ExternSource.KERNEL_NAME
         return ExternSource.NOWHERE if mention.is_weak and not declared else None
 
-    def _declared(self, name: str) -> ExternDeclaration | None:
+    def is_configuration(self, name: str) -> bool:
+        """Whether a name is declared to be of the kernel's configuration."""
+        declared = self.declaration(name)
+        return declared is not None and declared[1].section == KCONFIG_SECTION
+
+    def strong_names(self) -> set[str]:
+        """The names used so far that must not be missing."""
+        return {name for name, mention in self._mentions.items() if not mention.is_weak}
+
+    def declaration(self, name: str) -> tuple[ObjectFile, ExternDeclaration] | None:
+        """The first object that declares a name to be the kernel's, and how; None if none does."""
         if self._declarations is None:
             self._declarations = {}
-            for types in self._types.values():
-                self._declarations = {**declared_externs(types.btf), **self._declarations}
+            for obj, types in self._types.items():
+                for declared, how in declared_externs(types.btf).items():
+                    self._declarations.setdefault(declared, (obj, how))
         return self._declarations.get(name)
 
     def _report_open(self, binding: Binding) -> None:
@@ -176,8 +192,8 @@ class Scope:
             notes.append(f"and at {len(others) - _MAX_PLACES + 1} more places")
         if helper := HELPERS.get(name):
             notes.insert(0, f"it is a helper, which is called by its number: call {helper.number}")
-        elif self._declared(name):
-            notes.insert(0, "it is an option of the kernel's configuration, which this loader does not read")
+        elif self.is_configuration(name):
+            notes.insert(0, "it is called, but declared to be an option of the kernel's configuration (__kconfig)")
         else:
             notes.insert(0, _LINK_OR_BIND)
             notes.append(
@@ -195,6 +211,11 @@ class Scope:
         note = f"did you mean '{near[0]}'?" if near else f"open are: {', '.join(open_names) or 'none'}"
         message = f"'{name}' is asked for from the kernel, but it is not used, or not open"
         self._diagnostics.error(message, self._objects[0].name, (note,))
+
+
+def _is_own(symbol: Symbol) -> bool:
+    """Whether a symbol is nobody else's business: LLVM numbers the tables of jumps in every object anew."""
+    return symbol.st_bind is SymbolBinding.LOCAL or symbol.section.name == JUMP_TABLES_SECTION
 
 
 _KINDS = {None: BindingKind.OPEN, ExternSource.NOWHERE: BindingKind.NOTHING}

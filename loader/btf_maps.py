@@ -15,26 +15,21 @@ from bpfas.btf.declaration import declaration
 from bpfas.btf.kinds import Linkage
 from bpfas.btf.map_definition import ATTRIBUTES, MapDefinition, read_map_definition
 from bpfas.btf.sizes import size_of
-from bpfas.elf.constants import SymbolBinding, SymbolType
+from bpfas.loader.addresses import POINTER_SIZE, addresses, program_at
 from bpfas.loader.datasecs import datasec_named, section_variables
 from bpfas.loader.kinds import MapType
-from bpfas.loader.places import target_text
 from bpfas.loader.spec import MapSpec, Pinning, Slot, kernel_name
-from bpfas.objfile import Section, SpecialSection, place
-from bpfas.reloc import RELOCATION_TYPES, RelocationNumber, addend_of, relocation_name
-from bpfas.section_names import BTF_SECTION, is_subprogram_section
+from bpfas.objfile import Section, place
+from bpfas.section_names import BTF_SECTION
 
 if TYPE_CHECKING:
     from bpfas.btf.btf import Btf
     from bpfas.diag import Diagnostics
+    from bpfas.loader.addresses import Address
     from bpfas.loader.datasecs import SectionVariable
-    from bpfas.objfile import ObjectFile, Relocation
+    from bpfas.objfile import ObjectFile
 
 _WORD = 4
-_POINTER_SIZE = 8
-_ADDRESSES = (RelocationNumber.R_BPF_64_ABS64, RelocationNumber.R_BPF_64_64)
-"""The relocations of data that are addresses; up to LLVM 12 it was the second one."""
-_ADDRESS = RELOCATION_TYPES[RelocationNumber.R_BPF_64_ABS64]
 _INNER_SUFFIX = ".inner"
 _COMPILE_WITH_BTF = "compile with clang -g, which writes BTF; or define the map in section 'maps' as 32-bit words"
 _LINKAGE_WORDS = {Linkage.STATIC: "static", Linkage.EXTERN: "declared only (extern)"}
@@ -142,20 +137,18 @@ class _Reader:
         specs = {variable.offset: each.spec for variable, each in found if each}
         starts = [variable.offset for variable, _ in found]
         slots: dict[int, dict[int, str]] = {}
-        for relocation in self.section.relocations:
-            at = relocation.r_offset
-            if relocation.r_type == RelocationNumber.R_BPF_NONE:
-                continue
+        for address in addresses(self.obj, self.section):
+            at = address.at
             index = bisect_right(starts, at) - 1
             if index < 0 or at >= starts[index] + found[index][0].size:
-                self.error(f"no map's definition holds the address of '{self.target_of(relocation)[2]}'", at)
+                self.error(f"no map's definition holds the address of '{address.text}'", at)
                 continue
             variable, each = found[index]
-            slot = self.slot(variable.name, each, relocation, specs) if each else None
-            if (
-                slot is not None
-                and slots.setdefault(variable.offset, {}).setdefault(slot.index, slot.name) != slot.name
-            ):
+            slot = self.slot(variable.name, each, address, specs) if each else None
+            if slot is None:
+                continue
+            known = slots.setdefault(variable.offset, {}).setdefault(slot.index, slot.name)
+            if known != slot.name:
                 self.error(f"map '{variable.name}': element {slot.index} is given twice", at)
         return {
             start: replace(spec, slots=tuple(Slot(*slot) for slot in sorted(slots[start].items())))
@@ -164,57 +157,32 @@ class _Reader:
             for start, spec in specs.items()
         }
 
-    def slot(self, name: str, each: _DefinedMap, relocation: Relocation, specs: dict[int, MapSpec]) -> Slot | None:
-        """The element that a relocation within the definition of map `name` is; None for one that is at fault."""
-        at, spec = relocation.r_offset, each.spec
-        section, offset, target = self.target_of(relocation)
+    def slot(self, name: str, each: _DefinedMap, address: Address, specs: dict[int, MapSpec]) -> Slot | None:
+        """The element that an address within the definition of map `name` is; None for one that is at fault."""
+        spec, section = each.spec, address.section
         subject = f"map '{name}'"
-        distance = -1 if each.values_at is None else at - each.values_at
-        if distance < 0 or distance % _POINTER_SIZE or relocation.r_type not in _ADDRESSES:
-            what = f"{relocation_name(relocation.r_type)} against '{target}'"
-            self.error(f"{subject}: {what} is not at an element of `values`", at)
+        distance = -1 if each.values_at is None else address.at - each.values_at
+        if distance < 0 or distance % POINTER_SIZE or not address.is_whole:
+            message = f"{subject}: {address.r_type} against '{address.text}' is not at an element of `values`"
+            self.error(message, address.at)
             return None
-        index = distance // _POINTER_SIZE
-        subject = f"{subject}: element {index}, '{target}',"
+        index = distance // POINTER_SIZE
+        subject = f"{subject}: element {index}, '{address.text}',"
         if spec.map_type == MapType.PROG_ARRAY:
-            program = self.program_at(section, offset)
+            program = program_at(self.obj, section, address.offset)
             if program is not None and not self.prefix:
                 return Slot(index, program)
             words = "is a program of an object that is not loaded for its programs" if program else "is no program"
-            self.error(f"{subject} {words}", at, ("a program is a global function outside of .text",))
+            self.error(f"{subject} {words}", address.at, ("a program is a global function outside of .text",))
         elif spec.map_type == MapType.HASH_OF_MAPS and spec.key_size != _WORD:
             note = "give the map keys of 4 bytes, or fill it once it is loaded"
-            self.error(f"{subject} has a number for its key, but keys have {spec.key_size} bytes", at, (note,))
-        elif section is self.section and offset in specs:
-            return Slot(index, specs[offset].name)
+            message = f"{subject} has a number for its key, but keys have {spec.key_size} bytes"
+            self.error(message, address.at, (note,))
+        elif section is self.section and address.offset in specs:
+            return Slot(index, specs[address.offset].name)
         else:
-            self.error(f"{subject} is no map of section '{self.section.name}'", at)
+            self.error(f"{subject} is no map of section '{self.section.name}'", address.at)
         return None
-
-    def target_of(self, relocation: Relocation) -> tuple[Section | SpecialSection, int, str]:
-        """The section and the offset there that a relocation leads to, and how messages call it."""
-        row, symbol, at = _ADDRESS, relocation.symbol, relocation.r_offset
-        data, order = self.section.data, self.obj.byte_order
-        is_whole = at + _POINTER_SIZE <= len(data)
-        addend = addend_of(row, relocation.r_addend, data, at, order) if is_whole else 0
-        offset = symbol.st_value + addend
-        return symbol.section, offset, target_text(symbol, offset)
-
-    def program_at(self, section: Section | SpecialSection, offset: int) -> str | None:
-        """The name of the program that begins there; None if none does."""
-        if not isinstance(section, Section) or not section.is_code or is_subprogram_section(section.name):
-            return None
-        return next(
-            (
-                symbol.name
-                for symbol in self.obj.symbols
-                if symbol.section is section
-                and symbol.st_value == offset
-                and symbol.st_type is SymbolType.FUNC
-                and symbol.st_bind is not SymbolBinding.LOCAL
-            ),
-            None,
-        )
 
 
 def _notes_on_unknown(member: str) -> tuple[str, ...]:

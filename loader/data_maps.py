@@ -94,13 +94,15 @@ def describe_data(
     if types and datasec:
         known = section_variables(obj, section, types, datasec, diagnostics)
         variables = [
-            Variable(each.name, each.offset, each.size, types.size_or_type(each.var_id), each.is_static)
+            Variable(
+                each.name, each.offset, each.size, types.size_or_type(each.var_id), each.linkage is Linkage.STATIC
+            )
             for each in known
             if each.linkage is not Linkage.EXTERN
         ]
     variables += _untyped_variables(obj, section, variables)
     variables.sort(key=_offset_of)
-    return DataDescription(datasec, tuple(variables), any(not variable.is_static for variable in known))
+    return DataDescription(datasec, tuple(variables), any(each.linkage is not Linkage.STATIC for each in known))
 
 
 def _untyped_variables(obj: ObjectFile, section: Section, typed: list[Variable]) -> list[Variable]:

@@ -8,18 +8,16 @@ from __future__ import annotations
 import enum
 import errno
 import os
-import re
 from typing import TYPE_CHECKING
 
 from bpfas.diag import BpfasError, Diagnostic, Severity
-from bpfas.helpers import HELPERS_BY_NUMBER, LATEST_RELEASE
-from bpfas.loader.instructions import ABSENT_CALL
-from bpfas.loader.privilege import Capability, Explanation, Situation, explain_eperm, read_situation
+from bpfas.loader.privilege import Explanation, explain_eperm, read_situation
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from bpfas.loader.kinds import ProgramType
+    from bpfas.loader.verifier_report import VerifierReport
 
 ENOTSUPP = 524
 """The kernel's own errno for what it does not support; errno(3) has no name for it."""
@@ -28,10 +26,15 @@ ENOTSUPP = 524
 class Step(enum.Enum):
     """What was being done."""
 
+    CREATE_TOKEN = "creating a token"  # noqa: S105
+    LOAD_BTF = "loading the object's BTF"
     CREATE_MAP = "creating the map"
     FILL_MAP = "writing the map's initial contents"
     FREEZE_MAP = "freezing the map"
+    FILL_SLOT = "filling the slot"
+    OPEN_PIN = "opening what is pinned"
     LOAD_PROGRAM = "loading the program"
+    OPEN_BTF = "opening the module's types"
     OPEN_TARGET = "opening the program whose function is to be replaced"
     GET_INFO = "asking for information"
     RUN_PROGRAM = "running the program"
@@ -52,6 +55,10 @@ _NO_BPF = Explanation(
     "this kernel has no bpf(2): it is built without CONFIG_BPF_SYSCALL, or a seccomp filter hides it",
     "use a kernel with CONFIG_BPF_SYSCALL=y, outside of sandboxes that hide the call",
 )
+_NO_BPF_FILE_SYSTEM = Explanation(
+    "the path is not on a BPF file system, or this process may not use it",
+    "choose a path below /sys/fs/bpf, or mount one: mount -t bpf bpffs DIRECTORY",
+)
 _CAUSES: dict[tuple[Step, int], Explanation] = {
     (Step.CREATE_MAP, errno.EINVAL): Explanation(
         "the kernel does not know the map type, or does not take these sizes, entries and flags with it",
@@ -70,6 +77,11 @@ _CAUSES: dict[tuple[Step, int], Explanation] = {
     (Step.LOAD_PROGRAM, errno.EAGAIN): Explanation(
         "the verifier was interrupted by a signal each time", "try again"
     ),
+    (Step.OPEN_BTF, errno.ENOENT): Explanation("the module is not loaded any more", "load it: modprobe"),
+    (Step.OPEN_BTF, errno.EPERM): Explanation(
+        "the process lacks CAP_SYS_ADMIN, which opening the types of a module takes",
+        "run it as root (sudo), or give the process the capability",
+    ),
     (Step.OPEN_TARGET, errno.ENOENT): Explanation(
         "there is no such program, or no such file", "bpftool prog show lists the programs that are loaded"
     ),
@@ -79,6 +91,25 @@ _CAUSES: dict[tuple[Step, int], Explanation] = {
     ),
     (Step.OPEN_TARGET, errno.EINVAL): Explanation(
         "the file is not on a BPF file system", "give the program's id, or a path below /sys/fs/bpf"
+    ),
+    (Step.PIN, errno.EPERM): _NO_BPF_FILE_SYSTEM,
+    (Step.PIN, errno.EINVAL): _NO_BPF_FILE_SYSTEM,
+    (Step.PIN, errno.EEXIST): Explanation(
+        "something is pinned there already", "choose another name, or remove it"
+    ),
+    (Step.PIN, errno.ENOENT): Explanation(
+        "the directory that it would be in has no directory to be in", "make it first: mkdir"
+    ),
+    (Step.OPEN_PIN, errno.EACCES): _NO_BPF_FILE_SYSTEM,
+    (Step.OPEN_PIN, errno.EINVAL): _NO_BPF_FILE_SYSTEM,
+    (Step.UNPIN, errno.ENOENT): Explanation("nothing is pinned there"),
+    (Step.CREATE_TOKEN, errno.EINVAL): _NO_BPF_FILE_SYSTEM,
+    (Step.CREATE_TOKEN, errno.ENOENT): Explanation(
+        "there is no such directory, or its BPF file system delegates nothing",
+        "mount one with delegate_cmds, delegate_maps, delegate_progs and delegate_attachs (since Linux 6.9)",
+    ),
+    (Step.CREATE_TOKEN, errno.EOPNOTSUPP): Explanation(
+        "tokens are for user namespaces, and this process is in the first one", "leave the token out"
     ),
     (Step.RUN_PROGRAM, ENOTSUPP): Explanation("the kernel cannot test-run programs of this type"),
     (Step.RUN_PROGRAM, errno.EOPNOTSUPP): Explanation("the kernel cannot test-run programs of this type"),
@@ -114,10 +145,18 @@ class KernelError(BpfasError):
 
     `step` is what was being done, `subject` what it was done for (`program xdp_prog`), `errno` the kernel's
     number and `errno_name` its name, `cause` and `remedy` sentences (the remedy may be empty), `summary` one
-    line. As text: all of it.
+    line, `log` what the kernel said of it, if anything. As text: all of it.
     """
 
-    def __init__(self, step: Step, subject: str, number: int, explanation: Explanation, log: str = "") -> None:
+    def __init__(
+        self,
+        step: Step,
+        subject: str,
+        number: int,
+        explanation: Explanation,
+        log: str = "",
+        details: Sequence[str] = (),
+    ) -> None:
         self.step = step
         self.subject = subject
         self.errno = number
@@ -126,9 +165,12 @@ class KernelError(BpfasError):
         self.remedy = explanation.remedy
         headline = f"{self._done_for()}: {step.value} failed with {self.errno_name}"
         self.summary = f"{headline}: {self.cause}" if self.cause else headline
-        notes = [f"remedy: {self.remedy}"] if self.remedy else []
-        if log:
-            notes.append(f"the verifier's log:\n{log}")
+        self.log = log
+        notes = list(details)
+        if self.remedy:
+            notes.append(f"remedy: {self.remedy}")
+        if log.strip():
+            notes.append(f"the kernel's log:\n{log.rstrip()}")
         super().__init__([Diagnostic(Severity.ERROR, self.summary, None, tuple(notes))])
 
     def _done_for(self) -> str:
@@ -154,97 +196,15 @@ class LoadError(KernelError):
 
 
 class VerifierError(LoadError):
-    """The verifier refused a program. `log` is all that it said, as it said it.
+    """The verifier refused a program.
 
-    `externs` are the names that the program's image leaves open.
+    `log` is all that it said, as it said it; `report` is what can be made out of it: the instruction at fault, its
+    place in the source, the registers there and the way that led there.
     """
 
-    def __init__(self, subject: str, number: int, log: str, externs: Sequence[str] = ()) -> None:
-        self.log = log
-        words = _last_words(log)
-        explanation = _absent_function(words, externs)
-        if explanation is None:
-            verdict = f"the verifier says: {words}" if words else "the verifier refused it"
-            explanation = Explanation(verdict, _remedy(words, log, read_situation()))
-        super().__init__(Step.LOAD_PROGRAM, subject, number, explanation, log.rstrip("\n"))
-
-
-def _last_words(log: str) -> str:
-    """What the verifier said last, without its statistics."""
-    lines = [line.strip() for line in log.splitlines()]
-    said = [line for line in lines if line and not line.startswith(_STATISTICS)]
-    return said[-1] if said else ""
-
-
-_GPL_REMEDY = 'give the object a section `license` that says GPL: .section license,"aw",@progbits; .asciz "GPL"'
-_REMEDIES = (
-    ("cannot call GPL-restricted function from non-GPL compatible program", _GPL_REMEDY),
-    ("cannot call kernel function from non-GPL compatible program", _GPL_REMEDY),
-    (
-        "calling kernel function",
-        "programs may call only some of the kernel's functions (kfuncs), and each only from some types of program",
-    ),
-    (
-        "failed to find the address for kernel symbol",
-        "the kernel's list of symbols lacks it: kernels without CONFIG_KALLSYMS_ALL do not list variables",
-    ),
-    ("JIT is required for calling kernel function", "switch the JIT on: sysctl net.core.bpf_jit_enable=1"),
-)
-"""What is to be done about some of the verifier's words."""
-
-
-_NO_SUCH_HELPER = re.compile(r"invalid func (?:\w+#)?(-?\d+)")
-_HELPER_REFUSED = re.compile(r"(?:unknown func|program of this type cannot use helper) (?:\w+#)?(\d+)")
-"""Of a helper that the kernel has. The words changed with Linux 6.10; 4.9 gave numbers without names."""
-
-
-def _helper_remedy(words: str, situation: Situation) -> str:
-    """What is to be done about words that refuse the call of a helper; empty if they are about something else."""
-    match = _NO_SUCH_HELPER.fullmatch(words) or _HELPER_REFUSED.fullmatch(words)
-    if not match:
-        return ""
-    helper = HELPERS_BY_NUMBER.get(int(match[1]))
-    if not helper:
-        return (
-            f"no helper up to Linux {LATEST_RELEASE} has the number {match[1]}; `call` takes helpers by name, too"
-        )
-    if match.re is _NO_SUCH_HELPER:
-        return f"{helper.name} came with Linux {helper.since}: use such a kernel, or do without it"
-    lacking = [name.name for name in (Capability.CAP_BPF, Capability.CAP_PERFMON) if situation.lacks(name)]
-    return (
-        f"{helper.name} came with Linux {helper.since}, but this kernel, with its configuration, does not let "
-        "programs of this type call it: use another type or helper, or a newer kernel"
-        + (f"; or run it with {' and '.join(lacking)}, which some helpers ask for" if lacking else "")
-    )
-
-
-def _absent_function(words: str, externs: Sequence[str]) -> Explanation | None:
-    """Of words that refuse the number which stands for a weak function that is missing: which function that is."""
-    match = _NO_SUCH_HELPER.fullmatch(words)
-    number = int(match[1]) - ABSENT_CALL if match else -1
-    if not 0 <= number < len(externs):
-        return None
-    name = externs[number]
-    return Explanation(
-        f"the program calls '{name}', a weak function that nothing defines",
-        f"test that it is there before the call, as in `if ({name})`; or give the object that defines it: "
-        "bpf-load --with OTHER.o; or a kernel that has it",
-    )
-
-
-def _remedy(words: str, log: str, situation: Situation) -> str:
-    for known, remedy in _REMEDIES:
-        if known in log:
-            return remedy
-    if remedy := _helper_remedy(words, situation):
-        return remedy
-    remedy = "the log tells the path to the instruction at fault and the registers' contents there"
-    if situation.lacks(Capability.CAP_PERFMON):
-        return f"{remedy}; the process lacks CAP_PERFMON, with which the verifier permits more pointer arithmetic"
-    return remedy
-
-
-_STATISTICS = ("processed ", "verification time ", "stack depth ")
+    def __init__(self, subject: str, number: int, log: str, report: VerifierReport) -> None:
+        self.report = report
+        super().__init__(Step.LOAD_PROGRAM, subject, number, report.explanation, log, report.lines())
 
 
 def explain(step: Step, number: int, program_types: Collection[ProgramType] = ()) -> Explanation:

@@ -17,24 +17,27 @@ if TYPE_CHECKING:
 
 
 class ExternDeclaration(NamedTuple):
-    """The DATASEC that a name is declared in, and what it is declared to be."""
+    """The DATASEC that a name is declared in, and what it is declared to be: the VAR or FUNC `type_id`."""
 
     section: str
     source: ExternSource
+    type_id: int
 
 
-def declared_externs(btf: Btf) -> dict[str, ExternDeclaration]:
+def declared_externs(types: Btf) -> dict[str, ExternDeclaration]:
     """The names that an object's types declare to be the kernel's."""
     return {
-        btf.name(entry.type_id): ExternDeclaration(btf.name(datasec), _source(btf, entry.type_id))
-        for datasec in btf.ids_of_kind(Kind.DATASEC)
-        if btf.name(datasec) in (KSYMS_SECTION, KCONFIG_SECTION)
-        for entry in btf.entries(datasec)
+        types.name(entry.type_id): ExternDeclaration(
+            types.name(datasec), _source(types, entry.type_id), entry.type_id
+        )
+        for datasec in types.ids_of_kind(Kind.DATASEC)
+        if types.name(datasec) in (KSYMS_SECTION, KCONFIG_SECTION)
+        for entry in types.entries(datasec)
     }
 
 
-def _source(btf: Btf, type_id: int) -> ExternSource:
-    if btf.kind(type_id) is Kind.FUNC:
+def _source(types: Btf, type_id: int) -> ExternSource:
+    if types.kind(type_id) is Kind.FUNC:
         return ExternSource.KERNEL_FUNCTION
-    type_id = btf.without_qualifiers(btf.size_or_type(type_id))
+    type_id = types.without_qualifiers(types.size_or_type(type_id))
     return ExternSource.KERNEL_VARIABLE if type_id else ExternSource.KERNEL_ADDRESS

@@ -10,50 +10,34 @@ from __future__ import annotations
 
 import posixpath
 from collections import Counter
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING
 
 from bpfas.diag import Diagnostics
 from bpfas.loader.binding import Scope
+from bpfas.loader.exception_callbacks import find_exception_callbacks
 from bpfas.loader.functions import FunctionTable, find_functions
+from bpfas.loader.image_types import ImageTypes, renumbered_map
+from bpfas.loader.kconfig_variables import lay_out_kconfig, place_kconfig_references
 from bpfas.loader.kernel_btf import kernel_btf
+from bpfas.loader.kinds import MapType
 from bpfas.loader.mapdefs import MapTable, describe_maps
 from bpfas.loader.object_btf import read_object_types
-from bpfas.loader.records import ObjectRecords, compose_records
+from bpfas.loader.program_specs import describe_programs
 from bpfas.loader.references import References, resolve_references
-from bpfas.loader.sections import section_kind, split_autoload
-from bpfas.loader.spec import Image, ProgramSpec, kernel_name
-from bpfas.loader.subprograms import compose_program
-from bpfas.objfile import place
-from bpfas.section_names import (
-    JUMP_TABLES_SECTION,
-    LICENSE_SECTION,
-    VERSION_SECTION,
-)
+from bpfas.loader.spec import Image, kernel_name
+from bpfas.section_names import KCONFIG_SECTION
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from bpfas.btf.btf import Btf
     from bpfas.loader.functions import Function
+    from bpfas.loader.kconfig_variables import KconfigLayout
     from bpfas.loader.object_btf import ObjectTypes
-    from bpfas.loader.spec import Binding, ExternSpec, MapSpec
+    from bpfas.loader.spec import Binding, ExternSpec, MapSpec, ProgramSpec
     from bpfas.objfile import ObjectFile
-
-_T = TypeVar("_T", bytes, int)
-
-LICENSE_LENGTH = 63
-"""Bytes of the license that are kept."""
-_VERSION_SIZE = 4
-
-_UNSUPPORTED_SECTIONS = {
-    ".struct_ops": ("it holds struct_ops instances, which this loader does not create", "remove the section"),
-    ".addr_space.1": ("it holds data of an arena, which this loader does not create", "use .data or .bss"),
-    JUMP_TABLES_SECTION: (
-        "it holds jump tables, which this loader does not create",
-        "compile with -fno-jump-tables",
-    ),
-}
 
 
 def build_image(obj: ObjectFile, libraries: Sequence[ObjectFile] = (), ksyms: Sequence[str] = ()) -> Image:
@@ -87,11 +71,12 @@ class _Resolved:
 
     name: str
     objects: Sequence[ObjectFile]
-    functions: FunctionTable
-    maps: MapTable
-    own_maps: Sequence[MapSpec]
     types: dict[ObjectFile, ObjectTypes]
+    functions: FunctionTable
+    callbacks: dict[Function, Function]
+    maps: dict[ObjectFile, MapTable]
     references: dict[Function, References]
+    scope: Scope
     externs: dict[str, ExternSpec]
     bindings: tuple[Binding, ...]
 
@@ -99,22 +84,24 @@ class _Resolved:
 def _resolve(objects: Sequence[ObjectFile], ksyms: Sequence[str], diagnostics: Diagnostics) -> _Resolved:
     obj, *libraries = objects
     name = object_name(obj)
-    for each in objects:
-        _refuse_unsupported(each, diagnostics)
     types = {each: found for each in objects if (found := read_object_types(each, diagnostics))}
-    maps = describe_maps(obj, name, diagnostics, types=_btf(types, obj))
+    maps = {obj: describe_maps(obj, name, diagnostics, types=_btf(types, obj))}
     functions = find_functions(obj, diagnostics)
-    own_maps, own_functions = list(maps.by_name.values()), list(functions.by_place.values())
+    entries = list(functions.by_place.values())
     for library, library_name in zip(libraries, _library_names(libraries), strict=True):
         if library.byte_order is not obj.byte_order:
             message = f"the byte order is not that of {obj.name}"
             diagnostics.error(message, library.name, ("assemble or compile both for the same machine",))
-        maps.add(describe_maps(library, library_name, diagnostics, f"{library_name}:", _btf(types, library)))
+        maps[library] = describe_maps(library, library_name, diagnostics, f"{library_name}:", _btf(types, library))
         functions.add(find_functions(library, diagnostics))
+    callbacks = find_exception_callbacks(functions, types[obj].btf, diagnostics) if obj in types else {}
     scope = Scope(objects, ksyms, types, diagnostics)
-    references = resolve_references(own_functions, maps, functions, scope, diagnostics)
+    all_maps = MapTable()
+    for table in maps.values():
+        all_maps.add(table)
+    references = resolve_references([*entries, *callbacks.values()], all_maps, functions, scope, diagnostics)
     externs, bindings = scope.conclude()
-    return _Resolved(name, objects, functions, maps, own_maps, types, references, externs, bindings)
+    return _Resolved(name, objects, types, functions, callbacks, maps, references, scope, externs, bindings)
 
 
 def _build(
@@ -127,26 +114,68 @@ def _build(
         return None
     users = {obj, *(function.obj for function in resolved.references)}
     taken = [each for each in resolved.objects if each in users]
-    typed = next((each for each in taken if each in resolved.types), None)
-    records = {typed: ObjectRecords(resolved.types[typed])} if typed else {}
-    programs = _describe_programs(resolved, taken, records, diagnostics)
-    maps = {spec.name: spec for spec in _needed_maps(resolved)}
+    declaring = {found[0] for name in resolved.externs if (found := resolved.scope.declaration(name))}
+    typed = [each for each in resolved.objects if each in resolved.types and (each in users or each in declaring)]
+    units = [resolved.types[each].btf for each in typed]
+    kconfig = lay_out_kconfig(units, resolved.scope.strong_names(), diagnostics)
+    place_kconfig_references(resolved.references, kconfig, diagnostics)
+    image_types = ImageTypes({each: resolved.types[each] for each in typed})
+    maps = {spec.name: spec for spec in _needed_maps(resolved, image_types)}
+    struct_ops_programs = {
+        name for spec in maps.values() if spec.struct_ops for name in spec.struct_ops.programs.values()
+    }
+    programs = describe_programs(
+        resolved.functions,
+        resolved.references,
+        resolved.callbacks,
+        taken,
+        image_types.records,
+        struct_ops_programs,
+        diagnostics,
+    )
     _require_contents(obj, maps, programs, diagnostics)
     if diagnostics.has_errors:
         return None
-    types = resolved.types[typed].btf if typed else None
-    hidden = {function.name for function in resolved.references if function.is_hidden}
+    types = image_types.finish()
+    if kconfig.variables and types:
+        maps |= {KCONFIG_SECTION: kconfig.map(resolved.name, types)}
     return Image(
         resolved.name,
         obj.byte_order,
         maps,
         programs,
-        resolved.externs,
+        _renumbered_externs(resolved, image_types),
         resolved.bindings,
-        types=types,
-        kernel_btf=kernel_btf(types, own_functions=hidden) if types else None,
-        warnings=tuple(diagnostics.items),
+        kconfig.variables,
+        types,
+        _kernel_types(resolved, image_types, kconfig, types),
+        next((name for name, spec in maps.items() if spec.map_type == MapType.ARENA), ""),
+        tuple(diagnostics.items),
     )
+
+
+def _kernel_types(
+    resolved: _Resolved, image_types: ImageTypes, kconfig: KconfigLayout, types: Btf | None
+) -> bytes | None:
+    """What the kernel is given of the types."""
+    if types is None:
+        return None
+    hidden = {
+        image_types.records[function.obj].function_type(function)
+        for function in resolved.references
+        if function.is_hidden and function.obj in image_types.records
+    }
+    return kernel_btf(types, kconfig.variables, kconfig.size, hidden)
+
+
+def _renumbered_externs(resolved: _Resolved, image_types: ImageTypes) -> dict[str, ExternSpec]:
+    """The externs with the ids of the image's types."""
+    renumbered = {}
+    for name, extern in resolved.externs.items():
+        declared = resolved.scope.declaration(name)
+        type_id = image_types.type_id(declared[0], extern.type_id) if declared else 0
+        renumbered[name] = replace(extern, type_id=type_id)
+    return renumbered
 
 
 def object_name(obj: ObjectFile) -> str:
@@ -163,107 +192,19 @@ def _library_names(libraries: Iterable[ObjectFile]) -> Iterator[str]:
         yield name if counts[name] == 1 else f"{name}#{counts[name]}"
 
 
-def _needed_maps(resolved: _Resolved) -> Iterator[MapSpec]:
+def _needed_maps(resolved: _Resolved, image_types: ImageTypes) -> Iterator[MapSpec]:
     """All maps of the object to be loaded, and of those of libraries the ones that are referred to."""
-    own = {spec.name for spec in resolved.own_maps}
     used = {reference.map_name for found in resolved.references.values() for reference in found.maps}
-    return (spec for name, spec in resolved.maps.by_name.items() if name in own or name in used)
+    for table in resolved.maps.values():
+        used |= {slot.name for name, spec in table.by_name.items() if name in used for slot in spec.slots}
+    for obj, table in resolved.maps.items():
+        for name, spec in table.by_name.items():
+            if obj is resolved.objects[0] or name in used:
+                yield renumbered_map(spec, partial(image_types.type_id, obj))
 
 
 def _btf(types: Mapping[ObjectFile, ObjectTypes], obj: ObjectFile) -> Btf | None:
     return types[obj].btf if obj in types else None
-
-
-def _refuse_unsupported(obj: ObjectFile, diagnostics: Diagnostics) -> None:
-    for section in obj.sections:
-        stem = section.name.removeprefix("?").removesuffix(".link")
-        if stem in _UNSUPPORTED_SECTIONS and section.sh_size:
-            reason, remedy = _UNSUPPORTED_SECTIONS[stem]
-            diagnostics.error(
-                f"section '{section.name}' is not supported: {reason}", place(obj, section, 0), (remedy,)
-            )
-
-
-def _describe_programs(
-    resolved: _Resolved,
-    taken: Sequence[ObjectFile],
-    records_of: Mapping[ObjectFile, ObjectRecords],
-    diagnostics: Diagnostics,
-) -> dict[str, ProgramSpec]:
-    license_text = _agreed(taken, _license, "license", diagnostics) or b""
-    version = _agreed(taken, lambda obj: _version(obj, diagnostics), "version", diagnostics) or 0
-    programs: dict[str, ProgramSpec] = {}
-    for symbol, function in resolved.functions.programs:
-        section, autoload = split_autoload(function.section.name)
-        kind = section_kind(section)
-        if symbol.name in programs:
-            at = place(function.obj, function.section, function.start)
-            diagnostics.error(f"a second program is called '{symbol.name}'", at, ("rename one of them",))
-        composed = compose_program(function, resolved.references, function.obj.byte_order)
-        records = compose_records(composed.positions, composed.code, records_of, diagnostics)
-        programs[symbol.name] = ProgramSpec(
-            symbol.name,
-            kernel_name(symbol.name),
-            section,
-            kind.program_type,
-            bytes(composed.code.data),
-            composed.maps,
-            composed.externs,
-            kind.attach_type,
-            kind.program_flags,
-            license_text,
-            version,
-            autoload,
-            kind,
-            records.core,
-            func_info=records.func_info,
-            line_info=records.line_info,
-            places=_places(composed.positions),
-        )
-    return programs
-
-
-def _places(positions: Mapping[Function, int]) -> tuple[tuple[int, str, str, int], ...]:
-    return tuple(
-        (position, function.name, f"{function.obj.name}:({function.section.name})", function.start)
-        for function, position in positions.items()
-    )
-
-
-def _agreed(
-    objects: Sequence[ObjectFile],
-    value_of: Callable[[ObjectFile], _T | None],
-    section: str,
-    diagnostics: Diagnostics,
-) -> _T | None:
-    """What the objects that have the section say in it, which must be the same; None if no object has it."""
-    said = [(obj.name, value) for obj in objects if (value := value_of(obj)) is not None]
-    for name, value in said[1:]:
-        if value != said[0][1]:
-            first, other = said[0], _shown(value)
-            message = f"section '{section}' says {other}, but that of {first[0]} says {_shown(first[1])}"
-            diagnostics.error(message, name, ("code that is loaded together must agree in it",))
-    return said[0][1] if said else None
-
-
-def _shown(value: bytes | int) -> str:
-    return f"'{value.decode(errors='replace')}'" if isinstance(value, bytes) else str(value)
-
-
-def _license(obj: ObjectFile) -> bytes | None:
-    section = obj.section(LICENSE_SECTION)
-    return bytes(section.data).partition(b"\0")[0][:LICENSE_LENGTH] if section else None
-
-
-def _version(obj: ObjectFile, diagnostics: Diagnostics) -> int | None:
-    section = obj.section(VERSION_SECTION)
-    if section is None:
-        return None
-    if len(section.data) != _VERSION_SIZE:
-        message = f"section 'version' has {len(section.data)} bytes; a kernel version is one 32-bit word"
-        diagnostics.error(message, place(obj, section, 0))
-        return 0
-    return int.from_bytes(section.data, obj.byte_order.name_for_int)
 
 
 def _require_contents(

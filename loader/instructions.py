@@ -22,6 +22,12 @@ ABSENT_CALL = 2_002_000_000
 """No helper has this number or the next ones: the call of a weak function that is missing, by its number among the
 image's externs. Source: loader.md §6.3, where it is libbpf's number as well."""
 
+POISON = 195_896_080
+"""The same for what CO-RE relocations did not find; 0xbad2310."""
+
+ABSENT_MAP = 2_001_000_000
+"""The same for a map that is not created, by its number among the image's maps."""
+
 
 class LoadSource(enum.IntEnum):
     """src of a 64-bit immediate load: what its immediate stands for."""
@@ -48,6 +54,7 @@ class Code:
         self.data = bytearray(data)
         self.order = order
         self._imm = struct.Struct(f"{order.value}i")
+        self._off = struct.Struct(f"{order.value}h")
         # The register that stands in the high half of its byte depends on the byte order.
         self._src_shift = 4 if order is ByteOrder.LITTLE else 0
 
@@ -57,6 +64,19 @@ class Code:
     def opcode(self, index: int) -> int:
         """The instruction's first byte."""
         return self.data[SLOT_SIZE * index]
+
+    def set_opcode(self, index: int, value: int) -> None:
+        """Change the instruction's first byte."""
+        self.data[SLOT_SIZE * index] = value
+
+    def offset(self, index: int) -> int:
+        """The 16-bit offset as a signed number."""
+        value: int = self._off.unpack_from(self.data, SLOT_SIZE * index + 2)[0]
+        return value
+
+    def set_offset(self, index: int, value: int) -> None:
+        """Change the offset, a signed number of 16 bits."""
+        self._off.pack_into(self.data, SLOT_SIZE * index + 2, value)
 
     def src(self, index: int) -> int:
         """src_reg."""
@@ -79,6 +99,12 @@ class Code:
     def set_imm(self, index: int, value: int) -> None:
         """Change the immediate, a number of 32 bits, signed or not."""
         self._imm.pack_into(self.data, SLOT_SIZE * index + 4, (value + (1 << 31)) % (1 << 32) - (1 << 31))
+
+    def put_call(self, index: int, number: int) -> None:
+        """Make the slot a call of the helper of this number, whatever it was."""
+        self.data[SLOT_SIZE * index : SLOT_SIZE * (index + 1)] = bytes(SLOT_SIZE)
+        self.data[SLOT_SIZE * index] = CALL
+        self.set_imm(index, number)
 
     def starts(self) -> Iterator[int]:
         """The index of every instruction's first slot."""

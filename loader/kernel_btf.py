@@ -29,11 +29,11 @@ _DUMMY = "dummy_ksym"
 
 
 def kernel_btf(
-    types: Btf, kconfig: Sequence[KconfigVariable] = (), kconfig_size: int = 0, own_functions: Collection[str] = ()
+    types: Btf, kconfig: Sequence[KconfigVariable] = (), kconfig_size: int = 0, own_functions: Collection[int] = ()
 ) -> bytes:
     """The contents of `.BTF` for the kernel.
 
-    `kconfig` are the variables of the map `.kconfig`, which has `kconfig_size` bytes. Functions of the names
+    `kconfig` are the variables of the map `.kconfig`, which has `kconfig_size` bytes. The FUNCs
     `own_functions` are said to be static: the verifier looks at them where they are called.
     """
     return _KernelForm(types).data(kconfig, kconfig_size, own_functions)
@@ -56,7 +56,7 @@ class _KernelForm:
                 return type_id
         return self.editor.add_int("int", _INT_SIZE, is_signed=True)
 
-    def data(self, kconfig: Sequence[KconfigVariable], kconfig_size: int, own_functions: Collection[str]) -> bytes:
+    def data(self, kconfig: Sequence[KconfigVariable], kconfig_size: int, own_functions: Collection[int]) -> bytes:
         types = self.types
         for datasec in types.ids_of_kind(Kind.DATASEC):
             name = types.name(datasec)
@@ -105,12 +105,12 @@ class _KernelForm:
         else:
             self.editor.replace(datasec, (0, info_word(Kind.STRUCT), 0))
 
-    def settle_function(self, function: int, own_functions: Collection[str]) -> None:
+    def settle_function(self, function: int, own_functions: Collection[int]) -> None:
         """Give a FUNC the linkage, and a name, that kernels take."""
         linkage, name = self.types.linkage(function), self.types.name(function)
         if not name:
             self.editor.record(function)[0] = self.editor.string("unnamed")  # GCC 12 writes some
         if linkage is Linkage.EXTERN:
             self.editor.set_linkage(function, Linkage.GLOBAL)
-        elif linkage is Linkage.GLOBAL and name in own_functions:
+        elif linkage is Linkage.GLOBAL and function in own_functions:
             self.editor.set_linkage(function, Linkage.STATIC)

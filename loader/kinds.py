@@ -159,6 +159,9 @@ class MapType(enum.IntEnum):
     RHASH = 35
 
 
+MAPS_OF_MAPS = frozenset({MapType.ARRAY_OF_MAPS, MapType.HASH_OF_MAPS})
+"""Types whose elements are maps."""
+
 PER_CPU_MAP_TYPES = frozenset(
     {
         MapType.PERCPU_HASH,
@@ -168,6 +171,28 @@ PER_CPU_MAP_TYPES = frozenset(
     }
 )
 """Types whose elements have a value for every possible CPU."""
+
+RING_BUFFER_MAP_TYPES = frozenset({MapType.RINGBUF, MapType.USER_RINGBUF})
+
+MAP_TYPES_WITHOUT_BTF = frozenset(
+    {
+        MapType.PERF_EVENT_ARRAY,
+        MapType.CGROUP_ARRAY,
+        MapType.STACK_TRACE,
+        MapType.ARRAY_OF_MAPS,
+        MapType.HASH_OF_MAPS,
+        MapType.DEVMAP,
+        MapType.DEVMAP_HASH,
+        MapType.CPUMAP,
+        MapType.XSKMAP,
+        MapType.SOCKMAP,
+        MapType.SOCKHASH,
+        MapType.QUEUE,
+        MapType.STACK,
+        MapType.ARENA,
+    }
+)
+"""Types that the kernel creates only without the types of keys and values."""
 
 
 class MapFlag(enum.IntFlag):
@@ -203,6 +228,9 @@ class ProgramFlag(enum.IntFlag):
     TEST_STATE_FREQ = 1 << 3
     SLEEPABLE = 1 << 4
     XDP_HAS_FRAGS = 1 << 5
+    XDP_DEV_BOUND_ONLY = 1 << 6
+    TEST_REG_INVARIANTS = 1 << 7
+    TOKEN_FD = 1 << 16
 
 
 NO_MAP_FLAGS = MapFlag(0)
@@ -220,6 +248,11 @@ class UpdateFlag(enum.IntEnum):
 def program_type_name(number: int) -> str:
     """`xdp`, `sched_cls`, …, or `type N` for a number that is not in the table."""
     return ProgramType(number).name.lower() if number in set(ProgramType) else f"type {number}"
+
+
+def attach_type_name(number: int) -> str:
+    """`trace_fentry`, …, or `type N` for a number that is not in the table."""
+    return AttachType(number).name.lower() if number in set(AttachType) else f"type {number}"
 
 
 def map_type_name(number: int) -> str:

@@ -1,7 +1,7 @@
-"""All maps of an object: the definitions in `.maps` and `maps` sections, and the maps that hold global data.
+"""All maps of an object: definitions in `.maps` and `maps` sections, global data, and instances of struct_ops.
 
-Each kind has its own reader: `bpfas.loader.btf_maps`, `legacy_maps`, `data_maps`. Here they are put together, in
-the order in which they are created.
+Each kind has its own reader: `bpfas.loader.btf_maps`, `legacy_maps`, `data_maps`, `arenas`, `struct_ops_open`.
+Here they are put together, in the order in which they are created.
 """
 
 from __future__ import annotations
@@ -9,12 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from bpfas.loader.arenas import place_arena
 from bpfas.loader.btf_maps import describe_btf_maps
 from bpfas.loader.data_maps import describe_data_map
 from bpfas.loader.legacy_maps import describe_legacy_maps
+from bpfas.loader.struct_ops_open import describe_struct_ops
 from bpfas.objfile import place
 from bpfas.reloc import RelocationNumber
-from bpfas.section_names import MAPS_SECTION, OLD_MAPS_SECTION
+from bpfas.section_names import MAPS_SECTION, OLD_MAPS_SECTION, is_struct_ops_section
 
 if TYPE_CHECKING:
     from bpfas.btf.btf import Btf
@@ -31,13 +33,16 @@ class MapTable:
     definitions: dict[Section, dict[int, MapSpec]] = field(default_factory=dict)
     """Of each `.maps` or `maps` section, the map that is defined at an offset in bytes."""
     data: dict[Section, MapSpec] = field(default_factory=dict)
-    """The map that holds a data section."""
+    """The map that holds a data section; of arena data the arena."""
+    arena: str = ""
+    """The name of the map that is an arena, if any is."""
 
     def add(self, other: MapTable) -> None:
         """Take in the maps of another object, whose names are others."""
         self.by_name.update(other.by_name)
         self.definitions.update(other.definitions)
         self.data.update(other.data)
+        self.arena = self.arena or other.arena
 
 
 def describe_maps(
@@ -49,7 +54,8 @@ def describe_maps(
     *,
     relaxed: bool = False,
 ) -> MapTable:
-    """The maps of `obj`: those of `.maps`, of `maps` sections, and one for each data section that is not empty.
+    """The maps of `obj`: those of `.maps`, of `maps` sections, one for each data section that is not empty, and
+    one for each instance of struct_ops.
 
     `object_name` is what the kernel names of data maps begin with, `prefix` what our own names of all maps begin
     with. `types` are the object's own; the maps' types are ids there. `relaxed` lets members of definitions pass
@@ -70,11 +76,20 @@ def describe_maps(
         if spec is not None:
             table.data[section] = spec
             _refuse_relocations(obj, section, diagnostics)
+    arena, arena_data = place_arena(obj, table.definitions, types, diagnostics)
+    table.arena = arena.name if arena else ""
+    if arena and arena_data:
+        table.data[arena_data] = arena
+        _refuse_relocations(obj, arena_data, diagnostics)
     for section, definitions in table.definitions.items():
         for offset, spec in definitions.items():
             _enter(table, spec, place(obj, section, offset), diagnostics)
     for section, spec in table.data.items():
         _enter(table, spec, place(obj, section, 0), diagnostics)
+    for section in obj.sections:
+        if is_struct_ops_section(section.name) and section.sh_size:
+            for offset, spec in describe_struct_ops(obj, section, types, prefix, diagnostics).items():
+                _enter(table, spec, place(obj, section, offset), diagnostics)
     return table
 
 

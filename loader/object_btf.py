@@ -116,11 +116,11 @@ def _with_complete_datasecs(obj: ObjectFile, section: Section, btf: Btf) -> Btf:
         name = btf.name(datasec)
         if name in _WITHOUT_PLACE:
             continue
-        # Clang lists functions that are declared to be in a section, which are no data.
+        # Clang lists what is declared to be in a section, which lies in another object's.
         entries = [
             (index, entry)
             for index, entry in enumerate(btf.entries(datasec))
-            if btf.kind(entry.type_id) is Kind.VAR
+            if btf.kind(entry.type_id) is Kind.VAR and btf.linkage(entry.type_id) is not Linkage.EXTERN
         ]
         home = obj.section(name)
         size = btf.size_or_type(datasec)

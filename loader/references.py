@@ -12,15 +12,17 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from bpfas.elf.constants import SectionType
 from bpfas.isa import BY_NAME, SLOT_SIZE
 from bpfas.loader.instructions import CALL, LOAD_IMMEDIATE_64, CallSource, Code, LoadSource
+from bpfas.loader.jump_tables import jump_targets
 from bpfas.loader.places import target_text
 from bpfas.loader.spec import ExternReference, MapReference, ReferenceKind
 from bpfas.objfile import Section, SpecialSection, place
 from bpfas.reloc import RELOCATION_TYPES, RelocationNumber, addend_of, relocation_name
+from bpfas.section_names import JUMP_TABLES_SECTION
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -44,6 +46,22 @@ class CodeReference:
     offset: int = 0
 
 
+class KconfigReference(NamedTuple):
+    """A 64-bit immediate load of the address of a variable of `.kconfig`, `addend` bytes from its start."""
+
+    instruction: int
+    name: str
+    addend: int
+
+
+class JumpTableReference(NamedTuple):
+    """A 64-bit immediate load of a table of jumps' address; `targets` count from the function's start."""
+
+    instruction: int
+    name: str
+    targets: tuple[int, ...]
+
+
 @dataclass(slots=True)
 class References:
     """All that one function refers to, in the order of its instructions.
@@ -54,6 +72,8 @@ class References:
     maps: list[MapReference] = field(default_factory=list)
     code: list[CodeReference] = field(default_factory=list)
     externs: list[ExternReference] = field(default_factory=list)
+    kconfig: list[KconfigReference] = field(default_factory=list)
+    jump_tables: list[JumpTableReference] = field(default_factory=list)
     presence_tests: list[int] = field(default_factory=list)
 
 
@@ -197,9 +217,9 @@ class _Resolver:
                 found.maps.append(MapReference(index, spec.name, ReferenceKind.MAP_FD))
         elif section in self.maps.data:
             spec = self.maps.data[section]
-            if not 0 <= offset < spec.value_size:
+            if not 0 <= offset < section.sh_size:
                 message = f"'{target}' is outside section '{section.name}'"
-                note = f"the offset is {offset}, the section has {spec.value_size} bytes"
+                note = f"the offset is {offset}, the section has {section.sh_size} bytes"
                 self.error(message, function, at, (note,))
             elif self.source_is(function, code, index, f"'{target}' in '{section.name}'", _DATA_SOURCES):
                 found.maps.append(MapReference(index, spec.name, ReferenceKind.MAP_VALUE, offset))
@@ -210,6 +230,10 @@ class _Resolver:
                 found.presence_tests.append(index)
             else:
                 self.add_code_reference(function, index, section, offset, target, found)
+        elif section.name == JUMP_TABLES_SECTION:
+            targets = jump_targets(symbol, section, offset, function, self.diagnostics)
+            if targets is not None and self.source_is(function, code, index, f"'{target}'", _DATA_SOURCES):
+                found.jump_tables.append(JumpTableReference(index, f"{section.name}{offset:+#x}", targets))
         else:
             message = f"'{target}' is in section '{section.name}', which is not loaded into the kernel"
             self.error(message, function, at, (_unloaded_note(section),))
@@ -218,7 +242,12 @@ class _Resolver:
         self, function: Function, code: Code, index: int, name: str, addend: int, found: References
     ) -> None:
         """Note a reference to what no object defines."""
-        sources = _EXTERN_CALL_SOURCES if code.opcode(index) == CALL else _EXTERN_LOAD_SOURCES
+        is_call = code.opcode(index) == CALL
+        if not is_call and self.scope.is_configuration(name):
+            if self.source_is(function, code, index, f"'{name}'", _DATA_SOURCES):
+                found.kconfig.append(KconfigReference(index, name, addend))
+            return
+        sources = _EXTERN_CALL_SOURCES if is_call else _EXTERN_LOAD_SOURCES
         if addend:
             message = f"{addend:+#x} to the address of '{name}', which is not known before loading"
             self.error(message, function, index * SLOT_SIZE, ("add it to the register, in an instruction",))

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import enum
 from array import array
+from bisect import bisect_right
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from bpfas.isa import SLOT_SIZE
 from bpfas.loader.kinds import NO_ATTACH_TYPE, NO_PROGRAM_FLAGS, ProgramFlag, ProgramType
 from bpfas.loader.sections import UNKNOWN_SECTION, SectionKind
+from bpfas.source_lines import line_of
 
 if TYPE_CHECKING:
     from bpfas.btf.btf import Btf
     from bpfas.diag import Diagnostic
     from bpfas.elf.constants import ByteOrder
+    from bpfas.objfile import ObjectFile, Section
 
 KERNEL_NAME_LENGTH = 15
 """Characters of a name that the kernel keeps (BPF_OBJ_NAME_LEN less the final NUL)."""
@@ -232,6 +235,21 @@ class MapSpec:
     struct_ops: StructOps | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A function in a program: the slot at which it begins there, and where its code is from, in bytes."""
+
+    instruction: int
+    name: str
+    obj: ObjectFile
+    section: Section
+    offset: int
+
+    def line(self, instruction: int) -> tuple[str, int] | None:
+        """The file and line of an instruction, given as a slot of the program, if debug information tells."""
+        return line_of(self.obj, self.section, self.offset + (instruction - self.instruction) * SLOT_SIZE)
+
+
 def _no_words() -> array[int]:
     return array("I")
 
@@ -245,7 +263,7 @@ class ProgramSpec:
     type of the FUNC), `line_info` four for each line (slot, file name, text, line << 10 | column), with ids and
     string offsets of the image's types; both are empty where the object says nothing.
     `target` is what the program is loaded for or attached to, None for what the section's name says behind the
-    first `/`. `places` say where the instructions came from: (slot, function's name, file:(section), offset).
+    first `/`. `parts` are the functions that it consists of, in order.
     """
 
     name: str
@@ -267,12 +285,17 @@ class ProgramSpec:
     line_info: array[int] = field(default_factory=_no_words)
     target: str | None = None
     ifindex: int = 0
-    places: tuple[tuple[int, str, str, int], ...] = ()
+    parts: tuple[Part, ...] = ()
 
     @property
     def attach_target(self) -> str:
         """What the program is loaded for or attached to; what the section's name says, unless set otherwise."""
         return self.section.partition("/")[2] if self.target is None else self.target
+
+    def part(self, instruction: int) -> Part | None:
+        """The function that an instruction is of, by its slot from the program's start."""
+        index = bisect_right(self.parts, instruction, key=lambda part: part.instruction) - 1
+        return self.parts[index] if index >= 0 else None
 
     @property
     def instruction_count(self) -> int:

@@ -149,6 +149,14 @@ class Btf:
             for name, member, offset in self._entries(type_id, 3)
         ]
 
+    def member(self, type_id: int, number: int) -> Member:
+        """One member of a STRUCT or UNION, counted from 0."""
+        start = self.starts[type_id] + 3 + 3 * number
+        name, member, offset = self.words[start : start + 3]
+        if self.kflag(type_id):
+            return Member(self.string(name), member, offset & 0xFFFFFF, offset >> 24)
+        return Member(self.string(name), member, offset, 0)
+
     def parameters(self, type_id: int) -> list[Parameter]:
         """The parameters of a FUNC_PROTO."""
         return [Parameter(self.string(name), parameter) for name, parameter in self._entries(type_id, 2)]

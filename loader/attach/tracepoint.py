@@ -18,7 +18,7 @@ from bpfas.loader.attach.perf_event import PerfType, attach_to_event, open_event
 from bpfas.loader.attach.section_target import malformed, section_target
 from bpfas.loader.attach.tracefs import NOT_MOUNTED, tracepoint_id, tracepoints, tracing_directory
 from bpfas.loader.kernel.config_text import option, running_config
-from bpfas.loader.kernel.running import VMLINUX_BTF
+from bpfas.loader.kernel.type_files import VMLINUX_BTF
 from bpfas.loader.privilege import Explanation
 from bpfas.loader.syscall.perf import PerfEvent
 

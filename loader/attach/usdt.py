@@ -1,8 +1,8 @@
 """USDT: a program at every site of a statically defined probe, with the probe's arguments.
 
 How the arguments are fetched is written into the map __bpf_usdt_specs, which programs built with bpf/usdt.bpf.h
-read; the number of the entry is the attachment's cookie, or, on kernels without cookies, in __bpf_usdt_ip_to_spec_id
-by the site's address in memory. Sources: loader.md §4.2; bpf/usdt.bpf.h.
+read; the number of the entry is the attachment's cookie, or, on kernels without cookies, in the map
+__bpf_usdt_ip_to_spec_id by the site's address in memory. Sources: loader.md §4.2; bpf/usdt.bpf.h.
 """
 
 from __future__ import annotations
@@ -187,8 +187,8 @@ def _write_specs(
             number = table.add(site.spec)
         except IndexError as error:
             cause = Explanation(
-                f"the map {SPECS_NAME} has room for {table.max_entries} sites with different arguments, and all of "
-                "it is taken",
+                f"the map {SPECS_NAME} has room for {table.max_entries} sites with different arguments, and all "
+                "of it is taken",
                 "enlarge it before loading, or define BPF_USDT_MAX_SPEC_CNT when compiling",
             )
             raise attach_error(program, target, errno.E2BIG, explanation=cause) from error

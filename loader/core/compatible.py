@@ -23,6 +23,7 @@ STRUCTS = frozenset({Kind.STRUCT, Kind.UNION})
 MAX_DEPTH = 100
 """Of types within types; no compiler makes any that deep."""
 
+_FORWARDED = (Kind.STRUCT, Kind.UNION)  # by the kflag of a FWD
 _ALIKE_BY_KIND = frozenset({Kind.VOID, Kind.FWD}) | STRUCTS | ENUMS
 
 
@@ -31,10 +32,11 @@ def same_kind(kind: Kind, other: Kind) -> bool:
     return kind is other or (kind in ENUMS and other in ENUMS)
 
 
-def types_compatible(local: Btf, local_id: int, target: Btf, target_id: int) -> bool:
+def types_compatible(local: Btf, local_id: int, target: Btf, target_id: int, *, forwards: bool = False) -> bool:
     """Whether types are alike in shape: kinds along pointers and arrays, and functions' numbers of parameters.
 
-    Typedefs and qualifiers do not count, nor do names, sizes, signs, members and lengths of arrays.
+    Typedefs and qualifiers do not count, nor do names, sizes, signs, members and lengths of arrays. With `forwards`
+    what the program only declares to be a struct (or union) is like any.
     """
     waiting, seen = [(local_id, target_id)], set[tuple[int, int]]()
     while waiting:
@@ -44,6 +46,8 @@ def types_compatible(local: Btf, local_id: int, target: Btf, target_id: int) -> 
             continue
         seen.add(pair)
         kind = local.kind(first)
+        if forwards and kind is Kind.FWD and target.kind(second) is _FORWARDED[local.kflag(first)]:
+            continue
         if not same_kind(kind, target.kind(second)):
             return False
         match kind:

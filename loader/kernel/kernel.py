@@ -48,11 +48,24 @@ class KernelType(NamedTuple):
     type_id: int
 
 
-class Kernel(Protocol):
-    """A kernel, as far as an Image depends on it. What a kernel does not say of itself is empty or None."""
+class TypedKernel(Protocol):
+    """A kernel, as far as its types go."""
 
     name: str
     """How messages call it: `the running kernel (6.18.44)`, or the file's path."""
+
+    @property
+    def types(self) -> KernelBtf | None:
+        """The types of vmlinux; None for a kernel without BTF."""
+        ...
+
+    def modules(self) -> Sequence[KernelBtf]:
+        """The types of each module that has any; read when first asked for."""
+        ...
+
+
+class Kernel(TypedKernel, Protocol):
+    """A kernel, as far as an Image depends on it. What a kernel does not say of itself is empty or None."""
 
     is_running: bool
     """Whether descriptors (of modules' BTF) can be asked for."""
@@ -68,15 +81,6 @@ class Kernel(Protocol):
     @property
     def release(self) -> str:
         """As `uname -r` has it."""
-        ...
-
-    @property
-    def types(self) -> KernelBtf | None:
-        """The types of vmlinux; None for a kernel without BTF."""
-        ...
-
-    def modules(self) -> Sequence[KernelBtf]:
-        """The types of each module that has any; read when first asked for."""
         ...
 
     def btf_fd(self, owner: KernelBtf) -> int:

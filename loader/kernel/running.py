@@ -6,20 +6,19 @@ BTF, and closes them. Source: loader.md §2 and §8.
 
 from __future__ import annotations
 
+import errno
 import functools
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from bpfas.btf.reader import read_btf
-from bpfas.elf.constants import ByteOrder
 from bpfas.loader import syscall
+from bpfas.loader.errors import LoadError, Step, explain
 from bpfas.loader.kernel import probes
 from bpfas.loader.kernel.config_text import running_config
 from bpfas.loader.kernel.kallsyms import addresses_in, read_kallsyms
+from bpfas.loader.kernel.type_files import running_modules, running_types
 from bpfas.loader.kernel.version import running_version
-from bpfas.loader.kernel.whole_types import WholeTypes
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -27,9 +26,7 @@ if TYPE_CHECKING:
     from bpfas.loader.kernel.features import Feature, Probe
     from bpfas.loader.kernel.kernel import KernelBtf
 
-VMLINUX_BTF = Path("/sys/kernel/btf/vmlinux")
 POSSIBLE_CPUS = Path("/sys/devices/system/cpu/possible")
-_HOST_ORDER = ByteOrder.LITTLE if sys.byteorder == "little" else ByteOrder.BIG
 
 
 def cpu_count(cpu_list: str) -> int:
@@ -45,15 +42,6 @@ def possible_cpu_count() -> int:
         return cpu_count(POSSIBLE_CPUS.read_text())
     except (OSError, ValueError):
         return os.cpu_count() or 1
-
-
-@functools.cache
-def _vmlinux() -> KernelBtf | None:
-    try:
-        data = VMLINUX_BTF.read_bytes()
-    except OSError:
-        return None
-    return WholeTypes("vmlinux", read_btf(data, _HOST_ORDER, str(VMLINUX_BTF)))
 
 
 class RunningKernel:
@@ -93,18 +81,24 @@ class RunningKernel:
     @property
     def types(self) -> KernelBtf | None:
         """The types of vmlinux; None where the kernel has none."""
-        return _vmlinux()
+        return running_types()
 
     def modules(self) -> Sequence[KernelBtf]:
         """The types of each loaded module that has any."""
-        return ()
+        return running_modules()
 
     def btf_fd(self, owner: KernelBtf) -> int:
-        """A descriptor of a module's BTF, which stays this object's; 0 for vmlinux. Raises OSError."""
+        """A descriptor of a module's BTF, which stays this object's; 0 for vmlinux. Raises LoadError."""
         if owner.first_own_id == 1:
             return 0
         if owner.name not in self._btf_fds:
-            self._btf_fds[owner.name] = _open_module_btf(owner.name)
+            try:
+                self._btf_fds[owner.name] = _open_module_btf(owner.name)
+            except OSError as error:
+                number = error.errno or 0
+                raise LoadError(
+                    Step.OPEN_BTF, f"module {owner.name}", number, explain(Step.OPEN_BTF, number)
+                ) from error
         return self._btf_fds[owner.name]
 
     def config(self) -> tuple[str, str] | None:
@@ -143,4 +137,4 @@ def _open_module_btf(name: str) -> int:
         if info.is_kernel and info.name == name:
             return fd
         os.close(fd)
-    raise FileNotFoundError(2, os.strerror(2), f"/sys/kernel/btf/{name}")
+    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))

@@ -44,7 +44,7 @@ class Map:
     in subscription and in `delete`.
     """
 
-    def __init__(self, spec: MapSpec, fd: int) -> None:
+    def __init__(self, spec: MapSpec, fd: int, types: object = None) -> None:  # noqa: ARG002
         self.name = spec.name
         self.kernel_name = spec.kernel_name
         self.type = spec.map_type

@@ -67,6 +67,8 @@ class Program:
 
     def __init__(self, spec: ProgramSpec, fd: int) -> None:
         self.spec = spec
+        self.log = ""
+        """What the verifier said of it, if it was asked to."""
         self.name = spec.name
         self.section = spec.section
         self.type = spec.program_type

@@ -11,22 +11,17 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bpfas.asm import assemble
-from bpfas.btf.kinds import Kind
 from bpfas.diag import BpfasError
-from bpfas.elf.constants import ByteOrder
 from bpfas.elf.reader import read_object
 from bpfas.elf.writer import write_object
 from bpfas.link.linker import link
 from bpfas.link.options import LinkOptions, Unresolved
-from bpfas.loader import LoadError, VerifierError, ksyms, load
+from bpfas.loader import LoadError, VerifierError, load
 from bpfas.loader.cli import main
-from bpfas.loader.instructions import Code
-from bpfas.loader.kernel_types import VMLINUX_BTF, KernelTypes, kernel_types
-from bpfas.loader.ksyms import KernelSymbol, find_in_kernel, write_extern
-from bpfas.loader.spec import ExternSource, ExternSpec
+from bpfas.loader.kernel.type_files import VMLINUX_BTF
 from tests.peers import Peer
 
-from .builders import CALL_SYMBOL, LDDW, code, data, function, insn, obj
+from .builders import code, data, function, insn, obj
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -260,16 +255,6 @@ def test_strong_externs_that_the_kernel_lacks_are_errors_in_words(compile_c: Cal
     assert "the kernel has no symbol '_no_such_text' in /proc/kallsyms" in errors
 
 
-@pytest.mark.peer
-def test_options_of_the_kernels_configuration_are_refused_by_name(compile_c: Callable[..., str]) -> None:
-    path = compile_c(
-        'extern int CONFIG_HZ __kconfig;\nSEC("xdp") int prog(struct xdp_md *ctx) { return CONFIG_HZ; }', "-g"
-    )
-    with pytest.raises(BpfasError) as caught:
-        load(path)
-    assert "undefined symbol: CONFIG_HZ\n>>> it is an option of the kernel's configuration" in str(caught.value)
-
-
 @needs_btf
 def test_what_the_verifier_says_of_kernel_functions_is_explained() -> None:
     with pytest.raises(VerifierError) as not_allowed:
@@ -291,17 +276,8 @@ def test_a_variable_that_the_kernel_does_not_list_is_told_with_the_reason() -> N
     assert "CONFIG_KALLSYMS_ALL" in caught.value.remedy
 
 
-@pytest.fixture
-def fresh_types() -> Iterator[None]:
-    """Have the kernel's BTF read anew, before and after."""
-    kernel_types.cache_clear()
-    yield
-    kernel_types.cache_clear()
-
-
-@pytest.mark.usefixtures("fresh_types")
 def test_a_kernel_without_btf_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bpfas.loader.kernel_types.VMLINUX_BTF", Path("/nowhere"))
+    monkeypatch.setattr("bpfas.loader.kernel.running.running_types", lambda: None)
     with pytest.raises(BpfasError) as caught:
         load(app("call bpf_rcu_read_lock"), ksyms=["bpf_rcu_read_lock"])
     assert "'bpf_rcu_read_lock' cannot be looked up: the kernel has no BTF" in str(caught.value)
@@ -309,43 +285,15 @@ def test_a_kernel_without_btf_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     load(app("r0 = 0; r1 = f ll", ".weak f"), ksyms=["f"]).close()
 
 
-def address(name: str, text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> int:
-    """The address of `name` in a /proc/kallsyms that says `text`."""
-    kallsyms = tmp_path / "kallsyms"
-    kallsyms.write_text(text)
-    monkeypatch.setattr(ksyms, "KALLSYMS", kallsyms)
-    return find_in_kernel([ExternSpec(name, ExternSource.KERNEL_ADDRESS)], "app")[name].address
-
-
-@pytest.mark.parametrize(
-    ("name", "text", "result"),
-    [
-        ("f", "ffffffff81000010 T f\nffffffff81000020 T ff\n", 0xFFFFFFFF81000010),
-        ("f", "ffffffff81000010 t f\t[module]\n", 0xFFFFFFFF81000010),
-        ("f", "ffffffff81000010 d f.llvm.123\n", 0xFFFFFFFF81000010),
-        ("f", "ffffffff81000010 T f\nffffffff81000010 T f\n", 0xFFFFFFFF81000010),
-        ("f", "ffffffff81000010 T f\nffffffff81000020 t f\n", "has 'f' at 2 addresses: 0xffffffff81000010, 0x"),
-        ("f", "ffffffff81000010 T f.llvm.123\n", "the kernel has no symbol 'f'"),
-        ("f", "0000000000000000 T f\n0000000000000000 T g\n", "the address of 'f' is hidden"),
-    ],
-)
-def test_addresses(
-    name: str, text: str, result: int | str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if isinstance(result, int):
-        assert address(name, text, tmp_path, monkeypatch) == result
-        return
-    with pytest.raises(BpfasError) as caught:
-        address(name, text, tmp_path, monkeypatch)
-    assert result in str(caught.value)
-
-
 def test_addresses_are_hidden_from_who_lacks_the_capability() -> None:
     program = (
         "from bpfas.loader.ksyms import *; from bpfas.loader.spec import *\n"
-        "from bpfas.diag import BpfasError\n"
-        "try: find_in_kernel([ExternSpec('_stext', ExternSource.KERNEL_ADDRESS)], 'app')\n"
-        "except BpfasError as error: print(error)"
+        "from bpfas.loader.kernel.running import RunningKernel\n"
+        "from bpfas.diag import Diagnostics; from bpfas.elf.constants import ByteOrder\n"
+        "externs = {'_stext': ExternSpec('_stext', ExternSource.KERNEL_ADDRESS)}\n"
+        "diagnostics = Diagnostics()\n"
+        "find_externs(Image('app', ByteOrder.LITTLE, externs=externs), RunningKernel(), diagnostics)\n"
+        "diagnostics.raise_if_errors()"
     )
     paranoid = int(Path("/proc/sys/kernel/perf_event_paranoid").read_text())
     restrict = int(Path("/proc/sys/kernel/kptr_restrict").read_text())
@@ -355,37 +303,12 @@ def test_addresses_are_hidden_from_who_lacks_the_capability() -> None:
         [sys.executable, "-c", program],
         capture_output=True,
         text=True,
-        check=True,
+        check=False,
         cwd=ROOT,
         preexec_fn=lambda: ctypes.CDLL(None).prctl(PR_CAPBSET_DROP, CAP_SYSLOG),
     )
-    assert done.stdout.startswith("app: error: the address of '_stext' is hidden")
-    assert "CAP_SYSLOG" in done.stdout
-
-
-@pytest.mark.parametrize(
-    ("instruction", "symbol", "result"),
-    [
-        (CALL_SYMBOL, KernelSymbol(type_id=70000), insn("call_kfunc", imm=70000)),
-        (CALL_SYMBOL, KernelSymbol(), insn("call", imm=2002000003)),
-        (LDDW, KernelSymbol(type_id=70000), insn("ld_pseudo", dst=1, src=3, imm=70000)),
-        (LDDW, KernelSymbol(), insn("lddw", dst=1)),
-        (LDDW, KernelSymbol(address=0xFFFFFFFF81234568), insn("lddw", dst=1, imm=0xFFFFFFFF81234568 - (1 << 64))),
-    ],
-)
-def test_what_is_written_into_instructions(instruction: bytes, symbol: KernelSymbol, result: bytes) -> None:
-    code_ = Code(instruction, ByteOrder.LITTLE)
-    write_extern(code_, 0, symbol, 3)
-    assert bytes(code_.data) == result
-
-
-@needs_btf
-def test_functions_and_variables_are_found_by_their_whole_names() -> None:
-    types = KernelTypes(VMLINUX_BTF.read_bytes())
-    assert types.type_id(Kind.FUNC, "bpf_rcu_read_lock")
-    assert not types.type_id(Kind.FUNC, "rcu_read_loc")
-    assert not types.type_id(Kind.VAR, "bpf_rcu_read_lock")
-    assert "bpf_rcu_read_lock" in types.kfunc_names()
+    assert "app: error: the address of '_stext' is hidden" in done.stderr
+    assert "CAP_SYSLOG" in done.stderr
 
 
 TARGET = """\

@@ -7,6 +7,7 @@ import errno
 import pytest
 
 from bpfas.loader.errors import ENOTSUPP, KernelError, LoadError, Step, VerifierError, errno_name, explain
+from bpfas.loader.verifier_report import report_on
 
 LOG = """\
 0: R1=ctx() R10=fp0
@@ -16,32 +17,36 @@ processed 1 insns (limit 1000000) max_states_per_insn 0 total_states 0 peak_stat
 """
 
 
+def refusal(number: int, log: str) -> VerifierError:
+    return VerifierError("program prog", number, log, report_on(log))
+
+
 def test_errno_has_its_name() -> None:
     assert [errno_name(number) for number in (errno.EPERM, ENOTSUPP, 9999)] == ["EPERM", "ENOTSUPP", "9999"]
 
 
 def test_a_verifier_error_keeps_the_log() -> None:
-    error = VerifierError("program prog", errno.EACCES, LOG)
+    error = refusal(errno.EACCES, LOG)
     assert error.log == LOG
     assert (error.errno_name, error.step, error.subject) == ("EACCES", Step.LOAD_PROGRAM, "program prog")
 
 
 def test_a_verifier_error_is_summed_up_by_the_verifiers_last_words() -> None:
-    error = VerifierError("program prog", errno.EACCES, LOG)
+    error = refusal(errno.EACCES, LOG)
     assert error.summary == (
         "program prog: loading the program failed with EACCES: the verifier says: R2 !read_ok"
     )
 
 
 def test_a_verifier_error_shows_everything_as_text() -> None:
-    text = str(VerifierError("program prog", errno.EACCES, LOG))
+    text = str(refusal(errno.EACCES, LOG))
     assert text.startswith("error: program prog: loading the program failed with EACCES: ")
     assert ">>> remedy: " in text
-    assert text.endswith(f">>> the verifier's log:\n{LOG.rstrip()}")
+    assert text.endswith(f">>> the kernel's log:\n{LOG.rstrip()}")
 
 
 def test_a_log_of_statistics_alone() -> None:
-    error = VerifierError("program prog", errno.EINVAL, "processed 0 insns\n")
+    error = refusal(errno.EINVAL, "processed 0 insns\n")
     assert error.cause == "the verifier refused it"
 
 
@@ -60,12 +65,12 @@ def test_a_log_of_statistics_alone() -> None:
 )
 def test_a_refused_helper_is_told_with_the_first_kernel_that_has_it(words: str, remedy: str) -> None:
     log = f"0: (85) call unknown\n{words}\nprocessed 1 insns\n"
-    assert VerifierError("program prog", errno.EINVAL, log).remedy.startswith(remedy)
+    assert refusal(errno.EINVAL, log).remedy.startswith(remedy)
 
 
 def test_a_helper_is_not_blamed_for_another_error() -> None:
     log = "; invalid func 45\n0: (85) call bpf_fib_lookup#69\nR1 type=ctx expected=map_ptr\n"
-    assert "Linux" not in VerifierError("program prog", errno.EACCES, log).remedy
+    assert "Linux" not in refusal(errno.EACCES, log).remedy
 
 
 def test_an_error_without_a_remedy_shows_none() -> None:

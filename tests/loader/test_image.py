@@ -182,11 +182,6 @@ def test_an_object_without_maps_and_programs_is_an_error() -> None:
     assert "app.o: error: there is nothing to load: no map and no program" in errors
 
 
-@pytest.mark.parametrize("name", [".struct_ops", "?.struct_ops.link", ".jumptables", ".addr_space.1"])
-def test_sections_that_are_not_supported_are_refused_by_name(name: str) -> None:
-    assert f"section '{name}' is not supported" in image_errors(data(name, bytes(8)))
-
-
 def test_core_relocations_need_types() -> None:
     header = struct.pack("<HBBIIIIIII", 0xEB9F, 1, 0, 32, 0, 0, 0, 0, 0, 20)
     xdp = code("xdp", PASS)

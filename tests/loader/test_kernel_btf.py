@@ -19,7 +19,7 @@ def kernel_listing(
     types: Types,
     kconfig: Sequence[KconfigVariable] = (),
     kconfig_size: int = 0,
-    own_functions: Collection[str] = (),
+    own_functions: Collection[int] = (),
 ) -> list[str]:
     data = kernel_btf(types.read(), kconfig, kconfig_size, own_functions)
     return listing(read_btf(data, ByteOrder.LITTLE, "kernel"))
@@ -78,10 +78,10 @@ def test_variables_of_the_configuration_lie_where_the_map_has_them() -> None:
 def test_hidden_functions_become_static_and_declarations_global() -> None:
     types = Types()
     prototype = types.prototype(0, [])
-    types.func("hidden", prototype)
+    hidden = types.func("hidden", prototype)
     types.func("seen", prototype)
-    types.func("elsewhere", prototype, Linkage.EXTERN)
-    assert kernel_listing(types, own_functions={"hidden", "elsewhere"})[1:] == [
+    elsewhere = types.func("elsewhere", prototype, Linkage.EXTERN)
+    assert kernel_listing(types, own_functions={hidden, elsewhere})[1:] == [
         "2 FUNC hidden 1 STATIC",
         "3 FUNC seen 1 GLOBAL",
         "4 FUNC elsewhere 1 GLOBAL",

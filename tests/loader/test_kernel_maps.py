@@ -9,8 +9,8 @@ import pytest
 
 from bpfas.elf.constants import ByteOrder
 from bpfas.loader import KernelError
-from bpfas.loader.collection import load_image
 from bpfas.loader.kinds import MapType, UpdateFlag
+from bpfas.loader.loading import load_image
 from bpfas.loader.runtime.maps import possible_cpu_count
 from bpfas.loader.spec import Image, MapSpec
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import os
+import re
 from typing import TYPE_CHECKING
 
 import pytest
 
+from bpfas.diag import BpfasError
 from bpfas.elf.reader import read_object
 from bpfas.loader import syscall
+from bpfas.loader.errors import VerifierError
 from bpfas.loader.image import build_image
-from bpfas.loader.instructions import Code
+from bpfas.loader.loading import load_image
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -47,48 +49,10 @@ def read_image(path: str | Path) -> Image:
 
 @contextlib.contextmanager
 def loaded(image: Image) -> Iterator[dict[str, int]]:
-    """The programs of an image whose maps are data maps, loaded with all that the object says of them."""
-    with contextlib.ExitStack() as stack:
-
-        def owned(fd: int) -> int:
-            stack.callback(os.close, fd)
-            return fd
-
-        assert image.kernel_btf is not None
-        btf_fd = owned(syscall.btf_load(image.kernel_btf))
-        maps = {}
-        for name, spec in image.maps.items():
-            sizes = (spec.key_size, spec.value_size, spec.max_entries)
-            maps[name] = owned(syscall.map_create(spec.kernel_name, spec.map_type, *sizes, spec.map_flags))
-            if spec.contents is not None:
-                syscall.map_update_elem(maps[name], bytes(4), spec.contents)
-            if spec.frozen:
-                syscall.map_freeze(maps[name])
-        yield {name: owned(_load(program, image, maps, btf_fd)) for name, program in image.programs.items()}
-
-
-def _load(program: ProgramSpec, image: Image, maps: dict[str, int], btf_fd: int) -> int:
-    code = Code(program.instructions, image.byte_order)
-    for reference in program.references:
-        code.set_imm(reference.instruction, maps[reference.map_name])
-    log = syscall.LogBuffer(1 << 20)
-    try:
-        return syscall.prog_load(
-            syscall.ProgramLoad(
-                program.kernel_name,
-                program.program_type,
-                bytes(code.data),
-                program.license,
-                expected_attach_type=program.expected_attach_type,
-                flags=program.flags,
-                btf_fd=btf_fd,
-                func_info=program.func_info.tobytes(),
-                line_info=program.line_info.tobytes(),
-            ),
-            log,
-        )
-    except OSError as error:
-        pytest.fail(f"{program.name}: {error}\n{log.text}")
+    """The programs of an image by their descriptors, loaded with all that the object says of them."""
+    with load_image(image) as app:
+        assert not app.warnings
+        yield {name: program.fd for name, program in app.programs.items()}
 
 
 def function_names(program: ProgramSpec, image: Image) -> list[str]:
@@ -108,6 +72,112 @@ def test_functions_and_lines_are_taken(compile_c: Callable[..., str]) -> None:
             assert info.btf_id, name
 
 
+THROWING = """
+extern void bpf_throw(__u64 cookie) __ksym;
+#define CALLBACK(name) __attribute__((btf_decl_tag("exception_callback:" #name)))
+int count;
+__attribute__((noinline)) int helper(int x) { count += x; return 17; }
+__attribute__((noinline)) int caught(__u64 cookie) { return helper(cookie); }
+__attribute__((noinline)) int other(int x) { return x * 3; }
+SEC("tc") CALLBACK(caught) int throws(struct __sk_buff *ctx)
+{
+    if (ctx->mark == 0) bpf_throw(7);
+    return other(ctx->len);
+}
+SEC("tc") int plain(struct __sk_buff *ctx) { return other(ctx->len); }
+"""
+
+
+def test_an_exception_callback_belongs_to_its_program(compile_c: Callable[..., str]) -> None:
+    image = read_image(compile_c(THROWING, "-g"))
+    throws, plain = image.programs.values()
+    assert [part.name for part in throws.parts] == ["throws", "other", "caught", "helper"]
+    assert [part.name for part in plain.parts] == ["plain", "other"]
+    with loaded(image) as fds:
+        result = syscall.prog_test_run(fds["throws"], bytes(64), 256, b"", 0, 1)
+        assert result.retval == 17
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("CALLBACK(caught) int", "CALLBACK(cought) int", "did you mean 'caught'?"),
+        ("CALLBACK(caught) int", "CALLBACK(caught) CALLBACK(other) int", "names 2 exception callbacks"),
+        (")) int caught", ")) static int caught", "has 'caught' for its exception callback, which is no function"),
+        ("(noinline)) int caught", '(noinline, visibility("hidden"))) int caught', "program 'throws' is hidden"),
+        ("int caught", "int helper2(__u64 c) { return c; } static int caught", "is static"),
+    ],
+    ids=["missing", "two", "not compiled", "hidden", "static"],
+)
+def test_what_is_no_exception_callback_is_told(
+    old: str, new: str, message: str, compile_c: Callable[..., str]
+) -> None:
+    source = THROWING.replace(old, new)
+    if message == "is static":
+        source = source.replace("static int caught", "static __attribute__((noinline, used)) int caught")
+    path = compile_c(source, "-g", "-Wno-unused-function")
+    with pytest.raises(BpfasError, match=re.escape(message)):
+        read_image(path)
+
+
+def test_names_of_the_kernel_and_its_configuration_are_taken(compile_c: Callable[..., str]) -> None:
+    source = """
+    extern int CONFIG_HZ __kconfig;
+    extern const int bpf_prog_active __ksym __attribute__((weak));
+    extern const void jiffies __ksym __attribute__((weak));
+    extern void bpf_rcu_read_lock(void) __ksym;
+    extern void bpf_rcu_read_unlock(void) __ksym;
+    extern int no_such_function(int, void *) __ksym __attribute__((weak));
+    SEC("xdp") int prog(struct xdp_md *ctx)
+    {
+        bpf_rcu_read_lock();
+        bpf_rcu_read_unlock();
+        if (no_such_function) no_such_function(1, ctx);
+        return CONFIG_HZ + (long)&jiffies;
+    }
+    """
+    image = read_image(compile_c(source, "-g"))
+    types = image.types
+    assert types is not None
+    assert {name: types.name(extern.type_id) for name, extern in image.externs.items()} == {
+        name: name for name in ("bpf_rcu_read_lock", "bpf_rcu_read_unlock", "no_such_function", "jiffies")
+    }
+    with loaded(image):
+        pass
+
+
+def test_objects_with_types_are_joined(compile_c: Callable[..., str]) -> None:
+    main = """
+    extern int shared;
+    extern int helper(int x);
+    struct { __uint(type, BPF_MAP_TYPE_ARRAY); __uint(max_entries, 4); __type(key, int); __type(value, long); }
+        numbers SEC(".maps");
+    SEC("tc") int prog(struct __sk_buff *ctx)
+    {
+        int key = 0;
+        return helper(ctx->len) + shared + !bpf_map_lookup_elem(&numbers, &key);
+    }
+    """
+    library = """
+    int shared = 2;
+    static int each(__u32 i, void *ctx) { int *sum = ctx; *sum += i; return 0; }
+    int helper(int x) { bpf_loop(4, each, &x, 0); return x + shared; }
+    """
+    objects = []
+    for name, source in (("main", main), ("library", library)):
+        with open(compile_c(source, "-g", name=name), "rb") as file:
+            objects.append(read_object(file.read(), name))
+    image = build_image(objects[0], objects[1:])
+    assert function_names(image.programs["prog"], image) == ["prog", "helper", "each"]
+    assert list(image.maps) == ["numbers", "library:.data"]
+    assert image.types is not None
+    data = image.maps["library:.data"]
+    assert image.types.name(data.value_type) == ".data"
+    assert [(each.name, image.types.name(each.type_id)) for each in data.variables] == [("shared", "int")]
+    with loaded(image) as fds:
+        assert syscall.prog_test_run(fds["prog"], bytes(64), 256, b"", 0, 1).retval == 64 + 6 + 2 + 2
+
+
 def test_a_hidden_function_is_looked_at_where_it_is_called(compile_c: Callable[..., str]) -> None:
     source = """
     __attribute__((noinline, visibility("hidden"))) int hidden(int *x) { return *x; }
@@ -117,7 +187,7 @@ def test_a_hidden_function_is_looked_at_where_it_is_called(compile_c: Callable[.
         pass
     # By itself it would not be safe: the pointer may be null.
     visible = read_image(compile_c(source.replace(', visibility("hidden")', ""), "-g"))
-    with pytest.raises(pytest.fail.Exception, match="R1 invalid mem access"), loaded(visible):
+    with pytest.raises(VerifierError, match="R1 invalid mem access"), loaded(visible):
         pass
 
 

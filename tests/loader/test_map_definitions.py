@@ -8,9 +8,9 @@ from bpfas.elf.constants import ByteOrder
 from bpfas.loader.data_maps import data_map_kernel_name
 from bpfas.loader.image import build_image
 from bpfas.loader.kinds import MapFlag, MapType
-from bpfas.loader.spec import MapSpec
+from bpfas.loader.spec import MapSpec, Pinning, Slot
 
-from .builders import bss, data, image_errors, label, obj, relocate, variable, words
+from .builders import PASS, bss, code, data, function, image_errors, label, obj, relocate, variable, words
 
 
 def test_four_words_define_a_map() -> None:
@@ -65,9 +65,66 @@ def test_the_words_are_in_the_objects_byte_order() -> None:
 
 
 def test_further_words_that_are_not_zero_are_an_error() -> None:
-    maps = data("maps", words(1, 4, 8, 16, 0, 0, 2))
+    maps = data("maps", words(1, 4, 8, 16, 0, 0, 0, 0, 0, 2))
     errors = image_errors(maps, variable("m", maps))
-    assert errors.startswith("app.o:(maps+0x14): error: map definition 'm' has 7 words")
+    assert errors.startswith("app.o:(maps+0x24): error: map definition 'm' has 10 words")
+
+
+class TestIproute2Definitions:
+    """struct bpf_elf_map: the five words, then id, pinning, inner_id and inner_idx."""
+
+    @pytest.mark.parametrize("more", [(), (0, 0)])
+    def test_global_pins(self, more: tuple[int, ...]) -> None:
+        maps = data("maps", words(1, 4, 8, 16, 1, 7, 2, *more))
+        (spec,) = build_image(obj(maps, variable("m", maps))).maps.values()
+        assert (spec.max_entries, spec.map_flags) == (16, 1)
+        assert (spec.pin_path, spec.pinning) == ("/sys/fs/bpf/tc/globals/m", Pinning.NONE)
+
+    def test_no_pins(self) -> None:
+        maps = data("maps", words(1, 4, 8, 16, 1, 7, 0))
+        assert build_image(obj(maps, variable("m", maps))).maps["m"].pin_path is None
+
+    @pytest.mark.parametrize("pinning", [1, 3])
+    def test_other_pins_are_an_error(self, pinning: int) -> None:
+        maps = data("maps", words(1, 4, 8, 16, 1, 7, pinning))
+        errors = image_errors(maps, variable("m", maps))
+        assert (
+            f"map definition 'm' has pinning {pinning}; there are 0 (none) and 2 (/sys/fs/bpf/tc/globals/m)"
+            in errors
+        )
+
+    def test_inner_maps_are_found_by_id(self) -> None:
+        outer = words(MapType.ARRAY_OF_MAPS, 4, 4, 8, 0, 0, 0, 42, 0)
+        first, other = words(2, 4, 8, 3, 0, 42, 2, 0, 5), words(2, 4, 8, 3, 0, 42, 0, 0, 1)
+        template = words(2, 4, 8, 3, 0, 42, 0, 0, 0xFFFFFFFF)
+        unrelated = words(2, 4, 8, 3, 0, 41, 0, 0, 0)
+        maps = data("maps", outer + first + other + template + unrelated)
+        symbols = [variable(f"m{index}", maps, 36 * index) for index in range(5)]
+        spec = build_image(obj(maps, *symbols)).maps["m0"]
+        assert spec.slots == (Slot(1, "m2"), Slot(5, "m1"))
+        assert spec.inner == MapSpec("m0.inner", "m0.inner", MapType.ARRAY, 4, 8, 3)
+
+    def test_an_inner_map_that_is_missing(self) -> None:
+        maps = data("maps", words(12, 4, 4, 8, 0, 0, 0, 42, 0) + words(2, 4, 8, 3, 0, 41, 0, 0, 0))
+        errors = image_errors(maps, variable("m", maps), variable("n", maps, 36))
+        assert "map definition 'm' holds maps like the one with id 42, which is missing\n>>> ids are 41" in errors
+
+    def test_two_inner_maps_of_one_index(self) -> None:
+        inner = words(2, 4, 8, 3, 0, 42, 0, 0, 3)
+        maps = data("maps", words(12, 4, 4, 8, 0, 0, 0, 42, 0) + inner + inner)
+        errors = image_errors(maps, *(variable(f"m{index}", maps, 36 * index) for index in range(3)))
+        assert "map definitions 'm1' and 'm2' have the same id and inner_idx, 3" in errors
+
+    def test_an_inner_id_of_a_map_that_holds_none(self) -> None:
+        maps = data("maps", words(1, 4, 8, 16, 0, 0, 0, 42, 0))
+        assert "map definition 'm' has inner_id 42, but holds no maps" in image_errors(maps, variable("m", maps))
+
+    def test_sections_for_tail_calls(self) -> None:
+        maps = data("maps", words(MapType.PROG_ARRAY, 4, 4, 8, 0, 0x2A, 0, 0, 0))
+        sections = [code(name, PASS) for name in ("42/1", "0x2a/0x0", "41/3")]
+        programs = [function(f"f{index}", section) for index, section in enumerate(sections)]
+        image = build_image(obj(maps, variable("jumps", maps), *sections, *programs))
+        assert image.maps["jumps"].slots == (Slot(0, "f1"), Slot(1, "f0"))
 
 
 @pytest.mark.parametrize(

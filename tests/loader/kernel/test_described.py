@@ -13,8 +13,8 @@ from bpfas.loader.kernel.config_text import decoded_config, option, release_in
 from bpfas.loader.kernel.described import DescribedKernel
 from bpfas.loader.kernel.features import SINCE, Feature
 from bpfas.loader.kernel.trial import HOST_ORDER, btf_bytes, record
+from bpfas.loader.kernel.types import KernelTypes
 from bpfas.loader.kernel.version import kernel_version
-from bpfas.loader.kernel.whole_types import WholeTypes
 
 if TYPE_CHECKING:
     from bpfas.loader.kernel.kernel import Kernel
@@ -31,13 +31,13 @@ CONFIG_BPF_SYSCALL_NOT=m
 """
 
 
-def types_with(*enumerators: str) -> WholeTypes:
+def types_with(*enumerators: str) -> KernelTypes:
     """Types with an enum bpf_cmd of these names."""
     names = ["bpf_cmd", *enumerators]
     places = [1 + sum(len(before) + 1 for before in names[:count]) for count in range(len(names))]
     entries = [word for number, place in enumerate(places[1:]) for word in (place, number)]
     data = btf_bytes([record(Kind.ENUM, places[0], 4, *entries, vlen=len(enumerators))], names)
-    return WholeTypes("vmlinux", read_btf(data, HOST_ORDER, "some.btf"))
+    return KernelTypes("vmlinux", read_btf(data, HOST_ORDER, "some.btf"))
 
 
 def test_every_feature_has_a_first_release() -> None:

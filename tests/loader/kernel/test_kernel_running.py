@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from bpfas.loader.errors import LoadError
 from bpfas.loader.kernel.features import Feature
 from bpfas.loader.kernel.running import RunningKernel, cpu_count
 from bpfas.loader.kernel.version import parse_version
+from tests.btf.builders import Types
+from tests.loader.kernels import SplitTypes, module, vmlinux
 
 if TYPE_CHECKING:
     from bpfas.loader.kernel.kernel import Kernel
@@ -55,3 +58,26 @@ def test_symbols_have_addresses() -> None:
 @pytest.mark.parametrize(("text", "count"), [("0\n", 1), ("0-3\n", 4), ("0-1,4,6-7\n", 5)])
 def test_lists_of_cpus_are_counted(text: str, count: int) -> None:
     assert cpu_count(text) == count
+
+
+def test_a_module_that_is_gone_is_told() -> None:
+    base = Types()
+    base.integer()
+    own = SplitTypes(base)
+    own.integer("long", 8)
+    gone = module("bpfas_gone", own, vmlinux(base))
+    with RunningKernel() as kernel:
+        assert kernel.btf_fd(vmlinux(base)) == 0
+        with pytest.raises(LoadError) as caught:
+            kernel.btf_fd(gone)
+    assert caught.value.summary == (
+        "module bpfas_gone: opening the module's types failed with ENOENT: the module is not loaded any more"
+    )
+
+
+def test_the_descriptor_of_a_modules_types_is_opened_once() -> None:
+    with RunningKernel() as kernel:
+        modules = kernel.modules()
+        if not modules:
+            pytest.skip("no module with BTF is loaded")
+        assert kernel.btf_fd(modules[0]) == kernel.btf_fd(modules[0]) > 0

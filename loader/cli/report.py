@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from bpfas.loader.errors import KernelError
@@ -195,3 +196,8 @@ def _hex_lines(data: bytes) -> list[str]:
     return [
         f"  {data[start : start + _HEX_BYTES_A_LINE].hex(' ')}" for start in range(0, len(data), _HEX_BYTES_A_LINE)
     ]
+
+
+def as_json(value: object) -> str:
+    """A value as JSON."""
+    return json.dumps(value, indent=2)

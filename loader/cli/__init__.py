@@ -1,0 +1,78 @@
+"""The command `bpf-load`: loading, running, attaching and pinning objects; maps and programs in the kernel.
+
+`bpf-load OBJ` is `bpf-load load OBJ`: whatever comes first and is not a command's name is taken for its arguments
+(an object that is called like a command is named `./run`). One module for each command; what is printed of loaded
+objects is `report`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+from bpfas import __version__
+from bpfas import cli as commands
+from bpfas.loader.cli.common import PROGRAM, parser_with_text
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+_DESCRIPTION = """\
+Load BPF objects into the running kernel, and look after what is there.
+
+  bpf-load [load] OBJ              load, report programs and maps, unload
+  bpf-load run OBJ [PROGRAM]       load, run a program on a packet, unload
+  bpf-load attach OBJ [PROGRAM...] load and attach, until interrupted, or pinned
+  bpf-load pin OBJ DIR | unpin DIR load, and pin all maps and programs; undo that
+  bpf-load maps | progs [...]      list maps and programs; read and write maps
+  bpf-load check-core OBJ BTF...   which kernels have the types that OBJ wants
+  bpf-load bindings OBJ            list the names that OBJ leaves to others
+  bpf-load doctor                  what BPF can do on this machine, and why not
+
+An OBJ of - is standard input. Exit status: 0 done; 1 something is at fault, or
+refused; 2 what was asked for is not there, or (doctor, check-core) not well.
+"""
+_EXAMPLES = """\
+examples:
+  bpf-load app.o --set threshold=5 --map counts.max_entries=100000
+  bpf-load attach app.o xdp_prog --to interface=eth0
+'bpf-load COMMAND --help' lists a command's options.
+"""
+
+_COMMANDS = {
+    "load": "load",
+    "run": "run",
+    "attach": "attach",
+    "pin": "pin",
+    "unpin": "pin",
+    "maps": "maps",
+    "progs": "progs",
+    "check-core": "check_core",
+    "bindings": "bindings",
+    "doctor": "doctor",
+}
+"""The module of each command. It is imported when the command is asked for."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command on `argv` (default: the process's arguments) and give its exit status."""
+    return commands.run(PROGRAM, _command, argv)
+
+
+def _command(arguments: Sequence[str]) -> int:
+    name, rest = "load", arguments
+    if arguments and arguments[0] in _COMMANDS:
+        name, *rest = arguments
+    elif arguments and arguments[0] in ("-h", "--help", "--version"):
+        _general_parser().parse_args(arguments)
+    module = importlib.import_module(f"bpfas.loader.cli.{_COMMANDS[name]}")
+    status: int = module.main(name, rest)
+    return status
+
+
+def _general_parser() -> argparse.ArgumentParser:
+    parser = parser_with_text(PROGRAM, _DESCRIPTION, _EXAMPLES)
+    parser.usage = "bpf-load [COMMAND] OBJ [OPTION...]"
+    parser.add_argument("--version", action="version", version=f"bpf-load (bpf-as) {__version__}")
+    return parser

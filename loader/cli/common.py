@@ -1,0 +1,221 @@
+"""What the subcommands of `bpf-load` share: parsers, the object and its Image, options of loading, printing."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+from bpfas.arguments import ArgumentParser
+from bpfas.cli import STANDARD_STREAM, read_input
+from bpfas.cli import report as report_messages
+from bpfas.diag import BpfasError, Diagnostic, Severity
+from bpfas.elf.old_gnu import modernize
+from bpfas.elf.reader import read_object
+from bpfas.loader.image import build_image
+from bpfas.loader.loading import load_image
+from bpfas.loader.options import BPF_FILE_SYSTEM, LoadOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from bpfas.loader.collection import Collection
+    from bpfas.loader.spec import Image
+    from bpfas.objfile import ObjectFile
+
+PROGRAM = "bpf-load"
+NOT_THERE = 2
+"""The exit status for what is not there, or not well."""
+
+_HEX_PREFIX = "hex:"
+_MAP_FIELDS = (
+    "max_entries",
+    "map_flags",
+    "value_size",
+    "key_size",
+    "map_extra",
+    "numa_node",
+    "pin_path",
+    "autocreate",
+)
+_PROGRAM_FIELDS = ("autoload", "target", "section")
+
+
+def parser_with_text(name: str, description: str, epilog: str | None = None) -> argparse.ArgumentParser:
+    """A parser whose help shows the texts as they are."""
+    return ArgumentParser(
+        prog=name,
+        description=description,
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+
+
+def command_parser(name: str, description: str, epilog: str | None = None) -> argparse.ArgumentParser:
+    """The parser of a subcommand, which all have --json and --color."""
+    parser = parser_with_text(f"{PROGRAM} {name}", description, epilog)
+    parser.add_argument("--json", action="store_true", help="report as JSON")
+    parser.add_argument(
+        "--color", choices=("auto", "always", "never"), default="auto", help="colours (default: on terminals)"
+    )
+    return parser
+
+
+def object_parser(name: str, description: str, epilog: str | None = None) -> argparse.ArgumentParser:
+    """The parser of a subcommand that makes an Image of an object."""
+    parser = command_parser(name, description, epilog)
+    parser.add_argument("object", metavar="OBJ", help="the object file")
+    parser.add_argument(
+        "--with",
+        metavar="LIB",
+        dest="libraries",
+        action="append",
+        default=[],
+        help="an object that defines what OBJ leaves undefined (may be given several times)",
+    )
+    parser.add_argument(
+        "--ksym",
+        metavar="NAME",
+        dest="ksyms",
+        action="append",
+        default=[],
+        help="an undefined name that the kernel has: a kfunc or a variable (may be given several times)",
+    )
+    return parser
+
+
+def loading_parser(name: str, description: str, epilog: str | None = None) -> argparse.ArgumentParser:
+    """The parser of a subcommand that loads an object."""
+    parser = object_parser(name, description, epilog)
+    parser.add_argument(
+        "--set", metavar="VARIABLE=VALUE", dest="variables", action="append", default=[],
+        help="the value that a global variable starts with: a number, or JSON",
+    )  # fmt: skip
+    parser.add_argument(
+        "--map", metavar="MAP.FIELD=VALUE", dest="maps", action="append", default=[],
+        help="change a map before it is created: max_entries, map_flags, pin_path, autocreate, …",
+    )  # fmt: skip
+    parser.add_argument(
+        "--prog", metavar="PROGRAM.FIELD=VALUE", dest="programs", action="append", default=[],
+        help="change a program before it is loaded: autoload, target",
+    )  # fmt: skip
+    parser.add_argument(
+        "--target", metavar="PROGRAM", type=lambda text: int(text) if text.isdecimal() else text,
+        help="the loaded program, by its id or pinned path, whose functions freplace/NAME replaces",
+    )  # fmt: skip
+    parser.add_argument("--kconfig", metavar="FILE", help="a kernel configuration that counts before the kernel's")
+    parser.add_argument(
+        "--pin-root",
+        metavar="DIRECTORY",
+        default=BPF_FILE_SYSTEM,
+        help=f"where maps are pinned by name ({BPF_FILE_SYSTEM})",
+    )
+    parser.add_argument("--token", metavar="DIRECTORY", help="a BPF file system that delegates rights")
+    parser.add_argument(
+        "--log-level", metavar="N", type=int, default=0, help="keep the verifier's log: 1, 2 (all), 4 (statistics)"
+    )
+    return parser
+
+
+def read_object_file(path: str, options: argparse.Namespace) -> ObjectFile:
+    """The object in a file, or on standard input."""
+    obj = read_object(read_input(path), "<stdin>" if path == STANDARD_STREAM else path)
+    if warning := modernize(obj):
+        warn([Diagnostic(Severity.WARNING, warning, obj.name)], options)
+    return obj
+
+
+def objects(options: argparse.Namespace) -> tuple[ObjectFile, list[ObjectFile]]:
+    """The object, and those it is bound to."""
+    libraries = [read_object_file(path, options) for path in options.libraries]
+    return read_object_file(options.object, options), libraries
+
+
+def image_of(options: argparse.Namespace) -> Image:
+    """The Image that the options describe, with what they change in it."""
+    obj, libraries = objects(options)
+    image = build_image(obj, libraries, options.ksyms)
+    for assignment in options.variables:
+        name, value = _split(assignment, "--set VARIABLE=VALUE")
+        image.data[name] = _value(value)
+    for assignment in options.maps:
+        (name, field), value = _field(assignment, _MAP_FIELDS, "--map MAP.FIELD=VALUE")
+        image.set_map(name, **{field: value})
+    for assignment in options.programs:
+        (name, field), value = _field(assignment, _PROGRAM_FIELDS, "--prog PROGRAM.FIELD=VALUE")
+        image.set_program(name, **{field: value})
+    return image
+
+
+def load_options(options: argparse.Namespace) -> LoadOptions:
+    """The options of loading."""
+    kconfig = read_input(options.kconfig).decode(errors="replace") if options.kconfig else ""
+    return LoadOptions(options.target, kconfig, options.pin_root, options.token, options.log_level)
+
+
+@contextlib.contextmanager
+def loaded(options: argparse.Namespace) -> Iterator[Collection]:
+    """What the options describe, in the kernel; warnings are printed."""
+    with load_image(image_of(options), load_options(options)) as collection:
+        warn(collection.warnings, options)
+        yield collection
+
+
+def warn(messages: Sequence[Diagnostic], options: argparse.Namespace) -> None:
+    """Print messages to standard error."""
+    report_messages(PROGRAM, messages, as_json=options.json, colored=is_colored(options, sys.stderr))
+
+
+def is_colored(options: argparse.Namespace, stream: Any = None) -> bool:
+    """Whether what goes to a stream (default: standard output) may have colours."""
+    if options.color != "auto":
+        return bool(options.color == "always")
+    return "NO_COLOR" not in os.environ and bool((stream or sys.stdout).isatty())
+
+
+def print_json(value: object) -> None:
+    """Print a value as JSON."""
+    print(json.dumps(value, indent=2))
+
+
+def read_bytes(source: str | None) -> bytes:
+    """The bytes that an option names: `hex:…`, a file, standard input; none for None."""
+    if source is None:
+        return b""
+    if not source.startswith(_HEX_PREFIX):
+        return read_input(source)
+    try:
+        return bytes.fromhex(source.removeprefix(_HEX_PREFIX))
+    except ValueError as error:
+        raise BpfasError.of(f"'{source}' is not hexadecimal: hex: takes pairs of digits 0-9 and a-f") from error
+
+
+def _split(assignment: str, form: str) -> tuple[str, str]:
+    name, equals, value = assignment.partition("=")
+    if not equals or not name:
+        raise BpfasError.of(f"'{assignment}' is not of the form {form}")
+    return name, value
+
+
+def _field(assignment: str, known: Sequence[str], form: str) -> tuple[tuple[str, str], Any]:
+    """The name and field that are set, and the value."""
+    place, value = _split(assignment, form)
+    name, dot, field = place.rpartition(".")
+    if not dot or not name:
+        raise BpfasError.of(f"'{assignment}' is not of the form {form}")
+    if field not in known:
+        raise BpfasError.of(f"there is no field '{field}' to set in '{assignment}'; there are {', '.join(known)}")
+    return (name, field), _value(value)
+
+
+def _value(text: str) -> Any:
+    """A number in any base, JSON, or else the text itself."""
+    with contextlib.suppress(ValueError):
+        return int(text, 0)
+    with contextlib.suppress(ValueError):
+        return json.loads(text)
+    return text

@@ -1,0 +1,36 @@
+"""The options that describe a kernel which is not the running one, for what needs no kernel that runs."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+from bpfas.cli import read_input
+from bpfas.loader.kernel.config_text import decoded_config
+from bpfas.loader.kernel.described import DescribedKernel
+from bpfas.loader.kernel.type_files import types_in_file
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def add_kernel_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that `described_kernel` looks at."""
+    parser.add_argument("--btf", metavar="FILE", help="the types of a kernel: raw BTF, or an ELF file with .BTF")
+    parser.add_argument("--config", metavar="FILE", help="its configuration")
+    parser.add_argument("--release", metavar="RELEASE", help="its release, as uname -r has it")
+    parser.add_argument("--kallsyms", metavar="FILE", help="its /proc/kallsyms")
+
+
+def described_kernel(options: argparse.Namespace) -> contextlib.AbstractContextManager[DescribedKernel] | None:
+    """The kernel that the options describe, None if there are none of them."""
+    if not (options.btf or options.config or options.release or options.kallsyms):
+        return None
+    config = (decoded_config(read_input(options.config)), options.config) if options.config else None
+    kernel = DescribedKernel(
+        types_in_file(options.btf) if options.btf else None,
+        config=config,
+        release=options.release or "",
+        kallsyms=read_input(options.kallsyms) if options.kallsyms else b"",
+    )
+    return contextlib.nullcontext(kernel)

@@ -1,0 +1,45 @@
+"""What can be asked for when an Image is loaded, besides what the Image itself says."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+ProgramReference = int | str | os.PathLike[str]
+"""A program in the kernel: its id, or the path that it is pinned at."""
+
+BPF_FILE_SYSTEM = Path("/sys/fs/bpf")
+TOKEN_VARIABLE = "LIBBPF_BPF_TOKEN_PATH"  # noqa: S105
+"""The environment's variable for `token`, of the name that users of libbpf know."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadOptions:
+    """Options of loading.
+
+    `target` is the program whose functions `freplace` programs replace, or `fentry` and `fexit` programs follow,
+    or one for each program by name. `kconfig` is text in the form of a kernel's .config that counts before the
+    kernel's own. Maps pinned by name are below `pin_root`. `token` is a directory of the BPF file system that
+    delegates rights; None for what the environment says, empty for no token. With a `log_level` of 1, 2 or 4 (to
+    be added) the verifier's log is kept of programs that it takes, too.
+    """
+
+    target: ProgramReference | Mapping[str, ProgramReference] | None = None
+    kconfig: str = ""
+    pin_root: str | os.PathLike[str] = BPF_FILE_SYSTEM
+    token: str | os.PathLike[str] | None = None
+    log_level: int = 0
+
+    def target_of(self, program: str) -> ProgramReference | None:
+        """The program that the program of this name replaces a function of."""
+        return self.target.get(program) if isinstance(self.target, Mapping) else self.target
+
+    @property
+    def token_path(self) -> str:
+        """Where a token is to be had; empty for nowhere."""
+        return os.environ.get(TOKEN_VARIABLE, "") if self.token is None else os.fspath(self.token)
+
+
+NO_OPTIONS = LoadOptions()

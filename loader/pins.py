@@ -1,0 +1,117 @@
+"""Pins: names for maps in a BPF file system, made and found again, with what has to agree.
+
+Source: loader.md §9; the kernel's bpffs.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bpfas.loader import syscall
+from bpfas.loader.errors import KernelError, LoadError, Step, explain
+from bpfas.loader.kinds import MapFlag, MapType, map_flag_names, map_type_name
+from bpfas.loader.privilege import Explanation
+from bpfas.loader.spec import Pinning
+
+if TYPE_CHECKING:
+    from bpfas.loader.options import LoadOptions
+    from bpfas.loader.spec import MapSpec
+
+_MAP = "anon_inode:bpf-map"
+_DIRECTORY_MODE = 0o700
+
+
+def map_pin_path(spec: MapSpec, options: LoadOptions) -> str:
+    """Where the map is pinned; empty for one that is not."""
+    if spec.pin_path is not None:
+        return spec.pin_path
+    return os.fspath(Path(options.pin_root) / spec.name) if spec.pinning is Pinning.BY_NAME else ""
+
+
+def pin(path: str, fd: int, subject: str) -> None:
+    """Pin an object at `path`, making the last directory of it if it is missing. Raises KernelError."""
+    directory = os.path.dirname(os.path.abspath(path))
+    try:
+        # One level, as more than that is more likely a mistake.
+        if not os.path.isdir(directory):
+            os.mkdir(directory, _DIRECTORY_MODE)
+        syscall.obj_pin(path, fd)
+    except OSError as error:
+        raise _error(Step.PIN, f"{subject} at {path}", error) from error
+
+
+def unpin(path: str, subject: str) -> None:
+    """Take away the name `path` of an object. Raises KernelError."""
+    try:
+        os.unlink(path)
+    except OSError as error:
+        raise _error(Step.UNPIN, f"{subject} at {path}", error) from error
+
+
+def reuse_pinned_map(spec: MapSpec, path: str) -> int | None:
+    """The descriptor of the map that is pinned at `path`, None if nothing is.
+
+    Raises LoadError if it is not like `spec`, with every difference.
+    """
+    try:
+        fd = syscall.obj_get(path)
+    except OSError as error:
+        if error.errno == errno.ENOENT:
+            return None
+        raise _error(Step.OPEN_PIN, f"map {spec.name} at {path}", error) from error
+    try:
+        differences = _differences(spec, fd)
+        if differences:
+            cause = "what is pinned there is another map: " + "; ".join(differences)
+            explanation = Explanation(cause, f"remove the pin (rm {path}), or pin this map elsewhere")
+            raise LoadError(Step.OPEN_PIN, f"map {spec.name} at {path}", errno.EINVAL, explanation)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def pin_new_map(spec: MapSpec, path: str, fd: int) -> int | None:
+    """Pin a new map. If another process has just pinned one there, the descriptor of that one."""
+    try:
+        pin(path, fd, f"map {spec.name}")
+    except KernelError as error:
+        other = reuse_pinned_map(spec, path) if error.errno == errno.EEXIST else None
+        if other is None:
+            os.close(fd)
+            raise
+        return other
+    return None
+
+
+def _differences(spec: MapSpec, fd: int) -> list[str]:
+    """How the map behind the descriptor is unlike `spec`."""
+    kind = os.readlink(f"/proc/self/fd/{fd}")
+    if kind != _MAP:
+        return [f"it is {kind.removeprefix('anon_inode:')}, no map"]
+    info = syscall.map_info(fd)
+    flags = info.map_flags
+    if spec.map_type in (MapType.DEVMAP, MapType.DEVMAP_HASH):
+        # The kernel sets it for all of them.
+        flags = flags & ~MapFlag.RDONLY_PROG | spec.map_flags & MapFlag.RDONLY_PROG
+    compared = (
+        ("type", map_type_name(info.type), map_type_name(spec.map_type)),
+        ("key size", info.key_size, spec.key_size),
+        ("value size", info.value_size, spec.value_size),
+        ("max entries", info.max_entries, spec.max_entries),
+        ("flags", _flags(flags), _flags(spec.map_flags)),
+        ("map extra", info.map_extra, spec.map_extra),
+    )
+    return [f"its {what} is {found}, not {wanted}" for what, found, wanted in compared if found != wanted]
+
+
+def _flags(flags: int) -> str:
+    return "|".join(map_flag_names(flags)) or "0"
+
+
+def _error(step: Step, subject: str, error: OSError) -> LoadError:
+    number = error.errno or 0
+    return LoadError(step, subject, number, explain(step, number))

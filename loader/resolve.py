@@ -1,0 +1,241 @@
+"""An Image and a kernel to a Plan: everything that an object leaves to the kernel is looked up and written in.
+
+The passes are `resolve`'s lines: the kernel's configuration, names, types (CO-RE), what programs are attached to,
+what maps are like on this machine. Nothing is created, so a kernel that only files describe serves as well, and
+all errors of the image are told in one run. The system calls are `bpfas.loader.loading`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from bpfas.diag import Diagnostics
+from bpfas.helpers import HELPERS
+from bpfas.loader.attach_target import AttachTarget, find_attach_target
+from bpfas.loader.core.apply import apply_core
+from bpfas.loader.core.resolver import CoreResolver
+from bpfas.loader.instructions import ABSENT_MAP, CALL, CallSource, Code
+from bpfas.loader.kernel.features import Feature
+from bpfas.loader.kernel.kconfig import kconfig_contents
+from bpfas.loader.kinds import RING_BUFFER_MAP_TYPES, MapType, ProgramType
+from bpfas.loader.ksyms import find_externs, write_extern
+from bpfas.loader.options import NO_OPTIONS
+from bpfas.loader.plan import BtfField, MapPlan, Plan, ProgramPlan
+from bpfas.loader.sections import SectionFlag, similar_sections
+from bpfas.loader.struct_ops import agreed_members, resolve_struct_ops
+from bpfas.section_names import KCONFIG_SECTION
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from bpfas.loader.core.failures import CoreFailure
+    from bpfas.loader.kernel.kernel import Kernel, KernelBtf
+    from bpfas.loader.ksyms import KernelSymbol
+    from bpfas.loader.options import LoadOptions
+    from bpfas.loader.spec import Image, MapSpec, ProgramSpec
+    from bpfas.loader.struct_ops import StructOpsMember, StructOpsValue
+
+_VERSION_OF_PROBES = 5 << 16 | 5 << 8
+_OLDER_HELPERS = {
+    HELPERS[f"bpf_{new}"].number: HELPERS[f"bpf_{old}"].number
+    for new, old in (
+        ("probe_read_user", "probe_read"),
+        ("probe_read_kernel", "probe_read"),
+        ("probe_read_user_str", "probe_read_str"),
+        ("probe_read_kernel_str", "probe_read_str"),
+    )
+}
+_VERSION_OF_GLOBAL_DATA = 5 << 16 | 2 << 8
+"""From this version of Linux on nobody has to try whether there is global data."""
+
+_NO_VALUE_BY_ADDRESS = "this kernel has no global data (Linux before 5.2), so the map is left out"
+
+
+def resolve(image: Image, kernel: Kernel, options: LoadOptions = NO_OPTIONS) -> Plan:
+    """What is to be created and loaded for `image` on `kernel`.
+
+    Raises BpfasError with everything that the kernel lacks and the image cannot do without.
+    """
+    diagnostics = Diagnostics()
+    struct_ops = {
+        name: value
+        for name, spec in image.maps.items()
+        if spec.struct_ops and spec.autocreate and (value := resolve_struct_ops(spec, image, kernel, diagnostics))
+    }
+    operations = agreed_members(struct_ops, image, diagnostics)
+    programs_to_load = _programs_to_load(image, struct_ops)
+    for program in programs_to_load:
+        _check_program(program, image, options, diagnostics, is_of_struct_ops=program.name in operations)
+    used = {extern.name for program in programs_to_load for extern in program.externs}
+    externs = {name: extern for name, extern in image.externs.items() if name in used}
+    symbols = find_externs(replace(image, externs=externs), kernel, diagnostics)
+    maps = _plan_maps(image, kernel, options, struct_ops, diagnostics)
+    # From here on it is settled which maps there are and what each name stands for.
+    resolver = CoreResolver(image.types, kernel) if image.types else None
+    programs = {
+        program.name: _plan_program(
+            program, image, maps, symbols, operations.get(program.name), resolver, kernel, options, diagnostics
+        )
+        for program in programs_to_load
+    }
+    diagnostics.raise_if_errors()
+    return Plan(image, image.kernel_btf, maps, programs, tuple(diagnostics.items))
+
+
+def _programs_to_load(image: Image, struct_ops: Mapping[str, StructOpsValue]) -> list[ProgramSpec]:
+    """The programs that are asked for; those of struct_ops are if a map that is created calls them."""
+    wanted = {name for value in struct_ops.values() for name in value.programs}
+    of_struct_ops = {
+        name for spec in image.maps.values() if spec.struct_ops for name in spec.struct_ops.programs.values()
+    }
+    return [
+        program
+        for program in image.programs.values()
+        if (program.name in wanted if program.name in of_struct_ops else program.autoload)
+    ]
+
+
+def _check_program(
+    program: ProgramSpec, image: Image, options: LoadOptions, diagnostics: Diagnostics, *, is_of_struct_ops: bool
+) -> None:
+    at = f"{image.name}:({program.section})"
+    if program.program_type == ProgramType.UNSPEC:
+        similar = similar_sections(program.section)
+        hint = f"did you mean {' or '.join(similar)}?" if similar else "name the section xdp, tc, kprobe/..., ..."
+        diagnostics.error(
+            f"section '{program.section}' of program '{program.name}' stands for no program type", at, (hint,)
+        )
+    elif program.program_type == ProgramType.EXT:
+        if not program.attach_target:
+            message = f"section '{program.section}' does not say which function '{program.name}' replaces"
+            diagnostics.error(message, at, ("name the section freplace/FUNCTION",))
+        elif options.target_of(program.name) is None:
+            message = f"program '{program.name}' replaces function '{program.attach_target}' of a loaded program"
+            diagnostics.error(message, at, ("say of which: bpf-load --target ID or --target /sys/fs/bpf/PATH",))
+    elif program.program_type == ProgramType.STRUCT_OPS and not is_of_struct_ops:
+        diagnostics.error(
+            f"program '{program.name}' is of type struct_ops, but no struct of operations refers to it",
+            at,
+            ("put its address into a member of a variable in section .struct_ops or .struct_ops.link",),
+        )
+
+
+def _plan_maps(
+    image: Image,
+    kernel: Kernel,
+    options: LoadOptions,
+    struct_ops: Mapping[str, StructOpsValue],
+    diagnostics: Diagnostics,
+) -> dict[str, MapPlan]:
+    has_global_data = kernel.version >= _VERSION_OF_GLOBAL_DATA or kernel.has(Feature.GLOBAL_DATA)
+    maps = {}
+    for name, spec in image.maps.items():
+        if not spec.autocreate:
+            continue
+        if spec.section and not has_global_data:
+            diagnostics.warning(_NO_VALUE_BY_ADDRESS, f"{image.name}:({spec.section})")
+            continue
+        if spec.section == KCONFIG_SECTION:
+            contents = kconfig_contents(
+                image.kconfig,
+                spec.value_size,
+                kernel,
+                options.kconfig,
+                diagnostics,
+                order=image.byte_order,
+            )
+            spec = replace(spec, contents=contents)
+        maps[name] = MapPlan(_for_machine(spec, kernel), struct_ops.get(name))
+    return maps
+
+
+def _for_machine(spec: MapSpec, kernel: Kernel) -> MapSpec:
+    """`spec` with the entries that depend on the machine: those of ring buffers, and one for each CPU."""
+    inner = spec.inner and _for_machine(spec.inner, kernel)
+    entries = spec.max_entries
+    if spec.map_type in RING_BUFFER_MAP_TYPES:
+        # A power of two, and whole pages.
+        entries = max(kernel.page_size, 1 << (entries - 1).bit_length()) if entries else 0
+    elif spec.map_type == MapType.PERF_EVENT_ARRAY and not entries:
+        entries = kernel.possible_cpus
+    return replace(spec, max_entries=entries, inner=inner)
+
+
+def _plan_program(
+    program: ProgramSpec,
+    image: Image,
+    maps: Mapping[str, MapPlan],
+    symbols: Mapping[str, KernelSymbol],
+    operation: StructOpsMember | None,
+    resolver: CoreResolver | None,
+    kernel: Kernel,
+    options: LoadOptions,
+    diagnostics: Diagnostics,
+) -> ProgramPlan:
+    code = Code(program.instructions, image.byte_order)
+    failures: Sequence[CoreFailure] = ()
+    if program.core and resolver:
+        failures = apply_core(code, program.core, resolver, f"{image.name}:({program.section})", diagnostics)
+    numbers = {name: number for number, name in enumerate(image.maps)}
+    references = [reference for reference in program.references if reference.map_name in maps]
+    for reference in program.references:
+        if reference.map_name not in maps:
+            # A call that no kernel knows in either half: the verifier names it if the program gets there.
+            for half in (reference.instruction, reference.instruction + 1):
+                code.put_call(half, ABSENT_MAP + numbers[reference.map_name])
+    btf_fields, fd_array = _write_externs(program, code, list(image.externs), symbols)
+    _avoid_new_helpers(code, kernel)
+    attach = None
+    if operation:
+        attach = AttachTarget(operation.ops_type, operation.owner)
+        program = replace(program, expected_attach_type=operation.member_index)
+    elif SectionFlag.ATTACH_BTF in program.kind.flags and options.target_of(program.name) is None:
+        attach = find_attach_target(program, kernel, diagnostics, image.name)
+    return ProgramPlan(
+        replace(program, references=tuple(references)),
+        bytes(code.data),
+        btf_fields,
+        fd_array,
+        attach,
+        {failure.instruction: failure.text for failure in failures},
+    )
+
+
+def _write_externs(
+    program: ProgramSpec, code: Code, names: Sequence[str], symbols: Mapping[str, KernelSymbol]
+) -> tuple[tuple[BtfField, ...], tuple[KernelBtf, ...]]:
+    """Put what externs stand for into their instructions; what is left are the descriptors of modules' BTF."""
+    fields: list[BtfField] = []
+    modules: list[KernelBtf] = []
+    for reference in program.externs:
+        symbol = symbols.get(reference.name)
+        if symbol is None:
+            continue  # which was reported
+        write_extern(code, reference.instruction, symbol, names.index(reference.name))
+        owner = symbol.owner
+        if owner is None or owner.first_own_id == 1:
+            continue
+        if code.opcode(reference.instruction) != CALL:
+            fields.append(BtfField(reference.instruction, owner))
+            continue
+        if owner not in modules:
+            modules.append(owner)
+        code.set_offset(reference.instruction, modules.index(owner) + 1)
+    return tuple(fields), tuple(modules)
+
+
+def _avoid_new_helpers(code: Code, kernel: Kernel) -> None:
+    """Read memory by the older helpers on a kernel that lacks those which tell whose memory it is."""
+    if kernel.version >= _VERSION_OF_PROBES:
+        return
+    calls = [
+        index
+        for index in code.starts()
+        if code.opcode(index) == CALL
+        and code.src(index) == CallSource.HELPER
+        and code.imm(index) in _OLDER_HELPERS
+    ]
+    if calls and not kernel.has(Feature.PROBE_READ_KERNEL):
+        for index in calls:
+            code.set_imm(index, _OLDER_HELPERS[code.imm(index)])

@@ -1,0 +1,64 @@
+"""What is to be done about some of the verifier's words."""
+
+from __future__ import annotations
+
+import re
+
+from bpfas.helpers import HELPERS_BY_NUMBER, LATEST_RELEASE
+from bpfas.loader.privilege import Capability, Situation
+
+_GPL_REMEDY = 'give the object a section `license` that says GPL: .section license,"aw",@progbits; .asciz "GPL"'
+_REMEDIES = (
+    ("cannot call GPL-restricted function from non-GPL compatible program", _GPL_REMEDY),
+    ("cannot call kernel function from non-GPL compatible program", _GPL_REMEDY),
+    (
+        "calling kernel function",
+        "programs may call only some of the kernel's functions (kfuncs), and each only from some types of program",
+    ),
+    (
+        "failed to find the address for kernel symbol",
+        "the kernel's list of symbols lacks it: kernels without CONFIG_KALLSYMS_ALL do not list variables",
+    ),
+    ("JIT is required for calling kernel function", "switch the JIT on: sysctl net.core.bpf_jit_enable=1"),
+)
+"""What is to be done about some of the verifier's words."""
+
+
+NO_SUCH_HELPER = re.compile(r"invalid func (?:\w+#)?(-?\d+)")
+"""The verdict on a call of a number that no helper of the kernel has."""
+
+_HELPER_REFUSED = re.compile(r"(?:unknown func|program of this type cannot use helper) (?:\w+#)?(\d+)")
+"""Of a helper that the kernel has. The words changed with Linux 6.10; 4.9 gave numbers without names."""
+
+
+def _helper_remedy(words: str, situation: Situation) -> str:
+    """What is to be done about words that refuse the call of a helper; empty if they are about something else."""
+    match = NO_SUCH_HELPER.fullmatch(words) or _HELPER_REFUSED.fullmatch(words)
+    if not match:
+        return ""
+    helper = HELPERS_BY_NUMBER.get(int(match[1]))
+    if not helper:
+        return (
+            f"no helper up to Linux {LATEST_RELEASE} has the number {match[1]}; `call` takes helpers by name, too"
+        )
+    if match.re is NO_SUCH_HELPER:
+        return f"{helper.name} came with Linux {helper.since}: use such a kernel, or do without it"
+    lacking = [name.name for name in (Capability.CAP_BPF, Capability.CAP_PERFMON) if situation.lacks(name)]
+    return (
+        f"{helper.name} came with Linux {helper.since}, but this kernel, with its configuration, does not let "
+        "programs of this type call it: use another type or helper, or a newer kernel"
+        + (f"; or run it with {' and '.join(lacking)}, which some helpers ask for" if lacking else "")
+    )
+
+
+def remedy_for(words: str, log: str, situation: Situation) -> str:
+    """A sentence; `words` are what the verifier said last, `log` all that it said."""
+    for known, remedy in _REMEDIES:
+        if known in log:
+            return remedy
+    if remedy := _helper_remedy(words, situation):
+        return remedy
+    remedy = "the log tells the path to the instruction at fault and the registers' contents there"
+    if situation.lacks(Capability.CAP_PERFMON):
+        return f"{remedy}; the process lacks CAP_PERFMON, with which the verifier permits more pointer arithmetic"
+    return remedy

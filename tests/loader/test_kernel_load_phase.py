@@ -1,0 +1,288 @@
+"""C programs in the running kernel: maps in all forms, pins, slots, and what is told when something fails."""
+
+from __future__ import annotations
+
+import errno
+import struct
+import subprocess
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+import bpfas
+from bpfas import LoadError, VerifierError
+from bpfas.asm import Options
+from bpfas.loader import syscall
+from bpfas.loader.kernel.running import possible_cpu_count
+from bpfas.loader.kinds import MapType
+from bpfas.loader.spec import Pinning
+from tests.loader.conftest import open_descriptors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+pytestmark = [pytest.mark.kernel, pytest.mark.peer, pytest.mark.usefixtures("no_leaks")]
+
+COUNTING = """
+struct { __uint(type, BPF_MAP_TYPE_HASH); __uint(max_entries, 16); __type(key, int); __type(value, long); }
+    counts SEC(".maps");
+const volatile int step = 3;
+int total;
+__attribute__((noinline)) int twice(int x) { return x * 2; }
+SEC("xdp") int count(struct xdp_md *ctx)
+{
+    int key = 1;
+    long value = twice(step);
+    total += value;
+    bpf_map_update_elem(&counts, &key, &value, 0);
+    return XDP_PASS;
+}
+"""
+
+
+@pytest.fixture
+def bpf_file_system(tmp_path: Path) -> Iterator[Path]:
+    """A directory of a BPF file system of its own."""
+    directory = tmp_path / "bpffs"
+    directory.mkdir()
+    subprocess.run(["/bin/mount", "-t", "bpf", "bpffs", directory], check=True)
+    yield directory
+    subprocess.run(["/bin/umount", directory], check=True)
+
+
+def test_maps_of_types_and_global_data(compile_c: Callable[..., str]) -> None:
+    with bpfas.load(compile_c(COUNTING, "-g")) as app:
+        app.programs["count"].test_run(bytes(64))
+        assert app.maps["counts"].raw[struct.pack("=i", 1)] == struct.pack("=q", 6)
+        info = syscall.map_info(app.maps["counts"].fd)
+        assert info.key_type
+        assert info.value_type
+        assert not app.warnings
+
+
+def test_functions_are_known_by_name(compile_c: Callable[..., str]) -> None:
+    with bpfas.load(compile_c(COUNTING, "-g")) as app:
+        assert syscall.prog_info(app.programs["count"].fd).btf_id
+
+
+def test_an_object_in_memory(compile_c: Callable[..., str]) -> None:
+    with open(compile_c(COUNTING, "-g"), "rb") as file, bpfas.load(file.read(), name="counter.o") as app:
+        assert syscall.map_info(app.maps[".bss"].fd).name == "counter.bss"
+
+
+class TestPins:
+    """Maps that processes share by name."""
+
+    SOURCE = """
+    struct { __uint(type, BPF_MAP_TYPE_ARRAY); __uint(max_entries, 4); __type(key, int); __type(value, int);
+             __uint(pinning, LIBBPF_PIN_BY_NAME); } shared SEC(".maps");
+    SEC("socket") int prog(void *ctx) { int key = 0; return !bpf_map_lookup_elem(&shared, &key); }
+    """
+
+    def test_a_map_is_pinned_and_found_again(self, compile_c: Callable[..., str], bpf_file_system: Path) -> None:
+        path = compile_c(self.SOURCE, "-g")
+        with bpfas.load(path, pin_root=bpf_file_system) as first:
+            first.maps["shared"].raw[bytes(4)] = b"abcd"
+            with bpfas.load(path, pin_root=bpf_file_system) as second:
+                assert second.maps["shared"].raw[bytes(4)] == b"abcd"
+                assert second.maps["shared"].id == first.maps["shared"].id
+        assert [each.name for each in bpf_file_system.iterdir()] == ["shared"]
+
+    def test_every_difference_is_told(self, compile_c: Callable[..., str], bpf_file_system: Path) -> None:
+        bpfas.load(compile_c(self.SOURCE, "-g"), pin_root=bpf_file_system).close()
+        other = compile_c(
+            self.SOURCE.replace("entries, 4", "entries, 8").replace("value, int", "value, long"), "-g"
+        )
+        with pytest.raises(LoadError) as caught:
+            bpfas.load(other, pin_root=bpf_file_system)
+        assert "its value size is 4, not 8; its max entries is 4, not 8" in caught.value.cause
+        assert f"rm {bpf_file_system}/shared" in caught.value.remedy
+
+    def test_what_is_pinned_may_be_no_map(self, compile_c: Callable[..., str], bpf_file_system: Path) -> None:
+        with bpfas.load(compile_c(COUNTING, "-g")) as app:
+            syscall.obj_pin(str(bpf_file_system / "shared"), app.programs["count"].fd)
+        with pytest.raises(LoadError, match="it is bpf-prog, no map"):
+            bpfas.load(compile_c(self.SOURCE, "-g"), pin_root=bpf_file_system)
+
+    def test_another_process_may_be_faster(
+        self, compile_c: Callable[..., str], bpf_file_system: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path, real, calls = compile_c(self.SOURCE, "-g"), syscall.obj_get, []
+        with bpfas.load(path, pin_root=bpf_file_system) as first:
+
+            def late(pin: str, file_flags: int = 0) -> int:
+                calls.append(pin)
+                if len(calls) == 1:
+                    raise FileNotFoundError(errno.ENOENT, "not yet")
+                return real(pin, file_flags)
+
+            monkeypatch.setattr("bpfas.loader.syscall.obj_get", late)
+            with bpfas.load(path, pin_root=bpf_file_system) as second:
+                assert second.maps["shared"].id == first.maps["shared"].id
+
+    def test_a_place_that_is_no_bpf_file_system(self, compile_c: Callable[..., str], tmp_path: Path) -> None:
+        with pytest.raises(LoadError) as caught:
+            bpfas.load(compile_c(self.SOURCE, "-g"), pin_root=tmp_path)
+        assert "BPF file system" in caught.value.cause + caught.value.remedy
+
+    def test_all_of_a_collection(self, compile_c: Callable[..., str], bpf_file_system: Path) -> None:
+        with bpfas.load(compile_c(COUNTING, "-g")) as app:
+            app.pin(bpf_file_system / "app")
+            names = {each.name for each in (bpf_file_system / "app").iterdir()}
+            assert names == {"count", "counts", "_rodata", "_bss"}
+            app.unpin(bpf_file_system / "app")
+            assert not list((bpf_file_system / "app").iterdir())
+
+    def test_a_collection_is_pinned_whole_or_not(
+        self, compile_c: Callable[..., str], bpf_file_system: Path
+    ) -> None:
+        with bpfas.load(compile_c(COUNTING, "-g")) as app:
+            (bpf_file_system / "app").mkdir()
+            (bpf_file_system / "app" / "count").mkdir()
+            with pytest.raises(bpfas.KernelError, match="EEXIST"):
+                app.pin(bpf_file_system / "app")
+            assert [each.name for each in (bpf_file_system / "app").iterdir()] == ["count"]
+            (bpf_file_system / "app" / "count").rmdir()
+
+
+def test_maps_in_maps_whatever_their_order(compile_c: Callable[..., str]) -> None:
+    source = """
+    struct inner { __uint(type, BPF_MAP_TYPE_ARRAY); __uint(max_entries, 1); __type(key, int); __type(value, int);
+    }; extern struct inner second;
+    struct { __uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS); __uint(max_entries, 2); __type(key, int);
+             __array(values, struct inner); } outer SEC(".maps") = { .values = { [1] = &second } };
+    struct inner second SEC(".maps");
+    SEC("socket") int prog(void *ctx)
+    {
+        int key = 1, zero = 0, *value;
+        void *inner = bpf_map_lookup_elem(&outer, &key);
+        if (!inner) return 1;
+        value = bpf_map_lookup_elem(inner, &zero);
+        return value ? *value : 2;
+    }
+    """
+    with bpfas.load(compile_c(source, "-g")) as app:
+        app.maps["second"].raw[bytes(4)] = struct.pack("=i", 77)
+        assert app.programs["prog"].test_run(bytes(64)).retval == 77
+
+
+def test_programs_in_maps(compile_c: Callable[..., str]) -> None:
+    source = """
+    int called(void *ctx);
+    struct { __uint(type, BPF_MAP_TYPE_PROG_ARRAY); __uint(max_entries, 2); __uint(key_size, 4);
+             __array(values, int(void *)); } calls SEC(".maps") = { .values = { [1] = (void *)&called } };
+    SEC("socket") int called(void *ctx) { return 55; }
+    SEC("socket") int prog(void *ctx) { bpf_tail_call(ctx, &calls, 1); return 1; }
+    """
+    path = compile_c(source, "-g")
+    with bpfas.load(path) as app:
+        assert app.programs["prog"].test_run(bytes(64)).retval == 55
+    image = bpfas.open_image(path)
+    image.programs["called"] = replace(image.programs["called"], autoload=False)
+    with bpfas.load(image) as app:
+        assert app.programs["prog"].test_run(bytes(64)).retval == 1
+        assert "map calls[1] stays empty: 'called' is not loaded" in str(app.warnings[0])
+
+
+def test_ring_buffers_get_whole_pages(compile_c: Callable[..., str]) -> None:
+    source = """
+    struct { __uint(type, BPF_MAP_TYPE_RINGBUF); __uint(max_entries, 5000); } events SEC(".maps");
+    struct { __uint(type, BPF_MAP_TYPE_PERF_EVENT_ARRAY); __uint(key_size, 4); __uint(value_size, 4); }
+        each SEC(".maps");
+    SEC("socket") int prog(void *ctx) { bpf_ringbuf_output(&events, "x", 1, 0); return 0; }
+    """
+    with bpfas.load(compile_c(source, "-g")) as app:
+        assert app.maps["events"].max_entries == 8192
+        assert app.maps["each"].max_entries == possible_cpu_count()
+
+
+def test_a_map_that_is_not_created_is_named_when_a_program_needs_it(compile_c: Callable[..., str]) -> None:
+    image = bpfas.open_image(compile_c(COUNTING, "-g"))
+    image.maps["counts"] = replace(image.maps["counts"], autocreate=False)
+    with pytest.raises(VerifierError) as caught:
+        bpfas.load(image)
+    assert caught.value.cause == "the program uses map 'counts', which was not created"
+    assert "invalid func unknown#2001000" in caught.value.log
+
+
+def test_a_refusal_names_the_line_and_the_way(compile_c: Callable[..., str]) -> None:
+    source = """
+    const volatile int limit = 2;
+    SEC("xdp") int prog(struct xdp_md *ctx)
+    {
+        char *data = (char *)(long)ctx->data;
+        if (limit > 1)
+            return data[3];
+        return 1;
+    }
+    """
+    with pytest.raises(VerifierError) as caught:
+        bpfas.load(compile_c(source, "-g"))
+    report = caught.value.report
+    assert report.source is not None
+    assert report.source.text == "return data[3];"
+    assert any("if (limit > 1)" in step for step in report.path)
+    assert "pkt" in report.registers["R1"]
+
+
+def test_a_refusal_names_the_line_of_assembly(tmp_path: Path) -> None:
+    source = tmp_path / "bad.s"
+    source.write_text('.section xdp,"ax",@progbits\n.globl prog\nprog:\n    r0 = *(u32 *)(r2 + 0)\n    exit\n')
+    obj = bpfas.assemble(source, options=Options(debug_version=4))
+    with pytest.raises(VerifierError) as caught:
+        bpfas.load(obj)
+    assert str(caught.value.report.source).endswith("bad.s:4")
+
+
+def test_a_log_of_what_is_taken(compile_c: Callable[..., str]) -> None:
+    with bpfas.load(compile_c(COUNTING, "-g"), log_level=1) as app:
+        assert "processed" in app.programs["count"].log
+
+
+@pytest.mark.parametrize(
+    "step", ["btf_load", "map_create", "map_update_elem", "map_freeze", "prog_load", "obj_pin"]
+)
+def test_whatever_fails_nothing_stays_open(
+    compile_c: Callable[..., str], bpf_file_system: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    image = bpfas.open_image(compile_c(COUNTING, "-g"))
+    image.maps["counts"] = replace(image.maps["counts"], pinning=Pinning.BY_NAME)
+
+    def fail(*_args: object, **_options: object) -> int:
+        raise OSError(errno.ENOMEM, "no memory")
+
+    before = open_descriptors()
+    monkeypatch.setattr(f"bpfas.loader.syscall.{step}", fail)
+    if step == "btf_load":
+        with bpfas.load(image, pin_root=bpf_file_system) as app:
+            assert "loading the object's BTF failed with ENOMEM" in str(app.warnings[0])
+    else:
+        with pytest.raises(LoadError, match="ENOMEM"):
+            bpfas.load(image, pin_root=bpf_file_system)
+    assert open_descriptors() == before
+
+
+def test_a_token_wants_a_bpf_file_system(compile_c: Callable[..., str], tmp_path: Path) -> None:
+    with pytest.raises(LoadError, match="creating a token"):
+        bpfas.load(compile_c(COUNTING, "-g"), token=tmp_path)
+
+
+def test_the_maps_of_all_types_that_need_no_types(compile_c: Callable[..., str]) -> None:
+    source = """
+    struct { __uint(type, BPF_MAP_TYPE_STACK_TRACE); __uint(max_entries, 4); __uint(key_size, 4);
+             __uint(value_size, 8 * 16); } stacks SEC(".maps");
+    struct { __uint(type, BPF_MAP_TYPE_QUEUE); __uint(max_entries, 4); __type(value, int); } queue SEC(".maps");
+    struct { __uint(type, BPF_MAP_TYPE_DEVMAP); __uint(max_entries, 4); __type(key, int); __type(value, int); }
+        devices SEC(".maps");
+    struct { __uint(type, BPF_MAP_TYPE_LPM_TRIE); __uint(max_entries, 4); __uint(map_flags, BPF_F_NO_PREALLOC);
+             __uint(key_size, 8); __uint(value_size, 4); } routes SEC(".maps");
+    """
+    with bpfas.load(compile_c(source, "-g")) as app:
+        assert {name: map_.type for name, map_ in app.maps.items()} == {
+            "stacks": MapType.STACK_TRACE,
+            "queue": MapType.QUEUE,
+            "devices": MapType.DEVMAP,
+            "routes": MapType.LPM_TRIE,
+        }

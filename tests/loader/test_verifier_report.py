@@ -1,0 +1,101 @@
+"""What is made of the verifier's logs: the instruction, its line, the registers, the way there."""
+
+from __future__ import annotations
+
+import pytest
+
+from bpfas.loader.verifier_log import read_log
+from bpfas.loader.verifier_report import report_on
+
+LINUX_6_18 = """\
+0: R1=ctx() R10=fp0
+; if (threshold > 2) @ app.c:14
+0: (b4) w0 = 1                        ; R0=1
+1: (61) r2 = *(u32 *)(r1 +4)          ; R1=ctx() R2=pkt_end()
+2: (61) r1 = *(u32 *)(r1 +0)          ; R1=pkt(r=0)
+3: (bf) r3 = r1                       ; R1=pkt(r=0) R3=pkt(r=0)
+4: (07) r3 += 1                       ; R3=pkt(off=1,r=0)
+; if (data + 1 > end) @ app.c:15
+5: (2d) if r3 > r2 goto pc+2          ; R2=pkt_end() R3=pkt(off=1,r=1)
+6: (71) r0 = *(u8 *)(r1 +0)           ; R0=scalar(smin=0,smax=umax=255,var_off=(0x0; 0xff)) R1=pkt(r=1)
+7: (95) exit
+
+from 5 to 8: R0=1 R1=pkt(r=0) R2=pkt_end() R3=pkt(off=1,r=0) R10=fp0
+; return data[3]; @ app.c:17
+8: (71) r0 = *(u8 *)(r1 +3)
+invalid access to packet, off=3 size=1, R1(id=0,off=3,r=0)
+R1 offset is outside of the packet
+processed 9 insns (limit 1000000) max_states_per_insn 0 total_states 0 peak_states 0 mark_read 0
+"""
+LINUX_5_4 = """\
+0: R1=ctx(id=0,off=0,imm=0) R10=fp0
+0: (b7) r2 = 0
+1: R1_w=ctx(id=0,off=0,imm=0) R2_w=inv0 R10=fp0
+1: (79) r0 = *(u64 *)(r2 +0)
+R2 invalid mem access 'inv'
+processed 2 insns (limit 1000000) max_states_per_insn 0 total_states 0 peak_states 0 mark_read 0
+"""
+LINUX_4_9 = """\
+0: (bf) r6 = r1
+1: (85) call 200
+invalid func 200
+"""
+
+
+def test_the_way_to_the_fault() -> None:
+    log = read_log(LINUX_6_18)
+    assert [step.index for step in log.path] == [0, 1, 2, 3, 4, 5, 8]
+    assert log.branches == ((5, 8),)
+    assert log.last is not None
+    assert log.last.before["R3"] == "pkt(off=1,r=0)"
+
+
+def test_all_lines_of_the_verdict_are_told() -> None:
+    report = report_on(LINUX_6_18)
+    assert "invalid access to packet, off=3 size=1" in report.explanation.cause
+    assert "R1 offset is outside of the packet" in report.explanation.cause
+
+
+def test_registers_are_those_that_the_instruction_uses() -> None:
+    assert report_on(LINUX_6_18).registers == {"R0": "1", "R1": "pkt(r=0)"}
+    assert report_on(LINUX_5_4).registers == {"R2": "inv0"}
+
+
+def test_values_with_blanks_inside_parentheses_are_whole() -> None:
+    log = LINUX_6_18.replace(
+        "from 5 to 8: R0=1 R1=pkt(r=0)", "from 5 to 8: R0=scalar(var_off=(0x0; 0xff)) R1=ctx()"
+    )
+    assert report_on(log).registers == {"R0": "scalar(var_off=(0x0; 0xff))", "R1": "ctx()"}
+
+
+@pytest.mark.parametrize(
+    ("log", "instruction", "words"),
+    [
+        (LINUX_6_18, 8, "R1 offset is outside of the packet"),
+        (LINUX_5_4, 1, "R2 invalid mem access 'inv'"),
+        (LINUX_4_9, 1, "invalid func 200"),
+    ],
+)
+def test_logs_of_many_kernels(log: str, instruction: int, words: str) -> None:
+    report = report_on(log)
+    assert (report.instruction, words in report.explanation.cause) == (instruction, True)
+
+
+@pytest.mark.parametrize(
+    "log", ["", "something new\nand more\n", "\x1b[31m0:(\n", "processed 0 insns\n", "R1=R1=(((\n"]
+)
+def test_an_unknown_log_is_no_problem(log: str) -> None:
+    report = report_on(log)
+    assert report.instruction is None
+    assert report.lines() == []
+
+
+def test_of_an_unknown_log_the_last_line_is_told() -> None:
+    assert "and more" in report_on("something new\nand more\n").explanation.cause
+
+
+def test_a_long_way_is_cut_in_front() -> None:
+    steps = "".join(f"{index}: (b7) r0 = {index}                        ; R0={index}\n" for index in range(40))
+    way = report_on(f"{steps}40: (95) exit\nno\n").path
+    assert way[0] == "… (25 lines before)"
+    assert (len(way), way[-1]) == (17, "40: exit")
