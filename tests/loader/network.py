@@ -8,11 +8,15 @@ import ipaddress
 import os
 import socket
 import struct
-from typing import Self
+import time
+from typing import TYPE_CHECKING, Self
 
 from bpfas.loader.attach.interfaces import INTERFACE_HEADER
 from bpfas.loader.attach.namespace import OWN_NAMESPACE, enter_namespace, open_namespace, within
 from bpfas.loader.attach.netlink import Flag, MessageType, Netlink, attribute, nested, number, text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _CLONE_NEWNET = 0x40000000
 _IFLA_MTU = 4
@@ -116,3 +120,11 @@ def send_frames(name: str, count: int, frame: bytes = FRAME) -> None:
     with packet_socket(name) as sender:
         for _ in range(count):
             sender.send(frame)
+
+
+def eventually(get: Callable[[], object], expected: object) -> None:
+    """Assert that something comes out as expected within some seconds: packets arrive when the kernel has time."""
+    deadline = time.monotonic() + 10
+    while get() != expected and time.monotonic() < deadline:
+        time.sleep(0.005)
+    assert get() == expected
