@@ -20,7 +20,7 @@ from bpfas.loader.attach.failure import attach_error, link_error
 from bpfas.loader.attach.interfaces import Interface, find_interface
 from bpfas.loader.attach.link import create_link
 from bpfas.loader.attach.namespace import CommandWithin, open_namespace
-from bpfas.loader.attach.order import AS_IT_COMES, Order, explain_order
+from bpfas.loader.attach.order import AS_IT_COMES, Order, explain_order, order_of
 from bpfas.loader.errors import Step
 from bpfas.loader.kinds import AttachType
 from bpfas.loader.privilege import Explanation
@@ -78,16 +78,17 @@ def attach_tcx(
     *,
     interface: str | int,
     direction: Direction | str | None = None,
-    order: Order = AS_IT_COMES,
+    order: Order | str = AS_IT_COMES,
     expected_revision: int = 0,
 ) -> Link:
     """Attach to an interface's packets by a link of tcx.
 
     `direction` is a Direction or its value, what the section says if None. `order` is the place among the
-    programs there, `expected_revision` what `tcx_programs` said of them (0: any). Raises AttachError.
+    programs there (an Order, or a text that `order_of` reads), `expected_revision` what `tcx_programs` said of
+    them (0: any). Raises AttachError.
     """
     place = _tcx_place(program, interface, direction)
-    return place.link(program, order, expected_revision)
+    return place.link(program, order_of(order), expected_revision)
 
 
 def attach_tcx_without_link(
@@ -95,7 +96,7 @@ def attach_tcx_without_link(
     *,
     interface: str | int,
     direction: Direction | str | None = None,
-    order: Order = AS_IT_COMES,
+    order: Order | str = AS_IT_COMES,
     expected_revision: int = 0,
     replaces: HasDescriptor | None = None,
 ) -> Link:
@@ -104,7 +105,7 @@ def attach_tcx_without_link(
     As `attach_tcx`; the program takes the place of `replaces`, which must be there without a link.
     """
     place = _tcx_place(program, interface, direction)
-    return place.command(program, order, expected_revision, replaces)
+    return place.command(program, order_of(order), expected_revision, replaces)
 
 
 def tcx_programs(interface: str | int, direction: Direction | str) -> syscall.AttachedPrograms:
@@ -131,7 +132,7 @@ def attach_netkit(
     *,
     interface: str | int,
     end: NetkitEnd | str | None = None,
-    order: Order = AS_IT_COMES,
+    order: Order | str = AS_IT_COMES,
     expected_revision: int = 0,
 ) -> Link:
     """Attach to what one end of a netkit pair sends; `interface` is always the primary one.
@@ -139,7 +140,7 @@ def attach_netkit(
     `end` is a NetkitEnd or its value, what the section says if None (else the primary end); the rest is as in
     `attach_tcx`. Raises AttachError.
     """
-    return _netkit_place(program, interface, end).link(program, order, expected_revision)
+    return _netkit_place(program, interface, end).link(program, order_of(order), expected_revision)
 
 
 def attach_netkit_without_link(
@@ -147,7 +148,7 @@ def attach_netkit_without_link(
     *,
     interface: str | int,
     end: NetkitEnd | str | None = None,
-    order: Order = AS_IT_COMES,
+    order: Order | str = AS_IT_COMES,
     expected_revision: int = 0,
     replaces: HasDescriptor | None = None,
 ) -> Link:
@@ -155,7 +156,7 @@ def attach_netkit_without_link(
 
     As `attach_netkit` and `attach_tcx_without_link`.
     """
-    return _netkit_place(program, interface, end).command(program, order, expected_revision, replaces)
+    return _netkit_place(program, interface, end).command(program, order_of(order), expected_revision, replaces)
 
 
 @dataclass(frozen=True, slots=True)

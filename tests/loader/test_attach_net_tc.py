@@ -133,13 +133,18 @@ def test_the_order_of_programs(compile_c: Callable[..., str]) -> None:
             for place in (before(one), before(first), before(by_id), before(by_link)):
                 with attach(three, interface="right", direction="ingress", order=place):
                     assert order_of("right") == ids(two, three, one)
-            for place in (after(one), after(first), after(by_id), after(by_link)):
-                with attach(three, interface="right", direction="ingress", order=place):
+            in_words = f"after:{one.info().id}", f"after:link:{first.id}"
+            for behind in (after(one), after(first), after(by_id), after(by_link), *in_words):
+                with attach(three, interface="right", direction="ingress", order=behind):
                     assert order_of("right") == ids(two, one, three)
             with attach(three, interface="right", direction="ingress", order=LAST):
                 assert order_of("right") == ids(two, one, three)
                 send_frames("left", 1)
                 eventually(lambda: turns(app), [2, 1, 3, 0])
+            with pytest.raises(ValueError, match="order is 'next', not one of first, last, before:PROGRAM_ID"):
+                attach(three, interface="right", direction="ingress", order="next")
+            with attach(three, interface="right", direction="ingress", order="first"):
+                assert order_of("right") == ids(three, two, one)
             links = [each.link_id for each in tcx_programs("right", "ingress").programs]
             assert links == [second.id, first.id]
 
