@@ -85,7 +85,7 @@ OFFSET = CoreKind.FIELD_BYTE_OFFSET
             "0:1",
             OFFSET,
             "the offset of struct task___mine.start: "
-            + "member start is `u64` in the program and `void *` in the kernel's struct task",
+            "member start is `u64` in the program and `void *` in the kernel's struct task",
         ),
         (
             TASK,
