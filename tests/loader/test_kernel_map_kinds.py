@@ -12,10 +12,11 @@ import bpfas.loader
 from bpfas.loader import syscall
 from bpfas.loader.kernel.running import RunningKernel
 from bpfas.loader.kinds import ProgramType
-from bpfas.loader.spec import Image
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from bpfas.loader.spec import Image
 
 pytestmark = [pytest.mark.peer, pytest.mark.kernel, pytest.mark.usefixtures("no_leaks")]
 

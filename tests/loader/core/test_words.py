@@ -84,8 +84,10 @@ OFFSET = CoreKind.FIELD_BYTE_OFFSET
             TASK,
             "0:1",
             OFFSET,
-            "the offset of struct task___mine.start: "
-            "member start is `u64` in the program and `void *` in the kernel's struct task",
+            (
+                "the offset of struct task___mine.start: "
+                "member start is `u64` in the program and `void *` in the kernel's struct task"
+            ),
         ),
         (
             TASK,
