@@ -39,7 +39,8 @@ class ReferenceKind(enum.Enum):
 class MapReference:
     """A 64-bit immediate load whose first imm waits for the descriptor of a map.
 
-    `instruction` counts slots of 8 bytes from the program's start; `offset` is in bytes from the value's start.
+    `instruction` counts slots of 8 bytes from the program's start; `offset` is in bytes from the value's start, in
+    an arena from the start of its data.
     """
 
     instruction: int
@@ -356,6 +357,11 @@ class Image:
         from bpfas.loader.configure import set_program
 
         set_program(self, name, **fields)
+
+    @property
+    def numbered_externs(self) -> list[str]:
+        """The names that are left open, in the order in which libbpf numbers them: `.kconfig` first."""
+        return [*(variable.name for variable in self.kconfig), *sorted(self.externs)]
 
 
 def kernel_name(name: str) -> str:

@@ -308,6 +308,18 @@ def test_a_static_map_is_an_error(errors: Callable[[str], str]) -> None:
 
 
 @pytest.mark.peer
+def test_a_map_that_is_only_declared_has_to_be_another_objects(compile_c: Callable[..., str]) -> None:
+    using = """SEC("xdp") int prog(void *ctx) { int key = 0; return !bpf_map_lookup_elem(&m, &key); }"""
+    definition = defined(*ARRAY, "__type(value, int)")
+    objects = []
+    for name, source in (("main", f"extern {definition}{using}"), ("library", definition)):
+        path = Path(compile_c(source, "-g", name=name))
+        objects.append(read_object(path.read_bytes(), path.name))
+    with pytest.raises(BpfasError, match="undefined symbol: m"):
+        build_image(objects[0])
+    assert list(build_image(objects[0], [objects[1]]).maps) == ["library:m"]
+
+
 def test_a_variable_that_is_no_definition_is_an_error(errors: Callable[[str], str]) -> None:
     assert "map 'm': it is `int`, no definition of a map" in errors('int m SEC(".maps") = 1;')
 
