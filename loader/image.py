@@ -39,16 +39,23 @@ if TYPE_CHECKING:
     from bpfas.objfile import ObjectFile
 
 
-def build_image(obj: ObjectFile, libraries: Sequence[ObjectFile] = (), ksyms: Sequence[str] = ()) -> Image:
+def build_image(
+    obj: ObjectFile,
+    libraries: Sequence[ObjectFile] = (),
+    ksyms: Sequence[str] = (),
+    *,
+    relaxed_maps: bool = False,
+) -> Image:
     """The maps and programs of `obj`, with what they need of `libraries`.
 
     The image's name is the object's base name up to the first dot. Maps of a library are called by its name, as in
-    `lib:counts` and `lib:.data`. `ksyms` are names that nothing defines and that the kernel is to have. Objects of
-    either byte order are taken. Raises BpfasError with everything that is wrong with the maps, functions and
-    relocations of what is taken, and all names that stay open.
+    `lib:counts` and `lib:.data`. `ksyms` are names that nothing defines and that the kernel is to have. With
+    `relaxed_maps`, attributes of maps that are unknown have no effect. Objects of either byte order are taken.
+    Raises BpfasError with everything that is wrong with the maps, functions and relocations of what is taken, and
+    all names that stay open.
     """
     diagnostics = Diagnostics()
-    image = _build(obj, libraries, ksyms, diagnostics)
+    image = _build(obj, libraries, ksyms, diagnostics, relaxed_maps=relaxed_maps)
     diagnostics.raise_if_errors()
     assert image is not None  # else there was an error
     return image
@@ -80,18 +87,22 @@ class _Resolved:
     bindings: tuple[Binding, ...]
 
 
-def _resolve(objects: Sequence[ObjectFile], ksyms: Sequence[str], diagnostics: Diagnostics) -> _Resolved:
+def _resolve(
+    objects: Sequence[ObjectFile], ksyms: Sequence[str], diagnostics: Diagnostics, *, relaxed_maps: bool = False
+) -> _Resolved:
     obj, *libraries = objects
     name = object_name(obj)
     types = {each: found for each in objects if (found := read_object_types(each, diagnostics))}
-    maps = {obj: describe_maps(obj, name, diagnostics, types=_btf(types, obj))}
+    maps = {obj: describe_maps(obj, name, diagnostics, types=_btf(types, obj), relaxed=relaxed_maps)}
     functions = find_functions(obj, diagnostics)
     entries = list(functions.by_place.values())
     for library, library_name in zip(libraries, _library_names(libraries), strict=True):
         if library.byte_order is not obj.byte_order:
             message = f"the byte order is not that of {obj.name}"
             diagnostics.error(message, library.name, ("assemble or compile both for the same machine",))
-        maps[library] = describe_maps(library, library_name, diagnostics, f"{library_name}:", _btf(types, library))
+        maps[library] = describe_maps(
+            *(library, library_name, diagnostics, f"{library_name}:", _btf(types, library)), relaxed=relaxed_maps
+        )
         functions.add(find_functions(library, diagnostics))
     callbacks = find_exception_callbacks(functions, types[obj].btf, diagnostics) if obj in types else {}
     scope = Scope(objects, ksyms, types, diagnostics)
@@ -104,10 +115,15 @@ def _resolve(objects: Sequence[ObjectFile], ksyms: Sequence[str], diagnostics: D
 
 
 def _build(
-    obj: ObjectFile, libraries: Sequence[ObjectFile], ksyms: Sequence[str], diagnostics: Diagnostics
+    obj: ObjectFile,
+    libraries: Sequence[ObjectFile],
+    ksyms: Sequence[str],
+    diagnostics: Diagnostics,
+    *,
+    relaxed_maps: bool,
 ) -> Image | None:
     """The image; None if there were errors that keep it from being made."""
-    resolved = _resolve([obj, *libraries], ksyms, diagnostics)
+    resolved = _resolve([obj, *libraries], ksyms, diagnostics, relaxed_maps=relaxed_maps)
     # From here on every function that is called is in the table, and every reference has a target.
     if diagnostics.has_errors:
         return None
