@@ -328,11 +328,6 @@ class Image:
     warnings: tuple[Diagnostic, ...] = ()
 
     @property
-    def numbered_externs(self) -> list[str]:
-        """The names that are left open, in the order in which libbpf numbers them: `.kconfig` first."""
-        return [*(variable.name for variable in self.kconfig), *sorted(self.externs)]
-
-    @property
     def data(self) -> ImageData:
         """The values that global variables start with, by name: `image.data["threshold"] = 5`."""
         from bpfas.loader.configure import ImageData
@@ -362,6 +357,11 @@ class Image:
         from bpfas.loader.configure import set_program
 
         set_program(self, name, **fields)
+
+    @property
+    def numbered_externs(self) -> list[str]:
+        """The names that are left open, in the order in which libbpf numbers them: `.kconfig` first."""
+        return [*(variable.name for variable in self.kconfig), *sorted(self.externs)]
 
 
 def kernel_name(name: str) -> str:
