@@ -66,7 +66,7 @@ _NO_BPF = Explanation(
 )
 _NO_BPF_FILE_SYSTEM = Explanation(
     "the path is not on a BPF file system, or this process may not use it",
-    "choose a path below /sys/fs/bpf, or mount one: mount -t bpf bpffs DIRECTORY",
+    "choose a path below /sys/fs/bpf, or mount one: mount -t bpf bpffs DIRECTORY; names have no dots",
 )
 _CAUSES: dict[tuple[Step, int], Explanation] = {
     (Step.CREATE_MAP, errno.EINVAL): Explanation(
@@ -112,6 +112,9 @@ _CAUSES: dict[tuple[Step, int], Explanation] = {
     (Step.OPEN_PIN, errno.EACCES): _NO_BPF_FILE_SYSTEM,
     (Step.OPEN_PIN, errno.EINVAL): _NO_BPF_FILE_SYSTEM,
     (Step.UNPIN, errno.ENOENT): Explanation("nothing is pinned there"),
+    (Step.UNPIN, errno.EINVAL): Explanation(
+        "it is no pin: the file is not on a BPF file system", "bpf-load unpin takes away pins only; use rm"
+    ),
     (Step.CREATE_TOKEN, errno.EINVAL): _NO_BPF_FILE_SYSTEM,
     (Step.CREATE_TOKEN, errno.ENOENT): Explanation(
         "there is no such directory, or its BPF file system delegates nothing",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import select
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from bpfas.btf.records import plain
@@ -11,8 +13,9 @@ from bpfas.loader.kinds import ProgramType, map_flag_names, map_type_name, progr
 from bpfas.loader.spec import BindingKind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
+    from bpfas.loader.attach.link import Link
     from bpfas.loader.collection import Collection
     from bpfas.loader.runtime.maps import Map
     from bpfas.loader.runtime.programs import Program, TestRunResult
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
 
 _XDP_ACTIONS = ("XDP_ABORTED", "XDP_DROP", "XDP_PASS", "XDP_TX", "XDP_REDIRECT")
 _HEX_BYTES_A_LINE = 32
+_LONGEST_WAIT = 0.2
+"""Seconds that events are waited for before looking whether that is to go on."""
 
 
 def collection_json(collection: Collection) -> dict[str, object]:
@@ -207,3 +212,31 @@ def _hex_lines(data: bytes) -> list[str]:
 def as_json(value: object) -> str:
     """A value as JSON."""
     return json.dumps(value, indent=2)
+
+
+def link_json(link: Link) -> dict[str, object]:
+    """An attachment: the program's name, and what it is attached to."""
+    return {"program": link.program, "target": link.target, "pinned_path": link.pinned_path}
+
+
+def event_lines(map_: Map, stopped: int, *, as_json: bool) -> Iterator[str]:
+    """The events of a ring or perf buffer, one a line, until the descriptor `stopped` can be read."""
+    with map_.events() as reader:
+        while not select.select([stopped], [], [], 0)[0]:
+            for event in reader.read(_LONGEST_WAIT):
+                yield json.dumps(plain(event)) if as_json else _event_text(event)
+
+
+def _event_text(event: object) -> str:
+    return event.hex(" ") if isinstance(event, bytes) else json.dumps(plain(event))
+
+
+def plain(value: object) -> object:
+    """A value of BTF types as JSON has it: structs as objects, bytes in hexadecimal."""
+    if isinstance(value, bytes | bytearray | memoryview):
+        return bytes(value).hex()
+    if isinstance(value, Mapping):
+        return {str(key): plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(each) for each in value]
+    return value

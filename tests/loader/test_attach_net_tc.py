@@ -20,7 +20,7 @@ from bpfas.loader.attach.tcx import Direction, netkit_programs, tcx_programs
 from bpfas.loader.errors import AttachError
 from bpfas.loader.kinds import AttachType
 
-from .network import create_netkit, create_veth, delete_link, send_frames
+from .network import create_netkit, create_veth, delete_link, eventually, send_frames
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,12 +51,12 @@ SEC("tcx/egress") int out(struct __sk_buff *skb) { return count(skb, 3); }
 
 
 def hits(app: Collection) -> list[int]:
-    return list(struct.unpack("=8i", app.maps[".bss"].raw[bytes(4)]))[:4]
+    return list(struct.unpack("=8i", app.maps[".bss"][bytes(4)]))[:4]
 
 
 def turns(app: Collection) -> list[int]:
     """When each program had its turn, if only one packet came by: 1 for the first."""
-    return list(struct.unpack("=8i", app.maps[".bss"].raw[bytes(4)]))[4:]
+    return list(struct.unpack("=8i", app.maps[".bss"][bytes(4)]))[4:]
 
 
 def order_of(interface: str, direction: Direction = Direction.INGRESS) -> list[int]:
@@ -97,14 +97,14 @@ def test_programs_see_packets_of_their_direction(compile_c: Callable[..., str], 
                 pytest.skip(error.cause)
             raise
         send_frames("left", 3)
-        assert hits(app) == [3, 0, 0, 3]
+        eventually(lambda: hits(app), [3, 0, 0, 3])
         for link in links:
             link.close()
         with attach(app.programs["three"], way=way, interface="right", direction="egress"):
             send_frames("left", 3)
-            assert hits(app) == [3, 0, 0, 3]
+            eventually(lambda: hits(app), [3, 0, 0, 3])
             send_frames("right", 1)
-            assert hits(app) == [3, 0, 1, 3]
+            eventually(lambda: hits(app), [3, 0, 1, 3])
 
 
 @pytest.mark.usefixtures("pair")
@@ -133,13 +133,18 @@ def test_the_order_of_programs(compile_c: Callable[..., str]) -> None:
             for place in (before(one), before(first), before(by_id), before(by_link)):
                 with attach(three, interface="right", direction="ingress", order=place):
                     assert order_of("right") == ids(two, three, one)
-            for place in (after(one), after(first), after(by_id), after(by_link)):
-                with attach(three, interface="right", direction="ingress", order=place):
+            in_words = f"after:{one.info().id}", f"after:link:{first.id}"
+            for behind in (after(one), after(first), after(by_id), after(by_link), *in_words):
+                with attach(three, interface="right", direction="ingress", order=behind):
                     assert order_of("right") == ids(two, one, three)
             with attach(three, interface="right", direction="ingress", order=LAST):
                 assert order_of("right") == ids(two, one, three)
                 send_frames("left", 1)
-                assert turns(app) == [2, 1, 3, 0]
+                eventually(lambda: turns(app), [2, 1, 3, 0])
+            with pytest.raises(ValueError, match="order is 'next', not one of first, last, before:PROGRAM_ID"):
+                attach(three, interface="right", direction="ingress", order="next")
+            with attach(three, interface="right", direction="ingress", order="first"):
+                assert order_of("right") == ids(three, two, one)
             links = [each.link_id for each in tcx_programs("right", "ingress").programs]
             assert links == [second.id, first.id]
 
@@ -197,7 +202,7 @@ def test_links_are_updated(compile_c: Callable[..., str]) -> None:
         assert isinstance(link, KernelLink)
         link.update(app.programs["three"], replaced=app.programs["one"])
         send_frames("left", 1)
-        assert hits(app) == [0, 0, 1, 0]
+        eventually(lambda: hits(app), [0, 0, 1, 0])
         link.detach()
         assert order_of("right") == []
 
@@ -221,10 +226,10 @@ def test_filters_by_priority_and_handle(compile_c: Callable[..., str]) -> None:
                 with pytest.raises(AttachError, match="there is a filter with this priority and handle"):
                     attach(three, interface="right", direction="ingress", priority=7, handle=9)
                 send_frames("left", 1)
-                assert turns(app)[:2] == [2, 1]
+                eventually(lambda: turns(app)[:2], [2, 1])
                 second.update(three)
                 send_frames("left", 1)
-                assert hits(app) == [2, 1, 1, 0]
+                eventually(lambda: hits(app), [2, 1, 1, 0])
             with (
                 attach(three, interface="right", direction="ingress", priority=3, handle=4, replace=True),
                 attach(two, interface="right", priority=3, handle=4, replace=True),
@@ -258,15 +263,17 @@ def test_the_qdisc_goes_and_its_filters(compile_c: Callable[..., str]) -> None:
             delete_link("left")
 
 
-@pytest.mark.usefixtures("pair")
+@pytest.mark.usefixtures("tcx")
 def test_an_attachment_is_undone_from_another_namespace(
     compile_c: Callable[..., str], network: Namespace, namespaces: Callable[[], Namespace]
 ) -> None:
     other = namespaces()
     with load(compile_c(COUNTERS)) as app:
-        link = attach(app.programs["one"], way="clsact", interface="right")
+        links = [attach(app.programs["one"], way=way, interface="right") for way in ("clsact", "tcx-attach")]
         with other:
-            link.close()
+            for link in links:
+                link.close()
+        assert order_of("right") == []
         with network, Netlink() as netlink:
             assert filters(netlink, socket.if_nametoindex("right"), INGRESS_PARENT) == []
 
@@ -288,7 +295,7 @@ def test_netkit_devices(compile_c: Callable[..., str], namespaces: Callable[[], 
             send_frames("host", 2)
             with container:
                 send_frames("inside", 3)
-            assert hits(app) == [2, 3, 0, 0]
+            eventually(lambda: hits(app), [2, 3, 0, 0])
             with attach(three, interface="host", end="primary", order=before(primary)):
                 assert [each.program_id for each in netkit_programs("host", "primary").programs] == ids(three, one)
             with attach(three, way="netkit-attach", interface="host", end="peer"):
