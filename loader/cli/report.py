@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import select
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from bpfas.btf.records import plain
@@ -229,14 +228,3 @@ def event_lines(map_: Map, stopped: int, *, as_json: bool) -> Iterator[str]:
 
 def _event_text(event: object) -> str:
     return event.hex(" ") if isinstance(event, bytes) else json.dumps(plain(event))
-
-
-def plain(value: object) -> object:
-    """A value of BTF types as JSON has it: structs as objects, bytes in hexadecimal."""
-    if isinstance(value, bytes | bytearray | memoryview):
-        return bytes(value).hex()
-    if isinstance(value, Mapping):
-        return {str(key): plain(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(each) for each in value]
-    return value
