@@ -194,7 +194,7 @@ def _plan_program(
             # A call that no kernel knows in either half: the verifier names it if the program gets there.
             for half in (reference.instruction, reference.instruction + 1):
                 code.put_call(half, ABSENT_MAP + numbers[reference.map_name])
-    btf_fields, fd_array = _write_externs(program, code, list(image.externs), symbols)
+    btf_fields, fd_array = _write_externs(program, code, image.numbered_externs, symbols)
     _avoid_new_helpers(code, kernel)
     attach = None
     if operation:

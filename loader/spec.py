@@ -358,6 +358,11 @@ class Image:
 
         set_program(self, name, **fields)
 
+    @property
+    def numbered_externs(self) -> list[str]:
+        """The names that are left open, in the order in which libbpf numbers them: `.kconfig` first."""
+        return [*(variable.name for variable in self.kconfig), *sorted(self.externs)]
+
 
 def kernel_name(name: str) -> str:
     """`name` as the kernel takes it: 15 characters of letters, digits, `_` and `.`, `_` for all others."""

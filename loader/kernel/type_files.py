@@ -9,17 +9,12 @@ import functools
 import os
 import struct
 import sys
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from bpfas.btf.reader import HEADER_SIZE, MAGIC, read_btf, sections_of
 from bpfas.diag import BpfasError
 from bpfas.elf.constants import ByteOrder
 from bpfas.loader.kernel.types import KernelTypes, ModuleTypes
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 SYSFS_BTF = Path("/sys/kernel/btf")
 VMLINUX_BTF = SYSFS_BTF / "vmlinux"
@@ -34,19 +29,6 @@ _UNCOMPRESSED_KERNELS = (
 )
 _HOST_ORDER = ByteOrder.LITTLE if sys.byteorder == "little" else ByteOrder.BIG
 _ELF = b"\x7fELF"
-
-
-@dataclass
-class FileKernel:
-    """A kernel of which only the types are known (a TypedKernel)."""
-
-    name: str
-    types: KernelTypes | None
-    own_modules: Sequence[KernelTypes] = ()
-
-    def modules(self) -> Sequence[KernelTypes]:
-        """The types of each module."""
-        return self.own_modules
 
 
 @functools.cache

@@ -19,6 +19,7 @@ from bpfas.loader.errors import AttachError
 from bpfas.loader.kinds import ProgramType
 from bpfas.loader.runtime.programs import Program
 
+from .kernel_support import Need, needs
 from .network import add_address, create_veth, eventually
 
 if TYPE_CHECKING:
@@ -146,6 +147,7 @@ SEC("netfilter") int drop(void *ctx) { hits++; return 0; }
 """
 
 
+@needs(Need.NETFILTER_LINK)
 @pytest.mark.parametrize("family", ["ipv4", "ipv6"])
 @pytest.mark.parametrize("hook", ["prerouting", "input", "output", "postrouting"])
 def test_netfilter_hooks(compile_c: Callable[..., str], family: str, hook: str) -> None:
@@ -169,16 +171,12 @@ def test_netfilter_hooks(compile_c: Callable[..., str], family: str, hook: str) 
 
 
 def attach_netfilter(app: Collection, name: str, **how: Any) -> KernelLink:
-    try:
-        link = attach(app.programs[name], **how)
-    except AttachError as error:
-        if "no BPF programs at netfilter hooks" in error.cause and not how.get("defragment"):
-            pytest.skip(error.cause)
-        raise
+    link = attach(app.programs[name], **how)
     assert isinstance(link, KernelLink)
     return link
 
 
+@needs(Need.NETFILTER_LINK)
 def test_netfilter_with_whole_packets(compile_c: Callable[..., str]) -> None:
     with load(compile_c(NETFILTER)) as app:
         create_veth("left", "right")
@@ -191,6 +189,7 @@ def test_netfilter_with_whole_packets(compile_c: Callable[..., str]) -> None:
             attach(app.programs["accept"], hook="prerouting", priority=-400, defragment=True)
 
 
+@needs(Need.NETFILTER_LINK)
 def test_wrong_netfilter_hooks(compile_c: Callable[..., str]) -> None:
     with load(compile_c(NETFILTER)) as app:
         program = app.programs["accept"]

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import errno
 import socket
 import struct
 from typing import TYPE_CHECKING
 
 import pytest
 
-from bpfas.loader import load, syscall
+from bpfas.loader import load
 from bpfas.loader.attach.filters import INGRESS_PARENT, filters
 from bpfas.loader.attach.link import KernelLink
-from bpfas.loader.attach.netlink import Netlink, NetlinkError
+from bpfas.loader.attach.netlink import Netlink
 from bpfas.loader.attach.order import FIRST, LAST, LinkId, ProgramId, after, before
 from bpfas.loader.attach.table import attach
 from bpfas.loader.attach.tc import FilterLink, clsact_filters, remove_clsact
 from bpfas.loader.attach.tcx import Direction, netkit_programs, tcx_programs
 from bpfas.loader.errors import AttachError
-from bpfas.loader.kinds import AttachType
 
+from .kernel_support import Need, needs, require
 from .network import create_netkit, create_veth, delete_link, eventually, send_frames
 
 if TYPE_CHECKING:
@@ -75,12 +74,7 @@ def pair(network: Namespace) -> None:  # noqa: ARG001
 @pytest.fixture
 def tcx(pair: None) -> None:  # noqa: ARG001
     """A pair of interfaces, on a kernel with tcx."""
-    try:
-        syscall.prog_query(socket.if_nametoindex("left"), AttachType.TCX_INGRESS)
-    except OSError as error:
-        if error.errno == errno.EINVAL:
-            pytest.skip("this kernel has no tcx (Linux 6.6)")
-        raise
+    require(Need.TCX)
 
 
 @pytest.mark.usefixtures("pair")
@@ -278,14 +272,10 @@ def test_an_attachment_is_undone_from_another_namespace(
             assert filters(netlink, socket.if_nametoindex("right"), INGRESS_PARENT) == []
 
 
+@needs(Need.NETKIT)
 def test_netkit_devices(compile_c: Callable[..., str], namespaces: Callable[[], Namespace]) -> None:
     container = namespaces()
-    try:
-        create_netkit("host", "inside", container)
-    except NetlinkError as error:
-        if error.errno != errno.EOPNOTSUPP:
-            raise
-        pytest.skip("this kernel has no netkit devices (Linux 6.7, CONFIG_NETKIT)")
+    create_netkit("host", "inside", container)
     source = COUNTERS.replace('SEC("tc/ingress") int one', 'SEC("netkit/primary") int one').replace(
         'SEC("tc/ingress") int two', 'SEC("netkit/peer") int two'
     )

@@ -19,7 +19,8 @@ from bpfas.isa import SLOT_SIZE
 from bpfas.loader.core.apply import apply_core
 from bpfas.loader.core.resolver import CoreResolver
 from bpfas.loader.instructions import Code
-from bpfas.loader.kernel.type_files import FileKernel, types_in_file
+from bpfas.loader.kernel.described import DescribedKernel
+from bpfas.loader.kernel.type_files import types_in_file
 from bpfas.loader.spec import CoreRelocation
 from tests.peers import Peer
 
@@ -125,7 +126,7 @@ def relocated_for(obj: CoreObject, kernel: TypedKernel) -> Relocated:
 
 def relocated(path: Path, kernel: Path) -> Relocated:
     """The programs of an object file as they are for a kernel whose types a file has."""
-    return relocated_for(read_core(path), FileKernel("the kernel", types_in_file(kernel)))
+    return relocated_for(read_core(path), DescribedKernel(types_in_file(kernel)))
 
 
 def compile_runner(folder: Path) -> Path:

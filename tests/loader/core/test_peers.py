@@ -9,7 +9,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from bpfas.loader.kernel.type_files import FileKernel, running_types
+from bpfas.loader.kernel.described import DescribedKernel
+from bpfas.loader.kernel.type_files import running_types
 from tests.btf.builders import Types
 from tests.loader.core.relocated import (
     compile_kernel,
@@ -271,7 +272,7 @@ def test_the_running_kernel(tmp_path: Path, runner: Path) -> None:
     if types is None:
         pytest.skip("the kernel has no BTF")
     path = compile_programs(tmp_path, KERNEL_LOCAL, KERNEL_BODIES)
-    ours = relocated_for(read_core(path), FileKernel("the kernel", types))
+    ours = relocated_for(read_core(path), DescribedKernel(types))
     assert not ours.errors
     assert ours.instructions == relocated_by_libbpf(runner, path)
 
@@ -352,7 +353,7 @@ def members(draw: st.DrawFn, names: Sequence[str], depth: int = 0) -> str:
     return " ".join(order) or "int nothing;"
 
 
-@settings(max_examples=15, deadline=None, phases=[Phase.generate], suppress_health_check=_SHARED_FOLDER)
+@settings(max_examples=8, deadline=None, phases=[Phase.generate], suppress_health_check=_SHARED_FOLDER)
 @given(data=st.data())
 def test_structs_at_random(tmp_path: Path, runner: Path, data: st.DataObject) -> None:
     local, other = data.draw(members(NAMES, depth=2)), data.draw(members(NAMES))

@@ -12,7 +12,7 @@ from bpfas.loader.core.patch import POISON
 from bpfas.loader.core.resolver import CoreResolver
 from bpfas.loader.core.survey import Outcome, survey
 from bpfas.loader.instructions import CALL, Code
-from bpfas.loader.kernel.type_files import FileKernel
+from bpfas.loader.kernel.described import DescribedKernel
 from bpfas.loader.kernel.types import KernelTypes
 from bpfas.loader.kinds import ProgramType
 from bpfas.loader.spec import CoreRelocation, Image, ProgramSpec
@@ -40,11 +40,11 @@ def local_types() -> Types:
 TASK, GONE, COLOR, HANDLE = 4, 5, 6, 8
 
 
-def kernel_of(types: Types, *modules: KernelTypes) -> FileKernel:
-    return FileKernel("the kernel", KernelTypes("vmlinux", types.read("vmlinux")), modules)
+def kernel_of(types: Types, *modules: KernelTypes) -> DescribedKernel:
+    return DescribedKernel(KernelTypes("vmlinux", types.read("vmlinux")), modules, name="the kernel")
 
 
-def other_kernel() -> FileKernel:
+def other_kernel() -> DescribedKernel:
     types = Types()
     number = types.integer()
     pointer = types.pointer(0)
@@ -59,7 +59,7 @@ def other_kernel() -> FileKernel:
 
 
 def applied(
-    kernel: FileKernel, instruction: bytes, type_id: int, access: str, kind: CoreKind
+    kernel: DescribedKernel, instruction: bytes, type_id: int, access: str, kind: CoreKind
 ) -> tuple[Code, list[str], list[str]]:
     """The instruction, what is said of it if it is poisoned, and what is said to be wrong."""
     code, diagnostics = Code(instruction, ORDER), Diagnostics()
@@ -160,7 +160,7 @@ def test_an_instruction_beyond_the_program_is_an_error() -> None:
 
 
 def test_without_types_of_the_kernel_only_ids_of_the_program_are_known() -> None:
-    kernel = FileKernel("the old kernel", None)
+    kernel = DescribedKernel(name="the old kernel")
     wide = insn("lddw", dst=1)
     code, _, errors = applied(kernel, wide, TASK, "0", CoreKind.TYPE_ID_LOCAL)
     assert (code.imm(0), errors) == (TASK, [])
@@ -187,7 +187,7 @@ def test_types_of_modules_are_found_where_vmlinux_has_none() -> None:
     both.struct("gone", 8, [("x", 1, 32)])
     both.struct("task", 8, [("pid", 1, 0), ("start", 1, 32)])
     module = KernelTypes("nf", both.read("nf"), first_own_id=3)
-    kernel = FileKernel("the kernel", vmlinux, [module])
+    kernel = DescribedKernel(vmlinux, [module])
     code, failures, errors = applied(kernel, MOV, GONE, "0:0", OFFSET)
     assert (code.imm(0), failures, errors) == (4, [], [])
     code, failures, errors = applied(kernel, MOV, TASK, "0:0", OFFSET)
