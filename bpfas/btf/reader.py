@@ -148,7 +148,9 @@ def check_types(btf: Btf, type_ids: Sequence[int]) -> None:
     _check_name_bytes(btf)
 
 
-def sections_of(data: _Bytes, order: ByteOrder, place: str, *, is_split: bool = False) -> tuple[int, _Bytes, _Bytes]:
+def sections_of(
+    data: _Bytes, order: ByteOrder, place: str, *, is_split: bool = False
+) -> tuple[int, _Bytes, _Bytes]:
     """Where the types begin, the types and the strings of BTF. Raises BpfasError if they are not all there.
 
     BTF that `is_split` goes on where another one ends, so that it need not have the empty string.
