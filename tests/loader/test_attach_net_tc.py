@@ -11,7 +11,7 @@ import pytest
 from bpfas.loader import load
 from bpfas.loader.attach.filters import INGRESS_PARENT, filters
 from bpfas.loader.attach.link import KernelLink
-from bpfas.loader.attach.netlink import Netlink
+from bpfas.loader.attach.netlink import Flag, MessageType, Netlink, text
 from bpfas.loader.attach.order import FIRST, LAST, LinkId, ProgramId, after, before
 from bpfas.loader.attach.table import attach
 from bpfas.loader.attach.tc import FilterLink, clsact_filters, remove_clsact
@@ -243,6 +243,20 @@ def test_places_that_cannot_be(compile_c: Callable[..., str]) -> None:
         assert caught.value.remedy == "give both"
         with pytest.raises(AttachError, match=r"tc parent 1:0 of right.*the kernel says: "):
             attach(one, interface="right", parent=0x10000)
+
+
+@pytest.mark.usefixtures("pair")
+def test_the_older_qdisc_has_no_egress(compile_c: Callable[..., str]) -> None:
+    header = struct.pack("=BxxxiIII", 0, socket.if_nametoindex("right"), 0xFFFF0000, 0xFFFFFFF1, 0)
+    with Netlink() as netlink:
+        netlink.request(MessageType.NEW_QDISC, header + text(1, "ingress"), Flag.CREATE | Flag.EXCLUSIVE)
+    with load(compile_c(COUNTERS)) as app:
+        with attach(app.programs["one"], way="clsact", interface="right"):
+            send_frames("left", 1)
+            eventually(lambda: hits(app), [1, 0, 0, 0])
+        with pytest.raises(AttachError, match="right has the qdisc 'ingress'") as caught:
+            attach(app.programs["out"], way="clsact", interface="right")
+        assert "tc qdisc del dev right ingress" in caught.value.remedy
 
 
 @pytest.mark.usefixtures("pair")
