@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -20,7 +21,6 @@ from bpfas.loader.errors import Step
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from contextlib import ExitStack
 
     from bpfas.loader.attach.link import Attachable, HasDescriptor
     from bpfas.loader.privilege import Explanation
@@ -91,14 +91,17 @@ class CommandLink(Link):
 def attach_by_command(
     program: Attachable,
     target: str,
-    command: Command,
-    held: ExitStack,
+    prepare: Callable[[ExitStack], Command],
     causes: Callable[[int], Explanation | None] | None = None,
 ) -> CommandLink:
-    """Attach `program`, and give what detaches it; `held` is closed where that fails. Raises AttachError."""
-    with held:
+    """Attach `program`, and give what detaches it. Raises AttachError.
+
+    `prepare` gives the commands, and leaves to the stack to close what they take.
+    """
+    with ExitStack() as held:
         try:
             fd = duplicate(program.fd, held)
+            command = prepare(held)
             command.attach(fd)
         except OSError as error:
             raise attach_error(program, target, error, causes) from error

@@ -73,9 +73,9 @@ def attach_clsact(
     if wrong := _wrong_place(priority, handle, replace=replace):
         raise attach_error(program, target, errno.EINVAL, explanation=wrong)
     with ExitStack() as held:
-        netlink = held.enter_context(Netlink())
-        command = _Classifier(netlink, Place(found.index, parent, priority, handle), program.name)
         try:
+            netlink = held.enter_context(Netlink())
+            command = _Classifier(netlink, Place(found.index, parent, priority, handle), program.name)
             has_clsact = parent not in _PARENTS.values() or add_clsact(netlink, found.index)
             if not has_clsact and parent == EGRESS_PARENT and has_only_ingress(netlink, found.index):
                 raise attach_error(program, target, errno.EEXIST, explanation=_only_ingress(found.name))
