@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import resource
 import socket
 import struct
 from typing import TYPE_CHECKING
@@ -18,6 +20,7 @@ from bpfas.loader.attach.tc import FilterLink, clsact_filters, remove_clsact
 from bpfas.loader.attach.tcx import Direction, netkit_programs, tcx_programs
 from bpfas.loader.errors import AttachError
 
+from .conftest import open_descriptors
 from .kernel_support import Need, needs, require
 from .network import create_netkit, create_veth, delete_link, eventually, send_frames
 
@@ -188,6 +191,31 @@ def test_replacing_without_links(compile_c: Callable[..., str]) -> None:
         assert order_of("right") == []
         attach(one, way="tcx-attach", interface="right").close(detach=False)
         assert order_of("right") == ids(one)
+
+
+@pytest.mark.usefixtures("tcx")
+@pytest.mark.parametrize("way", ["tc", "tcx-attach", "clsact", "xdp", "xdp-netlink"])
+def test_no_descriptors_are_left(compile_c: Callable[..., str], way: str) -> None:
+    """Descriptors run out at each place of the way, one after the other."""
+    source = COUNTERS + 'SEC("xdp") int pass(void *ctx) { return 2; }'
+    with load(compile_c(source)) as app:
+        program = app.programs["pass" if way.startswith("xdp") else "one"]
+        before = len(open_descriptors())
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        free = next(fd for fd in range(1 << 20) if not os.path.exists(f"/proc/self/fd/{fd}"))
+        attach(program, way=way, interface="right").close()
+        failures: list[tuple[str, str]] = []
+        for limit in range(free, free + 100):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limits[1]))
+            try:
+                attach(program, way=way, interface="right").close()
+                break
+            except AttachError as error:
+                failures.append((error.errno_name, error.remedy))
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+            assert len(open_descriptors()) == before
+        assert set(failures) == {("EMFILE", "raise ulimit -n")}
 
 
 @pytest.mark.usefixtures("tcx")
