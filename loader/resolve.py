@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from bpfas.diag import Diagnostics
 from bpfas.helpers import HELPERS
+from bpfas.loader.arg_ctx import has_tagged_contexts, with_context_types
 from bpfas.loader.attach_target import AttachTarget, find_attach_target
 from bpfas.loader.core.apply import apply_core
 from bpfas.loader.core.resolver import CoreResolver
@@ -58,6 +59,8 @@ def resolve(image: Image, kernel: Kernel, options: LoadOptions = NO_OPTIONS) -> 
     Raises BpfasError with everything that the kernel lacks and the image cannot do without.
     """
     diagnostics = Diagnostics()
+    if has_tagged_contexts(image) and not kernel.has(Feature.ARG_CTX_TAG):
+        image = with_context_types(image)
     struct_ops = {
         name: value
         for name, spec in image.maps.items()
@@ -159,6 +162,10 @@ def _for_machine(spec: MapSpec, kernel: Kernel) -> MapSpec:
         entries = max(kernel.page_size, 1 << (entries - 1).bit_length()) if entries else 0
     elif spec.map_type == MapType.PERF_EVENT_ARRAY and not entries:
         entries = kernel.possible_cpus
+    elif spec.map_type == MapType.ARENA and spec.contents and kernel.has(Feature.LDIMM64_FULL_RANGE_OFF):
+        # At the end, so that the program's own allocations begin where the arena does.
+        pages = -(-len(spec.contents) // kernel.page_size)
+        spec = replace(spec, data_offset=max(0, entries - pages) * kernel.page_size)
     return replace(spec, max_entries=entries, inner=inner)
 
 
@@ -179,12 +186,15 @@ def _plan_program(
         failures = apply_core(code, program.core, resolver, f"{image.name}:({program.section})", diagnostics)
     numbers = {name: number for number, name in enumerate(image.maps)}
     references = [reference for reference in program.references if reference.map_name in maps]
+    for reference in references:
+        if data_offset := maps[reference.map_name].spec.data_offset:
+            code.set_imm(reference.instruction + 1, reference.offset + data_offset)
     for reference in program.references:
         if reference.map_name not in maps:
             # A call that no kernel knows in either half: the verifier names it if the program gets there.
             for half in (reference.instruction, reference.instruction + 1):
                 code.put_call(half, ABSENT_MAP + numbers[reference.map_name])
-    btf_fields, fd_array = _write_externs(program, code, list(image.externs), symbols)
+    btf_fields, fd_array = _write_externs(program, code, image.numbered_externs, symbols)
     _avoid_new_helpers(code, kernel)
     attach = None
     if operation:

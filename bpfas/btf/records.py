@@ -93,7 +93,8 @@ def record_class(name: str, fields: Iterable[str], unions: Mapping[int, Iterable
     for member, place in in_unions.items():
         if not _is_reserved(member):
             body[member] = property(_member_of_union(place, member))
-    return type(name, (Record,), body)
+    # A name need not be text: it is what stands in the file.
+    return type(name.encode(errors="replace").decode(), (Record,), body)
 
 
 def _member_of_union(place: int, member: str) -> Any:

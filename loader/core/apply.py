@@ -9,14 +9,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bpfas.diag import BpfasError
-from bpfas.loader.core.failures import CoreFailure, ill_sized, missing
+from bpfas.loader.core.failures import ill_sized, missing
 from bpfas.loader.core.patch import patch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bpfas.diag import Diagnostics
-    from bpfas.loader.core.resolver import CoreResolver
+    from bpfas.loader.core.failures import CoreFailure
+    from bpfas.loader.core.resolver import CoreResolver, Resolution
     from bpfas.loader.instructions import Code
     from bpfas.loader.spec import CoreRelocation
 
@@ -34,18 +35,28 @@ def apply_core(
     """
     failures = []
     for relocation in relocations:
-        at = relocation.instruction
         try:
-            if not 0 <= at < len(code):
-                message = f"is of an instruction beyond the program's {len(code)}"
-                raise BpfasError.of(message)
-            resolution = resolver.resolve(relocation)
-            if not patch(code, at, resolution):
-                failures.append(
-                    missing(at, resolution, resolver) if resolution.new is None else ill_sized(at, resolution)
-                )
+            _, failure = apply_one(code, relocation, resolver)
+            if failure:
+                failures.append(failure)
         except BpfasError as error:
             for diagnostic in error.diagnostics:
-                text = f"CO-RE relocation of instruction {at}: {diagnostic.message}"
+                text = f"CO-RE relocation of instruction {relocation.instruction}: {diagnostic.message}"
                 diagnostics.error(text, place, diagnostic.notes)
     return failures
+
+
+def apply_one(
+    code: Code, relocation: CoreRelocation, resolver: CoreResolver
+) -> tuple[Resolution, CoreFailure | None]:
+    """Change one instruction; gives what its relocation leads to and, if it is poisoned, why.
+
+    Raises BpfasError for what is wrong with the relocation itself, or ambiguous in the kernel.
+    """
+    at = relocation.instruction
+    if not 0 <= at < len(code):
+        raise BpfasError.of(f"it is of instruction {at}, but the program has {len(code)}")
+    resolution = resolver.resolve(relocation)
+    if patch(code, at, resolution):
+        return resolution, None
+    return resolution, missing(at, resolution, resolver) if resolution.new is None else ill_sized(at, resolution)

@@ -35,8 +35,8 @@ def same_kind(kind: Kind, other: Kind) -> bool:
 def types_compatible(local: Btf, local_id: int, target: Btf, target_id: int, *, forwards: bool = False) -> bool:
     """Whether types are alike in shape: kinds along pointers and arrays, and functions' numbers of parameters.
 
-    Typedefs and qualifiers do not count, nor do names, sizes, signs, members and lengths of arrays. With `forwards`
-    what the program only declares to be a struct (or union) is like any.
+    Typedefs and qualifiers do not count, nor do names, sizes, signs, members and lengths of arrays. With
+    `forwards` what the program only declares to be a struct (or union) is like any.
     """
     waiting, seen = [(local_id, target_id)], set[tuple[int, int]]()
     while waiting:

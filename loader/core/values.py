@@ -76,8 +76,6 @@ def _field_value(access: Access, kind: CoreKind) -> Value:
         return _element_value(access, kind)
     member = btf.member(last.type_id, last.number)
     field_type = btf.without_qualifiers(member.type_id)
-    if kind is CoreKind.FIELD_SIGNED:
-        return Value(int(_is_signed(access, field_type)))
     if member.bit_size:
         size, offset = _load_of_bit_field(access, member.bit_size, size_of(btf, field_type) or 1)
         bits = member.bit_size
@@ -92,6 +90,8 @@ def _field_value(access: Access, kind: CoreKind) -> Value:
             return Value(offset, is_whole, size, field_type) if is_whole else Value(offset, is_certain=False)
         case CoreKind.FIELD_BYTE_SIZE:
             return Value(size, is_whole)
+        case CoreKind.FIELD_SIGNED:
+            return Value(int(_is_signed(access, field_type)))
         case CoreKind.FIELD_LSHIFT_U64:
             if btf.order is ByteOrder.LITTLE:
                 return Value((64 - (access.bit_offset + bits - 8 * offset)) % _ANYTHING, is_whole)

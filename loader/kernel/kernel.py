@@ -51,8 +51,10 @@ class KernelType(NamedTuple):
 class TypedKernel(Protocol):
     """A kernel, as far as its types go."""
 
-    name: str
-    """How messages call it: `the running kernel (6.18.44)`, or the file's path."""
+    @property
+    def name(self) -> str:
+        """How messages call it: `the running kernel (6.18.44)`, or the file's path."""
+        ...
 
     @property
     def types(self) -> KernelBtf | None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.object_cache import compiled
 from tests.peers import Peer
 
 from .network import Namespace
@@ -25,26 +26,14 @@ char license_text[] SEC("license") = "GPL";
 """
 
 
-_OBJECTS: dict[tuple[str, tuple[str, ...], str], bytes] = {}
-"""What has been compiled already."""
-
-
 @pytest.fixture
 def compile_c(tmp_path: Path) -> Callable[..., str]:
     """A function that compiles C (behind C_PRELUDE) for BPF and gives the object's path."""
 
     def compile_source(source: str, *flags: str, name: str = "app") -> str:
-        source_path, object_path = tmp_path / f"{name}.c", tmp_path / f"{name}.o"
-        source_path.write_text(C_PRELUDE + source)
-        known = (source, flags, name)
-        if known in _OBJECTS:
-            object_path.write_bytes(_OBJECTS[known])
-            return str(object_path)
-        include = "-I/usr/include/x86_64-linux-gnu"
-        Peer.CLANG.run("--target=bpf", "-O2", include, *flags, "-fno-ident", "-c", source_path, "-o", object_path)
-        if "-g" not in flags:  # debug information names the source's path, which is the test's own
-            _OBJECTS[known] = object_path.read_bytes()
-        return str(object_path)
+        options = ("--target=bpf", "-O2", "-I/usr/include/x86_64-linux-gnu", *flags, "-fno-ident")
+        made = compiled(Peer.CLANG, C_PRELUDE + source, *options, name=name)
+        return shutil.copyfile(made, str(tmp_path / made.name))
 
     return compile_source
 

@@ -287,10 +287,10 @@ PROG(one, 0) PROG(two, 1) PROG(three, 2)
 
 def turns(app: Collection) -> list[int]:
     """When each program had its turn for a packet."""
-    start = app.maps[".bss"][bytes(4)]
+    start = app.maps[".bss"].raw[bytes(4)]
     with udp() as sender:
         sender.sendto(b"x", (LOCALHOST, PORT))
-    after_it = app.maps[".bss"][bytes(4)]
+    after_it = app.maps[".bss"].raw[bytes(4)]
     turn = struct.unpack_from("=i", start)[0]
     values = [each - turn for each in struct.unpack("=5i", after_it)[1:4]]
     return [max(each, 0) for each in values]

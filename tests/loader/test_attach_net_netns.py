@@ -35,7 +35,7 @@ LOCALHOST, PORT, OTHER_PORT = "127.0.0.1", 7001, 7002
 
 
 def number(app: Collection) -> int:
-    return int(struct.unpack_from("=i", app.maps[".bss"][bytes(4)])[0])
+    return int(struct.unpack_from("=i", app.maps[".bss"].raw[bytes(4)])[0])
 
 
 def udp(port: int = 0, address: str = LOCALHOST, family: int = socket.AF_INET) -> socket.socket:

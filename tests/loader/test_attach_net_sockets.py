@@ -45,7 +45,7 @@ def put(sockets: Map, index: int, which: socket.socket) -> None:
 
 
 def numbers(app: Collection) -> list[int]:
-    return list(struct.unpack("=4i", app.maps[".bss"][bytes(4)]))
+    return list(struct.unpack("=4i", app.maps[".bss"].raw[bytes(4)]))
 
 
 def is_silent(which: socket.socket) -> bool:

@@ -42,7 +42,7 @@ SEC("xdp") int drop(struct xdp_md *ctx) { count(ctx, 2); return XDP_DROP; }
 
 
 def hits(app: Collection) -> list[int]:
-    return list(struct.unpack("=4i", app.maps[".bss"][bytes(4)]))
+    return list(struct.unpack("=4i", app.maps[".bss"].raw[bytes(4)]))
 
 
 def programs_of(interface: str) -> XdpPrograms:
