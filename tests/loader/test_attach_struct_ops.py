@@ -1,4 +1,4 @@
-"""struct_ops: a congestion control out of BPF programs, registered with and without a link, and used by sockets."""
+"""struct_ops: maps of functions that the kernel calls, registered by links and by writing, tried."""
 
 from __future__ import annotations
 
