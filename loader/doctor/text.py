@@ -13,11 +13,13 @@ if TYPE_CHECKING:
     from bpfas.loader.doctor.finding import Finding
 
 _MARKS = {State.WORKS: "yes", State.LIMITED: "part", State.FAILS: "no", State.UNKNOWN: "?"}
+_STYLES = {State.WORKS: "32", State.LIMITED: "33", State.FAILS: "1;31", State.UNKNOWN: "33"}
+"""Of the marks, in colours: green, yellow, bold red (ECMA-48, SGR)."""
 _MARK_WIDTH = 4
 _INDENT = 2
 
 
-def as_text(findings: Sequence[Finding], width: int = 100) -> str:
+def as_text(findings: Sequence[Finding], width: int = 100, *, is_colored: bool = False) -> str:
     """The findings in lines of `width` characters, or a little more."""
     lines = []
     for group in Group:
@@ -28,7 +30,10 @@ def as_text(findings: Sequence[Finding], width: int = 100) -> str:
             start = _INDENT + _MARK_WIDTH + 1 + subject_width + 2
             lines += ["", f"{group.value}: {working} of {len(members)} work"]
         for finding in members:
-            head = f"{'':{_INDENT}}{_MARKS[finding.state]:{_MARK_WIDTH}} {finding.subject:{subject_width}}"
+            mark = f"{_MARKS[finding.state]:{_MARK_WIDTH}}"
+            if is_colored:
+                mark = f"\33[{_STYLES[finding.state]}m{mark}\33[0m"
+            head = f"{'':{_INDENT}}{mark} {finding.subject:{subject_width}}"
             body = [finding.detail] if finding.detail else []
             body += [f"-> {finding.remedy}"] if finding.remedy else []
             room = max(width - start, 40)
