@@ -39,7 +39,8 @@ def make(compiler: Peer, folder: Path, source: str, options: tuple[str, ...], na
     work = Path(tempfile.mkdtemp(dir=FOLDER))
     try:
         (work / f"{name}.c").write_text(source)
-        where = f"-ffile-prefix-map={work}={folder}"
+        # The place must lead to the source now, for clang copies the lines of the source into BTF.
+        where = f"-ffile-prefix-map={work}=."
         arguments = (*options, where, "-MD", "-MF", "headers", "-c", f"{name}.c", "-o", f"{name}.o")
         compiler.run(*arguments, directory=work)
         headers = (work / "headers").read_text().replace("\\\n", " ").split()[1:]
