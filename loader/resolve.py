@@ -19,7 +19,7 @@ from bpfas.loader.core.resolver import CoreResolver
 from bpfas.loader.instructions import ABSENT_MAP, CALL, CallSource, Code
 from bpfas.loader.kernel.features import Feature
 from bpfas.loader.kernel.kconfig import kconfig_contents
-from bpfas.loader.kinds import RING_BUFFER_MAP_TYPES, MapType, ProgramType
+from bpfas.loader.kinds import NO_ATTACH_TYPE, RING_BUFFER_MAP_TYPES, AttachType, MapType, ProgramType
 from bpfas.loader.ksyms import find_externs, write_extern
 from bpfas.loader.options import NO_OPTIONS
 from bpfas.loader.plan import BtfField, MapPlan, Plan, ProgramPlan
@@ -202,6 +202,9 @@ def _plan_program(
         program = replace(program, expected_attach_type=operation.member_index)
     elif SectionFlag.ATTACH_BTF in program.kind.flags and options.target_of(program.name) is None:
         attach = find_attach_target(program, kernel, diagnostics, image.name)
+    elif SectionFlag.USDT in program.kind.flags and _has_multi_uprobes(program, kernel):
+        # All sites of a probe by one link.
+        program = replace(program, expected_attach_type=AttachType.TRACE_UPROBE_MULTI)
     return ProgramPlan(
         replace(program, references=tuple(references)),
         bytes(code.data),
@@ -210,6 +213,10 @@ def _plan_program(
         attach,
         {failure.instruction: failure.text for failure in failures},
     )
+
+
+def _has_multi_uprobes(program: ProgramSpec, kernel: Kernel) -> bool:
+    return program.expected_attach_type == NO_ATTACH_TYPE and kernel.has(Feature.UPROBE_MULTI_LINK)
 
 
 def _write_externs(

@@ -12,7 +12,7 @@ import sys
 from array import array
 from contextlib import contextmanager
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from bpfas.btf.btf import Btf
 from bpfas.btf.checks import (
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from bpfas.elf.constants import ByteOrder
+
+_Bytes = TypeVar("_Bytes", bytes, memoryview)
 
 MAGIC = 0xEB9F
 VERSION = 1
@@ -112,9 +114,10 @@ def _collected(diagnostics: Diagnostics) -> Iterator[None]:
         diagnostics.items += error.diagnostics
 
 
-def host_words(data: bytes, order: ByteOrder) -> array[int]:
+def host_words(data: bytes | memoryview, order: ByteOrder) -> array[int]:
     """`data`, a whole number of 32-bit words of a byte order, as numbers."""
-    words = array("I", data)
+    words = array("I")
+    words.frombytes(data)
     if order.name_for_int != sys.byteorder:
         words.byteswap()
     return words
@@ -145,7 +148,9 @@ def check_types(btf: Btf, type_ids: Sequence[int]) -> None:
     _check_name_bytes(btf)
 
 
-def sections_of(data: bytes, order: ByteOrder, place: str, *, is_split: bool = False) -> tuple[int, bytes, bytes]:
+def sections_of(
+    data: _Bytes, order: ByteOrder, place: str, *, is_split: bool = False
+) -> tuple[int, _Bytes, _Bytes]:
     """Where the types begin, the types and the strings of BTF. Raises BpfasError if they are not all there.
 
     BTF that `is_split` goes on where another one ends, so that it need not have the empty string.

@@ -27,7 +27,7 @@ SEC("fexit/vfs_statx") int leave(void *ctx) {{ {FILTER} }}
 SEC("tp_btf/sched_switch") int switched(void *ctx) {{ return hit(ctx); }}
 """
 SLEEPABLE = f"""
-SEC("fmod_ret.s/__x64_sys_getppid") int modified(unsigned long long *ctx)
+SEC("fmod_ret.s/__x64_sys_getpgid") int modified(unsigned long long *ctx)
 {{ if (!is_me({os.getpid()})) return 0; hit(ctx); return 4242; }}
 """
 LSM = f"""
@@ -81,8 +81,8 @@ def test_everything_that_sections_name_at_once(compile_c: Callable[..., str]) ->
 def test_changed_return_value(compile_c: Callable[..., str]) -> None:
     with load(compile_c(HIT + SLEEPABLE, "-g")) as app:
         with attach(app.programs["modified"]):
-            assert os.getppid() == 4242
-        assert os.getppid() != 4242
+            assert os.getpgid(0) == 4242
+        assert os.getpgid(0) != 4242
 
 
 @needs(Need.BPF_LSM)
