@@ -12,10 +12,14 @@ demo: $(STAMP)
 test: lint
 	$(BIN)/python -m pytest
 
-# The tests that need a kernel, under another one than the running: make test-vm KERNEL=6.1
+# The loader's tests that need a kernel, in a virtual machine with another one than the running:
+#     make test-vm KERNEL=6.1 TESTS=tests/loader/test_kernel_load.py
 KERNEL ?= 6.12
-test-vm: $(STAMP)
-	$(BIN)/python -m tests.vm.run $(KERNEL) --seconds 1800 -- python -m pytest -m kernel tests
+TESTS ?= tests/loader
+test-vm: test-vm-$(KERNEL)
+
+test-vm-%: $(STAMP)
+	$(BIN)/python -m tests.vm.run $* --seconds 1800 -- python -m pytest -m kernel $(TESTS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -27,6 +31,7 @@ bench: $(STAMP)
 	$(BIN)/python -m bench.compiled
 	$(BIN)/python -m bench.startup
 	$(BIN)/python -m bench.link
+	$(BIN)/python -m bench.maps
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .

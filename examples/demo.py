@@ -52,10 +52,10 @@ def results(app: Collection) -> dict[str, int]:
             raise BpfasError.of(f"the program returned {returned} for a packet, not {verdict}")
     counts = {
         struct.unpack("=Q", key)[0]: struct.unpack("=Q", value)[0]
-        for key, value in app.maps["hashmap_def"].items()
+        for key, value in app.maps["hashmap_def"].raw.items()
     }
     section = ".data" if ".data" in app.maps else ".bss"
-    (packets,) = struct.unpack("=Q", app.maps[section][struct.pack("=I", 0)])
+    (packets,) = struct.unpack("=Q", app.maps[section].raw[struct.pack("=I", 0)])
     return {
         "bytes of 0x0800 (IPv4)": counts.get(0x0800, 0),
         "bytes of 0x0806 (ARP)": counts.get(0x0806, 0),

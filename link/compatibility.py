@@ -11,22 +11,16 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bpfas.btf.declaration import declaration
 from bpfas.btf.kinds import Kind
-from bpfas.btf.sizes import size_of
+from bpfas.btf.map_definition import NUMBERS, TYPES, read_map_definition
 from bpfas.section_names import MAPS_SECTION
 
 if TYPE_CHECKING:
     from bpfas.btf.btf import Btf
+    from bpfas.btf.map_definition import MapDefinition
 
 _NAMED = frozenset({Kind.STRUCT, Kind.UNION, Kind.ENUM, Kind.ENUM64, Kind.FWD})
 _SIZED = frozenset({Kind.INT, Kind.FLOAT, Kind.ENUM, Kind.ENUM64})
-_COMPARED_NUMBERS = ("type", "key_size", "value_size", "max_entries", "map_flags", "numa_node", "pinning")
-_MAP_NUMBERS = frozenset({*_COMPARED_NUMBERS, "map_extra"})
 _MAP_DEFAULTS = {"map_flags": 0, "numa_node": 0, "pinning": 0}
-_MAP_VALUES = "values"
-_DESCRIPTOR_SIZE = 4
-_MAP_TYPES = ("key", "value")
-_MAX_DEPTH = 8
-"""Of maps in maps; kernels take one level."""
 
 
 class TypeOf(NamedTuple):
@@ -57,7 +51,6 @@ def difference(first: TypeOf, second: TypeOf, *, is_map: bool) -> str | None:
             TypeOf(first.btf, first.btf.size_or_type(first.type_id)),
             TypeOf(second.btf, second.btf.size_or_type(second.type_id)),
             "",
-            0,
         )
     return _Comparison(first.btf, second.btf).run(_Pair(first.type_id, second.type_id, exact=True, what="it"))
 
@@ -162,59 +155,14 @@ class _Comparison:
         return f"{pair.what} is `{mine}` and `{other}`"
 
 
-class _MapDefinition(NamedTuple):
-    """What the struct of a BTF-defined map says: numbers, the types of keys and values, and the maps it holds.
-
-    What follows from something else or has a default is there too. `fault` is what is wrong with it, if anything.
-    """
-
-    numbers: dict[str, int]
-    types: dict[str, int]
-    inner: int
-    fault: str
-
-
-def _map_definition(btf: Btf, type_id: int) -> _MapDefinition:
-    """The definition that a struct is."""
-    numbers, types, inner, fault = dict(_MAP_DEFAULTS), dict[str, int](), 0, ""
-    struct_id = btf.without_qualifiers(type_id)
-    if btf.kind(struct_id) is not Kind.STRUCT:
-        return _MapDefinition(
-            numbers, types, inner, f"it is `{declaration(btf, type_id)}`, no definition of a map"
-        )
-    for member in btf.members(struct_id):
-        name = member.name
-        member_id = btf.without_qualifiers(member.type_id)
-        target = btf.size_or_type(member_id) if btf.kind(member_id) is Kind.PTR else 0
-        if name == _MAP_VALUES and btf.kind(member_id) is Kind.ARRAY:
-            pointer = btf.without_qualifiers(btf.array(member_id).element)
-            pointed = btf.size_or_type(pointer) if btf.kind(pointer) is Kind.PTR else 0
-            pointed = btf.without_qualifiers(pointed)
-            inner = pointed if btf.kind(pointed) is Kind.STRUCT else 0
-            numbers["value_size"] = _DESCRIPTOR_SIZE
-            if btf.kind(pointed) not in (Kind.STRUCT, Kind.FUNC_PROTO):
-                fault = fault or "its values are neither maps nor programs"
-        elif name in _MAP_TYPES and target:
-            types[name] = target
-            numbers[f"{name}_size"] = size_of(btf, target) or 0
-        elif name in _MAP_NUMBERS and btf.kind(target) is Kind.ARRAY:
-            numbers[name] = btf.array(target).nelems
-        elif name in _MAP_NUMBERS and btf.kind(member_id) in (Kind.ENUM, Kind.ENUM64) and btf.vlen(member_id):
-            numbers[name] = btf.enumerators(member_id)[0].value  # libbpf's __ulong()
-        else:
-            fault = fault or f"its attribute `{declaration(btf, member_id)} {name}` is unknown"
-    if "type" not in numbers:
-        fault = fault or "the type of the map is missing"
-    return _MapDefinition(numbers, types, inner, fault)
-
-
-def _map_difference(first: TypeOf, second: TypeOf, prefix: str, depth: int) -> str | None:
-    mine, other = _map_definition(*first), _map_definition(*second)
+def _map_difference(first: TypeOf, second: TypeOf, prefix: str, *, is_inner: bool = False) -> str | None:
+    mine = read_map_definition(*first, is_inner=is_inner)
+    other = read_map_definition(*second, is_inner=is_inner)
     for definition in (mine, other):
-        if definition.fault:
+        if wrong := _fault(definition):
             which = "the first" if definition is mine else "the second"
-            return f"{prefix}it is in {MAPS_SECTION}, but of {which}, {definition.fault}"
-    for name in _MAP_TYPES:
+            return f"{prefix}it is in {MAPS_SECTION}, but of {which}, {wrong}"
+    for name in TYPES:
         if (name in mine.types) != (name in other.types):
             return f"{prefix}the type of the {name} is given in one of them only"
         if name in mine.types:
@@ -222,15 +170,24 @@ def _map_difference(first: TypeOf, second: TypeOf, prefix: str, depth: int) -> s
             fault = _Comparison(first.btf, second.btf).run(pair)
             if fault:
                 return fault
-    for name in _COMPARED_NUMBERS:
-        value, other_value = mine.numbers.get(name), other.numbers.get(name)
+    for name in NUMBERS:
+        value, other_value = (
+            definition.numbers.get(name, _MAP_DEFAULTS.get(name)) for definition in (mine, other)
+        )
         if value != other_value:
             words = [f"{number}" if number is not None else "not given" for number in (value, other_value)]
             return f"{prefix}{name} is {words[0]} and {words[1]}"
-    if bool(mine.inner) != bool(other.inner):
+    inner, other_inner = (definition.values.inner if definition.values else 0 for definition in (mine, other))
+    if bool(inner) != bool(other_inner):
         return f"{prefix}the maps that it holds are described in one of them only"
-    if mine.inner and depth < _MAX_DEPTH:
+    if inner:
         return _map_difference(
-            TypeOf(first.btf, mine.inner), TypeOf(second.btf, other.inner), "in the inner map, ", depth + 1
+            TypeOf(first.btf, inner), TypeOf(second.btf, other_inner), "in the inner map, ", is_inner=True
         )
     return None
+
+
+def _fault(definition: MapDefinition) -> str:
+    """What is wrong with a definition first, if anything is."""
+    unknown = [f"its attribute `{text}` is unknown" for text in definition.unknown.values()]
+    return next(iter([*definition.faults, *unknown]), "")

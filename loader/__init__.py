@@ -53,15 +53,21 @@ __all__ = [
 
 
 def open_image(
-    source: Source, libraries: Sequence[Source] = (), ksyms: Sequence[str] = (), *, name: str = _IN_MEMORY
+    source: Source,
+    libraries: Sequence[Source] = (),
+    ksyms: Sequence[str] = (),
+    *,
+    name: str = _IN_MEMORY,
+    relaxed_maps: bool = False,
 ) -> Image:
     """What an object would have loaded, to look at or to change before `load`. Needs no privilege.
 
     What the object leaves undefined is taken from `libraries`, and what `ksyms` name from the kernel. `name` is
-    how messages call an object of bytes, and what the names of its data maps begin with. Raises BpfasError.
+    how messages call an object of bytes, and what the names of its data maps begin with. With `relaxed_maps`,
+    attributes of maps that are unknown have no effect. Raises BpfasError.
     """
     obj, *others = [_object(each, name) for each in (source, *libraries)]
-    return build_image(obj, others, ksyms)
+    return build_image(obj, others, ksyms, relaxed_maps=relaxed_maps)
 
 
 def load(

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from bpfas.btf.declaration import declaration
-from bpfas.btf.kinds import Linkage
 from bpfas.btf.map_definition import ATTRIBUTES, MapDefinition, read_map_definition
 from bpfas.btf.sizes import size_of
 from bpfas.loader.addresses import POINTER_SIZE, addresses, program_at
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
 _WORD = 4
 _INNER_SUFFIX = ".inner"
 _COMPILE_WITH_BTF = "compile with clang -g, which writes BTF; or define the map in section 'maps' as 32-bit words"
-_LINKAGE_WORDS = {Linkage.STATIC: "static", Linkage.EXTERN: "declared only (extern)"}
 
 
 def describe_btf_maps(
@@ -82,9 +80,8 @@ class _Reader:
         """What a variable of the section defines; None where that is at fault."""
         types, at = self.types, variable.offset
         subject = f"map '{variable.name}'"
-        if variable.linkage is not Linkage.GLOBAL:
-            words = _LINKAGE_WORDS[variable.linkage]
-            self.error(f"{subject} is {words}", at, ("programs and loaders find maps by name: make it global",))
+        if variable.is_static:
+            self.error(f"{subject} is static", at, ("programs and loaders find maps by name: make it global",))
             return None
         type_id = types.without_qualifiers(types.size_or_type(variable.var_id))
         definition = read_map_definition(types, type_id)

@@ -42,7 +42,7 @@ class Collection:
         self.maps: Mapping[str, Map] = maps
         self.programs: Mapping[str, Program] = programs
         self.warnings = tuple(warnings)
-        self.data = Variables(maps, plan.image)
+        self.data = Variables(maps)
         self.links: dict[str, Link] = {}
         self._owner = owner
 
@@ -111,7 +111,6 @@ class Collection:
         """
         while self.links:
             self.links.popitem()[1].close(detach=detach)
-        self.data.close()
         self._owner.close()
 
     def _pins(self, directory: str | os.PathLike[str]) -> Iterator[tuple[str, str, int]]:

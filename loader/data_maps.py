@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from bpfas.btf.kinds import Linkage
 from bpfas.elf.constants import SectionType, SymbolBinding, SymbolType
 from bpfas.loader.datasecs import datasec_named, section_variables
 from bpfas.loader.kinds import NO_MAP_FLAGS, MapFlag, MapType
@@ -94,15 +93,12 @@ def describe_data(
     if types and datasec:
         known = section_variables(obj, section, types, datasec, diagnostics)
         variables = [
-            Variable(
-                each.name, each.offset, each.size, types.size_or_type(each.var_id), each.linkage is Linkage.STATIC
-            )
-            for each in known
-            if each.linkage is not Linkage.EXTERN
+            Variable(name, offset, size, types.size_or_type(var_id), is_static)
+            for var_id, name, offset, size, is_static in known
         ]
     variables += _untyped_variables(obj, section, variables)
     variables.sort(key=_offset_of)
-    return DataDescription(datasec, tuple(variables), any(each.linkage is not Linkage.STATIC for each in known))
+    return DataDescription(datasec, tuple(variables), any(not each.is_static for each in known))
 
 
 def _untyped_variables(obj: ObjectFile, section: Section, typed: list[Variable]) -> list[Variable]:

@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 
 class SectionVariable(NamedTuple):
-    """A VAR of a DATASEC: its place in the section and its size, in bytes. An EXTERN one has no place here."""
+    """A VAR of a DATASEC: its place in the section and its size, in bytes."""
 
     var_id: int
     name: str
     offset: int
     size: int
-    linkage: Linkage
+    is_static: bool
 
 
 def datasec_named(types: Btf, name: str) -> int:
@@ -40,19 +40,20 @@ def section_variables(
     symbols = set() if has_places else {symbol.name for symbol in obj.symbols if symbol.section is section}
     found: list[SectionVariable] = []
     for entry in types.entries(datasec):
-        if types.kind(entry.type_id) is not Kind.VAR:
-            continue  # Clang lists functions that are declared to be in a section
-        name, linkage = types.name(entry.type_id), types.linkage(entry.type_id)
+        # Compilers list what is only declared to be in a section as well, functions among it.
+        if types.kind(entry.type_id) is not Kind.VAR or types.linkage(entry.type_id) is Linkage.EXTERN:
+            continue
+        name, is_static = types.name(entry.type_id), types.linkage(entry.type_id) is Linkage.STATIC
         size = entry.size or size_of(types, entry.type_id) or 0
         end = entry.offset + size
-        if linkage is Linkage.GLOBAL and not has_places and name not in symbols:
+        if not is_static and not has_places and name not in symbols:
             message = f"no symbol says where in section '{section.name}' the variable '{name}' lies"
             diagnostics.error(message, types.place, (f"give '{name}' a global symbol of type @object",))
-        elif linkage is not Linkage.EXTERN and end > section.sh_size:
+        elif end > section.sh_size:
             message = f"variable '{name}' reaches to {end:#x}, but the section has {section.sh_size:#x} bytes"
             diagnostics.error(message, place(obj, section, entry.offset))
         else:
-            found.append(SectionVariable(entry.type_id, name, entry.offset, size, linkage))
+            found.append(SectionVariable(entry.type_id, name, entry.offset, size, is_static))
     return sorted(found, key=_place_of)
 
 

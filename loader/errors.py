@@ -42,6 +42,15 @@ class Step(enum.Enum):
     UPDATE = "updating a key"
     DELETE = "deleting a key"
     NEXT_KEY = "listing the keys"
+    POP = "taking out a value"
+    PUSH = "putting in a value"
+    OPEN_MAP = "opening the map"
+    OPEN_PROGRAM = "opening the program"
+    LIST = "listing"
+    MAP_MEMORY = "mapping it into memory"
+    OPEN_BUFFER = "opening the buffer"
+    WAIT = "waiting for events"
+    READ_STREAM = "reading the program's output"
     ATTACH = "attaching the program"
     DETACH = "detaching the program"
     REPLACE_PROGRAM = "putting another program in its place"
@@ -57,7 +66,7 @@ _NO_BPF = Explanation(
 )
 _NO_BPF_FILE_SYSTEM = Explanation(
     "the path is not on a BPF file system, or this process may not use it",
-    "choose a path below /sys/fs/bpf, or mount one: mount -t bpf bpffs DIRECTORY",
+    "choose a path below /sys/fs/bpf, or mount one: mount -t bpf bpffs DIRECTORY; names have no dots",
 )
 _CAUSES: dict[tuple[Step, int], Explanation] = {
     (Step.CREATE_MAP, errno.EINVAL): Explanation(
@@ -103,6 +112,9 @@ _CAUSES: dict[tuple[Step, int], Explanation] = {
     (Step.OPEN_PIN, errno.EACCES): _NO_BPF_FILE_SYSTEM,
     (Step.OPEN_PIN, errno.EINVAL): _NO_BPF_FILE_SYSTEM,
     (Step.UNPIN, errno.ENOENT): Explanation("nothing is pinned there"),
+    (Step.UNPIN, errno.EINVAL): Explanation(
+        "it is no pin: the file is not on a BPF file system", "bpf-load unpin takes away pins only; use rm"
+    ),
     (Step.CREATE_TOKEN, errno.EINVAL): _NO_BPF_FILE_SYSTEM,
     (Step.CREATE_TOKEN, errno.ENOENT): Explanation(
         "there is no such directory, or its BPF file system delegates nothing",
@@ -124,6 +136,18 @@ _CAUSES: dict[tuple[Step, int], Explanation] = {
     (Step.DELETE, errno.EINVAL): Explanation("elements of this type of map are not deleted"),
     (Step.LOOK_UP, errno.EPERM): Explanation("the map is closed to reads from user space"),
     (Step.LOOK_UP, errno.ENOENT): Explanation("there is no such key"),
+    (Step.LOOK_UP, ENOTSUPP): Explanation("elements of this type of map are not read from user space"),
+    (Step.NEXT_KEY, ENOTSUPP): Explanation("this type of map has no keys that could be listed"),
+    (Step.NEXT_KEY, errno.EINVAL): Explanation("this type of map has no keys that could be listed"),
+    (Step.POP, ENOTSUPP): Explanation("no values are taken out of this type of map"),
+    (Step.POP, errno.EINVAL): Explanation("no values are taken out of this type of map"),
+    (Step.PUSH, errno.E2BIG): Explanation("the map is full"),
+    (Step.PUSH, errno.EINVAL): Explanation("no values are put into this type of map without a key"),
+    (Step.MAP_MEMORY, errno.EINVAL): Explanation(
+        "this type of map has no memory to share, or it was not created with the flag MMAPABLE"
+    ),
+    (Step.MAP_MEMORY, errno.EEXIST): Explanation("something else lies in this process's memory at its address"),
+    (Step.MAP_MEMORY, errno.EBUSY): Explanation("the arena lies at another address already"),
 }
 _GENERAL_CAUSES: dict[int, Explanation] = {
     errno.ENOSYS: _NO_BPF,
@@ -132,6 +156,7 @@ _GENERAL_CAUSES: dict[int, Explanation] = {
     ENOTSUPP: Explanation("the kernel does not support it for this type"),
     errno.EOPNOTSUPP: Explanation("the kernel does not support it for this type"),
     errno.EBADF: Explanation("it is closed"),
+    errno.EBADFD: Explanation("it is closed"),
 }
 
 

@@ -1,9 +1,8 @@
 """Object files to an Image: everything that loading needs and that does not depend on the running kernel.
 
-Deterministic, without privilege, the same on every machine. Reads maps, global data, programs by
-section name, their subprograms, license and version, and from libraries what the programs need of them. What it
-does not understand and would change a program's meaning (CO-RE relocations, struct_ops, arenas, jump tables) it
-refuses by name. Loading is `bpfas.loader.collection`.
+Deterministic, without privilege, the same on every machine: maps, global data, programs by their sections' names
+with the functions that they call, types, and from libraries what the programs need of them. What depends on a
+kernel is `bpfas.loader.resolve`.
 """
 
 from __future__ import annotations
@@ -40,16 +39,23 @@ if TYPE_CHECKING:
     from bpfas.objfile import ObjectFile
 
 
-def build_image(obj: ObjectFile, libraries: Sequence[ObjectFile] = (), ksyms: Sequence[str] = ()) -> Image:
+def build_image(
+    obj: ObjectFile,
+    libraries: Sequence[ObjectFile] = (),
+    ksyms: Sequence[str] = (),
+    *,
+    relaxed_maps: bool = False,
+) -> Image:
     """The maps and programs of `obj`, with what they need of `libraries`.
 
     The image's name is the object's base name up to the first dot. Maps of a library are called by its name, as in
-    `lib:counts` and `lib:.data`. `ksyms` are names that nothing defines and that the kernel is to have. Objects of
-    either byte order are taken. Raises BpfasError with everything that is wrong with the maps, functions and
-    relocations of what is taken, and all names that stay open.
+    `lib:counts` and `lib:.data`. `ksyms` are names that nothing defines and that the kernel is to have. With
+    `relaxed_maps`, attributes of maps that are unknown have no effect. Objects of either byte order are taken.
+    Raises BpfasError with everything that is wrong with the maps, functions and relocations of what is taken, and
+    all names that stay open.
     """
     diagnostics = Diagnostics()
-    image = _build(obj, libraries, ksyms, diagnostics)
+    image = _build(obj, libraries, ksyms, diagnostics, relaxed_maps=relaxed_maps)
     diagnostics.raise_if_errors()
     assert image is not None  # else there was an error
     return image
@@ -81,18 +87,22 @@ class _Resolved:
     bindings: tuple[Binding, ...]
 
 
-def _resolve(objects: Sequence[ObjectFile], ksyms: Sequence[str], diagnostics: Diagnostics) -> _Resolved:
+def _resolve(
+    objects: Sequence[ObjectFile], ksyms: Sequence[str], diagnostics: Diagnostics, *, relaxed_maps: bool = False
+) -> _Resolved:
     obj, *libraries = objects
     name = object_name(obj)
     types = {each: found for each in objects if (found := read_object_types(each, diagnostics))}
-    maps = {obj: describe_maps(obj, name, diagnostics, types=_btf(types, obj))}
+    maps = {obj: describe_maps(obj, name, diagnostics, types=_btf(types, obj), relaxed=relaxed_maps)}
     functions = find_functions(obj, diagnostics)
     entries = list(functions.by_place.values())
     for library, library_name in zip(libraries, _library_names(libraries), strict=True):
         if library.byte_order is not obj.byte_order:
             message = f"the byte order is not that of {obj.name}"
             diagnostics.error(message, library.name, ("assemble or compile both for the same machine",))
-        maps[library] = describe_maps(library, library_name, diagnostics, f"{library_name}:", _btf(types, library))
+        maps[library] = describe_maps(
+            *(library, library_name, diagnostics, f"{library_name}:", _btf(types, library)), relaxed=relaxed_maps
+        )
         functions.add(find_functions(library, diagnostics))
     callbacks = find_exception_callbacks(functions, types[obj].btf, diagnostics) if obj in types else {}
     scope = Scope(objects, ksyms, types, diagnostics)
@@ -105,24 +115,32 @@ def _resolve(objects: Sequence[ObjectFile], ksyms: Sequence[str], diagnostics: D
 
 
 def _build(
-    obj: ObjectFile, libraries: Sequence[ObjectFile], ksyms: Sequence[str], diagnostics: Diagnostics
+    obj: ObjectFile,
+    libraries: Sequence[ObjectFile],
+    ksyms: Sequence[str],
+    diagnostics: Diagnostics,
+    *,
+    relaxed_maps: bool,
 ) -> Image | None:
     """The image; None if there were errors that keep it from being made."""
-    resolved = _resolve([obj, *libraries], ksyms, diagnostics)
+    resolved = _resolve([obj, *libraries], ksyms, diagnostics, relaxed_maps=relaxed_maps)
     # From here on every function that is called is in the table, and every reference has a target.
     if diagnostics.has_errors:
         return None
     users = {obj, *(function.obj for function in resolved.references)}
     taken = [each for each in resolved.objects if each in users]
+    needed_maps = _needed_maps(resolved)
     declaring = {found[0] for name in resolved.externs if (found := resolved.scope.declaration(name))}
-    typed = [each for each in resolved.objects if each in resolved.types and (each in users or each in declaring)]
+    described = users | declaring | needed_maps.keys()
+    typed = [each for each in resolved.objects if each in resolved.types and each in described]
     units = [resolved.types[each].btf for each in typed]
     kconfig = lay_out_kconfig(units, resolved.scope.strong_names(), diagnostics)
     place_kconfig_references(resolved.references, kconfig, diagnostics)
     image_types = ImageTypes({each: resolved.types[each] for each in typed})
-    maps = {spec.name: spec for spec in _needed_maps(resolved, image_types)}
-    struct_ops_programs = {
-        name for spec in maps.values() if spec.struct_ops for name in spec.struct_ops.programs.values()
+    maps = {
+        spec.name: renumbered_map(spec, partial(image_types.type_id, each))
+        for each, specs in needed_maps.items()
+        for spec in specs
     }
     programs = describe_programs(
         resolved.functions,
@@ -130,7 +148,7 @@ def _build(
         resolved.callbacks,
         taken,
         image_types.records,
-        struct_ops_programs,
+        _struct_ops_programs(maps.values()),
         diagnostics,
     )
     _require_contents(obj, maps, programs, diagnostics)
@@ -152,6 +170,10 @@ def _build(
         next((name for name, spec in maps.items() if spec.map_type == MapType.ARENA), ""),
         tuple(diagnostics.items),
     )
+
+
+def _struct_ops_programs(maps: Iterable[MapSpec]) -> set[str]:
+    return {name for spec in maps if spec.struct_ops for name in spec.struct_ops.programs.values()}
 
 
 def _kernel_types(
@@ -192,15 +214,17 @@ def _library_names(libraries: Iterable[ObjectFile]) -> Iterator[str]:
         yield name if counts[name] == 1 else f"{name}#{counts[name]}"
 
 
-def _needed_maps(resolved: _Resolved, image_types: ImageTypes) -> Iterator[MapSpec]:
+def _needed_maps(resolved: _Resolved) -> dict[ObjectFile, list[MapSpec]]:
     """All maps of the object to be loaded, and of those of libraries the ones that are referred to."""
     used = {reference.map_name for found in resolved.references.values() for reference in found.maps}
     for table in resolved.maps.values():
         used |= {slot.name for name, spec in table.by_name.items() if name in used for slot in spec.slots}
+    needed: dict[ObjectFile, list[MapSpec]] = {}
     for obj, table in resolved.maps.items():
-        for name, spec in table.by_name.items():
-            if obj is resolved.objects[0] or name in used:
-                yield renumbered_map(spec, partial(image_types.type_id, obj))
+        specs = [spec for name, spec in table.by_name.items() if obj is resolved.objects[0] or name in used]
+        if specs:
+            needed[obj] = specs
+    return needed
 
 
 def _btf(types: Mapping[ObjectFile, ObjectTypes], obj: ObjectFile) -> Btf | None:

@@ -237,12 +237,20 @@ NO_MAP_FLAGS = MapFlag(0)
 NO_PROGRAM_FLAGS = ProgramFlag(0)
 
 
-class UpdateFlag(enum.IntEnum):
-    """When BPF_MAP_UPDATE_ELEM may write: always, only a new key, only an existing key."""
+class UpdateFlag(enum.IntFlag):
+    """Flags of operations on elements.
+
+    An update may write always, only a new key, or only an existing one; a value with a `struct bpf_spin_lock` is
+    read and written under that lock; of a per-CPU map, one CPU's value (its number in the upper 32 bits) or all
+    CPUs' alike.
+    """
 
     ANY = 0
     NOEXIST = 1
     EXIST = 2
+    LOCK = 4
+    CPU = 8
+    ALL_CPUS = 16
 
 
 def program_type_name(number: int) -> str:

@@ -144,8 +144,9 @@ def _fill(map_: Map, spec: MapSpec, session: Session) -> None:
     """Give a new map its contents, and close it to writes if it is to be frozen."""
     subject = f"map {spec.name}"
     if spec.map_type == MapType.ARENA:
-        if spec.contents:
-            session.attempt(Step.FILL_MAP, subject, partial(map_.fill_arena, spec.data_offset, spec.contents))
+        # Also without data: programs can be loaded once it is known where the arena lies.
+        contents = spec.contents or b""
+        session.attempt(Step.FILL_MAP, subject, partial(map_.fill_arena, spec.data_offset, contents))
     elif spec.contents is not None and spec.struct_ops is None:
         contents = spec.contents
         session.attempt(Step.FILL_MAP, subject, lambda: syscall.map_update_elem(map_.fd, _FIRST_KEY, contents))

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 _CORE_LENGTH_OFFSET = 28  # struct btf_ext_header, core_relo_len
 _WITHOUT_PLACE = frozenset({KSYMS_SECTION, KCONFIG_SECTION, EXTERN_SECTION})
+_END_OF_WORDS = 1 << 32
 _NO_EXT = BtfExt({}, {}, {})
 
 
@@ -126,11 +127,13 @@ def _with_complete_datasecs(obj: ObjectFile, section: Section, btf: Btf) -> Btf:
         size = btf.size_or_type(datasec)
         if not size and home is not None:
             size = home.sh_size
-            offsets = [places.offset(datasec, index, entry) for index, entry in entries]
-            if None in offsets:
+            offsets = [
+                offset for index, entry in entries if (offset := places.offset(datasec, index, entry)) is not None
+            ]
+            if len(offsets) < len(entries) or max([size, *offsets]) >= _END_OF_WORDS:
                 continue  # whoever needs the places reports it
             found = zip(offsets, entries, strict=True)
-            entries = [(index, entry._replace(offset=offset or 0)) for offset, (index, entry) in found]
+            entries = [(index, entry._replace(offset=offset)) for offset, (index, entry) in found]
         complete = sorted((entry for _, entry in entries), key=itemgetter(1))
         if (size, complete) != (btf.size_or_type(datasec), btf.entries(datasec)):
             editor.set_datasec(datasec, size, complete)

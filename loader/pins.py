@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from bpfas.loader.options import LoadOptions
     from bpfas.loader.spec import MapSpec
 
+_MOUNTS = "/proc/self/mountinfo"
 _MAP = "anon_inode:bpf-map"
 _DIRECTORY_MODE = 0o700
 
@@ -44,11 +45,22 @@ def pin(path: str, fd: int, subject: str) -> None:
 
 
 def unpin(path: str, subject: str) -> None:
-    """Take away the name `path` of an object. Raises KernelError."""
+    """Take away the name `path` of an object. Raises KernelError, also for what is no pin at all."""
     try:
+        if not is_on_bpf_file_system(path):
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
         os.unlink(path)
     except OSError as error:
         raise _error(Step.UNPIN, f"{subject} at {path}", error) from error
+
+
+def is_on_bpf_file_system(path: str) -> bool:
+    """Whether the file or directory is of a BPF file system. Raises OSError if there is no such file."""
+    device = os.stat(path).st_dev
+    number = f"{os.major(device)}:{os.minor(device)}"
+    with open(_MOUNTS) as mounts:
+        # Fields: number, parent, device, …, a single dash, the file system's type (proc_pid_mountinfo(5)).
+        return any(line.split()[2] == number and line.partition(" - ")[2].startswith("bpf ") for line in mounts)
 
 
 def reuse_pinned_map(spec: MapSpec, path: str) -> int | None:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from bpfas.helpers import HELPERS_BY_NUMBER
 from bpfas.isa import SLOT_SIZE, DecodeError, Dialect, decode, format_instruction
-from bpfas.loader.instructions import LOAD_IMMEDIATE_64
+from bpfas.loader.instructions import CALL, CallSource, Code
 from bpfas.loader.kinds import attach_type_name, map_flag_names, map_type_name, program_type_name
+from bpfas.loader.spec import ReferenceKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -33,6 +35,8 @@ def plan_text(plan: Plan) -> str:
             f"program {spec.name}: {program_type_name(spec.program_type)} ({spec.section}){_attach(program)}",
         ]
         for instruction in _instructions(program, plan):
+            if (function := instruction.get("function")) and instruction["index"]:
+                lines.append(f"{function}:")
             if source := instruction.get("source"):
                 lines.append(f"; {source}")
             comment = f"  ; {instruction['comment']}" if "comment" in instruction else ""
@@ -104,18 +108,20 @@ def _map_json(spec: MapSpec) -> dict[str, object]:
 
 
 def _instructions(program: ProgramPlan, plan: Plan) -> Iterator[dict[str, Any]]:
-    """Of each instruction its index in slots, its text, what it waits for, and the source's line."""
-    code, order = program.instructions, plan.image.byte_order
-    comments = _comments(program)
+    """Of each instruction its index in slots, its text, what there is to say of it, and the source's line."""
+    code = Code(program.instructions, plan.image.byte_order)
     sources = _source_lines(program, plan.image.types) if plan.image.types else {}
-    functions = _functions(program, plan.image.types)
-    index = 0
-    while index < len(code) // SLOT_SIZE:
+    functions = _functions(program)
+    comments = _comments(program)
+    symbols = _symbolic(program, code, functions)
+    for index in code.starts():
         shown: dict[str, Any] = {"index": index}
         try:
-            shown["text"] = format_instruction(decode(code, index * SLOT_SIZE, order), Dialect.PSEUDOC)
+            shown["text"] = symbols.get(index) or format_instruction(
+                decode(code.data, index * SLOT_SIZE, code.order), Dialect.PSEUDOC
+            )
         except DecodeError as error:
-            shown["text"] = f".byte {code[index * SLOT_SIZE : (index + 1) * SLOT_SIZE].hex(' ')}"
+            shown["text"] = f".byte {code.data[index * SLOT_SIZE : (index + 1) * SLOT_SIZE].hex(' ')}"
             shown["comment"] = str(error)
         if index in comments:
             shown["comment"] = comments[index]
@@ -124,27 +130,49 @@ def _instructions(program: ProgramPlan, plan: Plan) -> Iterator[dict[str, Any]]:
         if index in sources:
             shown["source"] = sources[index]
         yield shown
-        index += 2 if code[index * SLOT_SIZE] == LOAD_IMMEDIATE_64 else 1
+
+
+def _symbolic(program: ProgramPlan, code: Code, functions: Mapping[int, str]) -> dict[int, str]:
+    """By index, the text of the instructions that refer to something by its number or descriptor."""
+    spec = program.spec
+    texts = {
+        reference.instruction: f"r{code.dst(reference.instruction)} = map[{reference.map_name}]"
+        + (f"[0]+{reference.offset}" if reference.kind is ReferenceKind.MAP_VALUE else "")
+        for reference in spec.references
+    }
+    texts |= {
+        index: f"r{code.dst(index)} = map[{table.name}][0]+0"
+        for table in spec.jump_tables
+        for index in table.loads
+    }
+    names = {reference.instruction: reference.name for reference in spec.externs}
+    for index in code.starts():
+        if code.opcode(index) == CALL:
+            texts[index] = _call(code, index, functions, names)
+    return texts
+
+
+def _call(code: Code, index: int, functions: Mapping[int, str], names: Mapping[int, str]) -> str:
+    number, source = code.imm(index), code.src(index)
+    if source == CallSource.FUNCTION:
+        target = functions.get(index + 1 + number)
+        return f"call pc{number:+d}" + (f" <{target}>" if target else "")
+    if source == CallSource.KFUNC:
+        return f"call {names.get(index, 'kfunc')}#{number}"
+    helper = HELPERS_BY_NUMBER.get(number)
+    return f"call {helper.name if helper else names.get(index, 'unknown')}#{number}"
 
 
 def _comments(program: ProgramPlan) -> Mapping[int, str]:
-    """By instruction, what stands there once there are descriptors, or why there is nothing good."""
-    spec = program.spec
-    comments = {
-        reference.instruction: f"{reference.kind.value} of {reference.map_name}" for reference in spec.references
-    }
-    comments |= {reference.instruction: reference.name for reference in spec.externs}
-    comments |= {index: f"jump table {table.name}" for table in spec.jump_tables for index in table.loads}
-    comments |= {instruction: f"in {owner.name}" for instruction, owner in program.btf_fields}
-    return comments | dict(program.poisoned)
+    """By instruction, what is missing in the kernel, and of which module something is."""
+    return {instruction: f"of module {owner.name}" for instruction, owner in program.btf_fields} | dict(
+        program.poisoned
+    )
 
 
-def _functions(program: ProgramPlan, types: Btf | None) -> Mapping[int, str]:
+def _functions(program: ProgramPlan) -> Mapping[int, str]:
     """The functions of the program by their first instruction."""
-    if types is None:
-        return {}
-    words = iter(program.spec.func_info)
-    return {start: types.name(type_id) for start, type_id in zip(words, words, strict=True)}
+    return {part.instruction: part.name for part in program.spec.parts}
 
 
 def _source_lines(program: ProgramPlan, types: Btf) -> Mapping[int, str]:

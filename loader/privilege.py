@@ -232,7 +232,7 @@ def _no_trampolines(_situation: Situation, program_types: Collection[ProgramType
         return Explanation(
             "the process has the capabilities, but the kernel refuses programs for this target: some kernels do "
             "not let running code be patched (by BPF trampolines), or the target is closed to them",
-            "bpf-load doctor tells whether the kernel loads any; kprobe and raw_tp do without trampolines",
+            "use another kernel, or kprobe, tp_btf and raw_tp programs, which do without trampolines",
         )
     return None
 

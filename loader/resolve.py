@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 
 from bpfas.diag import Diagnostics
 from bpfas.helpers import HELPERS
+from bpfas.loader.arg_ctx import has_tagged_contexts, with_context_types
 from bpfas.loader.attach_target import AttachTarget, find_attach_target
 from bpfas.loader.core.apply import apply_core
 from bpfas.loader.core.resolver import CoreResolver
 from bpfas.loader.instructions import ABSENT_MAP, CALL, CallSource, Code
 from bpfas.loader.kernel.features import Feature
 from bpfas.loader.kernel.kconfig import kconfig_contents
-from bpfas.loader.kinds import RING_BUFFER_MAP_TYPES, MapType, ProgramType
+from bpfas.loader.kinds import NO_ATTACH_TYPE, RING_BUFFER_MAP_TYPES, AttachType, MapType, ProgramType
 from bpfas.loader.ksyms import find_externs, write_extern
 from bpfas.loader.options import NO_OPTIONS
 from bpfas.loader.plan import BtfField, MapPlan, Plan, ProgramPlan
@@ -58,6 +59,8 @@ def resolve(image: Image, kernel: Kernel, options: LoadOptions = NO_OPTIONS) -> 
     Raises BpfasError with everything that the kernel lacks and the image cannot do without.
     """
     diagnostics = Diagnostics()
+    if has_tagged_contexts(image) and not kernel.has(Feature.ARG_CTX_TAG):
+        image = with_context_types(image)
     struct_ops = {
         name: value
         for name, spec in image.maps.items()
@@ -159,6 +162,10 @@ def _for_machine(spec: MapSpec, kernel: Kernel) -> MapSpec:
         entries = max(kernel.page_size, 1 << (entries - 1).bit_length()) if entries else 0
     elif spec.map_type == MapType.PERF_EVENT_ARRAY and not entries:
         entries = kernel.possible_cpus
+    elif spec.map_type == MapType.ARENA and spec.contents and kernel.has(Feature.LDIMM64_FULL_RANGE_OFF):
+        # At the end, so that the program's own allocations begin where the arena does.
+        pages = -(-len(spec.contents) // kernel.page_size)
+        spec = replace(spec, data_offset=max(0, entries - pages) * kernel.page_size)
     return replace(spec, max_entries=entries, inner=inner)
 
 
@@ -179,12 +186,15 @@ def _plan_program(
         failures = apply_core(code, program.core, resolver, f"{image.name}:({program.section})", diagnostics)
     numbers = {name: number for number, name in enumerate(image.maps)}
     references = [reference for reference in program.references if reference.map_name in maps]
+    for reference in references:
+        if data_offset := maps[reference.map_name].spec.data_offset:
+            code.set_imm(reference.instruction + 1, reference.offset + data_offset)
     for reference in program.references:
         if reference.map_name not in maps:
             # A call that no kernel knows in either half: the verifier names it if the program gets there.
             for half in (reference.instruction, reference.instruction + 1):
                 code.put_call(half, ABSENT_MAP + numbers[reference.map_name])
-    btf_fields, fd_array = _write_externs(program, code, list(image.externs), symbols)
+    btf_fields, fd_array = _write_externs(program, code, image.numbered_externs, symbols)
     _avoid_new_helpers(code, kernel)
     attach = None
     if operation:
@@ -192,6 +202,9 @@ def _plan_program(
         program = replace(program, expected_attach_type=operation.member_index)
     elif SectionFlag.ATTACH_BTF in program.kind.flags and options.target_of(program.name) is None:
         attach = find_attach_target(program, kernel, diagnostics, image.name)
+    elif SectionFlag.USDT in program.kind.flags and _has_multi_uprobes(program, kernel):
+        # All sites of a probe by one link.
+        program = replace(program, expected_attach_type=AttachType.TRACE_UPROBE_MULTI)
     return ProgramPlan(
         replace(program, references=tuple(references)),
         bytes(code.data),
@@ -200,6 +213,10 @@ def _plan_program(
         attach,
         {failure.instruction: failure.text for failure in failures},
     )
+
+
+def _has_multi_uprobes(program: ProgramSpec, kernel: Kernel) -> bool:
+    return program.expected_attach_type == NO_ATTACH_TYPE and kernel.has(Feature.UPROBE_MULTI_LINK)
 
 
 def _write_externs(

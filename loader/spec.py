@@ -1,7 +1,7 @@
 """The Image: what bpf(2) needs to know of an object, independent of the running kernel.
 
-Data only. `bpfas.loader.image` makes an Image from an object, `bpfas.loader.collection` loads it. To change one
-before loading, make a changed copy with `dataclasses.replace`.
+Data only. `bpfas.loader.image` makes an Image from an object, `bpfas.loader.collection` loads it. What an Image
+says of variables, maps and programs can be changed before that (`bpfas.loader.configure`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import enum
 from array import array
 from bisect import bisect_right
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bpfas.isa import SLOT_SIZE
 from bpfas.loader.kinds import NO_ATTACH_TYPE, NO_PROGRAM_FLAGS, ProgramFlag, ProgramType
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from bpfas.btf.btf import Btf
     from bpfas.diag import Diagnostic
     from bpfas.elf.constants import ByteOrder
+    from bpfas.loader.configure import ImageData
     from bpfas.objfile import ObjectFile, Section
 
 KERNEL_NAME_LENGTH = 15
@@ -38,7 +39,8 @@ class ReferenceKind(enum.Enum):
 class MapReference:
     """A 64-bit immediate load whose first imm waits for the descriptor of a map.
 
-    `instruction` counts slots of 8 bytes from the program's start; `offset` is in bytes from the value's start.
+    `instruction` counts slots of 8 bytes from the program's start; `offset` is in bytes from the value's start, in
+    an arena from the start of its data.
     """
 
     instruction: int
@@ -303,7 +305,7 @@ class ProgramSpec:
         return len(self.instructions) // SLOT_SIZE
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Image:
     """Maps and programs by name, in the order in which they are created and loaded; names that are left open.
 
@@ -324,6 +326,42 @@ class Image:
     kernel_btf: bytes | None = None
     arena: str = ""
     warnings: tuple[Diagnostic, ...] = ()
+
+    @property
+    def data(self) -> ImageData:
+        """The values that global variables start with, by name: `image.data["threshold"] = 5`."""
+        from bpfas.loader.configure import ImageData
+
+        return ImageData(self)
+
+    def set_map(self, name: str, **fields: Any) -> None:
+        """Change a map: `image.set_map("counts", max_entries=1024)`.
+
+        Fields are map_type, key_size, value_size, max_entries, map_flags, map_extra, numa_node, ifindex, pinning,
+        pin_path (None for what `pinning` says), autocreate; of maps that hold maps or programs, `inner` (a MapSpec
+        or a map's name) and `slots` (names by index); of struct_ops, `programs` (names by member, None for none).
+        Of maps that hold global data, value_size makes the last variable longer, where that is an array. Raises
+        UnknownNameError for a name that there is not, ConfigurationError for a value that cannot be.
+        """
+        from bpfas.loader.configure import set_map
+
+        set_map(self, name, **fields)
+
+    def set_program(self, name: str, **fields: Any) -> None:
+        """Change a program: `image.set_program("prog", section="kprobe/do_unlinkat", autoload=False)`.
+
+        `section` makes it what programs of such a section are. Other fields are program_type,
+        expected_attach_type, flags, autoload, target (None for what the section says), ifindex, license and
+        kernel_version. Raises as `set_map` does.
+        """
+        from bpfas.loader.configure import set_program
+
+        set_program(self, name, **fields)
+
+    @property
+    def numbered_externs(self) -> list[str]:
+        """The names that are left open, in the order in which libbpf numbers them: `.kconfig` first."""
+        return [*(variable.name for variable in self.kconfig), *sorted(self.externs)]
 
 
 def kernel_name(name: str) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from bpfas.btf.declaration import declaration
-from bpfas.btf.kinds import Kind, Linkage
+from bpfas.btf.kinds import Kind
 from bpfas.btf.sizes import size_of
 from bpfas.loader.addresses import addresses, program_at
 from bpfas.loader.datasecs import datasec_named, section_variables
@@ -99,9 +99,7 @@ class _Reader:
         type_id = types.without_qualifiers(value_type)
         type_name, size = types.name(type_id), size_of(types, type_id) or 0
         fault, note = "", "its type is to be a struct with the name that the kernel's has"
-        if variable.linkage is Linkage.EXTERN:
-            fault, note = "is only declared (extern)", "define it here"
-        elif types.kind(type_id) is not Kind.STRUCT or not type_name:
+        if types.kind(type_id) is not Kind.STRUCT or not type_name:
             fault = f"is `{declaration(types, value_type)}`, which is no struct of operations"
         elif size > variable.size or at + size > len(self.section.data):
             room = min(variable.size, len(self.section.data) - at)
@@ -133,7 +131,7 @@ class _Reader:
             self.error(message, address.at)
             return
         subject = f"{subject}: member {member.name}"
-        if not self.is_function_pointer(member.type_id):
+        if not is_function_pointer(self.types, member.type_id):
             text = declaration(self.types, member.type_id)
             message = f"{subject} is `{text}`, which cannot be the address of '{address.text}' in the kernel"
             self.error(message, address.at, ("only pointers to functions are bound, to programs",))
@@ -152,10 +150,10 @@ class _Reader:
                 self.error(message, address.at, (_PROGRAM_FORM,))
             instance.programs[member.name] = program
 
-    def is_function_pointer(self, type_id: int) -> bool:
-        """Whether a type is that of pointers to functions."""
-        types = self.types
-        pointer = types.without_qualifiers(type_id)
-        if types.kind(pointer) is not Kind.PTR:
-            return False
-        return types.kind(types.without_qualifiers(types.size_or_type(pointer))) is Kind.FUNC_PROTO
+
+def is_function_pointer(types: Btf, type_id: int) -> bool:
+    """Whether a type is that of pointers to functions."""
+    pointer = types.without_qualifiers(type_id)
+    if types.kind(pointer) is not Kind.PTR:
+        return False
+    return types.kind(types.without_qualifiers(types.size_or_type(pointer))) is Kind.FUNC_PROTO

@@ -108,7 +108,7 @@ def _absent(words: str, last: Step | None, program: ProgramPlan, plan: Plan) -> 
     if not match:
         return None
     number = int(match[1])
-    externs, maps = list(plan.image.externs), list(plan.image.maps)
+    externs, maps = plan.image.numbered_externs, list(plan.image.maps)
     if number == POISON and last is not None:
         # The second half of a load is poisoned as well.
         found = program.poisoned.get(last.index) or program.poisoned.get(last.index - 1)

@@ -149,11 +149,11 @@ def check_types(btf: Btf, type_ids: Sequence[int]) -> None:
 
 
 def sections_of(
-    data: _Bytes, order: ByteOrder, place: str, *, goes_on: bool = False
+    data: _Bytes, order: ByteOrder, place: str, *, is_split: bool = False
 ) -> tuple[int, _Bytes, _Bytes]:
     """Where the types begin, the types and the strings of BTF. Raises BpfasError if they are not all there.
 
-    BTF that goes on where another one ends, as a module's, need not have an empty string, nor any.
+    BTF that `is_split` goes on where another one ends, so that it need not have the empty string.
     """
     if len(data) < HEADER_SIZE:
         raise BpfasError.of(f"has {len(data)} bytes, but its header alone has {HEADER_SIZE}", place)
@@ -198,10 +198,10 @@ def sections_of(
         )
     diagnostics.raise_if_errors()
     strings = data[header_size + str_off : header_size + str_off + str_len]
-    if not goes_on and (not strings or strings[0] or strings[-1]):
-        raise BpfasError.of("strings must begin and end with a zero byte", place)
-    if strings and strings[-1]:
+    if is_split and strings and strings[-1]:
         raise BpfasError.of("strings must end with a zero byte", place)
+    if not is_split and (not strings or strings[0] or strings[-1]):
+        raise BpfasError.of("strings must begin and end with a zero byte", place)
     types_at = header_size + type_off
     return types_at, data[types_at : types_at + type_len], strings
 

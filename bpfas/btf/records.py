@@ -93,7 +93,8 @@ def record_class(name: str, fields: Iterable[str], unions: Mapping[int, Iterable
     for member, place in in_unions.items():
         if not _is_reserved(member):
             body[member] = property(_member_of_union(place, member))
-    return type(name, (Record,), body)
+    # A name need not be text: it is what stands in the file.
+    return type(name.encode(errors="replace").decode(), (Record,), body)
 
 
 def _member_of_union(place: int, member: str) -> Any:
@@ -186,6 +187,8 @@ def plain(value: Any) -> Any:
         return value.name or int(value)
     if isinstance(value, Record | UnionValue):
         return {name: plain(member) for name, member in value._asdict().items()}
+    if isinstance(value, Mapping):
+        return {str(name): plain(member) for name, member in value.items()}
     if isinstance(value, bytes | bytearray | memoryview):
         return bytes(value).hex()
     if isinstance(value, list | tuple):

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from bpfas.diag import BpfasError, Diagnostic, Severity
 from bpfas.elf.constants import SectionType, SymbolBinding, SymbolType
 from bpfas.loader.attach.binary import Binary, open_binary
-from bpfas.loader.attach.kernel_functions import nearest, similar_names
+from bpfas.loader.attach.kernel_functions import nearest_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,7 +71,7 @@ def function_offset(binary: Binary, name: str) -> int:
     found = [each for each in functions(binary) if _is_called(each, name)] or _in_debug_symbols(binary, name)
     if not found:
         known = {each.name for each in functions(binary)}
-        similar = nearest(similar_names(name.partition("@")[0], known))
+        similar = nearest_of(name.partition("@")[0], known)
         remedy = similar or ("it is stripped: give the offset of the function" if not known else "check the name")
         raise FunctionNotFoundError(f"{binary.name} has no function '{name}'", remedy, errno.ENOENT)
     newest = [each for each in found if not each.is_old] or found

@@ -18,10 +18,10 @@ from bpfas.loader.attach.choices import choose
 from bpfas.loader.attach.command import ProgAttach, attach_by_command, duplicate
 from bpfas.loader.attach.failure import attach_error
 from bpfas.loader.attach.link import create_link
-from bpfas.loader.attach.order import AS_IT_COMES, Order, explain_order
+from bpfas.loader.attach.order import AS_IT_COMES, Order, explain_order, order_of
 from bpfas.loader.errors import AttachError, Step
 from bpfas.loader.kinds import AttachType, ProgramType
-from bpfas.loader.privilege import Explanation
+from bpfas.loader.privilege import Capability, Explanation, read_situation
 
 if TYPE_CHECKING:
     from bpfas.loader.attach.link import Attachable, HasDescriptor, Link
@@ -80,7 +80,7 @@ def attach_cgroup(
     *,
     cgroup: str | os.PathLike[str] | int,
     hook: AttachType | str | None = None,
-    order: Order = AS_IT_COMES,
+    order: Order | str = AS_IT_COMES,
     expected_revision: int = 0,
     preorder: bool = False,
 ) -> Link:
@@ -92,13 +92,14 @@ def attach_cgroup(
     """
     attach_type = _hook(program, hook)
     target = _target(attach_type, cgroup)
-    flags = order.flags | (_PREORDER if preorder else 0)
-    options = order.options(expected_revision) if flags or expected_revision else b""
+    place = order_of(order)
+    flags = place.flags | (_PREORDER if preorder else 0)
+    options = place.options(expected_revision) if flags or expected_revision else b""
     with ExitStack() as stack:
         fd = _open(cgroup, target, program, stack)
 
         def causes(number: int) -> Explanation | None:
-            if number == errno.EINVAL and order.neighbour_is_link is False:
+            if number == errno.EINVAL and place.neighbour_is_link is False:
                 return _BESIDE_LINKS
             return _explain(number, fd, attach_type, is_ordered=bool(options))
 
@@ -112,7 +113,7 @@ def attach_cgroup_without_link(
     hook: AttachType | str | None = None,
     sharing: Sharing | str = Sharing.MULTI,
     replaces: HasDescriptor | None = None,
-    order: Order = AS_IT_COMES,
+    order: Order | str = AS_IT_COMES,
     expected_revision: int = 0,
     preorder: bool = False,
 ) -> Link:
@@ -124,20 +125,29 @@ def attach_cgroup_without_link(
     """
     attach_type = _hook(program, hook)
     target = _target(attach_type, cgroup)
+    place = order_of(order)
     shares = choose(Sharing, sharing, "sharing")
     flags = _SHARING_FLAGS[shares] | (_PREORDER if preorder else 0)
-    with ExitStack() as held:
-        fd = _open(cgroup, target, program, held)
+    with ExitStack() as stack:
+        fd = _open(cgroup, target, program, stack)
 
         def causes(number: int) -> Explanation | None:
-            if number == errno.EINVAL and order.neighbour_is_link:
+            if number == errno.EINVAL and place.neighbour_is_link:
                 return _BESIDE_PROGRAMS
-            return _explain(number, fd, attach_type, is_ordered=bool(order.flags or expected_revision or preorder))
+            return _explain(number, fd, attach_type, is_ordered=bool(place.flags or expected_revision or preorder))
 
-        command = ProgAttach(
-            fd, attach_type, flags, order, expected_revision, replaces, overwrites=shares is not Sharing.MULTI
-        )
-        return attach_by_command(program, target, command, held.pop_all(), causes)
+        def prepare(held: ExitStack) -> ProgAttach:
+            return ProgAttach(
+                duplicate(fd, held),
+                attach_type,
+                flags,
+                place,
+                expected_revision,
+                replaces,
+                overwrites=shares is not Sharing.MULTI,
+            )
+
+        return attach_by_command(program, target, prepare, causes)
 
 
 def cgroup_programs(
@@ -244,10 +254,9 @@ def _explain(number: int, fd: int, attach_type: AttachType, *, is_ordered: bool)
             "among programs that share the hook (multi), without or all with preorder",
             "leave out order, expected_revision and preorder, or use a newer kernel",
         )
-    if number == errno.EPERM:
+    if number == errno.EPERM and not read_situation().lacks(Capability.CAP_NET_ADMIN):
         return Explanation(
-            "the process may not, or programs that are attached to this group or one above it do not share the "
-            "hook in this way",
+            "programs that are attached to this group or one above it do not share the hook in this way",
             "see bpftool cgroup tree; take those away, or attach with the same sharing (multi, override)",
         )
     if number == errno.E2BIG:

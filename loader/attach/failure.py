@@ -71,6 +71,7 @@ _CAUSES: dict[tuple[Step, int], Explanation] = {
         "it is no pinned link, or not one that this process may open", "give a path below /sys/fs/bpf"
     ),
     (Step.GET_INFO, errno.EBADF): Explanation("the link is closed"),
+    (Step.GET_INFO, errno.EBADFD): Explanation("the link is closed"),
     (Step.GET_INFO, errno.EINVAL): Explanation("it is no link, but another object of the BPF subsystem"),
 }
 

@@ -142,6 +142,8 @@ def _open_cgroup(program: Attachable, target: str, cgroup: str | os.PathLike[str
 def _cause(number: int, given: list[str]) -> Explanation | None:
     if number == errno.EBADF and not given:
         return Explanation("this iterator walks a map, and none is given", "say which: attach(map=…)")
+    if number == errno.EBADF and given == ["cgroup"]:
+        return Explanation("that is no cgroup of version 2", "give a directory of a cgroup2 file system")
     if number == errno.EBADF:
         return Explanation(f"the {given[0]} is closed, or none")
     if number == errno.EINVAL and given:

@@ -5,12 +5,12 @@ For the words of errors, and for the patterns of multi probes. Source: /proc/kal
 
 from __future__ import annotations
 
-import difflib
 import functools
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bpfas.loader.nearest import nearest
 from bpfas.loader.privilege import Explanation
 
 if TYPE_CHECKING:
@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 
 KALLSYMS = Path("/proc/kallsyms")
 _BLACKLIST = Path("/sys/kernel/debug/kprobes/blacklist")
-_MOST_SIMILAR = 3
-_LIKENESS = 0.75
+_MOST_SHOWN = 3
 
 
 @functools.cache
@@ -36,21 +35,10 @@ def symbols(path: Path = KALLSYMS) -> dict[str, tuple[int, ...]]:
     return found
 
 
-def similar_names(name: str, known: Collection[str]) -> list[str]:
-    """Those of `known` that look like `name`, the nearest first."""
-    # Comparing with each of a hundred thousand names would take seconds.
-    stem = name.lstrip("_")
-    start = stem[:2]
-    likely = [each for each in known if each.lstrip("_").startswith(start) and abs(len(each) - len(name)) <= 4]
-    found = difflib.get_close_matches(name, likely, n=_MOST_SIMILAR, cutoff=_LIKENESS)
-    if len(stem) >= 5:
-        found += sorted((each for each in known if stem in each and each != name), key=len)[:_MOST_SIMILAR]
-    return list(dict.fromkeys(found))[:_MOST_SIMILAR]
-
-
-def nearest(names: Collection[str]) -> str:
-    """The end of a remedy: `nearest: a, b`; empty where there are none."""
-    return f"nearest: {', '.join(names)}" if names else ""
+def nearest_of(name: str, known: Collection[str]) -> str:
+    """What a remedy says of the names that look like `name`: `nearest: a, b`; empty where there are none."""
+    near = nearest(name, known)
+    return f"nearest: {', '.join(near)}" if near else ""
 
 
 def explain_missing_function(name: str) -> Explanation:
@@ -63,11 +51,11 @@ def explain_missing_function(name: str) -> Explanation:
     variants = sorted(each for each in known if each.startswith(f"{name}."))
     if variants:
         return Explanation(
-            f"the compiler has made '{name}' into {', '.join(variants[:_MOST_SIMILAR])}, with other parameters or "
+            f"the compiler has made '{name}' into {', '.join(variants[:_MOST_SHOWN])}, with other parameters or "
             "in parts",
             f"probe {variants[0]}, and look at its machine code for where the parameters are",
         )
-    similar = nearest(similar_names(name, known))
+    similar = nearest_of(name, known)
     return Explanation(
         f"the kernel has no function '{name}'",
         "it may be inlined everywhere, or belong to a module that is not loaded"

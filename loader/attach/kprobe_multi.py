@@ -118,33 +118,37 @@ def _traced(program: Attachable, target: str) -> list[TracedFunction]:
     tracing = tracing_directory()
     if tracing is None:
         explanation = Explanation("the tracing files, which list the functions, are not mounted", NOT_MOUNTED)
-        raise attach_error(program, target, errno.ENOENT, explanation=explanation)
+        raise attach_error(program, target, errno.ENOENT, explanation=_not_configured() or explanation)
     try:
         return traced_functions(tracing)
     except OSError as error:
         raise attach_error(program, target, error, explanation=no_fprobes()) from error
 
 
+def _not_configured() -> Explanation | None:
+    config = running_config()
+    if config is None or option(config[0], "CONFIG_FPROBE") is not None:
+        return None
+    return Explanation(
+        f"this kernel has no multi kprobes: CONFIG_FPROBE is not set ({config[1]})",
+        "use a kernel with CONFIG_FPROBE=y; or one kprobe for each function",
+    )
+
+
 def no_fprobes() -> Explanation:
     """Why there are no kprobes by the many."""
-    config = running_config()
-    if config is not None and option(config[0], "CONFIG_FPROBE") is None:
-        return Explanation(
-            f"this kernel has no multi kprobes: CONFIG_FPROBE is not set ({config[1]})",
-            "use a kernel with CONFIG_FPROBE=y; or one kprobe for each function",
-        )
-    return Explanation(
+    return _not_configured() or Explanation(
         "the kernel has no multi kprobes, or not for a program with this attach type",
         "multi kprobes came with Linux 5.18, sessions with 6.12; the section says which it is loaded for",
     )
 
 
 def _cause(number: int, functions: Sequence[str] | None) -> Explanation | None:
-    if number in (errno.EOPNOTSUPP, errno.EINVAL):
+    if number == errno.EOPNOTSUPP or (number == errno.EINVAL and functions is not None):
         return no_fprobes()
     if number == errno.E2BIG:
         return Explanation("these are too many functions for one link", "use a narrower pattern, or several links")
-    if number not in (errno.ESRCH, errno.ENOENT):
+    if number not in (errno.ESRCH, errno.ENOENT, errno.EINVAL):
         return None
     if functions is None:
         return Explanation(

@@ -167,6 +167,8 @@ class Netlink:
             start = 0
             while start + _HEADER.size <= len(data):
                 length, kind, flags, sequence, _ = _HEADER.unpack_from(data, start)
+                if length < _HEADER.size:
+                    break
                 payload = data[start + _HEADER.size : start + length]
                 start += _aligned(length)
                 if sequence != self._sequence:

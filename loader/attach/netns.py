@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING
 from bpfas.loader.attach.choices import choose
 from bpfas.loader.attach.failure import attach_error
 from bpfas.loader.attach.link import create_link
+from bpfas.loader.attach.namespace import OWN_NAMESPACE
 from bpfas.loader.kinds import AttachType, ProgramType
 from bpfas.loader.privilege import Explanation
 
 if TYPE_CHECKING:
     from bpfas.loader.attach.link import Attachable, Link
 
-_OWN_NAMESPACE = "/proc/thread-self/ns/net"
 _NAMED_NAMESPACES = Path("/run/netns")
 _ATTACH_TYPES = {
     ProgramType.FLOW_DISSECTOR: AttachType.FLOW_DISSECTOR,
@@ -45,7 +45,7 @@ def attach_netns(program: Attachable, *, netns: str | os.PathLike[str] | int | N
 
 
 def _open(netns: str | os.PathLike[str] | None, target: str, program: Attachable, stack: ExitStack) -> int:
-    path = _OWN_NAMESPACE if netns is None else os.fspath(netns)
+    path = OWN_NAMESPACE if netns is None else os.fspath(netns)
     if "/" not in path:
         path = str(_NAMED_NAMESPACES / path)
     try:

@@ -7,6 +7,7 @@ of them (kernel/bpf/mprog.c as documented in the commits of Linux 6.6).
 from __future__ import annotations
 
 import errno
+import re
 import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -47,6 +48,7 @@ class Order:
 AS_IT_COMES = Order()
 FIRST = Order(_BEFORE)
 LAST = Order(_AFTER)
+_ENDS = {"first": FIRST, "last": LAST}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,26 @@ class LinkId:
     """A link by the number by which the kernel lists it."""
 
     id: int
+
+
+_IN_WORDS = re.compile(r"(before|after):(link:)?(\d+)", re.ASCII)
+
+
+def order_of(given: Order | str) -> Order:
+    """The order that is given, or that a text stands for. Raises ValueError.
+
+    The text is `first`, `last`, `before:12` or `after:12` (a program's id), `before:link:7` or `after:link:7`.
+    """
+    if isinstance(given, Order):
+        return given
+    if given in _ENDS:
+        return _ENDS[given]
+    match = _IN_WORDS.fullmatch(given)
+    if match is None:
+        forms = "first, last, before:PROGRAM_ID, after:PROGRAM_ID, before:link:ID, after:link:ID"
+        raise ValueError(f"order is '{given}', not one of {forms}")
+    neighbour = LinkId(int(match[3])) if match[2] else ProgramId(int(match[3]))
+    return before(neighbour) if match[1] == "before" else after(neighbour)
 
 
 def before(neighbour: HasDescriptor | Link | ProgramId | LinkId) -> Order:

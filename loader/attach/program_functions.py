@@ -11,7 +11,7 @@ from bpfas.btf.reader import read_btf
 from bpfas.elf.constants import ByteOrder
 from bpfas.loader import syscall
 from bpfas.loader.attach.failure import attach_error
-from bpfas.loader.attach.kernel_functions import nearest, similar_names
+from bpfas.loader.attach.kernel_functions import nearest_of
 from bpfas.loader.privilege import Explanation
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def function_type_id(program: Attachable, target: str, target_fd: int, name: str
     types = read_btf(data, _HOST_ORDER, target)
     functions = {types.name(type_id): type_id for type_id in types.ids_of_kind(Kind.FUNC)}
     if name not in functions:
-        similar = nearest(similar_names(name, functions))
+        similar = nearest_of(name, functions)
         explanation = Explanation(f"it has no function '{name}'", similar or f"it has {', '.join(functions)}")
         raise attach_error(program, target, errno.ENOENT, explanation=explanation)
     return functions[name]

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import enum
 import errno
-from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,7 +18,8 @@ from bpfas.loader.attach.command import ProgAttach, attach_by_command
 from bpfas.loader.attach.failure import attach_error, link_error
 from bpfas.loader.attach.interfaces import Interface, find_interface
 from bpfas.loader.attach.link import create_link
-from bpfas.loader.attach.order import AS_IT_COMES, Order, explain_order
+from bpfas.loader.attach.namespace import CommandWithin, open_namespace
+from bpfas.loader.attach.order import AS_IT_COMES, Order, explain_order, order_of
 from bpfas.loader.errors import Step
 from bpfas.loader.kinds import AttachType
 from bpfas.loader.privilege import Explanation
@@ -77,16 +77,17 @@ def attach_tcx(
     *,
     interface: str | int,
     direction: Direction | str | None = None,
-    order: Order = AS_IT_COMES,
+    order: Order | str = AS_IT_COMES,
     expected_revision: int = 0,
 ) -> Link:
     """Attach to an interface's packets by a link of tcx.
 
     `direction` is a Direction or its value, what the section says if None. `order` is the place among the
-    programs there, `expected_revision` what `tcx_programs` said of them (0: any). Raises AttachError.
+    programs there (an Order, or a text that `order_of` reads), `expected_revision` what `tcx_programs` said of
+    them (0: any). Raises AttachError.
     """
     place = _tcx_place(program, interface, direction)
-    return place.link(program, order, expected_revision)
+    return place.link(program, order_of(order), expected_revision)
 
 
 def attach_tcx_without_link(
@@ -94,7 +95,7 @@ def attach_tcx_without_link(
     *,
     interface: str | int,
     direction: Direction | str | None = None,
-    order: Order = AS_IT_COMES,
+    order: Order | str = AS_IT_COMES,
     expected_revision: int = 0,
     replaces: HasDescriptor | None = None,
 ) -> Link:
@@ -103,7 +104,7 @@ def attach_tcx_without_link(
     As `attach_tcx`; the program takes the place of `replaces`, which must be there without a link.
     """
     place = _tcx_place(program, interface, direction)
-    return place.command(program, order, expected_revision, replaces)
+    return place.command(program, order_of(order), expected_revision, replaces)
 
 
 def tcx_programs(interface: str | int, direction: Direction | str) -> syscall.AttachedPrograms:
@@ -130,7 +131,7 @@ def attach_netkit(
     *,
     interface: str | int,
     end: NetkitEnd | str | None = None,
-    order: Order = AS_IT_COMES,
+    order: Order | str = AS_IT_COMES,
     expected_revision: int = 0,
 ) -> Link:
     """Attach to what one end of a netkit pair sends; `interface` is always the primary one.
@@ -138,7 +139,7 @@ def attach_netkit(
     `end` is a NetkitEnd or its value, what the section says if None (else the primary end); the rest is as in
     `attach_tcx`. Raises AttachError.
     """
-    return _netkit_place(program, interface, end).link(program, order, expected_revision)
+    return _netkit_place(program, interface, end).link(program, order_of(order), expected_revision)
 
 
 def attach_netkit_without_link(
@@ -146,7 +147,7 @@ def attach_netkit_without_link(
     *,
     interface: str | int,
     end: NetkitEnd | str | None = None,
-    order: Order = AS_IT_COMES,
+    order: Order | str = AS_IT_COMES,
     expected_revision: int = 0,
     replaces: HasDescriptor | None = None,
 ) -> Link:
@@ -154,7 +155,7 @@ def attach_netkit_without_link(
 
     As `attach_netkit` and `attach_tcx_without_link`.
     """
-    return _netkit_place(program, interface, end).command(program, order, expected_revision, replaces)
+    return _netkit_place(program, interface, end).command(program, order_of(order), expected_revision, replaces)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,12 +179,14 @@ class _Place:
 
     def command(self, program: Attachable, order: Order, revision: int, replaces: HasDescriptor | None) -> Link:
         command = ProgAttach(self.interface.index, self.attach_type, 0, order, revision, replaces)
-        return attach_by_command(program, self.name, command, ExitStack(), self.explain)
+        return attach_by_command(
+            program, self.name, lambda held: CommandWithin(open_namespace(held), command), self.explain
+        )
 
     def explain(self, number: int) -> Explanation | None:
         if number == errno.EINVAL and not _can_query(self.interface, self.attach_type):
             return _NO_TCX if self.attach_type in _TCX_TYPES.values() else _NO_NETKIT
-        if number == errno.ENXIO:
+        if number in (errno.ENXIO, errno.EACCES):
             return Explanation(
                 f"{self.interface.name} is not the primary device of a netkit pair",
                 "name that one: its programs, also those of the peer, are attached to it",

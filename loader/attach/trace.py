@@ -145,8 +145,9 @@ def _cause(program: Attachable, number: int, cookie: int) -> Explanation | None:
         )
     if number == errno.EBUSY:
         return Explanation(
-            "the function is traced by ftrace in a way that excludes trampolines, or is replaced by live patching",
-            "end that tracing, or use a kprobe",
+            "the program is attached already; or ftrace or live patching has the function in a way that excludes "
+            "trampolines",
+            "close the link that there is, or end that tracing",
         )
     if number == errno.EINVAL and cookie:
         return Explanation(

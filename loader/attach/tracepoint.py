@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from bpfas.loader import syscall
 from bpfas.loader.attach.failure import attach_error
-from bpfas.loader.attach.kernel_functions import nearest, similar_names
+from bpfas.loader.attach.kernel_functions import nearest_of
 from bpfas.loader.attach.link import KernelLink
 from bpfas.loader.attach.perf_event import PerfType, attach_to_event, open_event
 from bpfas.loader.attach.section_target import malformed, section_target
@@ -104,13 +104,13 @@ def _no_tracepoint(tracing: Path, category: str, name: str) -> Explanation:
         return Explanation(f"there is no tracepoint '{name}' in '{category}'", f"there is {', '.join(elsewhere)}")
     if not (tracing / "events" / category).is_dir():
         categories = {each.partition("/")[0] for each in known}
-        similar = nearest(similar_names(category, categories))
+        similar = nearest_of(category, categories)
         return Explanation(
             f"there are no tracepoints '{category}'",
             similar or f"their module may not be loaded; {tracing}/available_events lists the tracepoints",
         )
     names = [each for each in known if each.startswith(f"{category}/")]
-    similar = nearest(similar_names(f"{category}/{name}", names))
+    similar = nearest_of(f"{category}/{name}", names)
     return Explanation(
         f"there is no tracepoint '{category}/{name}'",
         similar or f"{tracing}/available_events lists the tracepoints",
@@ -125,7 +125,7 @@ def _raw_cause(number: int, name: str, cookie: int) -> Explanation | None:
                 f"raw tracepoints have no category: there is none called '{name}'",
                 f"leave the category out: {name.rpartition('/')[2]}",
             )
-        similar = nearest(similar_names(name, known))
+        similar = nearest_of(name, known)
         remedy = similar or "its module may not be loaded"
         return Explanation(f"the kernel has no raw tracepoint '{name}'", remedy)
     if number == errno.EINVAL and cookie:

@@ -21,7 +21,7 @@ from bpfas.loader import syscall
 from bpfas.loader.attach.binary import ET_EXEC, Binary, open_binary
 from bpfas.loader.attach.binary_functions import data_addresses
 from bpfas.loader.attach.failure import attach_error
-from bpfas.loader.attach.kernel_functions import nearest, similar_names
+from bpfas.loader.attach.kernel_functions import nearest_of
 from bpfas.loader.attach.link import LinkGroup
 from bpfas.loader.attach.section_target import malformed, section_target
 from bpfas.loader.attach.uprobe import UserPlace, attach_at, binary_error, has_semaphores
@@ -170,7 +170,7 @@ def _no_probe(binary: Binary, notes: Sequence[UsdtNote], provider: str, name: st
         return Explanation(
             f"{binary.path} has no USDT probes", "build it with them (sys/sdt.h); readelf -n lists those of a file"
         )
-    similar = nearest(similar_names(f"{provider}:{name}", known))
+    similar = nearest_of(f"{provider}:{name}", known)
     remedy = similar or f"readelf -n {binary.path} lists its probes"
     return Explanation(f"{binary.path} has no USDT probe '{provider}:{name}'", remedy)
 

@@ -74,7 +74,8 @@ def _x86_64_registers() -> dict[str, int]:
         if name[1] == "x":
             found[f"{name[0]}h"] = at + 1  # the second byte
     for number in range(8, 16):
-        found.update({f"r{number}{suffix}": 8 * (15 - number) for suffix in ("", "d", "w", "b", "l")})
+        place = 8 * (15 - number) if number >= 12 else 48 + 8 * (11 - number)
+        found.update({f"r{number}{suffix}": place for suffix in ("", "d", "w", "b", "l")})
     return {**found, "rip": 128, "eip": 128}
 
 

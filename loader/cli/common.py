@@ -140,8 +140,8 @@ def image_of(options: argparse.Namespace) -> Image:
     obj, libraries = objects(options)
     image = build_image(obj, libraries, options.ksyms)
     for assignment in options.variables:
-        name, value = _split(assignment, "--set VARIABLE=VALUE")
-        image.data[name] = _value(value)
+        name, value = split_assignment(assignment, "--set VARIABLE=VALUE")
+        image.data[name] = assigned_value(value)
     for assignment in options.maps:
         (name, field), value = _field(assignment, _MAP_FIELDS, "--map MAP.FIELD=VALUE")
         image.set_map(name, **{field: value})
@@ -194,7 +194,8 @@ def read_bytes(source: str | None) -> bytes:
         raise BpfasError.of(f"'{source}' is not hexadecimal: hex: takes pairs of digits 0-9 and a-f") from error
 
 
-def _split(assignment: str, form: str) -> tuple[str, str]:
+def split_assignment(assignment: str, form: str) -> tuple[str, str]:
+    """The two sides of `NAME=VALUE`; `form` is what messages call it."""
     name, equals, value = assignment.partition("=")
     if not equals or not name:
         raise BpfasError.of(f"'{assignment}' is not of the form {form}")
@@ -203,16 +204,16 @@ def _split(assignment: str, form: str) -> tuple[str, str]:
 
 def _field(assignment: str, known: Sequence[str], form: str) -> tuple[tuple[str, str], Any]:
     """The name and field that are set, and the value."""
-    place, value = _split(assignment, form)
+    place, value = split_assignment(assignment, form)
     name, dot, field = place.rpartition(".")
     if not dot or not name:
         raise BpfasError.of(f"'{assignment}' is not of the form {form}")
     if field not in known:
         raise BpfasError.of(f"there is no field '{field}' to set in '{assignment}'; there are {', '.join(known)}")
-    return (name, field), _value(value)
+    return (name, field), assigned_value(value)
 
 
-def _value(text: str) -> Any:
+def assigned_value(text: str) -> Any:
     """A number in any base, JSON, or else the text itself."""
     with contextlib.suppress(ValueError):
         return int(text, 0)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import select
 from typing import TYPE_CHECKING
 
+from bpfas.btf.records import plain
 from bpfas.loader.errors import KernelError
 from bpfas.loader.kinds import ProgramType, map_flag_names, map_type_name, program_type_name
 from bpfas.loader.spec import BindingKind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
+    from bpfas.loader.attach.link import Link
     from bpfas.loader.collection import Collection
     from bpfas.loader.runtime.maps import Map
     from bpfas.loader.runtime.programs import Program, TestRunResult
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
 
 _XDP_ACTIONS = ("XDP_ABORTED", "XDP_DROP", "XDP_PASS", "XDP_TX", "XDP_REDIRECT")
 _HEX_BYTES_A_LINE = 32
+_LONGEST_WAIT = 0.2
+"""Seconds that events are waited for before looking whether that is to go on."""
 
 
 def collection_json(collection: Collection) -> dict[str, object]:
@@ -73,7 +78,7 @@ def contents_json(map_: Map) -> dict[str, object]:
     try:
         return {
             "name": map_.name,
-            "elements": [{"key": key.hex(), "value": value.hex()} for key, value in map_.items()],
+            "elements": [{"key": key.hex(), "value": plain(value)} for key, value in map_.raw.items()],
         }
     except KernelError as error:
         return {"name": map_.name, "error": error.summary}
@@ -186,10 +191,15 @@ def contents_text(map_: Map) -> str:
     """A map's elements, one a line, in hexadecimal."""
     heading = f"{map_.name} ({map_type_name(map_.type)}, key {map_.key_size}, value {map_.value_size}):"
     try:
-        lines = [f"  {key.hex(' ')}: {value.hex(' ')}" for key, value in map_.items()]
+        lines = [f"  {key.hex(' ')}: {_spaced_hex(value)}" for key, value in map_.raw.items()]
     except KernelError as error:
         lines = [f"  {error.cause}"]
     return "\n".join([heading, *(lines or ["  empty"])])
+
+
+def _spaced_hex(value: bytes | list[bytes]) -> str:
+    """A value; those of all CPUs, of a per-CPU map."""
+    return " | ".join(each.hex(" ") for each in ([value] if isinstance(value, bytes) else value))
 
 
 def _hex_lines(data: bytes) -> list[str]:
@@ -201,3 +211,20 @@ def _hex_lines(data: bytes) -> list[str]:
 def as_json(value: object) -> str:
     """A value as JSON."""
     return json.dumps(value, indent=2)
+
+
+def link_json(link: Link) -> dict[str, object]:
+    """An attachment: the program's name, and what it is attached to."""
+    return {"program": link.program, "target": link.target, "pinned_path": link.pinned_path}
+
+
+def event_lines(map_: Map, stopped: int, *, as_json: bool) -> Iterator[str]:
+    """The events of a ring or perf buffer, one a line, until the descriptor `stopped` can be read."""
+    with map_.events() as reader:
+        while not select.select([stopped], [], [], 0)[0]:
+            for event in reader.read(_LONGEST_WAIT):
+                yield json.dumps(plain(event)) if as_json else _event_text(event)
+
+
+def _event_text(event: object) -> str:
+    return event.hex(" ") if isinstance(event, bytes) else json.dumps(plain(event))

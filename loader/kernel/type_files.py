@@ -93,7 +93,7 @@ def module_in_file(path: str | os.PathLike[str], base: KernelTypes) -> KernelTyp
     order = _order(data, place)
     if order is not base.btf.order:
         raise BpfasError.of(f"is of another byte order than {base.place}", place)
-    _, types, strings = sections_of(data, order, place, goes_on=True)
+    _, types, strings = sections_of(data, order, place, is_split=True)
     words = base.btf.words
     if order is not _HOST_ORDER:
         words = words[:]

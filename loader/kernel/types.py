@@ -147,7 +147,7 @@ class ModuleTypes(KernelTypes):
         self.name = name
         self._base = base
         self.first_own_id = len(base.btf) + 1
-        _, types, strings = sections_of(data, base.btf.order, place, goes_on=True)
+        _, types, strings = sections_of(data, base.btf.order, place, is_split=True)
         self._own = _Own(place, host_words(types, base.btf.order), strings, base_strings=base.btf.strings)
         self._named = {}
         self._with_stem = {}

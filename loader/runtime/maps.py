@@ -1,50 +1,65 @@
-"""A map in the kernel: looked up, updated, deleted from and listed, keys and values as bytes.
+"""A map in the kernel: opening, typing, pinning and closing it; its elements are `bpfas.loader.runtime.view`'s.
 
-Element operations are as bpf(2) has them; how a map came to be is `bpfas.loader.collection`.
+A map comes from a loaded object, or is opened by a pin or its id; then its types are those that the kernel has.
 """
 
 from __future__ import annotations
 
 import errno
-import functools
 import os
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from bpfas.loader import syscall
 from bpfas.loader.errors import KernelError, Step, explain
-from bpfas.loader.kinds import PER_CPU_MAP_TYPES, UpdateFlag, map_type_name
+from bpfas.loader.kinds import PER_CPU_MAP_TYPES, MapType, map_type_name
+from bpfas.loader.pins import pin, unpin
+from bpfas.loader.runtime.codecs import (
+    HOLDING_MAPS,
+    PerCpu,
+    Raw,
+    aligned,
+    given_codec,
+    key_codec,
+    value_codec,
+)
+from bpfas.loader.runtime.cpus import possible_cpu_count
+from bpfas.loader.runtime.memory import PAGE_SIZE, Memory, whole_pages
+from bpfas.loader.runtime.opening import ObjectKind, open_by_id, open_pinned, types_of
+from bpfas.loader.runtime.view import MapView
+from bpfas.loader.spec import MapSpec
 
 if TYPE_CHECKING:
+    import ctypes
     from collections.abc import Iterator
 
-    from bpfas.loader.spec import MapSpec
+    from bpfas.btf.btf import Btf
+    from bpfas.btf.codecs import Codec
+    from bpfas.loader.runtime.events import EventReader
+    from bpfas.loader.runtime.user_ring import UserRing
+    from bpfas.loader.syscall import MapInfo
 
-_POSSIBLE_CPUS = Path("/sys/devices/system/cpu/possible")
-_PER_CPU_ALIGNMENT = 8
+K = TypeVar("K")
+V = TypeVar("V")
+C = TypeVar("C", bound="ctypes.Structure | ctypes.Union")
+C2 = TypeVar("C2", bound="ctypes.Structure | ctypes.Union")
 
-
-@functools.cache
-def possible_cpu_count() -> int:
-    """How many CPUs the kernel has made room for; per-CPU values have one part for each."""
-    text = _POSSIBLE_CPUS.read_text().strip()
-    count = 0
-    for part in text.split(","):
-        first, _, last = part.partition("-")
-        count += int(last or first) - int(first) + 1
-    return count
+_WITH_EVENTS = frozenset({MapType.RINGBUF, MapType.PERF_EVENT_ARRAY})
+_WITHOUT_ELEMENTS = frozenset({MapType.RINGBUF, MapType.USER_RINGBUF, MapType.ARENA})
 
 
-class Map:
-    """A map and its descriptor, which it closes in `close()`.
+class Map(MapView[Any, Any]):
+    """A map and its descriptor, which it closes in `close()`; a dictionary of its elements.
 
-    A key is `key_size` bytes, b"" for queues and stacks. A value is `value_size` bytes; in a per-CPU map it is
-    one part for every possible CPU, each filled up to a multiple of 8 bytes, `value_buffer_size` bytes in all.
-    Other lengths are a ValueError. What the kernel refuses is a KernelError, a key that is not there a KeyError
-    in subscription and in `delete`.
+    Keys and values are typed by the object's BTF where it says of what type they are, else they are bytes (see
+    `bpfas.loader.runtime.codecs` for the rule). `typed()` gives the same map with other types, `raw` the one with
+    bytes. A map of events (a ring buffer, a perf event array) is iterated for its events.
+
+    What the kernel refuses is a KernelError, also on a map that is closed; a key that is not there a KeyError.
     """
 
-    def __init__(self, spec: MapSpec, fd: int, types: object = None) -> None:  # noqa: ARG002
+    def __init__(self, spec: MapSpec, fd: int, types: Btf | None = None) -> None:
+        self.spec = spec
+        self.types = types
         self.name = spec.name
         self.kernel_name = spec.kernel_name
         self.type = spec.map_type
@@ -53,9 +68,54 @@ class Map:
         self.max_entries = spec.max_entries
         self.flags = spec.map_flags
         self._fd = fd
+        self._user_ring: UserRing | None = None
+        self._own_reader: EventReader | None = None
+        self._memory: Memory | None = None
+        elements = syscall.Elements(fd, spec.key_size, self.value_buffer_size)
+        cpus = possible_cpu_count() if self.is_per_cpu else 1
+        super().__init__(
+            spec, elements, key_codec(spec, types), self._for_all_cpus(value_codec(spec, types)), cpus
+        )
+
+    @classmethod
+    def from_fd(cls, fd: int) -> Self:
+        """The map of a descriptor, which becomes the Map's (it is closed also on failure). Raises KernelError."""
+        try:
+            info = syscall.map_info(fd)
+        except OSError as error:
+            os.close(fd)
+            number = error.errno or 0
+            explanation = explain(Step.GET_INFO, number)
+            raise KernelError(Step.GET_INFO, f"descriptor {fd}", number, explanation) from error
+        return cls(_spec_of(info), fd, types_of(info.btf_id, f"map {info.name}"))
+
+    @classmethod
+    def from_pin(cls, path: str | os.PathLike[str]) -> Self:
+        """The map that is pinned at `path`. Raises KernelError."""
+        return cls.from_fd(open_pinned(path, ObjectKind.MAP))
+
+    @classmethod
+    def from_id(cls, map_id: int) -> Self:
+        """The map that the kernel lists by this number. Raises KernelError."""
+        return cls.from_fd(open_by_id(map_id, ObjectKind.MAP))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def __repr__(self) -> str:
         return f"<Map {self.name!r}: {map_type_name(self.type)}, {self.max_entries} entries, fd {self._fd}>"
+
+    def __iter__(self) -> Iterator[Any]:
+        """The keys; of a map of events, the events as they come, without end."""
+        if self.type not in _WITH_EVENTS:
+            return self.keys()
+        # One reader for all loops: what a loop that was left has taken out already is the next one's.
+        if self._own_reader is None:
+            self._own_reader = self.events()
+        return iter(self._own_reader)
 
     @property
     def fd(self) -> int:
@@ -66,15 +126,24 @@ class Map:
         """Close the descriptor; the kernel drops the map when nothing else refers to it."""
         fd, self._fd = self._fd, -1
         if fd >= 0:
+            self._elements.close()
+            for opened in (self._user_ring, self._own_reader, self._memory):
+                if opened is not None:
+                    opened.close()
+            self._user_ring = self._own_reader = self._memory = None
             os.close(fd)
+
+    def info(self) -> MapInfo:
+        """What the kernel says of the map."""
+        try:
+            return syscall.map_info(self._fd)
+        except OSError as error:
+            raise self._refusal(Step.GET_INFO, error.errno or 0) from error
 
     @property
     def id(self) -> int:
         """The number by which the kernel lists the map."""
-        try:
-            return syscall.map_info(self._fd).id
-        except OSError as error:
-            raise self._error(Step.GET_INFO, error) from error
+        return self.info().id
 
     @property
     def is_per_cpu(self) -> bool:
@@ -84,96 +153,154 @@ class Map:
     @property
     def value_buffer_size(self) -> int:
         """Bytes of a value as it is looked up and updated, all CPUs together."""
-        if not self.is_per_cpu:
-            return self.value_size
-        return _aligned(self.value_size) * possible_cpu_count()
+        if self.type in _WITHOUT_ELEMENTS:
+            return 0
+        return aligned(self.value_size) * possible_cpu_count() if self.is_per_cpu else self.value_size
 
-    def lookup(self, key: bytes) -> bytes | None:
-        """The value of `key`, None if it is not there."""
-        self._check_length("key", key, self.key_size)
-        try:
-            return syscall.map_lookup_elem(self._fd, key, self.value_buffer_size)
-        except OSError as error:
-            if error.errno == errno.ENOENT:
-                return None
-            raise self._error(Step.LOOK_UP, error) from error
+    @property
+    def raw(self) -> MapView[bytes, Any]:
+        """The same map with keys and values as bytes; those of a per-CPU map are lists of bytes."""
+        return self._view(Raw(self.key_size), Raw(self.value_size))
 
-    def lookup_per_cpu(self, key: bytes) -> list[bytes] | None:
-        """The values of `key` in a per-CPU map, one of `value_size` bytes for each possible CPU."""
-        value = self.lookup(key)
+    @overload
+    def typed(self, *, key: type[int], value: type[int]) -> MapView[int, int]: ...
+    @overload
+    def typed(self, *, key: type[int], value: type[bytes]) -> MapView[int, bytes]: ...
+    @overload
+    def typed(self, *, key: type[bytes], value: type[int]) -> MapView[bytes, int]: ...
+    @overload
+    def typed(self, *, key: type[bytes], value: type[bytes]) -> MapView[bytes, bytes]: ...
+    @overload
+    def typed(self, *, key: type[int], value: type[C]) -> MapView[int, C]: ...
+    @overload
+    def typed(self, *, key: type[C], value: type[int]) -> MapView[C, int]: ...
+    @overload
+    def typed(self, *, key: type[C], value: type[C2]) -> MapView[C, C2]: ...
+    @overload
+    def typed(self, *, key: Codec[K], value: Codec[V]) -> MapView[K, V]: ...
+    @overload
+    def typed(self, *, key: object = None, value: object = None) -> MapView[Any, Any]: ...
+    def typed(self, *, key: Any = None, value: Any = None) -> MapView[Any, Any]:
+        """The same map with other types of keys and values; what is left out stays as it is.
+
+        A type is `int` (unsigned) or `bytes`, a ctypes class, the name of one of the object's types
+        (`struct event`), a format of struct (`=IQ`, which gives tuples, or a single value) or a struct.Struct. The
+        values of a per-CPU map are lists of it. Raises EncodingError for a type that has not the map's size.
+        """
+        key_codec_ = self._key if key is None else given_codec(key, self.key_size, self.types)
         if value is None:
-            return None
-        step = _aligned(self.value_size)
-        return [value[start : start + self.value_size] for start in range(0, len(value), step)]
+            return MapView(self.spec, self._elements, key_codec_, self._value, self._cpus)
+        return self._view(key_codec_, given_codec(value, self.value_size, self.types))
 
-    def update(self, key: bytes, value: bytes, flag: UpdateFlag = UpdateFlag.ANY) -> None:
-        """Set `key` to `value`; `flag` restricts it to new or to existing keys."""
-        self._check_length("key", key, self.key_size)
-        self._check_length("value", value, self.value_buffer_size)
+    def open_inner(self, key: Any) -> Map:
+        """The map that a map of maps holds under `key`, for the caller to close. KeyError if there is none."""
+        if self.type not in HOLDING_MAPS:
+            raise TypeError(f"map {self.name} holds no maps: it is of type {map_type_name(self.type)}")
+        return Map.from_id(self[key])
+
+    def freeze(self) -> None:
+        """Close the map to writes by bpf(2) for good; programs may still write."""
         try:
-            syscall.map_update_elem(self._fd, key, value, flag)
+            syscall.map_freeze(self._fd)
         except OSError as error:
-            raise self._error(Step.UPDATE, error) from error
+            raise self._refusal(Step.FREEZE_MAP, error.errno or 0) from error
 
-    def delete(self, key: bytes) -> None:
-        """Take out `key`; KeyError if it is not there."""
-        self._check_length("key", key, self.key_size)
+    def pin(self, path: str | os.PathLike[str]) -> None:
+        """Give the map a name in a BPF file system, which keeps it.
+
+        The directory is made if only the last part of its path is missing. Raises KernelError.
+        """
+        pin(os.fspath(path), self._fd, f"map {self.name}")
+
+    def unpin(self, path: str | os.PathLike[str]) -> None:
+        """Take away a name of the map. Raises KernelError."""
+        unpin(os.fspath(path), f"map {self.name}")
+
+    def events(self, value: Any = None) -> EventReader:
+        """A reader of the events in a ring buffer or a perf event array, to be closed by the caller.
+
+        `value` says of what type they are, as for `typed()`; else that is what the map's definition says, or they
+        are bytes.
+        """
+        from bpfas.loader.runtime.events import EventReader  # what most programs have no use for
+
+        reader = EventReader()
         try:
-            syscall.map_delete_elem(self._fd, key)
-        except OSError as error:
-            if error.errno == errno.ENOENT:
-                raise KeyError(key) from error
-            raise self._error(Step.DELETE, error) from error
+            reader.add(self, value=value)
+        except BaseException:
+            reader.close()
+            raise
+        return reader
 
-    def keys(self) -> Iterator[bytes]:
-        """All keys, in the kernel's order. The key just given may be deleted on the way."""
-        key = self._next_key(None)
-        while key is not None:
-            following = self._next_key(key)
-            yield key
-            key = following
+    @property
+    def memory(self) -> Memory:
+        """The memory that the map shares with programs: of an array with the flag MMAPABLE, or of an arena.
 
-    def items(self) -> Iterator[tuple[bytes, bytes]]:
-        """All keys with their values; keys that vanish on the way are left out."""
-        for key in self.keys():
-            value = self.lookup(key)
-            if value is not None:
-                yield key, value
+        An arena lies at the address that the map was created for (`map_extra`), or where it was first mapped. It
+        is closed with the map. Raises KernelError.
+        """
+        if self._memory is None:
+            self._memory = self._open_memory()
+        return self._memory
 
-    def __iter__(self) -> Iterator[bytes]:
-        return self.keys()
+    def submit(self, value: Any, timeout: float | None = 0.0) -> None:
+        """Put a record into a user ring buffer, for a program to take out.
 
-    def __contains__(self, key: bytes) -> bool:
-        return self.lookup(key) is not None
+        Waits for up to `timeout` seconds (None: without end) for room; raises BlockingIOError if there is none.
+        """
+        self.user_ring.submit(value, timeout)
 
-    def __getitem__(self, key: bytes) -> bytes:
-        value = self.lookup(key)
-        if value is None:
-            raise KeyError(key)
-        return value
+    @property
+    def user_ring(self) -> UserRing:
+        """The user ring buffer that the map is; it is closed with the map."""
+        from bpfas.loader.runtime.user_ring import UserRing
 
-    def __setitem__(self, key: bytes, value: bytes) -> None:
-        self.update(key, value)
+        if self._user_ring is None:
+            self._user_ring = UserRing(self)
+        return self._user_ring
 
-    def __delitem__(self, key: bytes) -> None:
-        self.delete(key)
+    def fill_arena(self, offset: int, contents: bytes) -> None:
+        """Copy the data of an arena's globals to where they lie. Raises OSError."""
+        self._memory = self._memory or self._new_memory()
+        self._memory.view[offset : offset + len(contents)] = contents
 
-    def _next_key(self, key: bytes | None) -> bytes | None:
+    def _open_memory(self) -> Memory:
         try:
-            return syscall.map_get_next_key(self._fd, key, self.key_size)
+            return self._new_memory()
         except OSError as error:
-            if error.errno == errno.ENOENT:
-                return None
-            raise self._error(Step.NEXT_KEY, error) from error
+            raise self._refusal(Step.MAP_MEMORY, error.errno or 0) from error
 
-    def _check_length(self, what: str, data: bytes, length: int) -> None:
-        if len(data) != length:
-            raise ValueError(f"map {self.name}: the {what} has {len(data)} bytes, not {length}")
+    def _new_memory(self) -> Memory:
+        if self._fd < 0:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        if self.type == MapType.ARENA:
+            size, address = self.max_entries * PAGE_SIZE, self.spec.map_extra
+        else:
+            size, address = whole_pages(aligned(self.value_size) * self.max_entries), 0
+        try:
+            return Memory(self._fd, size, address=address, is_writable=not self.spec.frozen)
+        except OSError as error:
+            if error.errno not in (errno.EPERM, errno.EACCES):
+                raise
+        return Memory(self._fd, size, address=address, is_writable=False)  # it was frozen by somebody else
 
-    def _error(self, step: Step, error: OSError) -> KernelError:
-        number = error.errno or 0
-        return KernelError(step, f"map {self.name}", number, explain(step, number))
+    def _view(self, key: Codec[K], value: Codec[V]) -> MapView[K, Any]:
+        return MapView(self.spec, self._elements, key, self._for_all_cpus(value), self._cpus)
+
+    def _for_all_cpus(self, value: Codec[V]) -> Codec[Any]:
+        return PerCpu(value, possible_cpu_count()) if self.is_per_cpu else value
 
 
-def _aligned(size: int) -> int:
-    return -(-size // _PER_CPU_ALIGNMENT) * _PER_CPU_ALIGNMENT
+def _spec_of(info: MapInfo) -> MapSpec:
+    return MapSpec(
+        info.name,
+        info.name,
+        info.type,
+        info.key_size,
+        info.value_size,
+        info.max_entries,
+        info.map_flags,
+        map_extra=info.map_extra,
+        key_type=info.key_type,
+        value_type=info.value_type,
+    )

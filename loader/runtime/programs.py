@@ -9,21 +9,38 @@ import enum
 import errno
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from bpfas.loader import syscall
 from bpfas.loader.errors import KernelError, Step, explain
 from bpfas.loader.kinds import ProgramType, program_type_name
+from bpfas.loader.pins import pin, unpin
 from bpfas.loader.privilege import Explanation
+from bpfas.loader.runtime.opening import ObjectKind, open_by_id, open_pinned, types_of
+from bpfas.loader.spec import ProgramSpec
 
 if TYPE_CHECKING:
-    from bpfas.loader.spec import ProgramSpec
+    import ctypes
+    from collections.abc import Callable
+
+    from bpfas.btf.btf import Btf
+    from bpfas.btf.codecs import Buffer
+    from bpfas.loader.attach.link import Link
     from bpfas.loader.syscall import ProgramInfo
+
+T = TypeVar("T")
 
 OUTPUT_SPARE = 4096
 """By how many bytes the output of a test run may be longer than its input if the caller names no size."""
 MINIMAL_PACKET = 14
 """Bytes of an Ethernet header, which programs that get packets are not run without."""
+
+
+_STREAM_PIECE = 1 << 16
+_INVALID_FLAGS = Explanation(
+    "the kernel does not run a program of this type with these flags, CPU, packet and context",
+    "XDP_LIVE_FRAMES is for XDP, SKB_CHECKSUM_COMPLETE for what gets an skb, a CPU for raw tracepoints",
+)
 
 
 class _Input(enum.Enum):
@@ -59,10 +76,24 @@ class TestRunResult:
     context: bytes = b""
 
 
-class Program:
-    """A loaded program and its descriptor, which it closes in `close()`.
+class TestRunFlag(enum.IntFlag):
+    """BPF_F_TEST_RUN_ON_CPU, BPF_F_TEST_XDP_LIVE_FRAMES, BPF_F_TEST_SKB_CHECKSUM_COMPLETE."""
 
-    `instruction_count` counts slots of 8 bytes as given to the kernel.
+    __test__ = False
+
+    ON_CPU = 1
+    XDP_LIVE_FRAMES = 2
+    SKB_CHECKSUM_COMPLETE = 4
+
+
+NO_TEST_RUN_FLAGS = TestRunFlag(0)
+
+
+class Program:
+    """A loaded program and its descriptor, which it closes in `close()`; a context manager, which does that too.
+
+    `instruction_count` counts slots of 8 bytes as given to the kernel, of a program that was opened as the kernel
+    has them. What the kernel refuses is a KernelError.
     """
 
     def __init__(self, spec: ProgramSpec, fd: int) -> None:
@@ -75,17 +106,38 @@ class Program:
         self.instruction_count = spec.instruction_count
         self._fd = fd
 
-    def __repr__(self) -> str:
-        return f"<Program {self.name!r}: {program_type_name(self.type)}, fd {self._fd}>"
-
-    def info(self) -> ProgramInfo:
-        """What the kernel says of the program: id, tag, sizes, verified instructions."""
+    @classmethod
+    def from_fd(cls, fd: int) -> Self:
+        """The program of a descriptor, which becomes the Program's (it is closed also on failure)."""
         try:
-            return syscall.prog_info(self._fd)
+            info = syscall.prog_info(fd)
+            instructions = syscall.prog_xlated(fd)
         except OSError as error:
+            os.close(fd)
             number = error.errno or 0
             explanation = explain(Step.GET_INFO, number)
-            raise KernelError(Step.GET_INFO, f"program {self.name}", number, explanation) from error
+            raise KernelError(Step.GET_INFO, f"descriptor {fd}", number, explanation) from error
+        kind = ProgramType(info.type) if info.type in set(ProgramType) else cast("ProgramType", info.type)
+        return cls(ProgramSpec(info.name, info.name, "", kind, instructions), fd)
+
+    @classmethod
+    def from_pin(cls, path: str | os.PathLike[str]) -> Self:
+        """The program that is pinned at `path`."""
+        return cls.from_fd(open_pinned(path, ObjectKind.PROGRAM))
+
+    @classmethod
+    def from_id(cls, program_id: int) -> Self:
+        """The program that the kernel lists by this number."""
+        return cls.from_fd(open_by_id(program_id, ObjectKind.PROGRAM))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Program {self.name!r}: {program_type_name(self.type)}, fd {self._fd}>"
 
     @property
     def fd(self) -> int:
@@ -98,38 +150,121 @@ class Program:
         if fd >= 0:
             os.close(fd)
 
+    def info(self) -> ProgramInfo:
+        """What the kernel says of the program: id, tag, sizes, verified instructions."""
+        return self._asked(syscall.prog_info)
+
+    @property
+    def id(self) -> int:
+        """The number by which the kernel lists the program."""
+        return self.info().id
+
+    def map_ids(self) -> list[int]:
+        """The ids of the maps that the program uses."""
+        return self._asked(syscall.prog_map_ids)
+
+    def translated(self) -> bytes:
+        """The instructions as the kernel has them after verification; empty if this process may not know."""
+        return self._asked(syscall.prog_xlated)
+
+    def types(self) -> Btf | None:
+        """The types that the program was loaded with, as the kernel has them."""
+        return types_of(self.info().btf_id, f"program {self.name}")
+
+    def attach(self, **how: Any) -> Link:
+        """Attach the program as its section says, or as `how` does: see `bpfas.loader.attach.table.attach`.
+
+        What is attached ends with the Link, which is a context manager. Raises AttachError.
+        """
+        from bpfas.loader.attach.table import attach  # the ways of attaching are many modules
+
+        return attach(self, **how)
+
+    def pin(self, path: str | os.PathLike[str]) -> None:
+        """Give the program a name in a BPF file system, which keeps it.
+
+        The directory is made if only the last part of its path is missing.
+        """
+        pin(os.fspath(path), self._fd, f"program {self.name}")
+
+    def unpin(self, path: str | os.PathLike[str]) -> None:
+        """Take away a name of the program."""
+        unpin(os.fspath(path), f"program {self.name}")
+
+    def stdout(self) -> bytes:
+        """What the program has printed with bpf_stream_printk to its stdout since this was last asked for.
+
+        Linux 6.17 and later.
+        """
+        return self._stream(1)
+
+    def stderr(self) -> bytes:
+        """What the program has printed to its stderr, or the kernel has to say of its faults."""
+        return self._stream(2)
+
+    def _stream(self, number: int) -> bytes:
+        parts = []
+        try:
+            while part := syscall.prog_stream_read(self._fd, number, _STREAM_PIECE):
+                parts.append(part)
+        except OSError as error:
+            errno_ = error.errno or 0
+            explanation = explain(Step.READ_STREAM, errno_)
+            raise KernelError(Step.READ_STREAM, f"program {self.name}", errno_, explanation) from error
+        return b"".join(parts)
+
+    def _asked(self, question: Callable[[int], T]) -> T:
+        try:
+            return question(self._fd)
+        except OSError as error:
+            number = error.errno or 0
+            explanation = explain(Step.GET_INFO, number)
+            raise KernelError(Step.GET_INFO, f"program {self.name}", number, explanation) from error
+
     def test_run(
         self,
-        data_in: bytes = b"",
+        data_in: Buffer | ctypes.Structure = b"",
         repeat: int = 1,
-        ctx: bytes | None = None,
+        ctx: Buffer | ctypes.Structure | None = None,
         data_size_out: int | None = None,
+        *,
+        ctx_size_out: int | None = None,
+        flags: TestRunFlag = NO_TEST_RUN_FLAGS,
+        cpu: int | None = None,
+        batch_size: int = 0,
     ) -> TestRunResult:
         """Run the program `repeat` times on the packet `data_in` and the context `ctx`.
 
         Types that get packets want at least 14 bytes; types that get none (syscall, raw tracepoints, sk_lookup,
         tracing) must not be given any, and those that the kernel does not time not be repeated. The program
-        may lengthen the packet up to `data_size_out` bytes (default: by OUTPUT_SPARE). Raises KernelError.
+        may lengthen the packet up to `data_size_out` bytes (default: by OUTPUT_SPARE). The context comes back if
+        one is given, `ctx_size_out` bytes of it where that is said. `cpu` is where raw tracepoints are run. With
+        XDP_LIVE_FRAMES packets go where the program sends them, `batch_size` at a time, and none comes back.
         """
         if not 1 <= repeat < 1 << 31:
             raise ValueError(f"repeat is {repeat}, not in the range 1 to {(1 << 31) - 1}")
         takes = _INPUTS.get(self.type, _Input.PACKET)
-        context = ctx or b""
-        self._check_input(takes, data_in, context, repeat)
-        if takes is not _Input.PACKET:
+        packet, context = bytes(data_in), b"" if ctx is None else bytes(ctx)
+        self._check_input(takes, packet, context, repeat)
+        is_live = bool(flags & TestRunFlag.XDP_LIVE_FRAMES)
+        size_out = len(packet) + OUTPUT_SPARE if data_size_out is None else data_size_out
+        if takes is not _Input.PACKET or is_live:
             size_out = 0
-        elif data_size_out is None:
-            size_out = len(data_in) + OUTPUT_SPARE
-        else:
-            size_out = data_size_out
+        if ctx_size_out is None:
+            ctx_size_out = len(context) if takes is _Input.PACKET and not is_live else 0
+        if cpu is not None:
+            flags |= TestRunFlag.ON_CPU
         try:
             result = syscall.prog_test_run(
                 self._fd,
-                data_in,
+                packet,
                 size_out,
                 context,
-                len(context) if takes is _Input.PACKET else 0,
+                ctx_size_out,
                 repeat if takes in (_Input.PACKET, _Input.CONTEXT_AND_RUNS) else 0,
+                flags=int(flags),
+                cpu=cpu or 0,
+                batch_size=batch_size,
             )
         except syscall.OutputTooSmallError as error:
             cause = f"the packet that comes out has {error.needed} bytes; there was room for {size_out}"
@@ -137,8 +272,10 @@ class Program:
         except OSError as error:
             number = error.errno or 0
             explanation = explain(Step.RUN_PROGRAM, number, (self.type,))
-            if number == errno.EINVAL:
-                explanation = _invalid_input(self.type, takes, data_in, context)
+            if number == errno.EINVAL and not flags:
+                explanation = _invalid_input(self.type, takes, packet, context)
+            elif number == errno.EINVAL:
+                explanation = _INVALID_FLAGS
             raise self._error(number, explanation.cause, explanation.remedy) from error
         return TestRunResult(result.retval, result.data, result.duration, result.context)
 

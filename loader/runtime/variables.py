@@ -1,22 +1,123 @@
-"""Global variables of what is loaded."""
+"""The global variables of loaded programs, read and written while they run.
+
+Those of maps that can be mapped into memory (which have a variable that is not static) and of arenas are accessed
+where they lie. Those of others are read and written with the whole value of their map by bpf(2): what programs
+write to other variables of the same section at that moment may be lost.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import difflib
+import errno
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from bpfas.btf.codecs import EncodingError
+from bpfas.btf.values import codec_of
+from bpfas.loader.errors import KernelError, Step
+from bpfas.loader.kinds import MapFlag, MapType
+from bpfas.loader.privilege import Explanation
+from bpfas.loader.runtime.codecs import Raw
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator
 
+    from bpfas.btf.codecs import Codec
     from bpfas.loader.runtime.maps import Map
-    from bpfas.loader.spec import Image
+    from bpfas.loader.spec import Variable
+
+_FIRST = bytes(4)
 
 
-class Variables:
-    """By name."""
+class _Place(NamedTuple):
+    """Where a variable lies; `offset` counts from the beginning of the map's memory or value."""
 
-    def __init__(self, maps: Mapping[str, Map], image: Image) -> None:
-        self.maps = maps
-        self.image = image
+    name: str
+    map: Map
+    offset: int
+    codec: Codec[Any]
 
-    def close(self) -> None:
-        """Close."""
+
+class Variables(Mapping[str, Any]):
+    """The variables of maps by name: `variables["threshold"] = 5`.
+
+    Values are of the types that the object's BTF gives (`bpfas.btf.values`), else bytes, for which integers are
+    taken as well. A static variable whose name another one has, too, is called `MAP:NAME`, as each may be. A name
+    that there is not is a KeyError, a value that is none of the type an EncodingError, a variable that is
+    read-only a KernelError.
+    """
+
+    def __init__(self, maps: Mapping[str, Map]) -> None:
+        self._found: dict[str, tuple[Map, Variable]] = {}
+        self._short: dict[str, str] = {}
+        self._places: dict[str, _Place] = {}
+        is_static: dict[str, bool] = {}
+        for map_ in maps.values():
+            for variable in map_.spec.variables:
+                whole = f"{map_.name}:{variable.name}"
+                self._found[whole] = (map_, variable)
+                if variable.name not in self._short or (is_static[variable.name] and not variable.is_static):
+                    self._short[variable.name] = whole
+                    is_static[variable.name] = variable.is_static
+
+    def __getitem__(self, name: str) -> Any:
+        place = self._place(name)
+        if _is_in_memory(place.map):
+            return place.codec.decode(place.map.memory.view, place.offset)
+        return place.codec.decode(place.map.raw[_FIRST], place.offset)
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        place = self._place(name)
+        try:
+            data = place.codec.encode(value)
+        except EncodingError as error:
+            raise error.about(f"variable {name}") from None
+        if place.map.spec.frozen:
+            raise _read_only(place)
+        if _is_in_memory(place.map):
+            memory = place.map.memory
+            if not memory.is_writable:
+                raise _read_only(place)
+            memory.view[place.offset : place.offset + len(data)] = data
+            return
+        whole = bytearray(place.map.raw[_FIRST])
+        whole[place.offset : place.offset + len(data)] = data
+        place.map.raw[_FIRST] = bytes(whole)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._short)
+
+    def __len__(self) -> int:
+        return len(self._short)
+
+    def __repr__(self) -> str:
+        return f"<Variables: {', '.join(self._short)}>"
+
+    def _place(self, name: str) -> _Place:
+        if name in self._places:
+            return self._places[name]
+        whole = self._short.get(name, name)
+        if whole not in self._found:
+            near = difflib.get_close_matches(name, self._short, n=1) if isinstance(name, str) else []
+            hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(self._short) or 'none'}"
+            raise KeyError(f"no variable is called {name!r}; {hint}")
+        map_, variable = self._found[whole]
+        offset = variable.offset + (map_.spec.data_offset if map_.type == MapType.ARENA else 0)
+        codec: Codec[Any] = Raw(variable.size)
+        if map_.types is not None and variable.type_id:
+            codec = codec_of(map_.types, variable.type_id)
+        place = self._places[name] = _Place(whole, map_, offset, codec)
+        return place
+
+
+def _is_in_memory(map_: Map) -> bool:
+    return map_.type == MapType.ARENA or bool(map_.flags & MapFlag.MMAPABLE)
+
+
+def _read_only(place: _Place) -> KernelError:
+    section = place.map.spec.section or place.map.name
+    explanation = Explanation(
+        f"its section {section} is read-only once it is loaded, which the verifier relies on",
+        "give it its value before loading, on the image",
+    )
+    return KernelError(Step.UPDATE, f"variable {place.name}", errno.EPERM, explanation)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bpfas.loader.syscall.bpf import Command, syscall_number
 from bpfas.loader.syscall.btf import BtfInfo, btf_data, btf_data_by_id, btf_info, btf_load, prog_btf
+from bpfas.loader.syscall.elements import BatchResult, Elements
 from bpfas.loader.syscall.links import (
     AttachedProgram,
     AttachedPrograms,
@@ -61,8 +62,10 @@ from bpfas.loader.syscall.tokens import token_create
 __all__ = [
     "AttachedProgram",
     "AttachedPrograms",
+    "BatchResult",
     "BtfInfo",
     "Command",
+    "Elements",
     "LinkInfo",
     "LogBuffer",
     "MapInfo",

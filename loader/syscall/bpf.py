@@ -106,12 +106,21 @@ def _libc_syscall() -> Callable[..., int]:
     return function
 
 
-def bpf(command: Command, attributes: ctypes.Structure) -> int:
-    """Call bpf(2). Bytes of `attributes` behind what the kernel knows must be zero. Raises OSError."""
+def caller() -> tuple[int, Callable[..., int]]:
+    """bpf(2)'s number and the function to call it with: number, command, address and size of the attributes.
+
+    Raises OSError where the number is not known.
+    """
     number = syscall_number()
     if number is None:
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
-    result = _libc_syscall()(number, command, ctypes.addressof(attributes), ctypes.sizeof(attributes))
+    return number, _libc_syscall()
+
+
+def bpf(command: Command, attributes: ctypes.Structure) -> int:
+    """Call bpf(2). Bytes of `attributes` behind what the kernel knows must be zero. Raises OSError."""
+    number, call = caller()
+    result = call(number, command, ctypes.addressof(attributes), ctypes.sizeof(attributes))
     if result < 0:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))

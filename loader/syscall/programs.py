@@ -252,6 +252,10 @@ def prog_test_run(
     context: bytes,
     context_size_out: int,
     repeat: int,
+    *,
+    flags: int = 0,
+    cpu: int = 0,
+    batch_size: int = 0,
 ) -> RawTestRun:
     """BPF_PROG_TEST_RUN. Sizes of 0 stand for no buffer at all.
 
@@ -275,6 +279,9 @@ def prog_test_run(
         ctx_size_out=context_size_out,
         ctx_out=pointer(ctx_out),
         repeat=repeat,
+        flags=flags,
+        cpu=cpu,
+        batch_size=batch_size,
     )
     try:
         bpf(Command.PROG_TEST_RUN, attributes)

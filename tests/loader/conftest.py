@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.object_cache import compiled
 from tests.peers import Peer
 
 from .network import Namespace
@@ -30,11 +31,9 @@ def compile_c(tmp_path: Path) -> Callable[..., str]:
     """A function that compiles C (behind C_PRELUDE) for BPF and gives the object's path."""
 
     def compile_source(source: str, *flags: str, name: str = "app") -> str:
-        source_path, object_path = tmp_path / f"{name}.c", tmp_path / f"{name}.o"
-        source_path.write_text(C_PRELUDE + source)
-        include = "-I/usr/include/x86_64-linux-gnu"
-        Peer.CLANG.run("--target=bpf", "-O2", include, *flags, "-fno-ident", "-c", source_path, "-o", object_path)
-        return str(object_path)
+        options = ("--target=bpf", "-O2", "-I/usr/include/x86_64-linux-gnu", *flags, "-fno-ident")
+        made = compiled(Peer.CLANG, C_PRELUDE + source, *options, name=name)
+        return shutil.copyfile(made, str(tmp_path / made.name))
 
     return compile_source
 

@@ -8,16 +8,17 @@ import ipaddress
 import os
 import socket
 import struct
+import time
 from typing import TYPE_CHECKING, Self
 
 from bpfas.loader.attach.interfaces import INTERFACE_HEADER
+from bpfas.loader.attach.namespace import OWN_NAMESPACE, enter_namespace, open_namespace, within
 from bpfas.loader.attach.netlink import Flag, MessageType, Netlink, attribute, nested, number, text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable
 
 _CLONE_NEWNET = 0x40000000
-_NAMESPACE = "/proc/thread-self/ns/net"
 _IFLA_MTU = 4
 _IFLA_IFNAME = 3
 _IFLA_LINKINFO = 18
@@ -30,45 +31,27 @@ class Namespace:
     """A network namespace; `with` makes it that of the calling thread. Its loopback interface is up."""
 
     def __init__(self) -> None:
-        with _own_namespace() as before:
-            if _libc().unshare(_CLONE_NEWNET):
+        with contextlib.ExitStack() as held:
+            before = open_namespace(held)
+            if ctypes.CDLL(None, use_errno=True).unshare(_CLONE_NEWNET):
                 raise OSError(ctypes.get_errno(), "unshare")
-            self.fd = os.open(_NAMESPACE, os.O_RDONLY | os.O_CLOEXEC)
+            held.callback(enter_namespace, before)
             set_up("lo")
-            _enter(before)
-        self._outside: list[int] = []
+            self.fd = os.open(OWN_NAMESPACE, os.O_RDONLY | os.O_CLOEXEC)
+        self._entered: list[contextlib.ExitStack] = []
 
     def __enter__(self) -> Self:
-        self._outside.append(os.open(_NAMESPACE, os.O_RDONLY | os.O_CLOEXEC))
-        _enter(self.fd)
+        stack = contextlib.ExitStack()
+        stack.enter_context(within(self.fd))
+        self._entered.append(stack)
         return self
 
     def __exit__(self, *_: object) -> None:
-        before = self._outside.pop()
-        _enter(before)
-        os.close(before)
+        self._entered.pop().close()
 
     def close(self) -> None:
         """Let the namespace go."""
         os.close(self.fd)
-
-
-def _libc() -> ctypes.CDLL:
-    return ctypes.CDLL(None, use_errno=True)
-
-
-def _enter(fd: int) -> None:
-    if _libc().setns(fd, _CLONE_NEWNET):
-        raise OSError(ctypes.get_errno(), "setns")
-
-
-@contextlib.contextmanager
-def _own_namespace() -> Iterator[int]:
-    fd = os.open(_NAMESPACE, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        yield fd
-    finally:
-        os.close(fd)
 
 
 def create_veth(name: str, peer: str, peer_namespace: Namespace | None = None, mtu: int = 1500) -> None:
@@ -137,3 +120,11 @@ def send_frames(name: str, count: int, frame: bytes = FRAME) -> None:
     with packet_socket(name) as sender:
         for _ in range(count):
             sender.send(frame)
+
+
+def eventually(get: Callable[[], object], expected: object) -> None:
+    """Assert that something comes out as expected within some seconds: packets arrive when the kernel has time."""
+    deadline = time.monotonic() + 10
+    while get() != expected and time.monotonic() < deadline:
+        time.sleep(0.005)
+    assert get() == expected

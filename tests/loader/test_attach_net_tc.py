@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import errno
+import os
+import resource
 import socket
 import struct
 from typing import TYPE_CHECKING
 
 import pytest
 
-from bpfas.loader import load, syscall
+from bpfas.loader import load
 from bpfas.loader.attach.filters import INGRESS_PARENT, filters
 from bpfas.loader.attach.link import KernelLink
-from bpfas.loader.attach.netlink import Netlink, NetlinkError
+from bpfas.loader.attach.netlink import Flag, MessageType, Netlink, text
 from bpfas.loader.attach.order import FIRST, LAST, LinkId, ProgramId, after, before
 from bpfas.loader.attach.table import attach
 from bpfas.loader.attach.tc import FilterLink, clsact_filters, remove_clsact
 from bpfas.loader.attach.tcx import Direction, netkit_programs, tcx_programs
 from bpfas.loader.errors import AttachError
-from bpfas.loader.kinds import AttachType
 
-from .network import create_netkit, create_veth, delete_link, send_frames
+from .conftest import open_descriptors
+from .kernel_support import Need, needs, require
+from .network import create_netkit, create_veth, delete_link, eventually, send_frames
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,12 +77,7 @@ def pair(network: Namespace) -> None:  # noqa: ARG001
 @pytest.fixture
 def tcx(pair: None) -> None:  # noqa: ARG001
     """A pair of interfaces, on a kernel with tcx."""
-    try:
-        syscall.prog_query(socket.if_nametoindex("left"), AttachType.TCX_INGRESS)
-    except OSError as error:
-        if error.errno == errno.EINVAL:
-            pytest.skip("this kernel has no tcx (Linux 6.6)")
-        raise
+    require(Need.TCX)
 
 
 @pytest.mark.usefixtures("pair")
@@ -97,14 +94,14 @@ def test_programs_see_packets_of_their_direction(compile_c: Callable[..., str], 
                 pytest.skip(error.cause)
             raise
         send_frames("left", 3)
-        assert hits(app) == [3, 0, 0, 3]
+        eventually(lambda: hits(app), [3, 0, 0, 3])
         for link in links:
             link.close()
         with attach(app.programs["three"], way=way, interface="right", direction="egress"):
             send_frames("left", 3)
-            assert hits(app) == [3, 0, 0, 3]
+            eventually(lambda: hits(app), [3, 0, 0, 3])
             send_frames("right", 1)
-            assert hits(app) == [3, 0, 1, 3]
+            eventually(lambda: hits(app), [3, 0, 1, 3])
 
 
 @pytest.mark.usefixtures("pair")
@@ -133,13 +130,18 @@ def test_the_order_of_programs(compile_c: Callable[..., str]) -> None:
             for place in (before(one), before(first), before(by_id), before(by_link)):
                 with attach(three, interface="right", direction="ingress", order=place):
                     assert order_of("right") == ids(two, three, one)
-            for place in (after(one), after(first), after(by_id), after(by_link)):
-                with attach(three, interface="right", direction="ingress", order=place):
+            in_words = f"after:{one.info().id}", f"after:link:{first.id}"
+            for behind in (after(one), after(first), after(by_id), after(by_link), *in_words):
+                with attach(three, interface="right", direction="ingress", order=behind):
                     assert order_of("right") == ids(two, one, three)
             with attach(three, interface="right", direction="ingress", order=LAST):
                 assert order_of("right") == ids(two, one, three)
                 send_frames("left", 1)
-                assert turns(app) == [2, 1, 3, 0]
+                eventually(lambda: turns(app), [2, 1, 3, 0])
+            with pytest.raises(ValueError, match="order is 'next', not one of first, last, before:PROGRAM_ID"):
+                attach(three, interface="right", direction="ingress", order="next")
+            with attach(three, interface="right", direction="ingress", order="first"):
+                assert order_of("right") == ids(three, two, one)
             links = [each.link_id for each in tcx_programs("right", "ingress").programs]
             assert links == [second.id, first.id]
 
@@ -192,12 +194,37 @@ def test_replacing_without_links(compile_c: Callable[..., str]) -> None:
 
 
 @pytest.mark.usefixtures("tcx")
+@pytest.mark.parametrize("way", ["tc", "tcx-attach", "clsact", "xdp", "xdp-netlink"])
+def test_no_descriptors_are_left(compile_c: Callable[..., str], way: str) -> None:
+    """Descriptors run out at each place of the way, one after the other."""
+    source = COUNTERS + 'SEC("xdp") int pass(void *ctx) { return 2; }'
+    with load(compile_c(source)) as app:
+        program = app.programs["pass" if way.startswith("xdp") else "one"]
+        before = len(open_descriptors())
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        free = next(fd for fd in range(1 << 20) if not os.path.exists(f"/proc/self/fd/{fd}"))
+        attach(program, way=way, interface="right").close()
+        failures: list[tuple[str, str]] = []
+        for limit in range(free, free + 100):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limits[1]))
+            try:
+                attach(program, way=way, interface="right").close()
+                break
+            except AttachError as error:
+                failures.append((error.errno_name, error.remedy))
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+            assert len(open_descriptors()) == before
+        assert set(failures) == {("EMFILE", "raise ulimit -n")}
+
+
+@pytest.mark.usefixtures("tcx")
 def test_links_are_updated(compile_c: Callable[..., str]) -> None:
     with load(compile_c(COUNTERS)) as app, attach(app.programs["one"], interface="right") as link:
         assert isinstance(link, KernelLink)
         link.update(app.programs["three"], replaced=app.programs["one"])
         send_frames("left", 1)
-        assert hits(app) == [0, 0, 1, 0]
+        eventually(lambda: hits(app), [0, 0, 1, 0])
         link.detach()
         assert order_of("right") == []
 
@@ -221,10 +248,10 @@ def test_filters_by_priority_and_handle(compile_c: Callable[..., str]) -> None:
                 with pytest.raises(AttachError, match="there is a filter with this priority and handle"):
                     attach(three, interface="right", direction="ingress", priority=7, handle=9)
                 send_frames("left", 1)
-                assert turns(app)[:2] == [2, 1]
+                eventually(lambda: turns(app)[:2], [2, 1])
                 second.update(three)
                 send_frames("left", 1)
-                assert hits(app) == [2, 1, 1, 0]
+                eventually(lambda: hits(app), [2, 1, 1, 0])
             with (
                 attach(three, interface="right", direction="ingress", priority=3, handle=4, replace=True),
                 attach(two, interface="right", priority=3, handle=4, replace=True),
@@ -247,6 +274,20 @@ def test_places_that_cannot_be(compile_c: Callable[..., str]) -> None:
 
 
 @pytest.mark.usefixtures("pair")
+def test_the_older_qdisc_has_no_egress(compile_c: Callable[..., str]) -> None:
+    header = struct.pack("=BxxxiIII", 0, socket.if_nametoindex("right"), 0xFFFF0000, 0xFFFFFFF1, 0)
+    with Netlink() as netlink:
+        netlink.request(MessageType.NEW_QDISC, header + text(1, "ingress"), Flag.CREATE | Flag.EXCLUSIVE)
+    with load(compile_c(COUNTERS)) as app:
+        with attach(app.programs["one"], way="clsact", interface="right"):
+            send_frames("left", 1)
+            eventually(lambda: hits(app), [1, 0, 0, 0])
+        with pytest.raises(AttachError, match="right has the qdisc 'ingress'") as caught:
+            attach(app.programs["out"], way="clsact", interface="right")
+        assert "tc qdisc del dev right ingress" in caught.value.remedy
+
+
+@pytest.mark.usefixtures("pair")
 def test_the_qdisc_goes_and_its_filters(compile_c: Callable[..., str]) -> None:
     with load(compile_c(COUNTERS)) as app:
         with attach(app.programs["one"], way="clsact", interface="right"):
@@ -258,27 +299,25 @@ def test_the_qdisc_goes_and_its_filters(compile_c: Callable[..., str]) -> None:
             delete_link("left")
 
 
-@pytest.mark.usefixtures("pair")
+@pytest.mark.usefixtures("tcx")
 def test_an_attachment_is_undone_from_another_namespace(
     compile_c: Callable[..., str], network: Namespace, namespaces: Callable[[], Namespace]
 ) -> None:
     other = namespaces()
     with load(compile_c(COUNTERS)) as app:
-        link = attach(app.programs["one"], way="clsact", interface="right")
+        links = [attach(app.programs["one"], way=way, interface="right") for way in ("clsact", "tcx-attach")]
         with other:
-            link.close()
+            for link in links:
+                link.close()
+        assert order_of("right") == []
         with network, Netlink() as netlink:
             assert filters(netlink, socket.if_nametoindex("right"), INGRESS_PARENT) == []
 
 
+@needs(Need.NETKIT)
 def test_netkit_devices(compile_c: Callable[..., str], namespaces: Callable[[], Namespace]) -> None:
     container = namespaces()
-    try:
-        create_netkit("host", "inside", container)
-    except NetlinkError as error:
-        if error.errno != errno.EOPNOTSUPP:
-            raise
-        pytest.skip("this kernel has no netkit devices (Linux 6.7, CONFIG_NETKIT)")
+    create_netkit("host", "inside", container)
     source = COUNTERS.replace('SEC("tc/ingress") int one', 'SEC("netkit/primary") int one').replace(
         'SEC("tc/ingress") int two', 'SEC("netkit/peer") int two'
     )
@@ -288,7 +327,7 @@ def test_netkit_devices(compile_c: Callable[..., str], namespaces: Callable[[], 
             send_frames("host", 2)
             with container:
                 send_frames("inside", 3)
-            assert hits(app) == [2, 3, 0, 0]
+            eventually(lambda: hits(app), [2, 3, 0, 0])
             with attach(three, interface="host", end="primary", order=before(primary)):
                 assert [each.program_id for each in netkit_programs("host", "primary").programs] == ids(three, one)
             with attach(three, way="netkit-attach", interface="host", end="peer"):

@@ -67,7 +67,7 @@ numbers: .long 0, 41
 def test_a_function_of_a_library_runs_with_its_own_data() -> None:
     with load(app("call next_number"), [assemble(LIBRARY, "lib.o")]) as loaded:
         assert [loaded.programs["prog"].test_run(PACKET).retval for _ in range(2)] == [42, 43]
-        assert loaded.maps["lib:.data"][bytes(4)] == bytes(4) + (43).to_bytes(4, sys.byteorder)
+        assert loaded.maps["lib:.data"].raw[bytes(4)] == bytes(4) + (43).to_bytes(4, sys.byteorder)
 
 
 @pytest.mark.peer

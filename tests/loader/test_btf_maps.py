@@ -308,6 +308,18 @@ def test_a_static_map_is_an_error(errors: Callable[[str], str]) -> None:
 
 
 @pytest.mark.peer
+def test_a_map_that_is_only_declared_has_to_be_another_objects(compile_c: Callable[..., str]) -> None:
+    using = """SEC("xdp") int prog(void *ctx) { int key = 0; return !bpf_map_lookup_elem(&m, &key); }"""
+    definition = defined(*ARRAY, "__type(value, int)")
+    objects = []
+    for name, source in (("main", f"extern {definition}{using}"), ("library", definition)):
+        path = Path(compile_c(source, "-g", name=name))
+        objects.append(read_object(path.read_bytes(), path.name))
+    with pytest.raises(BpfasError, match="undefined symbol: m"):
+        build_image(objects[0])
+    assert list(build_image(objects[0], [objects[1]]).maps) == ["library:m"]
+
+
 def test_a_variable_that_is_no_definition_is_an_error(errors: Callable[[str], str]) -> None:
     assert "map 'm': it is `int`, no definition of a map" in errors('int m SEC(".maps") = 1;')
 
@@ -316,12 +328,9 @@ def test_a_variable_that_is_no_definition_is_an_error(errors: Callable[[str], st
 def test_relaxed_definitions_may_have_other_members(compile_c: Callable[..., str]) -> None:
     path = compile_c(defined(*ARRAY, "__type(value, int)", "int (*strange)[1]", "int other"), "-g")
     file = read_object(Path(path).read_bytes(), path)
-    diagnostics = Diagnostics()
-    types = read_object_types(file, diagnostics)
-    assert types
-    table = describe_maps(file, "app", diagnostics, types=types.btf, relaxed=True)
-    assert not diagnostics.items
-    assert table.by_name["m"].value_size == 4
+    assert build_image(file, relaxed_maps=True).maps["m"].value_size == 4
+    with pytest.raises(BpfasError, match="strange"):
+        build_image(file)
 
 
 @pytest.mark.peer
@@ -352,11 +361,6 @@ class TestHostileDefinitions:
         types = Types()
         types.datasec(".maps", [(types.var("m", self.definition(types, size=64)), 0, 8)], 32)
         assert "has 64 bytes, the variable 8" in self.errors(types)
-
-    def test_a_map_that_is_only_declared(self) -> None:
-        types = Types()
-        types.datasec(".maps", [(types.var("m", self.definition(types), linkage=2), 0, 8)], 32)
-        assert "map 'm' is declared only (extern)" in self.errors(types)
 
     def test_a_map_without_a_symbol(self) -> None:
         types = Types()

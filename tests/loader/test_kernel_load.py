@@ -60,8 +60,8 @@ def test_programs_maps_and_globals(compile_c: Callable[..., str], flags: tuple[s
         result = app.programs["first"].test_run(PACKET, repeat=5)
         assert (result.retval, result.data) == ((8 + 7) * 2, PACKET)
         assert app.maps["counts"][struct.pack("=I", 42)] == struct.pack("=Q", 5)
-        assert app.maps[".data"][ZERO_KEY] == struct.pack("=i", 8)
-        assert app.maps[".rodata"][ZERO_KEY] == struct.pack("=i", 7)
+        assert app.maps[".data"].raw[ZERO_KEY] == struct.pack("=i", 8)
+        assert app.maps[".rodata"].raw[ZERO_KEY] == struct.pack("=i", 7)
         # The second program has its own copy of the functions, and the same data.
         assert app.programs["second"].test_run(PACKET).retval == (1 + 7) * 2 + 100
 

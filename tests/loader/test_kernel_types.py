@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
 from bpfas.diag import BpfasError
 from bpfas.elf.reader import read_object
 from bpfas.loader import syscall
+from bpfas.loader.arg_ctx import with_context_types
+from bpfas.loader.btf_sanitize import sanitize
 from bpfas.loader.errors import VerifierError
 from bpfas.loader.image import build_image
+from bpfas.loader.kernel.features import SINCE, Feature
 from bpfas.loader.loading import load_image
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from bpfas.loader.collection import Collection
+    from bpfas.loader.kernel.kernel import Kernel
     from bpfas.loader.spec import Image, ProgramSpec
 
 pytestmark = [pytest.mark.kernel, pytest.mark.peer, pytest.mark.usefixtures("no_leaks")]
@@ -48,11 +55,13 @@ def read_image(path: str | Path) -> Image:
 
 
 @contextlib.contextmanager
-def loaded(image: Image) -> Iterator[dict[str, int]]:
-    """The programs of an image by their descriptors, loaded with all that the object says of them."""
+def loaded(image: Image) -> Iterator[Collection]:
+    """An image in the kernel, with all that the object says of its programs."""
     with load_image(image) as app:
-        assert not app.warnings
-        yield {name: program.fd for name, program in app.programs.items()}
+        assert not [each for each in app.warnings if "BTF" in each.message]
+        for name, program in app.programs.items():
+            assert bool(program.info().btf_id) == bool(image.programs[name].func_info), name
+        yield app
 
 
 def function_names(program: ProgramSpec, image: Image) -> list[str]:
@@ -66,10 +75,8 @@ def test_functions_and_lines_are_taken(compile_c: Callable[..., str]) -> None:
     assert function_names(first, image) == ["first", "each", "hidden", "own", "visible"]
     assert function_names(second, image) == ["second", "own", "visible"]
     assert set(first.func_info[::2]) <= set(first.line_info[::4])
-    with loaded(image) as fds:
-        for name, fd in fds.items():
-            info = syscall.prog_info(fd)
-            assert info.btf_id, name
+    with loaded(image):
+        pass
 
 
 THROWING = """
@@ -93,9 +100,8 @@ def test_an_exception_callback_belongs_to_its_program(compile_c: Callable[..., s
     throws, plain = image.programs.values()
     assert [part.name for part in throws.parts] == ["throws", "other", "caught", "helper"]
     assert [part.name for part in plain.parts] == ["plain", "other"]
-    with loaded(image) as fds:
-        result = syscall.prog_test_run(fds["throws"], bytes(64), 256, b"", 0, 1)
-        assert result.retval == 17
+    with loaded(image) as app:
+        assert app.programs["throws"].test_run(bytes(64)).retval == 17
 
 
 @pytest.mark.parametrize(
@@ -122,7 +128,8 @@ def test_what_is_no_exception_callback_is_told(
 
 def test_names_of_the_kernel_and_its_configuration_are_taken(compile_c: Callable[..., str]) -> None:
     source = """
-    extern int CONFIG_HZ __kconfig;
+    extern int CONFIG_HZ __kconfig __attribute__((weak));
+    extern int LINUX_KERNEL_VERSION __kconfig;
     extern const int bpf_prog_active __ksym __attribute__((weak));
     extern const void jiffies __ksym __attribute__((weak));
     extern void bpf_rcu_read_lock(void) __ksym;
@@ -133,7 +140,7 @@ def test_names_of_the_kernel_and_its_configuration_are_taken(compile_c: Callable
         bpf_rcu_read_lock();
         bpf_rcu_read_unlock();
         if (no_such_function) no_such_function(1, ctx);
-        return CONFIG_HZ + (long)&jiffies;
+        return CONFIG_HZ + (long)&jiffies + LINUX_KERNEL_VERSION;
     }
     """
     image = read_image(compile_c(source, "-g"))
@@ -174,8 +181,54 @@ def test_objects_with_types_are_joined(compile_c: Callable[..., str]) -> None:
     data = image.maps["library:.data"]
     assert image.types.name(data.value_type) == ".data"
     assert [(each.name, image.types.name(each.type_id)) for each in data.variables] == [("shared", "int")]
-    with loaded(image) as fds:
-        assert syscall.prog_test_run(fds["prog"], bytes(64), 256, b"", 0, 1).retval == 64 + 6 + 2 + 2
+    with loaded(image) as app:
+        assert app.programs["prog"].test_run(bytes(64)).retval == 64 + 6 + 2 + 2
+
+
+ARENA = """
+#define __arena __attribute__((address_space(1)))
+struct {
+    __uint(type, 33); __uint(map_flags, 1 << 10); __uint(max_entries, 3);
+} arena SEC(".maps");
+struct element { struct element __arena *next; int value; };
+struct element __arena first SEC(".addr_space.1");
+struct element __arena *__arena head SEC(".addr_space.1");
+int __arena shared SEC(".addr_space.1") = 40;
+static __attribute__((noinline)) void push(struct element __arena *element)
+{
+    element->next = head;
+    head = element;
+}
+SEC("syscall") int prog(void *ctx)
+{
+    push(&first);
+    head->value = 2;
+    __asm__ volatile("" : : "r"(&arena)); /* The verifier has to see which arena it is. */
+    return shared + first.value;
+}
+"""
+
+
+def test_global_data_lies_in_the_arena(compile_c: Callable[..., str]) -> None:
+    image = read_image(compile_c(ARENA, "-g", "-mcpu=v4"))
+    assert image.arena == "arena"
+    [first, head, shared] = image.maps["arena"].variables
+    found = {reference.offset for reference in image.programs["prog"].references if reference.map_name == "arena"}
+    assert {head.offset, shared.offset} <= found <= {0, first.offset, first.offset + 8, head.offset, shared.offset}
+    with loaded(image) as app:
+        assert app.programs["prog"].test_run(ctx=bytes(8)).retval == 42
+
+
+def test_data_of_an_object_has_its_types_even_if_none_of_its_code_is_used(compile_c: Callable[..., str]) -> None:
+    main = 'extern int shared; SEC("xdp") int prog(struct xdp_md *ctx) { return shared; }'
+    objects = []
+    for name, source in (("main", main), ("library", "int before = 1; int shared = 2;")):
+        with open(compile_c(source, "-g", name=name), "rb") as file:
+            objects.append(read_object(file.read(), name))
+    image = build_image(objects[0], objects[1:])
+    with loaded(image) as app:
+        assert not app.warnings
+        assert app.programs["prog"].test_run(bytes(64)).retval == 2
 
 
 def test_a_hidden_function_is_looked_at_where_it_is_called(compile_c: Callable[..., str]) -> None:
@@ -208,4 +261,60 @@ def test_functions_without_types_leave_the_whole_program_without(compile_c: Call
     image = read_image(compile_c(source, "-g"))
     assert (len(image.programs["prog"].func_info), len(image.programs["other"].func_info)) == (0, 2)
     with loaded(image):
+        pass
+
+
+EVERY_KIND = """
+#define TAG(text) __attribute__((btf_type_tag(text)))
+enum wide { HUGE = 1ULL << 40, NONE = 0 };
+enum narrow { BELOW = -1, ABOVE = 1 };
+struct all {
+    enum wide wide; enum narrow narrow; double number; int TAG("user") *pointer; union { char c; short s; };
+};
+struct all *keep;
+int state __attribute__((btf_decl_tag("tagged"))) = 3;
+int own SEC(".data.own");
+__attribute__((noinline)) int helper(void *ctx __attribute__((btf_decl_tag("arg:ctx"))), int x)
+{
+    return state + own + x + !keep;
+}
+SEC("xdp") int prog(struct xdp_md *ctx) { return helper(ctx, ctx->ingress_ifindex); }
+SEC("tc") int other(struct __sk_buff *ctx) { return helper(ctx, ctx->len); }
+"""
+AGES = sorted({SINCE[feature] for feature in Feature if feature.name.startswith(("BTF", "ARG"))})
+
+
+@pytest.mark.parametrize("version", AGES, ids=lambda version: f"{version >> 16}.{version >> 8 & 255}")
+def test_types_for_older_kernels_are_taken(version: int, compile_c: Callable[..., str]) -> None:
+    """This kernel takes what older ones take, if not the other way round."""
+    image = with_context_types(read_image(compile_c(EVERY_KIND, "-g", "-Wno-unused-function")))
+    kernel = KernelBefore(version)
+    assert image.kernel_btf is not None
+    data = sanitize(image.kernel_btf, cast("Kernel", kernel))
+    if kernel.has(Feature.BTF_FUNC):
+        with loaded(replace(image, kernel_btf=data)):
+            pass
+    else:
+        os.close(syscall.btf_load(data))
+
+
+class KernelBefore:
+    """A kernel of the time before a release."""
+
+    def __init__(self, version: int) -> None:
+        self.version = version
+
+    def has(self, feature: Feature) -> bool:
+        return SINCE[feature] < self.version
+
+
+def test_tagged_contexts_are_taken_by_their_types(compile_c: Callable[..., str]) -> None:
+    """The verifier believes the type's name where there is no tag."""
+    image = with_context_types(read_image(compile_c(EVERY_KIND, "-g")))
+    assert image.kernel_btf is not None
+    data = sanitize(image.kernel_btf, cast("Kernel", KernelBefore(SINCE[Feature.BTF_DECL_TAG])))
+    with loaded(replace(image, kernel_btf=data)):
+        pass
+    untouched = read_image(compile_c(EVERY_KIND.replace('btf_decl_tag("arg:ctx")', "unused"), "-g"))
+    with pytest.raises(VerifierError, match="arg#0"), loaded(untouched):
         pass

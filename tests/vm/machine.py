@@ -44,7 +44,7 @@ KERNEL_COMPLAINT = re.compile(r"WARNING:|BUG:|Oops|Call Trace:|Kernel panic|virt
 class Machine:
     """What a machine is given, how long it may run, and more words for its kernel's command line."""
 
-    processors: int = 2
+    processors: int = 1
     megabytes: int = 1024
     seconds: float = 600.0
     append: str = ""

@@ -1,0 +1,148 @@
+"""`bpf-load attach`: load an object and attach its programs, until interrupted, or as long as pins keep them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bpfas.diag import BpfasError
+from bpfas.loader.attach.table import attach, attaches_by_section
+from bpfas.loader.cli import report
+from bpfas.loader.cli.common import assigned_value, loaded, loading_parser, print_json, split_assignment
+from bpfas.loader.cli.selection import chosen_programs
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from bpfas.loader.attach.link import Link
+    from bpfas.loader.collection import Collection
+    from bpfas.loader.runtime.programs import Program
+
+_DESCRIPTION = """\
+Load OBJ and attach PROGRAMs: to what their sections name (kprobe/do_unlinkat), or to what --to says. Without
+PROGRAM, all whose sections name something, and all struct_ops. They stay attached until the command is
+interrupted; with --pin the links, maps and programs are pinned in a directory of a BPF file system, and the
+command ends.
+"""
+_EPILOG = """\
+examples:
+  bpf-load attach app.o                                   what the sections say
+  bpf-load attach app.o xdp_prog --to interface=eth0 --to mode=generic
+  bpf-load attach app.o egress --to cgroup=/sys/fs/cgroup/app --pin /sys/fs/bpf/app
+
+The keys are the keywords of Program.attach (docs/attaching.md): interface, cgroup, function, path, …
+"""
+_STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def main(name: str, arguments: Sequence[str]) -> int:
+    """Run the command; gives its exit status."""
+    parser = loading_parser(name, _DESCRIPTION, _EPILOG)
+    parser.add_argument("programs", metavar="PROGRAM", nargs="*", help="which programs (default: as sections say)")
+    parser.add_argument(
+        "--to",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="where to attach (may be given several times)",
+    )
+    parser.add_argument("--way", metavar="WAY", help="how to attach, where there are several ways: tc, tcx, …")
+    parser.add_argument("--pin", metavar="DIRECTORY", help="pin links, maps and programs there, and end")
+    parser.add_argument("--events", metavar="MAP", help="print what arrives in a ring or perf buffer meanwhile")
+    options = parser.parse_intermixed_args(arguments)
+    how = {key: assigned_value(value) for key, value in map(_split, options.to)}
+    with loaded(options) as collection:
+        links = _attach(collection, options, how)
+        if options.pin:
+            _pin(collection, links, options.pin)
+        _report(links, options)
+        if options.pin:
+            for link in links.values():
+                link.close(detach=False)
+            collection.close(detach=False)
+            return 0
+        with _interruptible() as stopped, contextlib.ExitStack() as stack:
+            for link in links.values():
+                stack.callback(link.close)
+            _wait(collection, options, stopped)
+    return 0
+
+
+def _split(assignment: str) -> tuple[str, str]:
+    return split_assignment(assignment, "--to KEY=VALUE")
+
+
+def _attach(collection: Collection, options: argparse.Namespace, how: Mapping[str, Any]) -> dict[str, Link]:
+    if not options.programs and not how and options.way is None:
+        links = collection.attach()
+        if not links:
+            _refuse_nothing(collection)
+        return links
+    programs = chosen_programs(collection, options.programs) or list(collection.programs.values())
+    links = {}
+    with contextlib.ExitStack() as undo:
+        for program in programs:
+            links[program.name] = undo.enter_context(attach(program, way=options.way, **how))
+        undo.pop_all()
+    return links
+
+
+def _refuse_nothing(collection: Collection) -> None:
+    programs: list[Program] = [each for each in collection.programs.values() if not attaches_by_section(each.spec)]
+    listed = ", ".join(f"{program.name} ({program.section})" for program in programs) or "there is none"
+    raise BpfasError.of(
+        f"no program's section says what to attach it to: {listed}",
+        None,
+        ("say it: bpf-load attach OBJ PROGRAM --to KEY=VALUE",),
+    )
+
+
+def _pin(collection: Collection, links: Mapping[str, Link], directory: str) -> None:
+    """Pin everything in the directory, or nothing."""
+    with contextlib.ExitStack() as undo:
+        collection.pin(directory)
+        undo.callback(collection.unpin, directory)
+        for name, link in links.items():
+            link.pin(Path(directory) / f"link_{name.replace('.', '_')}")
+            undo.callback(link.unpin)
+        undo.pop_all()
+
+
+def _report(links: Mapping[str, Link], options: argparse.Namespace) -> None:
+    if options.json:
+        print_json([report.link_json(link) for link in links.values()])
+    else:
+        for name, link in links.items():
+            print(f"{name}: attached to {link.target}", flush=True)
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[int]:
+    """The end of a pipe that can be read once the process is asked to stop."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    before = {each: signal.signal(each, lambda *_: None) for each in _STOPS}
+    waker = signal.set_wakeup_fd(writing)
+    try:
+        yield reading
+    finally:
+        signal.set_wakeup_fd(waker)
+        for each, handler in before.items():
+            signal.signal(each, handler)
+        os.close(reading)
+        os.close(writing)
+
+
+def _wait(collection: Collection, options: argparse.Namespace, stopped: int) -> None:
+    """Wait for the signal to stop, and print events until then."""
+    if options.events is None:
+        os.read(stopped, 1)
+        return
+    if options.events not in collection.maps:
+        raise BpfasError.of(f"there is no map '{options.events}'; the object has: {', '.join(collection.maps)}")
+    for text in report.event_lines(collection.maps[options.events], stopped, as_json=options.json):
+        print(text, flush=True)

@@ -1,0 +1,41 @@
+"""What works on this machine, what not and why: each tried for real, and undone at once.
+
+    for finding in examine():
+        print(finding.subject, finding.state.value, finding.detail)
+
+`as_text` shows the findings to people, `Finding.as_data` gives one for JSON. Without privilege much is found not
+to work, and the findings say so.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bpfas.loader.doctor.attaching import examine_attaching
+from bpfas.loader.doctor.features import examine_features
+from bpfas.loader.doctor.finding import Finding, Group, State
+from bpfas.loader.doctor.helper_functions import examine_helpers
+from bpfas.loader.doctor.machine import examine_machine, examine_settings
+from bpfas.loader.doctor.map_types import examine_map_types
+from bpfas.loader.doctor.program_types import examine_program_types
+from bpfas.loader.doctor.text import as_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable
+
+__all__ = ["Finding", "Group", "State", "as_text", "examine"]
+
+_EXAMINATIONS: dict[Group, Callable[[], Iterable[Finding]]] = {
+    Group.MACHINE: examine_machine,
+    Group.SETTINGS: examine_settings,
+    Group.FEATURES: examine_features,
+    Group.PROGRAM_TYPES: examine_program_types,
+    Group.MAP_TYPES: examine_map_types,
+    Group.HELPERS: examine_helpers,
+    Group.ATTACHING: examine_attaching,
+}
+
+
+def examine(groups: Collection[Group] = tuple(Group)) -> list[Finding]:
+    """The findings of these groups, in the order of Group."""
+    return [finding for group in Group if group in groups for finding in _EXAMINATIONS[group]()]

@@ -1,0 +1,38 @@
+"""Findings as text: by group, what does not work with the reason and the remedy."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import TYPE_CHECKING
+
+from bpfas.loader.doctor.finding import Group, State
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bpfas.loader.doctor.finding import Finding
+
+_MARKS = {State.WORKS: "yes", State.LIMITED: "part", State.FAILS: "no", State.UNKNOWN: "?"}
+_MARK_WIDTH = 4
+_INDENT = 2
+
+
+def as_text(findings: Sequence[Finding], width: int = 100) -> str:
+    """The findings in lines of `width` characters, or a little more."""
+    lines = []
+    for group in Group:
+        members = [finding for finding in findings if finding.group is group]
+        if members:
+            working = sum(finding.state is State.WORKS for finding in members)
+            subject_width = max(len(finding.subject) for finding in members)
+            start = _INDENT + _MARK_WIDTH + 1 + subject_width + 2
+            lines += ["", f"{group.value}: {working} of {len(members)} work"]
+        for finding in members:
+            head = f"{'':{_INDENT}}{_MARKS[finding.state]:{_MARK_WIDTH}} {finding.subject:{subject_width}}"
+            body = [finding.detail] if finding.detail else []
+            body += [f"-> {finding.remedy}"] if finding.remedy else []
+            room = max(width - start, 40)
+            wrapped = [line for part in body for line in textwrap.wrap(part, room, break_on_hyphens=False)]
+            lines.append(f"{head}  {wrapped[0]}" if wrapped else head.rstrip())
+            lines += [" " * start + line for line in wrapped[1:]]
+    return "\n".join(lines[1:])
