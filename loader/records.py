@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from bpfas.loader.functions import Function
     from bpfas.loader.instructions import Code
     from bpfas.loader.object_btf import ObjectTypes
-    from bpfas.objfile import ObjectFile
+    from bpfas.objfile import ObjectFile, Section
 
 _Record = tuple[int, ...]
 
@@ -52,7 +52,7 @@ class ObjectRecords:
         self._tables: dict[str, dict[str, Records]] = types.ext._asdict()
         self._ids = ids
         self._string = string
-        self._sorted: dict[tuple[str, str], tuple[list[int], list[_Record]]] = {}
+        self._sorted: dict[tuple[str, Section], tuple[list[int], list[_Record]]] = {}
 
     def function_type(self, function: Function) -> int:
         """The FUNC of a function, 0 where nothing says it."""
@@ -91,10 +91,12 @@ class ObjectRecords:
 
     def _of(self, function: Function, table: str) -> list[_Record]:
         """The records of a table between a function's start and end."""
-        section = function.section.name
+        section = function.section
         if (table, section) not in self._sorted:
-            known_words = len(RECORD_WORDS[table])
-            self._sorted[table, section] = _sorted_records(self._tables[table].get(section), known_words)
+            # Of several sections of one name, nothing says which one records are of; it is the first for libbpf.
+            is_first = function.obj.section(section.name) is section
+            records = self._tables[table].get(section.name) if is_first else None
+            self._sorted[table, section] = _sorted_records(records, len(RECORD_WORDS[table]))
         offsets, found = self._sorted[table, section]
         return found[bisect_left(offsets, function.start) : bisect_left(offsets, function.end)]
 

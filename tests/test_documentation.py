@@ -117,7 +117,30 @@ def test_the_python_of_the_loading_page_works(tmp_path: Path) -> None:
     run_in_shell(tour, tmp_path)
     (program,) = blocks((ROOT / "docs" / "loading.md").read_text(encoding="utf-8"), "python")
     output = run_in_shell(f"python - <<'EOF'\n{program}\nEOF", tmp_path)
-    assert output.splitlines()[-1] == "00000000 0700000000000000"
+    assert output.splitlines()[-1] == "0 0700000000000000"
+
+
+@pytest.mark.kernel
+@pytest.mark.peer
+def test_the_python_of_the_runtime_page_gives_what_it_shows(tmp_path: Path) -> None:
+    Peer.CLANG.require()
+    output = ""
+    parts = re.findall(r"^```(sh|python|text)\n(.*?)^```$", page("runtime.md"), re.MULTILINE | re.DOTALL)
+    for language, text in parts:
+        if language == "text":
+            assert output == text
+        else:
+            output = run_in_shell(text if language == "sh" else f"python - <<'EOF'\n{text}EOF", tmp_path)
+
+
+@pytest.mark.peer
+@pytest.mark.kernel
+def test_the_python_of_the_maps_page_works(tmp_path: Path) -> None:
+    (source,), (program,) = blocks(page("maps.md"), "c"), blocks(page("maps.md"), "python")
+    (tmp_path / "app.c").write_text(source)
+    include = "-I/usr/include/x86_64-linux-gnu"
+    Peer.CLANG.run("--target=bpf", "-O2", "-g", include, "-c", "app.c", directory=tmp_path)
+    assert run_in_shell(f"python - <<'EOF'\n{program}\nEOF", tmp_path) == "115 65536\n"
 
 
 @pytest.mark.kernel

@@ -12,7 +12,7 @@ import sys
 from array import array
 from contextlib import contextmanager
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from bpfas.btf.btf import Btf
 from bpfas.btf.checks import (
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from bpfas.elf.constants import ByteOrder
+
+_Bytes = TypeVar("_Bytes", bytes, memoryview)
 
 MAGIC = 0xEB9F
 VERSION = 1
@@ -112,9 +114,10 @@ def _collected(diagnostics: Diagnostics) -> Iterator[None]:
         diagnostics.items += error.diagnostics
 
 
-def host_words(data: bytes, order: ByteOrder) -> array[int]:
+def host_words(data: bytes | memoryview, order: ByteOrder) -> array[int]:
     """`data`, a whole number of 32-bit words of a byte order, as numbers."""
-    words = array("I", data)
+    words = array("I")
+    words.frombytes(data)
     if order.name_for_int != sys.byteorder:
         words.byteswap()
     return words
@@ -145,8 +148,13 @@ def check_types(btf: Btf, type_ids: Sequence[int]) -> None:
     _check_name_bytes(btf)
 
 
-def sections_of(data: bytes, order: ByteOrder, place: str) -> tuple[int, bytes, bytes]:
-    """Where the types begin, the types and the strings of BTF. Raises BpfasError if they are not all there."""
+def sections_of(
+    data: _Bytes, order: ByteOrder, place: str, *, is_split: bool = False
+) -> tuple[int, _Bytes, _Bytes]:
+    """Where the types begin, the types and the strings of BTF. Raises BpfasError if they are not all there.
+
+    BTF that `is_split` goes on where another one ends, so that it need not have the empty string.
+    """
     if len(data) < HEADER_SIZE:
         raise BpfasError.of(f"has {len(data)} bytes, but its header alone has {HEADER_SIZE}", place)
     magic, version, flags, header_size, type_off, type_len, str_off, str_len = struct.unpack_from(
@@ -190,7 +198,9 @@ def sections_of(data: bytes, order: ByteOrder, place: str) -> tuple[int, bytes, 
         )
     diagnostics.raise_if_errors()
     strings = data[header_size + str_off : header_size + str_off + str_len]
-    if not strings or strings[0] or strings[-1]:
+    if is_split and strings and strings[-1]:
+        raise BpfasError.of("strings must end with a zero byte", place)
+    if not is_split and (not strings or strings[0] or strings[-1]):
         raise BpfasError.of("strings must begin and end with a zero byte", place)
     types_at = header_size + type_off
     return types_at, data[types_at : types_at + type_len], strings

@@ -187,6 +187,8 @@ def plain(value: Any) -> Any:
         return value.name or int(value)
     if isinstance(value, Record | UnionValue):
         return {name: plain(member) for name, member in value._asdict().items()}
+    if isinstance(value, Mapping):
+        return {str(name): plain(member) for name, member in value.items()}
     if isinstance(value, bytes | bytearray | memoryview):
         return bytes(value).hex()
     if isinstance(value, list | tuple):

@@ -128,18 +128,26 @@ def attach_cgroup_without_link(
     place = order_of(order)
     shares = choose(Sharing, sharing, "sharing")
     flags = _SHARING_FLAGS[shares] | (_PREORDER if preorder else 0)
-    with ExitStack() as held:
-        fd = _open(cgroup, target, program, held)
+    with ExitStack() as stack:
+        fd = _open(cgroup, target, program, stack)
 
         def causes(number: int) -> Explanation | None:
             if number == errno.EINVAL and place.neighbour_is_link:
                 return _BESIDE_PROGRAMS
             return _explain(number, fd, attach_type, is_ordered=bool(place.flags or expected_revision or preorder))
 
-        command = ProgAttach(
-            fd, attach_type, flags, place, expected_revision, replaces, overwrites=shares is not Sharing.MULTI
-        )
-        return attach_by_command(program, target, command, held.pop_all(), causes)
+        def prepare(held: ExitStack) -> ProgAttach:
+            return ProgAttach(
+                duplicate(fd, held),
+                attach_type,
+                flags,
+                place,
+                expected_revision,
+                replaces,
+                overwrites=shares is not Sharing.MULTI,
+            )
+
+        return attach_by_command(program, target, prepare, causes)
 
 
 def cgroup_programs(

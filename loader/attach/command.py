@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -20,7 +21,6 @@ from bpfas.loader.errors import Step
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from contextlib import ExitStack
 
     from bpfas.loader.attach.link import Attachable, HasDescriptor
     from bpfas.loader.privilege import Explanation
@@ -48,14 +48,16 @@ class Command(Protocol):
 class CommandLink(Link):
     """An attachment that the kernel keeps until it is told to end it; it has no link of the kernel's, and no pins.
 
-    `held` is what the commands take (a descriptor of the target, a netlink socket), closed at the end.
+    `program_fd` is a descriptor of the program for the commands: the program itself may be closed before. `held`
+    is closed at the end, and that descriptor with it, as all that the commands take (a descriptor of the target, a
+    netlink socket).
     """
 
-    def __init__(self, program: Attachable, target: str, command: Command, held: ExitStack) -> None:
-        super().__init__(program.name, target)
+    def __init__(self, program: str, target: str, command: Command, program_fd: int, held: ExitStack) -> None:
+        super().__init__(program, target)
         self._command = command
+        self._program_fd = program_fd
         self._held = held
-        self._program_fd = _duplicate(program.fd)
 
     def detach(self) -> None:
         """End the attachment, and close. Raises AttachError."""
@@ -72,37 +74,38 @@ class CommandLink(Link):
             self._command.replace(program.fd, old_fd, must_match=replaced is not None)
         except OSError as error:
             raise link_error(Step.REPLACE_PROGRAM, self, error) from error
-        previous, self._program_fd = self._program_fd, _duplicate(program.fd)
-        os.close(previous)
+        os.dup2(program.fd, self._program_fd, inheritable=False)
         self.program = program.name
 
     def _close(self) -> None:
-        fd, self._program_fd = self._program_fd, -1
         try:
             if not self._is_disconnected:
-                self._command.detach(fd)
+                self._command.detach(self._program_fd)
         except OSError as error:
             if error.errno not in _GONE:
                 raise link_error(Step.DETACH, self, error) from error
         finally:
-            os.close(fd)
             self._held.close()
 
 
 def attach_by_command(
     program: Attachable,
     target: str,
-    command: Command,
-    held: ExitStack,
+    prepare: Callable[[ExitStack], Command],
     causes: Callable[[int], Explanation | None] | None = None,
 ) -> CommandLink:
-    """Attach `program`, and give what detaches it; `held` is closed where that fails. Raises AttachError."""
-    with held:
+    """Attach `program`, and give what detaches it. Raises AttachError.
+
+    `prepare` gives the commands, and leaves to the stack to close what they take.
+    """
+    with ExitStack() as held:
         try:
-            command.attach(program.fd)
+            fd = duplicate(program.fd, held)
+            command = prepare(held)
+            command.attach(fd)
         except OSError as error:
             raise attach_error(program, target, error, causes) from error
-        return CommandLink(program, target, command, held.pop_all())
+        return CommandLink(program.name, target, command, fd, held.pop_all())
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,13 +150,8 @@ class ProgAttach:
         syscall.prog_attach(self.target, fd, self.attach_type, self.flags | REPLACE, old_fd)
 
 
-def _duplicate(fd: int) -> int:
-    """Another descriptor of the same object: the program may be closed before the attachment ends."""
-    return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3)
-
-
 def duplicate(fd: int, stack: ExitStack) -> int:
     """Another descriptor of the same object, which `stack` closes."""
-    copy = _duplicate(fd)
+    copy = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3)
     stack.callback(os.close, copy)
     return copy

@@ -76,6 +76,18 @@ def add_clsact(netlink: Netlink, interface: int) -> bool:
     return True
 
 
+def has_only_ingress(netlink: Netlink, interface: int) -> bool:
+    """Whether an interface has the older `ingress` qdisc in the place of clsact.
+
+    That takes filters for both directions without complaint, and runs all of them on packets that come in.
+    """
+    for message in netlink.request(MessageType.GET_QDISC, _HEADER.pack(0, interface, 0, 0, 0), Flag.DUMP):
+        _, index, _, parent, _ = _HEADER.unpack_from(message.payload)
+        if (index, parent) == (interface, _CLSACT_PARENT):
+            return text_of(attributes_of(message.payload[_HEADER.size :]).get(_TCA_KIND, b"")) == "ingress"
+    return False
+
+
 def delete_clsact(netlink: Netlink, interface: int) -> None:
     """Take an interface's clsact qdisc away, and with it all its filters."""
     netlink.request(MessageType.DELETE_QDISC, _HEADER.pack(0, interface, _CLSACT_HANDLE, _CLSACT_PARENT, 0))

@@ -19,7 +19,7 @@ from bpfas.loader.attach.netlink import (
     number,
     number_of,
 )
-from bpfas.loader.errors import AttachError, Step
+from bpfas.loader.errors import AttachError, Step, explain
 from bpfas.loader.privilege import Explanation
 
 INTERFACE_HEADER = struct.Struct("=BxHiII")
@@ -48,7 +48,11 @@ def find_interface(interface: str | int, subject: str, step: Step = Step.ATTACH)
 
     Raises AttachError for `subject` where there is none, with the names that come near.
     """
-    present = {name: index for index, name in socket.if_nameindex()}
+    try:
+        present = {name: index for index, name in socket.if_nameindex()}
+    except OSError as error:
+        code = error.errno or 0
+        raise AttachError(step, subject, "", code, explain(step, code)) from error
     for name, index in present.items():
         if interface in (name, index):
             return Interface(name, index)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import errno
 import glob
 import os
-from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from bpfas.loader.attach.command import ProgAttach, attach_by_command
@@ -17,6 +16,8 @@ from bpfas.loader.kinds import AttachType
 from bpfas.loader.privilege import Explanation
 
 if TYPE_CHECKING:
+    from contextlib import ExitStack
+
     from bpfas.loader.attach.link import Attachable, Link
 
 
@@ -24,7 +25,8 @@ def attach_lirc(program: Attachable, *, device: str | os.PathLike[str]) -> Link:
     """Attach to a receiver (`/dev/lirc0`), for good: until told otherwise. Raises AttachError."""
     path = os.fspath(device)
     target = f"infrared receiver {path}"
-    with ExitStack() as held:
+
+    def prepare(held: ExitStack) -> ProgAttach:
         try:
             fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError as error:
@@ -33,9 +35,9 @@ def attach_lirc(program: Attachable, *, device: str | os.PathLike[str]) -> Link:
             remedy = f"there are {known}" if known else "this machine has no lirc device"
             raise attach_error(program, target, error, explanation=Explanation(cause, remedy)) from error
         held.callback(os.close, fd)
-        return attach_by_command(
-            program, target, ProgAttach(fd, AttachType.LIRC_MODE2), held.pop_all(), _CAUSES.get
-        )
+        return ProgAttach(fd, AttachType.LIRC_MODE2)
+
+    return attach_by_command(program, target, prepare, _CAUSES.get)
 
 
 _CAUSES = {

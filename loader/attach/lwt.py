@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import errno
 import ipaddress
-from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,6 +20,8 @@ from bpfas.loader.kinds import ProgramType
 from bpfas.loader.privilege import Explanation
 
 if TYPE_CHECKING:
+    from contextlib import ExitStack
+
     from bpfas.loader.attach.link import Attachable, Link
 
 MAIN_TABLE = 254
@@ -62,10 +63,11 @@ def attach_route(
         raise attach_error(program, target, errno.ERANGE, explanation=Explanation(cause))
     route = Route(network, found.index, via, table, metric)
     kind = ProgramType(program.spec.program_type)
-    with ExitStack() as held:
-        netlink = held.enter_context(Netlink())
-        command = _RouteThrough(netlink, route, kind, headroom, may_replace=replace)
-        return attach_by_command(program, target, command, held.pop_all(), _CAUSES.get)
+
+    def prepare(held: ExitStack) -> _RouteThrough:
+        return _RouteThrough(held.enter_context(Netlink()), route, kind, headroom, may_replace=replace)
+
+    return attach_by_command(program, target, prepare, _CAUSES.get)
 
 
 @dataclass(frozen=True, slots=True)

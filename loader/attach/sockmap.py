@@ -8,7 +8,6 @@ BPF_PROG_ATTACH. Source: the kernel's document bpf/map_sockmap.rst.
 from __future__ import annotations
 
 import errno
-from contextlib import ExitStack
 from typing import TYPE_CHECKING, Protocol
 
 from bpfas.loader import syscall
@@ -19,6 +18,8 @@ from bpfas.loader.kinds import AttachType, MapType, ProgramType, map_type_name
 from bpfas.loader.privilege import Explanation
 
 if TYPE_CHECKING:
+    from contextlib import ExitStack
+
     from bpfas.loader.attach.link import Attachable, Link
 
 _ROLES = {
@@ -82,10 +83,11 @@ def attach_sockmap_without_link(
     attach_type = _attach_type(program, role)
     target = _target(attach_type, map)
     _check_map(program, target, map)
-    with ExitStack() as held:
-        fd = duplicate(map.fd, held)
-        command = ProgAttach(fd, attach_type, overwrites=True)
-        return attach_by_command(program, target, command, held.pop_all(), _CAUSES.get)
+
+    def prepare(held: ExitStack) -> ProgAttach:
+        return ProgAttach(duplicate(map.fd, held), attach_type, overwrites=True)
+
+    return attach_by_command(program, target, prepare, _CAUSES.get)
 
 
 def _attach_type(program: Attachable, role: str | None) -> AttachType:

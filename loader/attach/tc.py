@@ -9,7 +9,7 @@ import errno
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from bpfas.loader.attach.command import CommandLink
+from bpfas.loader.attach.command import CommandLink, duplicate
 from bpfas.loader.attach.failure import attach_error, link_error
 from bpfas.loader.attach.filters import (
     EGRESS_PARENT,
@@ -21,6 +21,7 @@ from bpfas.loader.attach.filters import (
     delete_clsact,
     delete_filter,
     filters,
+    has_only_ingress,
 )
 from bpfas.loader.attach.interfaces import find_interface
 from bpfas.loader.attach.netlink import Netlink
@@ -72,15 +73,17 @@ def attach_clsact(
     if wrong := _wrong_place(priority, handle, replace=replace):
         raise attach_error(program, target, errno.EINVAL, explanation=wrong)
     with ExitStack() as held:
-        netlink = held.enter_context(Netlink())
-        command = _Classifier(netlink, Place(found.index, parent, priority, handle), program.name)
         try:
-            if parent in _PARENTS.values():
-                add_clsact(netlink, found.index)
-            command.attach(program.fd, replace=replace)
+            netlink = held.enter_context(Netlink())
+            command = _Classifier(netlink, Place(found.index, parent, priority, handle), program.name)
+            has_clsact = parent not in _PARENTS.values() or add_clsact(netlink, found.index)
+            if not has_clsact and parent == EGRESS_PARENT and has_only_ingress(netlink, found.index):
+                raise attach_error(program, target, errno.EEXIST, explanation=_only_ingress(found.name))
+            fd = duplicate(program.fd, held)
+            command.attach(fd, replace=replace)
         except OSError as error:
             raise attach_error(program, target, error, _CAUSES.get) from error
-        return FilterLink(program, target, command, held.pop_all())
+        return FilterLink(program.name, target, command, fd, held.pop_all())
 
 
 def remove_clsact(interface: str | int) -> None:
@@ -106,8 +109,8 @@ def clsact_filters(interface: str | int, direction: Direction) -> list[Filter]:
 class FilterLink(CommandLink):
     """An attachment that is a filter of traffic control."""
 
-    def __init__(self, program: Attachable, target: str, command: _Classifier, held: ExitStack) -> None:
-        super().__init__(program, target, command, held)
+    def __init__(self, program: str, target: str, command: _Classifier, program_fd: int, held: ExitStack) -> None:
+        super().__init__(program, target, command, program_fd, held)
         self._classifier = command
 
     @property
@@ -138,6 +141,13 @@ class _Classifier:
         if must_match:
             raise OSError(errno.EOPNOTSUPP, "filters are replaced whatever their program is")
         self.attach(fd, replace=True)
+
+
+def _only_ingress(name: str) -> Explanation:
+    return Explanation(
+        f"{name} has the qdisc 'ingress', which leaves no place for clsact and sees only packets that come in",
+        f"take it away (tc qdisc del dev {name} ingress), or attach by tcx",
+    )
 
 
 def _wrong_place(priority: int, handle: int, *, replace: bool) -> Explanation | None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import enum
 import errno
-from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -180,9 +179,9 @@ class _Place:
 
     def command(self, program: Attachable, order: Order, revision: int, replaces: HasDescriptor | None) -> Link:
         command = ProgAttach(self.interface.index, self.attach_type, 0, order, revision, replaces)
-        with ExitStack() as held:
-            here = CommandWithin(open_namespace(held), command)
-            return attach_by_command(program, self.name, here, held.pop_all(), self.explain)
+        return attach_by_command(
+            program, self.name, lambda held: CommandWithin(open_namespace(held), command), self.explain
+        )
 
     def explain(self, number: int) -> Explanation | None:
         if number == errno.EINVAL and not _can_query(self.interface, self.attach_type):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import enum
 import errno
-from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,6 +22,8 @@ from bpfas.loader.kinds import AttachType
 from bpfas.loader.privilege import Explanation
 
 if TYPE_CHECKING:
+    from contextlib import ExitStack
+
     from bpfas.loader.attach.interfaces import Interface
     from bpfas.loader.attach.link import Attachable, HasDescriptor, Link
 
@@ -78,16 +79,14 @@ def attach_xdp_by_netlink(
     """
     chosen = choose(XdpMode, mode, "mode")
     found = find_interface(interface, f"program {program.name}")
-    with ExitStack() as held:
+
+    def prepare(held: ExitStack) -> _NetlinkXdp:
         netlink = held.enter_context(Netlink())
-        command = _NetlinkXdp(netlink, found.index, _MODE_FLAGS[chosen], replaces, is_forced=force)
-        return attach_by_command(
-            program,
-            _target(found, chosen),
-            command,
-            held.pop_all(),
-            lambda number: _explain(found, chosen, number),
-        )
+        return _NetlinkXdp(netlink, found.index, _MODE_FLAGS[chosen], replaces, is_forced=force)
+
+    return attach_by_command(
+        program, _target(found, chosen), prepare, lambda number: _explain(found, chosen, number)
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,6 +107,7 @@ def loading_parser(name: str, description: str, epilog: str | None = None) -> ar
         "--target", metavar="PROGRAM", type=lambda text: int(text) if text.isdecimal() else text,
         help="the loaded program, by its id or pinned path, whose functions freplace/NAME replaces",
     )  # fmt: skip
+    parser.add_argument("--relaxed-maps", action="store_true", help="let attributes of maps pass that are unknown")
     parser.add_argument("--kconfig", metavar="FILE", help="a kernel configuration that counts before the kernel's")
     parser.add_argument(
         "--pin-root",
@@ -138,7 +139,7 @@ def objects(options: argparse.Namespace) -> tuple[ObjectFile, list[ObjectFile]]:
 def image_of(options: argparse.Namespace) -> Image:
     """The Image that the options describe, with what they change in it."""
     obj, libraries = objects(options)
-    image = build_image(obj, libraries, options.ksyms)
+    image = build_image(obj, libraries, options.ksyms, relaxed_maps=options.relaxed_maps)
     for assignment in options.variables:
         name, value = split_assignment(assignment, "--set VARIABLE=VALUE")
         image.data[name] = assigned_value(value)

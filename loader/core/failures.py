@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from typing import TYPE_CHECKING, NamedTuple
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from bpfas.btf.declaration import declaration
 from bpfas.btf.kinds import Kind
@@ -14,29 +15,47 @@ from bpfas.loader.core.kinds import ENUMERATOR_KINDS, TYPE_KINDS, WORDS, CoreKin
 from bpfas.loader.core.matching import Target
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from bpfas.btf.btf import Btf
     from bpfas.loader.core.matching import Mismatch
     from bpfas.loader.core.resolver import CoreResolver, Resolution
 
+_Reason = tuple[str, tuple[str, ...]]
 _NEAR = 3
 _CUTOFF = 0.6
 _KEYWORDS = {Kind.STRUCT: "struct", Kind.UNION: "union", Kind.ENUM: "enum", Kind.ENUM64: "enum"}
 
 
-class CoreFailure(NamedTuple):
+class CoreFailure:
     """A CO-RE relocation that the kernel cannot satisfy.
 
-    `instruction` counts slots from the program's start, `access` is what it is about (`struct task_struct.pids`),
-    `reason` a sentence, `near` what the kernel has that is called alike.
+    `instruction` counts slots from the program's start, `access` is what it is about (`struct task_struct.pids`).
+    Why it is so is found out when somebody asks, for most programs never come to such an instruction.
     """
 
-    instruction: int
-    kind: CoreKind
-    access: str
-    reason: str
-    near: tuple[str, ...] = ()
+    def __init__(self, instruction: int, resolution: Resolution, explain: Callable[[], _Reason]) -> None:
+        self.instruction = instruction
+        self.kind: CoreKind = resolution.kind
+        self.access = resolution.local.text
+        self._explain = explain
+
+    def __repr__(self) -> str:
+        return f"CoreFailure({self.instruction}, {self.text!r})"
+
+    @cached_property
+    def _reason(self) -> _Reason:
+        return self._explain()
+
+    @property
+    def reason(self) -> str:
+        """What is lacking, a sentence."""
+        return self._reason[0]
+
+    @property
+    def near(self) -> tuple[str, ...]:
+        """What the kernel has that is called alike."""
+        return self._reason[1]
 
     @property
     def text(self) -> str:
@@ -47,17 +66,22 @@ class CoreFailure(NamedTuple):
 
 def missing(instruction: int, resolution: Resolution, resolver: CoreResolver) -> CoreFailure:
     """Why there is nothing in the kernel that a relocation of the instruction leads to."""
-    if resolution.mismatches:
-        # Of several types, the one that has the most of it.
-        mismatch = max(resolution.mismatches, key=lambda mismatch: mismatch.step)
-        reason, near = _mismatch_words(resolution, mismatch)
-    else:
-        reason, near = _no_type_words(resolution, resolver)
-    return CoreFailure(instruction, resolution.kind, resolution.local.text, reason, near)
+    return CoreFailure(instruction, resolution, lambda: _missing_words(resolution, resolver))
 
 
 def ill_sized(instruction: int, resolution: Resolution) -> CoreFailure:
     """Why a load or store of the program cannot be made one of what the kernel has."""
+    return CoreFailure(instruction, resolution, lambda: _size_words(resolution))
+
+
+def _missing_words(resolution: Resolution, resolver: CoreResolver) -> _Reason:
+    if not resolution.mismatches:
+        return _no_type_words(resolution, resolver)
+    # Of several types, the one that has the most of it.
+    return _mismatch_words(resolution, max(resolution.mismatches, key=lambda mismatch: mismatch.step))
+
+
+def _size_words(resolution: Resolution) -> _Reason:
     texts = [
         f"`{declaration(access.btf, value.type_id)}` of {value.size} bytes in the {where}"
         for access, value, where in (
@@ -70,10 +94,10 @@ def ill_sized(instruction: int, resolution: Resolution) -> CoreFailure:
         f"it is {' and '.join(texts)}, and only pointers and unsigned integers can be accessed with another size; "
         "let a flavour of the type have what this kernel has, or read the field by its bpf_core_field_size()"
     )
-    return CoreFailure(instruction, resolution.kind, resolution.local.text, reason)
+    return reason, ()
 
 
-def _no_type_words(resolution: Resolution, resolver: CoreResolver) -> tuple[str, tuple[str, ...]]:
+def _no_type_words(resolution: Resolution, resolver: CoreResolver) -> _Reason:
     btf, root = resolution.local.btf, resolution.local.root
     kernel, stem, kind = resolver.kernel_types(), stem_of(btf.name(root)), btf.kind(root)
     what = f"{_KEYWORDS[kind]} {stem}" if kind in _KEYWORDS else stem
@@ -87,7 +111,7 @@ def _no_type_words(resolution: Resolution, resolver: CoreResolver) -> tuple[str,
     return f"the kernel has no {what}", near_names(stem, kernel.names(*kinds))
 
 
-def _mismatch_words(resolution: Resolution, mismatch: Mismatch) -> tuple[str, tuple[str, ...]]:
+def _mismatch_words(resolution: Resolution, mismatch: Mismatch) -> _Reason:
     btf, there = mismatch.btf, type_text(mismatch.btf, mismatch.type_id)
     if resolution.kind in TYPE_KINDS:
         verb = "does not match" if resolution.kind is CoreKind.TYPE_MATCHES else "is not compatible with"
@@ -106,7 +130,7 @@ def _mismatch_words(resolution: Resolution, mismatch: Mismatch) -> tuple[str, tu
     return f"in the kernel, it is `{there}` and not an array", ()
 
 
-def _no_member_words(resolution: Resolution, mismatch: Mismatch, there: str) -> tuple[str, tuple[str, ...]]:
+def _no_member_words(resolution: Resolution, mismatch: Mismatch, there: str) -> _Reason:
     btf, step = mismatch.btf, resolution.local.steps[mismatch.step]
     if mismatch.found:
         local = resolution.local.btf

@@ -7,6 +7,7 @@ Source: loader.md §6.5; libbpf's relo_core.c.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
+from weakref import WeakKeyDictionary
 
 from bpfas.btf.kinds import Kind
 from bpfas.btf.sizes import pointer_size_of, size_of
@@ -18,6 +19,7 @@ from bpfas.loader.core.kinds import ENUMERATOR_KINDS, TYPE_KINDS, CoreKind
 
 if TYPE_CHECKING:
     from bpfas.btf.btf import Btf, Member
+    from bpfas.loader.kernel.kernel import KernelBtf
 
 
 class Mismatch(NamedTuple):
@@ -41,6 +43,17 @@ class _FoundMember(NamedTuple):
     number: int
     bit_offset: int
     member: Member
+
+
+_targets: WeakKeyDictionary[KernelBtf, Target] = WeakKeyDictionary()
+
+
+def target_of(owner: KernelBtf) -> Target:
+    """The types of a kernel or module, with what was found out about them by earlier relocations."""
+    target = _targets.get(owner)
+    if target is None:
+        target = _targets[owner] = Target(owner.btf)
+    return target
 
 
 class Target:

@@ -16,7 +16,7 @@ from bpfas.loader.core.access import Access, local_access, type_text
 from bpfas.loader.core.compatible import same_kind
 from bpfas.loader.core.flavours import stem_of
 from bpfas.loader.core.kinds import WORDS, CoreKind
-from bpfas.loader.core.matching import Mismatch, Target
+from bpfas.loader.core.matching import Mismatch, target_of
 from bpfas.loader.core.values import Value, value_of
 
 if TYPE_CHECKING:
@@ -62,7 +62,6 @@ class CoreResolver:
         self.kernel = kernel
         self._resolutions: dict[tuple[int, str, int], Resolution | BpfasError] = {}
         self._candidates: dict[int, Sequence[Candidate]] = {}
-        self._targets: dict[int, Target] = {}
 
     def resolve(self, relocation: CoreRelocation) -> Resolution:
         """What a relocation leads to.
@@ -114,7 +113,7 @@ class CoreResolver:
         candidates = self.candidates(relocation.type_id)
         found, fitting, mismatches = list[tuple[Access, Value]](), list[Candidate](), list[Mismatch]()
         for candidate in candidates:
-            match = self._target(candidate.owner).match(local, kind, candidate.type_id)
+            match = target_of(candidate.owner).match(local, kind, candidate.type_id)
             if isinstance(match, Mismatch):
                 mismatches.append(match)
                 continue
@@ -142,12 +141,6 @@ class CoreResolver:
         message = f"{what} is ambiguous: the kernel has several types of this name, and it is {texts}"
         remedy = "ask for a member that only the one type has first; that leaves the others out"
         raise BpfasError.of(message, self.types.place, (remedy,))
-
-    def _target(self, owner: KernelBtf) -> Target:
-        key = id(owner)
-        if key not in self._targets:
-            self._targets[key] = Target(owner.btf)
-        return self._targets[key]
 
     def _find_candidates(self, type_id: int) -> list[Candidate]:
         stem, kind = stem_of(self.types.name(type_id)), self.types.kind(type_id)

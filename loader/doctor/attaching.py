@@ -293,8 +293,8 @@ _WAYS = (
     ),
     Way(
         "fmod_ret",
-        "a program was attached to bpf_modify_return_test",
-        _trampoline(_P.TRACING, _A.MODIFY_RETURN, "bpf_modify_return_test"),
+        "a program was attached to security_syslog",
+        _trampoline(_P.TRACING, _A.MODIFY_RETURN, "security_syslog"),
         _P.TRACING,
         Need("5.7", _TRAMPOLINES),
     ),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from bpfas.loader.doctor.finding import Finding, Group, Need, State, reason
 from bpfas.loader.kernel.features import SINCE, Feature
 from bpfas.loader.kernel.probes import probe
-from bpfas.loader.kernel.version import version_text
+from bpfas.loader.kernel.version import release_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,5 +20,5 @@ def examine_features() -> Iterator[Finding]:
         if found.works:
             yield Finding(Group.FEATURES, feature.value, State.WORKS, tried=found.tried, errno=found.errno)
             continue
-        why = reason(found.errno, Need(version_text(SINCE[feature])))
+        why = reason(found.errno, Need(release_text(SINCE[feature])))
         yield Finding(Group.FEATURES, feature.value, State.FAILS, why.cause, why.remedy, found.tried, found.errno)

@@ -327,7 +327,7 @@ _OPTIONS = {
     "CONFIG_FUNCTION_TRACER": "fentry, fexit, kprobe.multi",
     "CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS": "trampolines: fentry, fexit, fmod_ret, lsm",
     "CONFIG_FTRACE_SYSCALLS": "tracepoints of system calls",
-    "CONFIG_FUNCTION_ERROR_INJECTION": "fmod_ret",
+    "CONFIG_FUNCTION_ERROR_INJECTION": "fmod_ret of others than security hooks",
     "CONFIG_BPF_KPROBE_OVERRIDE": "bpf_override_return",
     "CONFIG_BPF_LSM": "LSM programs",
     "CONFIG_CGROUP_BPF": "programs of cgroups",

@@ -104,8 +104,8 @@ _TARGETED = (
     _TargetedRow(
         "tracing: fmod_ret",
         _P.TRACING,
-        "a program for the function bpf_modify_return_test was loaded",
-        lambda: load_for(_P.TRACING, _A.MODIFY_RETURN, "bpf_modify_return_test"),
+        "a program for the function security_syslog was loaded",
+        lambda: load_for(_P.TRACING, _A.MODIFY_RETURN, "security_syslog"),
         Need("5.7", _TRAMPOLINE),
     ),
     _TargetedRow(

@@ -13,11 +13,14 @@ if TYPE_CHECKING:
     from bpfas.loader.doctor.finding import Finding
 
 _MARKS = {State.WORKS: "yes", State.LIMITED: "part", State.FAILS: "no", State.UNKNOWN: "?"}
+_COLORS = {State.WORKS: 32, State.LIMITED: 33, State.FAILS: 31, State.UNKNOWN: 36}
+"""Of the marks, as ECMA-48 numbers them: green, yellow, red, cyan."""
+
 _MARK_WIDTH = 4
 _INDENT = 2
 
 
-def as_text(findings: Sequence[Finding], width: int = 100) -> str:
+def as_text(findings: Sequence[Finding], width: int = 100, *, is_colored: bool = False) -> str:
     """The findings in lines of `width` characters, or a little more."""
     lines = []
     for group in Group:
@@ -28,7 +31,10 @@ def as_text(findings: Sequence[Finding], width: int = 100) -> str:
             start = _INDENT + _MARK_WIDTH + 1 + subject_width + 2
             lines += ["", f"{group.value}: {working} of {len(members)} work"]
         for finding in members:
-            head = f"{'':{_INDENT}}{_MARKS[finding.state]:{_MARK_WIDTH}} {finding.subject:{subject_width}}"
+            mark = f"{_MARKS[finding.state]:{_MARK_WIDTH}}"
+            if is_colored:
+                mark = f"\x1b[{_COLORS[finding.state]}m{mark}\x1b[m"
+            head = f"{'':{_INDENT}}{mark} {finding.subject:{subject_width}}"
             body = [finding.detail] if finding.detail else []
             body += [f"-> {finding.remedy}"] if finding.remedy else []
             room = max(width - start, 40)

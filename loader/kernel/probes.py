@@ -32,7 +32,7 @@ from bpfas.loader.kernel.trial import (
     try_btf,
     try_program,
 )
-from bpfas.loader.kernel.version import running_version, version_text
+from bpfas.loader.kernel.version import release_text, running_version, version_text
 from bpfas.loader.kinds import AttachType, MapFlag, MapType, ProgramType
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def probe_with_token(feature: Feature, token_fd: int) -> Probe:
         version, since = running_version(), SINCE[feature]
         tried += (
             f"; this process is not allowed to, so the release tells: {version_text(version)}, "
-            f"and {version_text(since)} was the first"
+            f"and {release_text(since)} was the first"
         )
         return Probe(feature, version >= since, tried, verdict.errno)
     return Probe(feature, verdict.works, tried, verdict.errno)

@@ -6,10 +6,12 @@ Source: loader.md §6 (3), which has the places; Documentation/ABI/testing/sysfs
 from __future__ import annotations
 
 import functools
+import mmap
 import os
 import struct
 import sys
 from pathlib import Path
+from typing import BinaryIO
 
 from bpfas.btf.reader import HEADER_SIZE, MAGIC, read_btf, sections_of
 from bpfas.diag import BpfasError
@@ -29,18 +31,29 @@ _UNCOMPRESSED_KERNELS = (
 )
 _HOST_ORDER = ByteOrder.LITTLE if sys.byteorder == "little" else ByteOrder.BIG
 _ELF = b"\x7fELF"
+_MAPPED_AT_ONCE = mmap.MAP_PRIVATE | mmap.MAP_POPULATE
 
 
 @functools.cache
 def running_types() -> KernelTypes | None:
     """The types of the running kernel; None where neither the kernel nor a file on the machine has them."""
     try:
-        data = VMLINUX_BTF.read_bytes()
+        with open(VMLINUX_BTF, "rb") as file:
+            data = _contents(file)
     except OSError:
         release = os.uname().release
         places = (Path(place.format(release=release)) for place in _UNCOMPRESSED_KERNELS)
         return next((types_in_file(place) for place in places if place.exists()), None)
     return KernelTypes.trusted(data, _HOST_ORDER, str(VMLINUX_BTF))
+
+
+def _contents(file: BinaryIO) -> memoryview:
+    """The contents of a file, without a copy of it where the kernel can do without (since Linux 6.16)."""
+    try:
+        mapping = mmap.mmap(file.fileno(), 0, flags=_MAPPED_AT_ONCE, prot=mmap.PROT_READ)
+    except (OSError, ValueError):
+        return memoryview(file.read())
+    return memoryview(mapping)  # which keeps the mapping for as long as anybody looks at it
 
 
 @functools.cache
@@ -80,7 +93,7 @@ def module_in_file(path: str | os.PathLike[str], base: KernelTypes) -> KernelTyp
     order = _order(data, place)
     if order is not base.btf.order:
         raise BpfasError.of(f"is of another byte order than {base.place}", place)
-    _, types, strings = sections_of(data, order, place)
+    _, types, strings = sections_of(data, order, place, is_split=True)
     words = base.btf.words
     if order is not _HOST_ORDER:
         words = words[:]

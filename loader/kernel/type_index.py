@@ -79,7 +79,7 @@ def named(make: Callable[[], NameTable], what: str, key: str) -> NameTable:
     return NameTable(array("I", ids), text)
 
 
-def cache_key(types: bytes, strings: bytes) -> str:
+def cache_key(types: bytes | memoryview, strings: bytes | memoryview) -> str:
     """What BTF of these contents, and hardly any other, is kept under."""
     return f"{len(types):x}-{zlib.crc32(types):08x}-{len(strings):x}-{zlib.crc32(strings):08x}"
 

@@ -100,12 +100,13 @@ class KernelTypes:
         return f"{type(self).__name__}({self.name!r}, {self.place!r})"
 
     @classmethod
-    def trusted(cls, data: bytes, order: ByteOrder, place: str) -> KernelTypes:
+    def trusted(cls, data: bytes | memoryview, order: ByteOrder, place: str) -> KernelTypes:
         """Those of a vmlinux whose BTF is known to be right; kept are the places and names of its types."""
-        types_at, types, strings = sections_of(data, order, place)
+        types_at, types, strings = sections_of(memoryview(data), order, place)
         words, key = host_words(types, order), cache_key(types, strings)
         index = walked(words, place, key)
-        return cls("vmlinux", Btf(place, order, words, index.starts, index.kinds, strings, types_at), key=key)
+        btf = Btf(place, order, words, index.starts, index.kinds, bytes(strings), types_at)
+        return cls("vmlinux", btf, key=key)
 
     @property
     def place(self) -> str:
@@ -146,7 +147,7 @@ class ModuleTypes(KernelTypes):
         self.name = name
         self._base = base
         self.first_own_id = len(base.btf) + 1
-        _, types, strings = sections_of(data, base.btf.order, place)
+        _, types, strings = sections_of(data, base.btf.order, place, is_split=True)
         self._own = _Own(place, host_words(types, base.btf.order), strings, base_strings=base.btf.strings)
         self._named = {}
         self._with_stem = {}

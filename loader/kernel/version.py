@@ -32,6 +32,11 @@ def version_text(version: int) -> str:
     return f"{version >> 16}.{version >> 8 & 0xFF}.{version & 0xFF}"
 
 
+def release_text(version: int) -> str:
+    """`6.1`, for what came with a release."""
+    return f"{version >> 16}.{version >> 8 & 0xFF}"
+
+
 def discover_version(release: str, version: str, signature: str) -> int:
     """The upstream version of a kernel by what it says of itself.
 

@@ -141,7 +141,7 @@ class PerCpu:
     finish: Callable[[Any], Any] | None = None
 
     def __init__(self, each: Codec[Any], cpus: int) -> None:
-        self._each = each
+        self.each = each
         self._cpus = cpus
         self._step = aligned(each.size)
         self.size = self._step * cpus
@@ -162,7 +162,7 @@ class PerCpu:
         parts = []
         for cpu, each in enumerate(value):
             try:
-                parts.append(self._each.encode(each).ljust(self._step, b"\0"))
+                parts.append(self.each.encode(each).ljust(self._step, b"\0"))
             except EncodingError as error:
                 raise error.within(f"[{cpu}]") from None
         return b"".join(parts)
@@ -171,7 +171,7 @@ class PerCpu:
         """The values from `at` on."""
         if self._struct is not None and at + self.size <= len(data):
             return list(self._struct.unpack_from(data, at))
-        decode = self._each.decode
+        decode = self.each.decode
         return [decode(data, start) for start in range(at, at + self.size, self._step)]
 
 

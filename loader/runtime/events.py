@@ -9,6 +9,7 @@ from __future__ import annotations
 import select
 import time
 from collections import deque
+from operator import length_hint
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 
 from bpfas.loader.errors import KernelError, Step, explain
@@ -46,7 +47,6 @@ class _Buffer(Protocol):
 class _Source(NamedTuple):
     """A buffer, and what becomes of its events."""
 
-    name: str
     buffer: _Buffer
     event_of: Callable[[Any], Any] | None
     callback: Callable[[Any], object] | None
@@ -63,7 +63,8 @@ class EventReader:
 
     def __init__(self) -> None:
         self._sources: list[_Source] = []
-        self._waiting: deque[tuple[_Source, Any]] = deque()
+        self._waiting: deque[tuple[_Source, Iterator[Any]]] = deque()
+        """What was taken out of buffers; the iterators know what of it has not been given yet."""
         self._poll = select.epoll()
 
     def __enter__(self) -> Self:
@@ -120,7 +121,7 @@ class EventReader:
             event_of = _of_sample(decode, with_cpu=with_cpu)
         else:
             raise TypeError(f"map {map_.name} has no events: it is of type {map_type_name(map_.type)}")
-        self._sources.append(_Source(map_.name, buffer, event_of, callback))
+        self._sources.append(_Source(buffer, event_of, callback))
         for fd in buffer.descriptors():
             self._poll.register(fd, select.EPOLLIN)
 
@@ -131,15 +132,18 @@ class EventReader:
         """
         self._gather(timeout)
         handed = 0
-        others: deque[tuple[_Source, Any]] = deque()
+        others: deque[tuple[_Source, Iterator[Any]]] = deque()
         try:
             while self._waiting:
-                source, data = self._waiting.popleft()
+                source, chunk = self._waiting[0]
                 if source.callback is None:
-                    others.append((source, data))
-                    continue
-                handed += 1
-                source.callback(source.event_of(data) if source.event_of else data)
+                    others.append((source, chunk))
+                else:
+                    for data in chunk:
+                        handed += 1
+                        source.callback(source.event_of(data) if source.event_of else data)
+                if self._waiting:
+                    self._waiting.popleft()
         finally:
             self._waiting.extendleft(reversed(others))
         return handed
@@ -147,18 +151,30 @@ class EventReader:
     def read(self, timeout: float | None = 0.0) -> list[Any]:
         """The events that are there; if there are none, those that come within `timeout` seconds."""
         self._gather(timeout)
-        events = []
-        while self._waiting:
-            source, data = self._waiting.popleft()
-            events.append(source.event_of(data) if source.event_of else data)
+        events: list[Any] = []
+        try:
+            while self._waiting:
+                source, chunk = self._waiting[0]
+                events.extend(map(source.event_of, chunk) if source.event_of else chunk)
+                self._waiting.popleft()
+        except BaseException:
+            # What came out before the one at fault is given next time.
+            done = source._replace(event_of=None)
+            self._waiting.appendleft((done, iter(events)))
+            raise
         return events
 
     def __iter__(self) -> Iterator[Any]:
         waiting = self._waiting
         while not self.is_closed:
             while waiting:
-                source, data = waiting.popleft()
-                yield source.event_of(data) if source.event_of else data
+                source, chunk = waiting[0]
+                if source.event_of is None:
+                    yield from chunk
+                else:
+                    yield from map(source.event_of, chunk)
+                if waiting and waiting[0][1] is chunk:
+                    waiting.popleft()
             if not self.is_closed:
                 self._gather(None)
 
@@ -169,8 +185,11 @@ class EventReader:
         pause = _SHORTEST_PAUSE
         while not self.is_closed:
             while waiting:
-                source, data = waiting.popleft()
-                yield source.event_of(data) if source.event_of else data
+                source, chunk = waiting[0]
+                for data in chunk:
+                    yield source.event_of(data) if source.event_of else data
+                if waiting and waiting[0][1] is chunk:
+                    waiting.popleft()
             if self.is_closed:
                 return
             if self._take():
@@ -201,6 +220,8 @@ class EventReader:
 
     def _gather(self, timeout: float | None) -> None:
         """Take what the buffers have, waiting up to `timeout` seconds for the first event."""
+        while self._waiting and not length_hint(self._waiting[0][1]):
+            self._waiting.popleft()
         if self._take() or self._waiting:
             return
         end = None if timeout is None else time.monotonic() + timeout
@@ -216,11 +237,13 @@ class EventReader:
 
     def _take(self) -> bool:
         """Take what the buffers have, without waiting; whether that was anything."""
-        waiting = self._waiting
-        before = len(waiting)
+        found = False
         for source in self._sources:
-            waiting.extend([(source, data) for data in source.buffer.take(_AT_ONCE)])
-        return len(waiting) > before
+            chunk = source.buffer.take(_AT_ONCE)
+            if chunk:
+                self._waiting.append((source, iter(chunk)))
+                found = True
+        return found
 
     def _is_blocked(self) -> bool:
         return any(source.buffer.is_blocked for source in self._sources)

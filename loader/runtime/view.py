@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 from bpfas.btf.codecs import EncodingError
 from bpfas.loader.errors import ENOTSUPP, KernelError, Step, explain
 from bpfas.loader.kinds import MapType, UpdateFlag
-from bpfas.loader.runtime.codecs import INDEXED
+from bpfas.loader.privilege import Explanation
+from bpfas.loader.runtime.codecs import INDEXED, PerCpu, aligned
 from bpfas.loader.syscall import Command
 
 if TYPE_CHECKING:
@@ -45,6 +46,10 @@ _UNSUPPORTED = (ENOTSUPP, errno.EOPNOTSUPP, errno.ENOSYS)
 _FIRST_BATCH, _LARGEST_BATCH = 64, 4096
 _BATCH_BYTES = 1 << 22
 _MISSING: Any = object()
+_CPU_SHIFT = 32
+_NO_SINGLE_CPU = Explanation(
+    "this kernel does not set the value of one CPU alone", "set the values of all CPUs, as a list"
+)
 
 
 class MapView(Generic[K, V]):
@@ -128,6 +133,41 @@ class MapView(Generic[K, V]):
         try:
             self._elements.update(self._key_bytes(key), self._value_bytes(value), int(flag))
         except (OSError, EncodingError) as error:
+            raise self._failure(Step.UPDATE, error) from None
+
+    def lookup_cpu(self, key: K, cpu: int) -> Any:
+        """One CPU's value of `key` in a per-CPU map, None if the key is not there."""
+        each = self._each(cpu)
+        try:
+            encoded = self._key_bytes(key)
+            try:
+                value = self._elements.lookup(encoded, UpdateFlag.CPU | cpu << _CPU_SHIFT)
+            except OSError as error:
+                if error.errno != errno.EINVAL:  # of kernels that give the values of all CPUs alone
+                    raise
+                whole = self._elements.lookup(encoded)
+                value = None if whole is None else whole[cpu * aligned(each.size) :]
+        except (OSError, EncodingError) as error:
+            raise self._failure(Step.LOOK_UP, error) from None
+        return None if value is None else each.decode(value)
+
+    def update_cpu(self, key: K, value: Any, cpu: int | None = None) -> None:
+        """Set one CPU's value of `key` in a per-CPU map, or all CPUs' to the same one (`cpu` None).
+
+        Only kernels since 7.0 set one CPU's value alone; others refuse that with a KernelError.
+        """
+        each = self._each(cpu or 0)
+        try:
+            encoded = self._key_bytes(key)
+            data = each.encode(value).ljust(aligned(each.size), b"\0")
+            if cpu is None:
+                self._elements.update(encoded, data * self._cpus)
+                return
+            whole = data.ljust(self._value.size, b"\0")
+            self._elements.update(encoded, whole, UpdateFlag.CPU | cpu << _CPU_SHIFT)
+        except (OSError, EncodingError) as error:
+            if isinstance(error, OSError) and error.errno == errno.EINVAL and cpu is not None:
+                raise KernelError(Step.UPDATE, f"map {self._spec.name}", errno.EINVAL, _NO_SINGLE_CPU) from None
             raise self._failure(Step.UPDATE, error) from None
 
     def setdefault(self, key: K, default: V) -> V:
@@ -245,6 +285,14 @@ class MapView(Generic[K, V]):
         """Take out all elements."""
         for _ in self.drain():
             pass
+
+    def _each(self, cpu: int) -> Codec[Any]:
+        """The codec of one CPU's value."""
+        if not isinstance(self._value, PerCpu):
+            raise TypeError(f"map {self._spec.name} has one value for all CPUs")
+        if not 0 <= cpu < self._cpus:
+            raise ValueError(f"there is no CPU {cpu}; the machine may have {self._cpus}")
+        return self._value.each
 
     def _popped(self, command: Command) -> V:
         try:

@@ -53,10 +53,11 @@ def test_libbpf_runs_what_its_linker_links(
 
 @sets([program_set for program_set in SETS if not program_set.not_by_loader])
 def test_our_loader_runs_what_we_link(program_set: ProgramSet, workshop: Workshop, tmp_path: Path) -> None:
-    with load(Linker.OURS.link(workshop.objects(program_set), tmp_path / "linked.o")) as app:
+    linked = Linker.OURS.link(workshop.objects(program_set), tmp_path / "linked.o")
+    with load(linked, kconfig="\n".join(program_set.kconfig)) as app:
         for step in program_set.steps:
             match step:
                 case Run(program, retval, data, context):
                     assert app.programs[program].test_run(data, ctx=context).retval == retval
                 case Value(name, key, value):
-                    assert app.maps[name][key] == value
+                    assert app.maps[name].raw[key] == value

@@ -77,10 +77,12 @@ def map_type(kind: MapType) -> Requirement:
     return Requirement(f"maps of the type {kind.name}", functools.partial(tries_map, kind))
 
 
-def program_type(kind: ProgramType, attach_type: int = 0) -> Requirement:
+def program_type(kind: ProgramType, attach_type: int = 0, flags: int = 0) -> Requirement:
     """A type of program that needs no BTF to attach to."""
     words = f"programs of the type {kind.name} with the attach type {attach_type}"
-    return Requirement(words, functools.partial(tries_program, kind, attach_type))
+    if flags:
+        words += f" and the flags {flags:#x}"
+    return Requirement(words, functools.partial(tries_program, kind, attach_type, flags))
 
 
 def module(name: str, function: str) -> Requirement:
@@ -91,6 +93,17 @@ def module(name: str, function: str) -> Requirement:
 def file(path: str, words: str) -> Requirement:
     """A file of the kernel's, in proc or sysfs."""
     return Requirement(words, lambda: "" if Path(path).exists() else f"there is no {path}")
+
+
+def listed(name: str) -> Requirement:
+    """A symbol in kallsyms; not all kernels list their variables."""
+
+    def problem() -> str:
+        with Path("/proc/kallsyms").open() as symbols:
+            found = any(line.split()[2] == name for line in symbols)
+        return "" if found else "/proc/kallsyms does not list it"
+
+    return Requirement(f"symbol {name}", problem)
 
 
 @functools.cache
@@ -144,18 +157,19 @@ def tries_map(kind: MapType) -> str:
     return ""
 
 
-def tries_program(kind: ProgramType, attach_type: int, code: bytes = RETURN_0) -> str:
+def tries_program(kind: ProgramType, attach_type: int, flags: int) -> str:
     """Loads a program that does nothing."""
     try:
-        os.close(load_program(kind, attach_type, code))
+        os.close(load_program(kind, attach_type, flags=flags))
     except OSError as error:
         return f"loading one gives {errno_name(error.errno or 0)}"
     return ""
 
 
-def load_program(kind: ProgramType, attach_type: int, code: bytes = RETURN_0) -> int:
+def load_program(kind: ProgramType, attach_type: int, code: bytes = RETURN_0, flags: int = 0) -> int:
     """The descriptor of a program that does nothing."""
-    return syscall.prog_load(ProgramLoad("probe", kind, code, b"GPL", expected_attach_type=attach_type))
+    program = ProgramLoad("probe", kind, code, b"GPL", expected_attach_type=attach_type, flags=flags)
+    return syscall.prog_load(program)
 
 
 def tries_trampoline() -> str:

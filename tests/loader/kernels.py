@@ -14,15 +14,14 @@ class SplitTypes(Types):
         super().__init__()
         self.count = base.count
         self.texts = {b"": 0, **base.texts}
-        self._base_end = base._end
-        self._end = base._end + 1
+        self._base_end = self._end = base._end
 
     def data(self, order: ByteOrder = ByteOrder.LITTLE) -> bytes:
         """The module's own part."""
         whole = super().data(order)
         types_end = len(whole) - len(self.strings)
-        own = [text for text, offset in self.texts.items() if offset > self._base_end]
-        return section(whole[24:types_end], b"\0".join((b"", *own, b"")), order)
+        own = [text for text, offset in self.texts.items() if offset >= self._base_end]
+        return section(whole[24:types_end], b"\0".join((*own, b"")), order)
 
 
 def vmlinux(types: Types) -> KernelTypes:

@@ -238,6 +238,13 @@ def test_a_program_selects_among_the_sockets_of_a_port(compile_c: Callable[..., 
                 assert one.recv(10) == b"x"
             assert is_silent(zero)
             eventually(lambda: numbers(app)[3], 20)
+        for _ in range(50):  # without the program the kernel spreads them
+            with udp() as sender:
+                sender.sendto(b"spread", (LOCALHOST, PORT))
+        assert zero.recv(10) == b"spread"
+        for which in (zero, one):
+            while not is_silent(which):
+                which.recv(10)
         with attach(app.programs["second"], way="reuseport", socket=one):
             for _ in range(20):
                 with udp() as sender:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import resource
 import socket
 import struct
 from typing import TYPE_CHECKING
@@ -11,13 +13,14 @@ import pytest
 from bpfas.loader import load
 from bpfas.loader.attach.filters import INGRESS_PARENT, filters
 from bpfas.loader.attach.link import KernelLink
-from bpfas.loader.attach.netlink import Netlink
+from bpfas.loader.attach.netlink import Flag, MessageType, Netlink, text
 from bpfas.loader.attach.order import FIRST, LAST, LinkId, ProgramId, after, before
 from bpfas.loader.attach.table import attach
 from bpfas.loader.attach.tc import FilterLink, clsact_filters, remove_clsact
 from bpfas.loader.attach.tcx import Direction, netkit_programs, tcx_programs
 from bpfas.loader.errors import AttachError
 
+from .conftest import open_descriptors
 from .kernel_support import Need, needs, require
 from .network import create_netkit, create_veth, delete_link, eventually, send_frames
 
@@ -191,6 +194,31 @@ def test_replacing_without_links(compile_c: Callable[..., str]) -> None:
 
 
 @pytest.mark.usefixtures("tcx")
+@pytest.mark.parametrize("way", ["tc", "tcx-attach", "clsact", "xdp", "xdp-netlink"])
+def test_no_descriptors_are_left(compile_c: Callable[..., str], way: str) -> None:
+    """Descriptors run out at each place of the way, one after the other."""
+    source = COUNTERS + 'SEC("xdp") int pass(void *ctx) { return 2; }'
+    with load(compile_c(source)) as app:
+        program = app.programs["pass" if way.startswith("xdp") else "one"]
+        before = len(open_descriptors())
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        free = next(fd for fd in range(1 << 20) if not os.path.exists(f"/proc/self/fd/{fd}"))
+        attach(program, way=way, interface="right").close()
+        failures: list[tuple[str, str]] = []
+        for limit in range(free, free + 100):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limits[1]))
+            try:
+                attach(program, way=way, interface="right").close()
+                break
+            except AttachError as error:
+                failures.append((error.errno_name, error.remedy))
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+            assert len(open_descriptors()) == before
+        assert set(failures) == {("EMFILE", "raise ulimit -n")}
+
+
+@pytest.mark.usefixtures("tcx")
 def test_links_are_updated(compile_c: Callable[..., str]) -> None:
     with load(compile_c(COUNTERS)) as app, attach(app.programs["one"], interface="right") as link:
         assert isinstance(link, KernelLink)
@@ -243,6 +271,20 @@ def test_places_that_cannot_be(compile_c: Callable[..., str]) -> None:
         assert caught.value.remedy == "give both"
         with pytest.raises(AttachError, match=r"tc parent 1:0 of right.*the kernel says: "):
             attach(one, interface="right", parent=0x10000)
+
+
+@pytest.mark.usefixtures("pair")
+def test_the_older_qdisc_has_no_egress(compile_c: Callable[..., str]) -> None:
+    header = struct.pack("=BxxxiIII", 0, socket.if_nametoindex("right"), 0xFFFF0000, 0xFFFFFFF1, 0)
+    with Netlink() as netlink:
+        netlink.request(MessageType.NEW_QDISC, header + text(1, "ingress"), Flag.CREATE | Flag.EXCLUSIVE)
+    with load(compile_c(COUNTERS)) as app:
+        with attach(app.programs["one"], way="clsact", interface="right"):
+            send_frames("left", 1)
+            eventually(lambda: hits(app), [1, 0, 0, 0])
+        with pytest.raises(AttachError, match="right has the qdisc 'ingress'") as caught:
+            attach(app.programs["out"], way="clsact", interface="right")
+        assert "tc qdisc del dev right ingress" in caught.value.remedy
 
 
 @pytest.mark.usefixtures("pair")

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bpfas.btf.codecs import EncodingError
 from bpfas.diag import BpfasError
 from bpfas.elf.constants import ByteOrder, SectionFlag, SectionType, SymbolBinding, SymbolType
 from bpfas.elf.reader import read_object
@@ -88,8 +89,18 @@ extern int CONFIG_HZ __kconfig;
 struct kernel_struct { int member; } __attribute__((preserve_access_index));
 struct { __uint(type, BPF_MAP_TYPE_HASH); __uint(max_entries, 4); __type(key, int); __type(value, long); }
     counts SEC(".maps");
+struct inner { __uint(type, BPF_MAP_TYPE_ARRAY); __uint(max_entries, 1); __type(key, int); __type(value, int); };
+struct inner one SEC(".maps");
+struct { __uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS); __uint(max_entries, 4); __uint(key_size, 4);
+    __array(values, struct inner); } outer SEC(".maps") = {.values = {[2] = &one}};
 int data = 3, zero;
 static int own;
+int sizes[2] SEC(".data.sizes");
+struct { __uint(type, 33); __uint(max_entries, 4); __uint(map_flags, BPF_F_MMAPABLE); } arena SEC(".maps");
+__attribute__((address_space(1))) int shared = 1;
+SEC("struct_ops") int operation(void *ctx) { return shared; }
+struct operations { int flags; int (*call)(void *); };
+SEC("?.struct_ops") struct operations instance = {.flags = 1, .call = operation};
 __attribute__((noinline)) int helper(int x) { own += x; return own + data; }
 SEC("tc") __attribute__((btf_decl_tag("exception_callback:helper"))) int prog(struct __sk_buff *ctx)
 {
@@ -108,7 +119,7 @@ def test_types_of_a_compiler_damaged_give_an_image_or_errors(compile_c: Callable
     whole = read_object(contents, "app.o")
     assert build_image(whole).kernel_btf is not None
 
-    @given(st.sampled_from([".BTF", ".BTF.ext", ".maps"]), st.data())
+    @given(st.sampled_from([".BTF", ".BTF.ext", ".maps", "?.struct_ops"]), st.data())
     def check(name: str, draw: st.DataObject) -> None:
         source = read_object(contents, "app.o")
         section = source.section(name)
@@ -120,6 +131,10 @@ def test_types_of_a_compiler_damaged_give_an_image_or_errors(compile_c: Callable
             damaged[at : at + 4] = word.to_bytes(4, "little")
         section.data = bytes(damaged)
         with contextlib.suppress(BpfasError):
-            assert isinstance(build_image(source), Image)
+            image = build_image(source)
+            for variable in image.data:
+                with contextlib.suppress(EncodingError):
+                    image.data[variable] = image.data[variable]
+            image.set_map(".data.sizes", value_size=64)
 
     check()

@@ -8,6 +8,7 @@ import mmap
 import os
 import select
 import struct
+import sys
 import threading
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -183,6 +184,24 @@ class TestRingBuffer:
                 reader.poll(5.0)
             assert reader.poll(0.0) == 2
         assert got == [0, 2, 3]
+
+    def test_an_event_that_cannot_be_made_loses_none_of_the_others(self, app: Collection) -> None:
+        def made(record: bytes) -> int:
+            number = int.from_bytes(record, sys.byteorder)
+            if number == 2:
+                raise RuntimeError("not this one")
+            return number
+
+        with app.maps["others"].events(made) as reader:
+            app.programs["other"].test_run(PACKET, repeat=5)
+            with pytest.raises(RuntimeError, match="not this one"):
+                reader.read(5.0)
+            assert reader.read() == [0, 1, 3, 4]
+            app.programs["other"].test_run(PACKET)
+            for number in reader:
+                assert number == 5
+                break
+            assert reader.read(0.01) == []
 
     def test_asyncio(self, app: Collection) -> None:
         async def collect() -> list[int]:

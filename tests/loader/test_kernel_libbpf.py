@@ -75,3 +75,64 @@ def test_the_tags_are_those_of_libbpf(
     with load(path) as app:
         ours = {name: program.info().tag for name, program in app.programs.items()}
     assert ours == tags_by_libbpf(path)
+
+
+TYPED = {
+    "callbacks": """
+    static int each(__u32 i, void *ctx) { *(int *)ctx += i; return 0; }
+    static int again(__u32 i, void *ctx) { bpf_loop(2, each, ctx, 0); return 0; }
+    SEC("xdp") int a(struct xdp_md *c) { int sum = f1(1); bpf_loop(9, again, &sum, 0); return sum; }
+    SEC("xdp") int b(struct xdp_md *c) { int sum = 0; bpf_loop(9, each, &sum, 0); return sum + f1(2); }
+    """,
+    "hidden and global functions": """
+    __attribute__((noinline)) int seen(int x) { return f2(x); }
+    __attribute__((noinline, visibility("hidden"))) int hidden(int *x) { return *x + seen(*x); }
+    SEC("tc") int a(struct __sk_buff *c) { int x = c->len; return hidden(&x) + seen(3); }
+    SEC("tc") int b(struct __sk_buff *c) { return seen(c->len); }
+    """,
+    "maps": """
+    struct { __uint(type, BPF_MAP_TYPE_HASH); __uint(max_entries, 9); __type(key, int); __type(value, long); }
+        first SEC(".maps"), second SEC(".maps");
+    SEC("xdp") int a(struct xdp_md *c)
+    {
+        int key = f1(c->ingress_ifindex);
+        return !bpf_map_lookup_elem(&first, &key) + !bpf_map_lookup_elem(&second, &key);
+    }
+    """,
+    "the kernel's names": """
+    extern int LINUX_KERNEL_VERSION __kconfig;
+    extern _Bool CONFIG_NO_SUCH_OPTION __kconfig __attribute__((weak));
+    extern int CONFIG_HZ __kconfig __attribute__((weak));
+    extern void bpf_rcu_read_lock(void) __ksym;
+    extern void bpf_rcu_read_unlock(void) __ksym;
+    extern const void no_such_symbol __ksym __attribute__((weak));
+    SEC("tc") int a(struct __sk_buff *c)
+    {
+        bpf_rcu_read_lock();
+        bpf_rcu_read_unlock();
+        return LINUX_KERNEL_VERSION + CONFIG_NO_SUCH_OPTION + CONFIG_HZ + (long)&no_such_symbol + f1(1);
+    }
+    """,
+    "CO-RE": """
+    struct task_struct___mine { int pid; struct task_struct___mine *real_parent; long no_such_member; }
+        __attribute__((preserve_access_index));
+    SEC("raw_tp/sched_switch") int a(__u64 *c)
+    {
+        struct task_struct___mine *task = (void *)c[1], *parent = 0;
+        int pid = 0;
+        if (__builtin_preserve_field_info(task->no_such_member, 2)) pid = 1;
+        bpf_probe_read_kernel(&parent, sizeof(parent), &task->real_parent);
+        bpf_probe_read_kernel(&pid, sizeof(pid), &parent->pid);
+        return pid + f1(pid & 1);
+    }
+    """,
+}
+
+
+@pytest.mark.parametrize("programs", TYPED.values(), ids=TYPED)
+def test_the_tags_of_programs_with_types_are_those_of_libbpf(compile_c: Callable[..., str], programs: str) -> None:
+    path = compile_c(GLOBALS + FUNCTIONS + programs, "-Wno-unused-function", "-g")
+    with load(path) as app:
+        ours = {name: program.info().tag for name, program in app.programs.items()}
+        assert all(program.info().btf_id for program in app.programs.values())
+    assert ours == tags_by_libbpf(path)

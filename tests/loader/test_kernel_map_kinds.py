@@ -125,3 +125,21 @@ class TestStructsOfOperations:
         image = open_c(self.SOURCE % "?.struct_ops")
         with bpfas.loader.load_image(image) as app:
             assert (list(app.programs), list(app.maps)) == ([], [])
+
+
+def test_arena_data_is_in_the_arena(open_c: Callable[..., Image]) -> None:
+    image = open_c(
+        """
+    #define __arena __attribute__((address_space(1)))
+    struct { __uint(type, 33); __uint(map_flags, BPF_F_MMAPABLE); __uint(max_entries, 4); } arena SEC(".maps");
+    int __arena counter = 5; int __arena other = 6;
+    SEC("syscall") int prog(void *ctx) {
+        counter += other;
+        return counter;
+    }
+    """,
+        "-mcpu=v4",
+    )
+    image.data["other"] = 30
+    with bpfas.loader.load_image(image) as app:
+        assert app.programs["prog"].test_run().retval == 35

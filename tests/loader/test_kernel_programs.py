@@ -124,6 +124,13 @@ def test_a_raw_tracepoint_runs_on_a_cpu(app: Collection) -> None:
         app.programs["where"].test_run(cpu=100_000)
 
 
+def test_a_program_is_attached_as_its_section_says(app: Collection) -> None:
+    with app.programs["where"].attach() as link:
+        assert link.is_open
+        assert link.id in [info.id for info in list_links()]
+    assert not link.is_open
+
+
 def test_live_frames(app: Collection) -> None:
     result = app.programs["pass"].test_run(PACKET, repeat=100, flags=TestRunFlag.XDP_LIVE_FRAMES, batch_size=10)
     assert result.data == b""

@@ -156,6 +156,27 @@ def test_per_cpu_values_are_lists(make_map: Callable[..., Map]) -> None:
     assert 1 not in counts
 
 
+def test_the_value_of_one_cpu(make_map: Callable[..., Map]) -> None:
+    count = possible_cpu_count()
+    counts = make_map(MapType.PERCPU_ARRAY, 4, 4, 8).typed(value="=i")
+    counts[1] = list(range(count))
+    assert [counts.lookup_cpu(1, cpu) for cpu in range(count)] == list(range(count))
+    assert counts.lookup_cpu(9, 0) is None
+    counts.update_cpu(1, 77)
+    assert counts[1] == [77] * count
+    cause, last = "", 5
+    try:
+        counts.update_cpu(1, 5, cpu=count - 1)
+    except KernelError as error:
+        cause, last = error.cause, 77
+    assert cause in ("", "this kernel does not set the value of one CPU alone")
+    assert counts[1] == [*[77] * (count - 1), last]
+    with pytest.raises(ValueError, match=f"there is no CPU {count}"):
+        counts.lookup_cpu(1, count)
+    with pytest.raises(TypeError, match="map m has one value for all CPUs"):
+        make_map(MapType.HASH).lookup_cpu(1, 0)
+
+
 def test_cpu_lists() -> None:
     assert parse_cpu_list("0-2,5,7-8\n") == [0, 1, 2, 5, 7, 8]
 

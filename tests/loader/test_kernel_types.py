@@ -185,6 +185,40 @@ def test_objects_with_types_are_joined(compile_c: Callable[..., str]) -> None:
         assert app.programs["prog"].test_run(bytes(64)).retval == 64 + 6 + 2 + 2
 
 
+ARENA = """
+#define __arena __attribute__((address_space(1)))
+struct {
+    __uint(type, 33); __uint(map_flags, 1 << 10); __uint(max_entries, 3);
+} arena SEC(".maps");
+struct element { struct element __arena *next; int value; };
+struct element __arena first SEC(".addr_space.1");
+struct element __arena *__arena head SEC(".addr_space.1");
+int __arena shared SEC(".addr_space.1") = 40;
+static __attribute__((noinline)) void push(struct element __arena *element)
+{
+    element->next = head;
+    head = element;
+}
+SEC("syscall") int prog(void *ctx)
+{
+    push(&first);
+    head->value = 2;
+    __asm__ volatile("" : : "r"(&arena)); /* The verifier has to see which arena it is. */
+    return shared + first.value;
+}
+"""
+
+
+def test_global_data_lies_in_the_arena(compile_c: Callable[..., str]) -> None:
+    image = read_image(compile_c(ARENA, "-g", "-mcpu=v4"))
+    assert image.arena == "arena"
+    [first, head, shared] = image.maps["arena"].variables
+    found = {reference.offset for reference in image.programs["prog"].references if reference.map_name == "arena"}
+    assert {head.offset, shared.offset} <= found <= {0, first.offset, first.offset + 8, head.offset, shared.offset}
+    with loaded(image) as app:
+        assert app.programs["prog"].test_run(ctx=bytes(8)).retval == 42
+
+
 def test_data_of_an_object_has_its_types_even_if_none_of_its_code_is_used(compile_c: Callable[..., str]) -> None:
     main = 'extern int shared; SEC("xdp") int prog(struct xdp_md *ctx) { return shared; }'
     objects = []

@@ -216,3 +216,15 @@ def test_sections_of_joined_objects_stay_apart_and_lists_are_one() -> None:
         "9 DATASEC .ksyms 4@0+0 5@0+0 8@0+0",
     ]
     assert image.maps[".data"].value_type == 3
+
+
+def test_records_are_of_the_first_section_of_a_name() -> None:
+    types = Types()
+    func = types.func("prog", types.prototype(0, []))
+    xdp, other = code("xdp", PASS), code("xdp", PASS)
+    image = build_image(
+        described(
+            types, xdp, other, function("prog", xdp), function("other", other), functions={"xdp": [(0, func)]}
+        )
+    )
+    assert [len(program.func_info) for program in image.programs.values()] == [2, 0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bpfas.loader.kernel.version import discover_version, kernel_version, parse_version, version_text
+from bpfas.loader.kernel.version import discover_version, kernel_version, parse_version, release_text, version_text
 
 
 @pytest.mark.parametrize(
@@ -26,6 +26,7 @@ def test_text_that_begins_with_no_version_gives_none() -> None:
 
 def test_a_version_is_three_numbers() -> None:
     assert version_text(kernel_version(6, 1, 112)) == "6.1.112"
+    assert release_text(kernel_version(6, 10)) == "6.10"
 
 
 def test_debian_tells_the_upstream_version_beside_its_own() -> None:
