@@ -131,7 +131,11 @@ class _Reader:
 
     def filled(self, found: list[tuple[SectionVariable, _DefinedMap | None]]) -> dict[int, MapSpec]:
         """The maps by their offsets, with the slots that the section's relocations are."""
-        specs = {variable.offset: each.spec for variable, each in found if each}
+        # One that is at fault stands there as well: what refers to it is not to be reported.
+        specs = {
+            variable.offset: each.spec if each else MapSpec(self.prefix + variable.name, "", 0, 0, 0, 0)
+            for variable, each in found
+        }
         starts = [variable.offset for variable, _ in found]
         slots: dict[int, dict[int, str]] = {}
         for address in addresses(self.obj, self.section):

@@ -1,9 +1,9 @@
 """Which functions an object has, where they begin and end, and which of them are programs.
 
 A function is what an STT_FUNC symbol in an executable section says. Outside .text (and .text.NAME) the global ones
-are programs, and the local ones functions that programs can call, which libbpf refuses. Hand-written assembly
-often has neither `.type` nor `.globl`, so two more rules: a section other than .text without any global function
-is one program, named by the label at its start; in a .text without any function, the global labels are taken for
+are programs, and the local ones functions that programs can call, which libbpf refuses. Hand-written assembly has
+often neither `.type` nor `.globl`, so two more rules: a section other than .text without any global function is
+one program, named by the label at its start; in a .text without any function, the global labels are taken for
 functions. A function without st_size ends where the next one begins.
 """
 

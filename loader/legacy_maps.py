@@ -77,9 +77,8 @@ def describe_legacy_maps(
         message = f"the first {starts[0]} bytes of section '{section.name}' belong to no map"
         diagnostics.error(message, place(obj, section, 0), ("put a label in front of each definition",))
     definitions = {
-        offset: definition
+        offset: _read_definition(obj, section, names[offset], offset, end, diagnostics)
         for offset, end in zip(starts, [*starts[1:], size], strict=True)
-        if (definition := _read_definition(obj, section, names[offset], offset, end, diagnostics))
     }
     specs = {offset: _map(names[offset], prefix, definition) for offset, definition in definitions.items()}
     for offset, definition in definitions.items():
@@ -103,12 +102,13 @@ def describe_legacy_maps(
 
 def _read_definition(
     obj: ObjectFile, section: Section, name: str, offset: int, end: int, diagnostics: Diagnostics
-) -> _Definition | None:
+) -> _Definition:
+    """A definition; one of zeros, which keeps its place, for what is none."""
     length = end - offset
     if length % _WORD or length < _REQUIRED_WORDS * _WORD:
         message = f"map definition '{name}' has {length} bytes"
         diagnostics.error(message, place(obj, section, offset), (_DEFINITION_FORM,))
-        return None
+        return _Definition(0, 0, 0, 0)
     words = struct.unpack_from(f"{obj.byte_order.value}{length // _WORD}I", section.data, offset)
     known = len(_Definition._fields)
     if any(words[known:]):
@@ -117,7 +117,6 @@ def _read_definition(
             place(obj, section, offset + known * _WORD),
             (_DEFINITION_FORM,),
         )
-        return None
     return _Definition(*words[:known])
 
 

@@ -69,7 +69,8 @@ class VerifierReport:
             lines.append(f"which is {self.source}")
         if self.registers:
             lines.append(f"where {', '.join(f'{name} is {value}' for name, value in self.registers.items())}")
-        if len(self.path) > 1:
+        # Without lines of source, the way is what the log shows anyhow.
+        if self.source and len(self.path) > 1:
             lines.append("the way there:\n" + "\n".join(f"  {step}" for step in self.path))
         return lines
 

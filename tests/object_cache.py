@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from tests.peers import Peer
 
 FOLDER = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bpf-as-tests" / "objects"
+_PLACE = "."
+"""The folder of the source in what is said about it."""
 
 
 def compiled(compiler: Peer, source: str, *options: str, name: str = "app") -> Path:
@@ -25,7 +27,7 @@ def compiled(compiler: Peer, source: str, *options: str, name: str = "app") -> P
     The compiler runs in the cache's folder, so that nothing of the running test's folder is in the object.
     """
     tool = compiler.require()
-    key = hashlib.sha256(repr((state(tool), source, options, name)).encode()).hexdigest()
+    key = hashlib.sha256(repr((state(tool), source, options, _PLACE, name)).encode()).hexdigest()
     folder = FOLDER / key[:32]
     if not is_complete(folder):
         make(compiler, folder, source, options, name)
@@ -39,7 +41,8 @@ def make(compiler: Peer, folder: Path, source: str, options: tuple[str, ...], na
     work = Path(tempfile.mkdtemp(dir=FOLDER))
     try:
         (work / f"{name}.c").write_text(source)
-        where = f"-ffile-prefix-map={work}={folder}"
+        # The place must lead to the source now, for clang copies the lines of the source into BTF.
+        where = f"-ffile-prefix-map={work}={_PLACE}"
         arguments = (*options, where, "-MD", "-MF", "headers", "-c", f"{name}.c", "-o", f"{name}.o")
         compiler.run(*arguments, directory=work)
         headers = (work / "headers").read_text().replace("\\\n", " ").split()[1:]

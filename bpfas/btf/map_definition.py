@@ -8,8 +8,7 @@ libbpf 1.8 and of its bpf_helpers.h.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from bpfas.btf.declaration import declaration
 from bpfas.btf.kinds import Kind
@@ -34,8 +33,7 @@ _MAPS_OF_MAPS = (12, 13)
 _LARGEST_PINNING = 1
 
 
-@dataclass(frozen=True, slots=True)
-class MapValues:
+class MapValues(NamedTuple):
     """What `values` says: that the elements are maps as the STRUCT `inner` describes, or (0) programs.
 
     `offset` is where in the variable the pointers to them begin, in bytes.
@@ -45,7 +43,6 @@ class MapValues:
     offset: int
 
 
-@dataclass(slots=True)
 class MapDefinition:
     """What a definition says.
 
@@ -54,11 +51,14 @@ class MapDefinition:
     wrong.
     """
 
-    numbers: dict[str, int] = field(default_factory=dict)
-    types: dict[str, int] = field(default_factory=dict)
-    values: MapValues | None = None
-    unknown: dict[str, str] = field(default_factory=dict)
-    faults: list[str] = field(default_factory=list)
+    __slots__ = ("faults", "numbers", "types", "unknown", "values")
+
+    def __init__(self) -> None:
+        self.numbers: dict[str, int] = {}
+        self.types: dict[str, int] = {}
+        self.values: MapValues | None = None
+        self.unknown: dict[str, str] = {}
+        self.faults: list[str] = []
 
 
 def read_map_definition(btf: Btf, type_id: int, *, is_inner: bool = False) -> MapDefinition:

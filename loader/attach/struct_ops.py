@@ -11,6 +11,7 @@ import functools
 from typing import TYPE_CHECKING
 
 from bpfas.loader import syscall
+from bpfas.loader.attach.failure import link_error
 from bpfas.loader.attach.link import KernelLink, Link, UndoneLink
 from bpfas.loader.errors import AttachError, Step, explain
 from bpfas.loader.kinds import AttachType
@@ -22,18 +23,32 @@ if TYPE_CHECKING:
 _KEY = bytes(4)
 
 
+class StructOpsLink(KernelLink):
+    """The registration of a map of functions, in whose place another of the same struct can be put."""
+
+    def update_map(self, map_: HasDescriptor, value: bytes, *, replaced: HasDescriptor | None = None) -> None:
+        """Have the kernel call the functions of another map, which is given `value`, from now on.
+
+        Only if those of `replaced` are registered now, where given. Raises AttachError.
+        """
+        try:
+            _write(map_, value, is_link=True)
+        except OSError as error:
+            raise link_error(Step.REPLACE_PROGRAM, self, error, _cause(error.errno or 0)) from error
+        self.update(map_, replaced=replaced)
+
+
 def attach_struct_ops(map_: HasDescriptor, value: bytes, *, is_link: bool) -> Link:
     """Register the functions of a STRUCT_OPS map with the kernel.
 
     `value` is what the map is given: the kernel's value struct with the programs' descriptors in it. `is_link`
-    says that it was created with BPF_F_LINK. Such a link can be updated to another map of the same struct. Raises
-    AttachError.
+    says that it was created with BPF_F_LINK; then this gives a StructOpsLink. Raises AttachError.
     """
     target = f"struct_ops {map_.name}"
     try:
         _write(map_, value, is_link=is_link)
         if is_link:
-            return KernelLink(map_.name, target, syscall.link_create(map_.fd, 0, AttachType.STRUCT_OPS))
+            return StructOpsLink(map_.name, target, syscall.link_create(map_.fd, 0, AttachType.STRUCT_OPS))
     except OSError as error:
         number = error.errno or 0
         explanation = _cause(number) or explain(Step.ATTACH, number)

@@ -114,6 +114,7 @@ def loading_parser(name: str, description: str, epilog: str | None = None) -> ar
         "--target", metavar="PROGRAM", type=lambda text: int(text) if text.isdecimal() else text,
         help="the loaded program, by its id or pinned path, whose functions freplace/NAME replaces",
     )  # fmt: skip
+    parser.add_argument("--relaxed-maps", action="store_true", help="let attributes of maps pass that are unknown")
     parser.add_argument("--kconfig", metavar="FILE", help="a kernel configuration that counts before the kernel's")
     parser.add_argument(
         "--pin-root",
@@ -142,15 +143,15 @@ def objects(options: argparse.Namespace) -> tuple[ObjectFile, list[ObjectFile]]:
     return read_object_file(options.object, options), libraries
 
 
-def image_of_object(options: argparse.Namespace) -> Image:
-    """The Image of the object, as it is."""
+def image_of_object(options: argparse.Namespace, *, relaxed_maps: bool = False) -> Image:
+    """The Image of the object, as it is; with `relaxed_maps`, unknown attributes of maps have no effect."""
     obj, libraries = objects(options)
-    return build_image(obj, libraries, options.ksyms)
+    return build_image(obj, libraries, options.ksyms, relaxed_maps=relaxed_maps)
 
 
 def image_of(options: argparse.Namespace) -> Image:
     """The Image that the options describe, with what they change in it."""
-    image = image_of_object(options)
+    image = image_of_object(options, relaxed_maps=options.relaxed_maps)
     for assignment in options.variables:
         name, value = split_assignment(assignment, "--set VARIABLE=VALUE")
         image.data[name] = parse_value(value)

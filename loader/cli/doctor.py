@@ -1,62 +1,58 @@
-"""`bpf-load doctor`: what BPF can do on this machine, what not and why, each tried for real."""
+"""`bpf-load doctor`: what works on this machine, what not and why."""
 
 from __future__ import annotations
 
-import shutil
+import os
 from typing import TYPE_CHECKING
 
-from bpfas.diag import BpfasError
 from bpfas.loader.cli.common import command_parser, print_json
 from bpfas.loader.cli.messages import DONE, NOT_THERE, is_colored
-from bpfas.loader.doctor import Group, State, as_text, examine
+from bpfas.loader.doctor import Group, State, as_text, examine, is_well
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bpfas.loader.doctor import Finding
-
 _DESCRIPTION = """\
-Try what BPF can do on this machine, for this process: types of programs and maps, helper functions, features,
-attaching. Say what does not work, why, and what to do about it. Everything is undone at once.
-"""
-_EPILOG = f"""\
-groups: {", ".join(group.name.lower().replace("_", "-") for group in Group)}
+Try on this machine what BPF can do, and say what works, what does not, why, and
+what to do about it. Nothing stays loaded or attached.
 
-Exit status: 0 programs can be loaded, 2 they cannot: bpf(2) or CAP_BPF is missing, or no type of programs or of
-maps works.
+Exit status: 0 maps and programs can be made; 2 they cannot.
 """
-_VITAL = frozenset({"bpf(2)", "CAP_BPF"})
-"""The subjects that nothing works without."""
+_EXAMPLES = """\
+examples:
+  bpf-load doctor                  all of it
+  bpf-load doctor attaching        how programs can be attached
+  bpf-load doctor --json | jq '.findings[] | select(.works | not)'
+"""
+_GROUPS = {group.name.lower().replace("_", "-"): group for group in Group}
+_WIDTH = 100
 
 
 def main(name: str, arguments: Sequence[str]) -> int:
     """Run the command; gives its exit status."""
-    parser = command_parser(name, _DESCRIPTION, _EPILOG)
-    names = {group.name.lower().replace("_", "-"): group for group in Group}
-    parser.add_argument("groups", metavar="GROUP", nargs="*", help="what to examine (default: all)")
+    parser = command_parser(name, _DESCRIPTION, _EXAMPLES)
+    parser.add_argument(
+        "groups", nargs="*", metavar="GROUP", help=f"what to look at: {', '.join(_GROUPS)} (default: all)"
+    )
     parser.add_argument("--failing", action="store_true", help="show only what does not work")
     options = parser.parse_args(arguments)
-    if unknown := [each for each in options.groups if each not in names]:
-        raise BpfasError.of(f"there is no group '{unknown[0]}'; there are {', '.join(names)}")
-    chosen = {names[each] for each in options.groups} or set(Group)
-    findings = examine(chosen)
-    status = DONE if _can_load(findings) else NOT_THERE
+    unknown = [group for group in options.groups if group not in _GROUPS]
+    if unknown:
+        parser.error(f"there is no group '{unknown[0]}'; there are {', '.join(_GROUPS)}")
+    findings = examine([_GROUPS[group] for group in options.groups] or tuple(Group))
+    well = is_well(findings)
     if options.failing:
-        findings = [each for each in findings if each.state is not State.WORKS]
+        findings = [finding for finding in findings if finding.state is not State.WORKS]
     if options.json:
-        print_json([each.as_data() for each in findings])
+        print_json({"well": well, "findings": [finding.as_data() for finding in findings]})
     else:
-        width = shutil.get_terminal_size((100, 0)).columns
-        print(as_text(findings, width, is_colored=is_colored(options.color)))
-    return status
+        print(as_text(findings, min(_WIDTH, _columns()), is_colored=is_colored(options.color)))
+    return DONE if well else NOT_THERE
 
 
-def _can_load(findings: Sequence[Finding]) -> bool:
-    """Whether nothing was found that keeps all programs from being loaded."""
-    if any(each.state is State.FAILS and each.subject in _VITAL for each in findings):
-        return False
-    for group in (Group.PROGRAM_TYPES, Group.MAP_TYPES):
-        states = {each.state for each in findings if each.group is group}
-        if states and State.WORKS not in states:
-            return False
-    return True
+def _columns() -> int:
+    """The width of the terminal; that of `_WIDTH` where there is none."""
+    try:
+        return os.get_terminal_size().columns
+    except OSError:
+        return _WIDTH

@@ -23,7 +23,7 @@ from bpfas.loader.doctor.text import as_text
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
 
-__all__ = ["Finding", "Group", "State", "as_text", "examine"]
+__all__ = ["Finding", "Group", "State", "as_text", "examine", "is_well"]
 
 _EXAMINATIONS: dict[Group, Callable[[], Iterable[Finding]]] = {
     Group.MACHINE: examine_machine,
@@ -39,3 +39,19 @@ _EXAMINATIONS: dict[Group, Callable[[], Iterable[Finding]]] = {
 def examine(groups: Collection[Group] = tuple(Group)) -> list[Finding]:
     """The findings of these groups, in the order of Group."""
     return [finding for group in Group if group in groups for finding in _EXAMINATIONS[group]()]
+
+
+_ESSENTIAL = frozenset(
+    {
+        (Group.MACHINE, "bpf(2)"),
+        (Group.PROGRAM_TYPES, "socket_filter"),
+        (Group.MAP_TYPES, "array"),
+    }
+)
+
+
+def is_well(findings: Iterable[Finding]) -> bool:
+    """Whether maps and programs can be made at all, as far as the findings tell."""
+    return all(
+        finding.state is State.WORKS for finding in findings if (finding.group, finding.subject) in _ESSENTIAL
+    )

@@ -40,23 +40,22 @@ _NO_PROGRAM = -1
 @contextlib.contextmanager
 def new_network() -> Iterator[Callable[[Callable[[], None]], None]]:
     """Have functions called in a new network namespace. They raise NotTriedError if there can be none."""
-    with ThreadPoolExecutor(1, initializer=_unshare) as thread:
+    with ThreadPoolExecutor(1) as thread:
+        refusal = thread.submit(_unshare).result()
 
         def call(function: Callable[[], None]) -> None:
-            try:
-                thread.submit(function).result()
-            except RuntimeError as error:  # the thread has no namespace of its own
-                why = "no network namespace could be made for it"
-                raise NotTriedError(why, "run it with CAP_SYS_ADMIN, on a kernel with CONFIG_NET_NS=y") from error
+            if refusal:
+                why = f"no network namespace could be made for it: {os.strerror(refusal)}"
+                raise NotTriedError(why, "run it with CAP_SYS_ADMIN, on a kernel with CONFIG_NET_NS=y")
+            thread.submit(function).result()
 
         yield call
 
 
-def _unshare() -> None:
+def _unshare() -> int:
+    """Move the calling thread into a new namespace; gives the errno, 0 if that went well."""
     libc = ctypes.CDLL(None, use_errno=True)
-    if libc.unshare(_CLONE_NEWNET):
-        code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code))
+    return ctypes.get_errno() if libc.unshare(_CLONE_NEWNET) else 0
 
 
 def _link(fd: int, target: int, attach_type: AttachType, options: bytes = b"", flags: int = 0) -> None:

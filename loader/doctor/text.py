@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from bpfas.loader.doctor.finding import Finding
 
 _MARKS = {State.WORKS: "yes", State.LIMITED: "part", State.FAILS: "no", State.UNKNOWN: "?"}
-_STYLES = {State.WORKS: "32", State.LIMITED: "33", State.FAILS: "1;31", State.UNKNOWN: "33"}
-"""Of the marks, in colours: green, yellow, bold red (ECMA-48, SGR)."""
+_COLORS = {State.WORKS: 32, State.LIMITED: 33, State.FAILS: 31, State.UNKNOWN: 36}
+"""Of the marks, as ECMA-48 numbers them: green, yellow, red, cyan."""
+
 _MARK_WIDTH = 4
 _INDENT = 2
 
@@ -32,7 +33,7 @@ def as_text(findings: Sequence[Finding], width: int = 100, *, is_colored: bool =
         for finding in members:
             mark = f"{_MARKS[finding.state]:{_MARK_WIDTH}}"
             if is_colored:
-                mark = f"\33[{_STYLES[finding.state]}m{mark}\33[0m"
+                mark = f"\x1b[{_COLORS[finding.state]}m{mark}\x1b[m"
             head = f"{'':{_INDENT}}{mark} {finding.subject:{subject_width}}"
             body = [finding.detail] if finding.detail else []
             body += [f"-> {finding.remedy}"] if finding.remedy else []

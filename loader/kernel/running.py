@@ -17,7 +17,7 @@ from bpfas.loader.errors import LoadError, Step, explain
 from bpfas.loader.kernel import probes
 from bpfas.loader.kernel.config_text import running_config
 from bpfas.loader.kernel.kallsyms import addresses_in, read_kallsyms
-from bpfas.loader.kernel.type_files import running_modules, running_types
+from bpfas.loader.kernel.type_files import SYSFS_BTF, VMLINUX_BTF, running_modules, running_types
 from bpfas.loader.kernel.version import running_version
 
 if TYPE_CHECKING:
@@ -84,7 +84,9 @@ class RunningKernel:
         return running_types()
 
     def modules(self) -> Sequence[KernelBtf]:
-        """The types of each loaded module that has any."""
+        """The types of each loaded module that has any; read again when others are loaded than the last time."""
+        if {module.name for module in running_modules()} != _modules_with_types():
+            running_modules.cache_clear()
         return running_modules()
 
     def btf_fd(self, owner: KernelBtf) -> int:
@@ -120,6 +122,12 @@ class RunningKernel:
         if feature not in self._probes:
             self._probes[feature] = probes.probe_with_token(feature, self._token_fd)
         return self._probes[feature]
+
+
+def _modules_with_types() -> set[str]:
+    if not VMLINUX_BTF.exists():
+        return set()
+    return {path.name for path in SYSFS_BTF.iterdir() if path != VMLINUX_BTF}
 
 
 def _open_module_btf(name: str) -> int:

@@ -1,4 +1,4 @@
-"""struct_ops: maps of functions that the kernel calls, registered by links and by writing, tried."""
+"""struct_ops: a congestion control out of programs, registered with and without a link, and used by sockets."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bpfas.loader import load
+from bpfas.loader.attach.struct_ops import StructOpsLink
 from bpfas.loader.errors import AttachError
 from tests.loader.kernel_support import Need, kernel_type, needs
 
@@ -67,15 +68,20 @@ def test_everything_at_once(compile_c: Callable[..., str]) -> None:
     assert not is_available("bpfas_all")
 
 
-def test_program_of_a_link_is_replaced(compile_c: Callable[..., str]) -> None:
+def test_functions_of_another_map_take_their_place(compile_c: Callable[..., str]) -> None:
     source = SOURCE.replace("SECTION", ".struct_ops.link").replace("NAME", "bpfas_swap")
     path = compile_c(source, "-g")
     with load(path) as app, load(path) as other, app.attach_struct_ops("control") as link:
+        assert isinstance(link, StructOpsLink)
         with pytest.raises(AttachError):
             link.update(other.programs["undo"])
-        value = other.plan.maps["control"].struct_ops
-        assert value
+        planned = other.plan.maps["control"].struct_ops
+        assert planned
+        value = planned.with_programs({name: program.fd for name, program in other.programs.items()})
+        link.update_map(other.maps["control"], value, replaced=app.maps["control"])
         assert is_available("bpfas_swap")
+        with pytest.raises(AttachError):
+            link.update_map(other.maps["control"], value, replaced=app.maps["control"])
 
 
 @pytest.mark.parametrize("section", [".struct_ops", ".struct_ops.link"])

@@ -301,6 +301,12 @@ def test_all_that_is_wrong_is_told_at_once(errors: Callable[[str], str]) -> None
 
 
 @pytest.mark.peer
+def test_what_refers_to_a_wrong_definition_is_not_told(errors: Callable[[str], str]) -> None:
+    use = 'SEC("xdp") int prog(void *ctx) { int key = 0; return !!bpf_map_lookup_elem(&m, &key); }'
+    assert errors(defined("int type") + use).count("error: ") == 2
+
+
+@pytest.mark.peer
 def test_a_static_map_is_an_error(errors: Callable[[str], str]) -> None:
     source = defined(*ARRAY, "__type(value, int)").replace("struct", "static struct", 1)
     use = 'SEC("xdp") int prog(void *ctx) { int key = 0; return !!bpf_map_lookup_elem(&m, &key); }'

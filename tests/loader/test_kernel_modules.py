@@ -11,7 +11,6 @@ from bpfas.asm import assemble
 from bpfas.diag import BpfasError
 from bpfas.loader import load
 from bpfas.loader.kernel.running import RunningKernel
-from bpfas.loader.kernel.type_files import running_modules
 
 from .kernel_support import Need, needs
 
@@ -22,10 +21,10 @@ MODULE_BTF = Path("/sys/kernel/btf/nf_conntrack")
 
 @pytest.fixture
 def conntrack() -> None:
-    """The module nf_conntrack, which has functions for programs."""
+    """The module nf_conntrack, which has functions for programs; loaded after the kernel was asked for others."""
+    RunningKernel().modules()
     if not MODULE_BTF.exists():
         os.system("modprobe -q nf_conntrack 2>/dev/null")  # noqa: S605, S607
-        running_modules.cache_clear()
     if not MODULE_BTF.exists():
         pytest.skip(f"there is no {MODULE_BTF}")
 

@@ -10,7 +10,22 @@ from bpfas.loader.image import build_image
 from bpfas.loader.kinds import MapFlag, MapType
 from bpfas.loader.spec import MapSpec, Pinning, Slot
 
-from .builders import PASS, bss, code, data, function, image_errors, label, obj, relocate, variable, words
+from .builders import (
+    EXIT,
+    LDDW,
+    LOAD,
+    PASS,
+    bss,
+    code,
+    data,
+    function,
+    image_errors,
+    label,
+    obj,
+    relocate,
+    variable,
+    words,
+)
 
 
 def test_four_words_define_a_map() -> None:
@@ -140,6 +155,14 @@ def test_definitions_of_other_lengths_are_an_error(count: int, offsets: tuple[in
     maps = data("maps", words(*[1] * count))
     errors = image_errors(maps, *(variable(f"m{offset}", maps, offset) for offset in offsets))
     assert message in errors
+
+
+def test_what_refers_to_a_wrong_definition_is_not_told() -> None:
+    maps = data("maps", words(1, 4, 8))
+    program = code("xdp", LDDW, EXIT)
+    symbol = variable("m", maps)
+    relocate(program, 0, LOAD, symbol)
+    assert image_errors(maps, symbol, program, function("prog", program)).count("error: ") == 1
 
 
 def test_definitions_of_four_and_of_five_words_stand_side_by_side() -> None:

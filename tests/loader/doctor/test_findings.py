@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bpfas.loader.doctor import Finding, Group, State, as_text
+from bpfas.loader.doctor import Finding, Group, State, as_text, is_well
 from bpfas.loader.doctor import finding as findings
 from bpfas.loader.doctor.finding import Need, reason, tried
 from bpfas.loader.doctor.machine import examine_machine, examine_settings, mounts
@@ -148,6 +148,7 @@ def test_findings_are_shown_by_group() -> None:
     assert "  no   insn_array  it came with Linux 6.19\n                   -> use it" in text
     assert all(len(line) <= 60 for line in text.splitlines())
     assert as_text([]) == ""
+    assert "\x1b[31mno  \x1b[m insn_array" in as_text(FINDINGS, is_colored=True)
 
 
 def test_findings_can_be_json() -> None:
@@ -162,3 +163,8 @@ def test_findings_can_be_json() -> None:
         "tried": "x",
         "errno": "EINVAL",
     }
+
+
+@pytest.mark.parametrize(("state", "well"), [(State.WORKS, True), (State.FAILS, False), (State.UNKNOWN, False)])
+def test_a_machine_is_well_if_maps_and_programs_can_be_made(state: State, well: bool) -> None:
+    assert is_well([Finding(Group.MAP_TYPES, "array", state), *FINDINGS]) is well

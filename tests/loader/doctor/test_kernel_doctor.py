@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from bpfas.loader import syscall
+from bpfas.loader.cli import main
 from bpfas.loader.doctor import Finding, Group, State, examine
 from bpfas.loader.doctor.machine import mounts
 from bpfas.loader.errors import errno_name
@@ -163,3 +167,43 @@ def test_options_are_those_that_bpftool_reads() -> None:
     for name in shared:
         expected = (f"{theirs[name]}: ",) if theirs[name] else ("not set: ", "n: ")
         assert settings[name].detail.startswith(expected), name
+
+
+def test_the_command_shows_what_was_found(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "map-types"]) == 0
+    assert capsys.readouterr().out.startswith("types of maps: ")
+    assert main(["doctor", "--json", "machine", "map-types"]) == 0
+    data = json.loads(capsys.readouterr().out)
+    assert data["well"] is True
+    assert {finding["group"] for finding in data["findings"]} == {"machine", "map_types"}
+
+
+def test_the_command_knows_its_groups(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "maps"]) == 1
+    assert "there is no group 'maps'; there are machine, settings" in capsys.readouterr().err
+
+
+def test_a_process_without_capabilities_is_told_so() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "bpfas.loader", "doctor", "--json"],
+        capture_output=True,
+        check=False,
+        cwd=Path(__file__).parents[3],
+        preexec_fn=drop_capabilities,
+    )
+    assert done.stderr == b""
+    data = json.loads(done.stdout)
+    if done.returncode == 0:
+        pytest.skip("this kernel lets everybody load programs")
+    assert done.returncode == 2
+    assert data["well"] is False
+    findings = {(finding["group"], finding["subject"]): finding for finding in data["findings"]}
+    assert findings["machine", "CAP_BPF"]["works"] is False
+    assert findings["program_types", "xdp"]["detail"].startswith("the process lacks CAP_BPF")
+
+
+def drop_capabilities() -> None:
+    """Have this process, once it runs another program, be without any capability."""
+    pr_capbset_drop = 24
+    for capability in range(41):
+        ctypes.CDLL(None).prctl(pr_capbset_drop, capability, 0, 0, 0)
