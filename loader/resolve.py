@@ -149,7 +149,11 @@ def _plan_maps(
                 order=image.byte_order,
             )
             spec = replace(spec, contents=contents)
-        maps[name] = MapPlan(_for_machine(spec, kernel), struct_ops.get(name))
+        value = struct_ops.get(name)
+        if value:
+            # Elements are the kernel's struct, not the object's.
+            spec = replace(spec, value_size=value.value_size, value_type=0)
+        maps[name] = MapPlan(_for_machine(spec, kernel), value)
     return maps
 
 
