@@ -63,6 +63,16 @@ def test_maps_of_types_and_global_data(compile_c: Callable[..., str]) -> None:
         assert not app.warnings
 
 
+def test_what_the_image_warns_of_is_told(compile_c: Callable[..., str]) -> None:
+    source = """
+    const char *volatile names[] = {"a", "b"};
+    SEC("socket") int prog(void *ctx) { return !names[0]; }
+    """
+    with bpfas.load(compile_c(source, "-g")) as app:
+        (warning,) = app.warnings
+        assert "section '.data' holds the address of '.rodata.str1.1' and 1 more address" in warning.message
+
+
 def test_functions_are_known_by_name(compile_c: Callable[..., str]) -> None:
     with bpfas.load(compile_c(COUNTING, "-g")) as app:
         assert syscall.prog_info(app.programs["count"].fd).btf_id
