@@ -5,6 +5,7 @@ How the sizes and contents came to be is `bpfas.loader.resolve`. Source: loader.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from dataclasses import replace
@@ -12,10 +13,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from bpfas.loader import syscall
-from bpfas.loader.errors import Step, errno_name
+from bpfas.loader.errors import KernelError, Step, errno_name
 from bpfas.loader.kernel.features import Feature
 from bpfas.loader.kinds import MAP_TYPES_WITHOUT_BTF, MapFlag, MapType
-from bpfas.loader.pins import map_pin_path, pin_new_map, reuse_pinned_map
+from bpfas.loader.pins import map_pin_path, pin_new_map, reuse_pinned_map, unpin
 from bpfas.loader.runtime.maps import Map
 
 if TYPE_CHECKING:
@@ -32,15 +33,18 @@ _FIRST_KEY = bytes(4)
 def create_maps(plan: Plan, session: Session) -> dict[str, Map]:
     """All maps of the plan, with their contents. Raises LoadError."""
     maps: dict[str, Map] = {}
+    new: list[MapSpec] = []
     for name, each in plan.maps.items():
         map_, is_new = _open_or_create(each, plan, session)
         maps[name] = map_
         if is_new:
+            new.append(each.spec)
             _fill(map_, each.spec, session)
-    # A slot may name a map that comes later.
-    for name, each in plan.maps.items():
-        if each.spec.map_type != MapType.PROG_ARRAY:
-            _fill_slots(maps[name], each.spec, {inner: map_.fd for inner, map_ in maps.items()}, session)
+    # A slot may name a map that comes later. What a map taken over from a pin holds is left as it is.
+    descriptors = {name: map_.fd for name, map_ in maps.items()}
+    for spec in new:
+        if spec.map_type != MapType.PROG_ARRAY:
+            _fill_slots(maps[spec.name], spec, descriptors, session)
     return maps
 
 
@@ -64,9 +68,16 @@ def _open_or_create(plan: MapPlan, whole: Plan, session: Session) -> tuple[Map, 
             if other is not None:  # another process was faster
                 os.close(fd)
                 fd, is_new = other, False
+            else:
+                session.undo.callback(_unpin, path, spec)
     map_ = Map(spec, fd, whole.image.types)
     session.owner.callback(map_.close)
     return map_, is_new
+
+
+def _unpin(path: str, spec: MapSpec) -> None:
+    with contextlib.suppress(KernelError):  # somebody else may have done it
+        unpin(path, f"map {spec.name}")
 
 
 def _create(spec: MapSpec, kernel_value: StructOpsValue | None, session: Session) -> int:

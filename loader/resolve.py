@@ -83,7 +83,7 @@ def resolve(image: Image, kernel: Kernel, options: LoadOptions = NO_OPTIONS) -> 
         for program in programs_to_load
     }
     diagnostics.raise_if_errors()
-    return Plan(image, image.kernel_btf, maps, programs, tuple(diagnostics.items))
+    return Plan(image, image.kernel_btf, maps, programs, (*image.warnings, *diagnostics.items))
 
 
 def _programs_to_load(image: Image, struct_ops: Mapping[str, StructOpsValue]) -> list[ProgramSpec]:

@@ -35,6 +35,7 @@ _NOT_DELEGATED = Explanation(
 class Session:
     """One loading. Descriptors that `owner` closes are those of what becomes the Collection's.
 
+    `undo` takes back, where loading fails, what would otherwise outlive it.
     `btf_fd` is that of the object's BTF, 0 for none, `token_fd` that of a token, 0 for none. `program_types` are
     those of all programs that are to be loaded.
     """
@@ -42,6 +43,7 @@ class Session:
     kernel: Kernel
     options: LoadOptions
     owner: contextlib.ExitStack
+    undo: contextlib.ExitStack
     program_types: Collection[ProgramType] = ()
     btf_fd: int = 0
     token_fd: int = 0

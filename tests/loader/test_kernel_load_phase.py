@@ -63,6 +63,16 @@ def test_maps_of_types_and_global_data(compile_c: Callable[..., str]) -> None:
         assert not app.warnings
 
 
+def test_what_the_image_warns_of_is_told(compile_c: Callable[..., str]) -> None:
+    source = """
+    const char *volatile names[] = {"a", "b"};
+    SEC("socket") int prog(void *ctx) { return !names[0]; }
+    """
+    with bpfas.load(compile_c(source, "-g")) as app:
+        (warning,) = app.warnings
+        assert "section '.data' holds the address of '.rodata.str1.1' and 1 more address" in warning.message
+
+
 def test_functions_are_known_by_name(compile_c: Callable[..., str]) -> None:
     with bpfas.load(compile_c(COUNTING, "-g")) as app:
         assert syscall.prog_info(app.programs["count"].fd).btf_id
@@ -123,10 +133,58 @@ class TestPins:
             with bpfas.load(path, pin_root=bpf_file_system) as second:
                 assert second.maps["shared"].id == first.maps["shared"].id
 
+    def test_what_another_process_has_pinned_meanwhile_may_be_unlike(
+        self, compile_c: Callable[..., str], bpf_file_system: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        bpfas.load(compile_c(self.SOURCE, "-g"), pin_root=bpf_file_system).close()
+        other, real, calls = compile_c(self.SOURCE.replace("entries, 4", "entries, 8"), "-g"), syscall.obj_get, []
+
+        def late(pin: str, file_flags: int = 0) -> int:
+            calls.append(pin)
+            if len(calls) == 1:
+                raise FileNotFoundError(errno.ENOENT, "not yet")
+            return real(pin, file_flags)
+
+        monkeypatch.setattr("bpfas.loader.syscall.obj_get", late)
+        with pytest.raises(LoadError, match="its max entries is 4, not 8"):
+            bpfas.load(other, pin_root=bpf_file_system)
+
+    def test_a_failure_takes_new_pins_away(self, compile_c: Callable[..., str], bpf_file_system: Path) -> None:
+        source = self.SOURCE.replace("key = 0", "key = bpf_get_prandom_u32()").replace("!bpf", "*(int *)bpf")
+        refused = compile_c(source, "-g", name="refused")
+        with pytest.raises(VerifierError):
+            bpfas.load(refused, pin_root=bpf_file_system)
+        assert not (bpf_file_system / "shared").exists()
+        bpfas.load(compile_c(self.SOURCE, "-g"), pin_root=bpf_file_system).close()
+        with pytest.raises(VerifierError):
+            bpfas.load(refused, pin_root=bpf_file_system)
+        assert (bpf_file_system / "shared").exists(), "a pin that was there before stays"
+
+    def test_what_a_pinned_map_holds_stays(self, compile_c: Callable[..., str], bpf_file_system: Path) -> None:
+        source = """
+        struct inner { __uint(type, BPF_MAP_TYPE_ARRAY); __uint(max_entries, 1); __type(key, int);
+                       __type(value, int); } first SEC(".maps");
+        struct { __uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS); __uint(max_entries, 1); __uint(key_size, 4);
+                 __uint(pinning, LIBBPF_PIN_BY_NAME); __array(values, struct inner); }
+            outer SEC(".maps") = { .values = { &first } };
+        """
+        path = compile_c(source, "-g")
+        with bpfas.load(path, pin_root=bpf_file_system) as first:
+            held = first.maps["first"].id
+        with bpfas.load(path, pin_root=bpf_file_system) as second:
+            assert second.maps["outer"].raw[bytes(4)] == struct.pack("=I", held)
+
+    def test_the_directories_of_a_definition(self, compile_c: Callable[..., str], bpf_file_system: Path) -> None:
+        image = bpfas.open_image(compile_c(self.SOURCE, "-g"))
+        image.set_map("shared", pin_path=bpf_file_system / "tc" / "globals" / "shared")
+        bpfas.load(image).close()
+        assert (bpf_file_system / "tc" / "globals" / "shared").exists()
+
     def test_a_place_that_is_no_bpf_file_system(self, compile_c: Callable[..., str], tmp_path: Path) -> None:
         with pytest.raises(LoadError) as caught:
-            bpfas.load(compile_c(self.SOURCE, "-g"), pin_root=tmp_path)
+            bpfas.load(compile_c(self.SOURCE, "-g"), pin_root=tmp_path / "new")
         assert "BPF file system" in caught.value.cause + caught.value.remedy
+        assert not (tmp_path / "new").exists()
 
     def test_all_of_a_collection(self, compile_c: Callable[..., str], bpf_file_system: Path) -> None:
         with bpfas.load(compile_c(COUNTING, "-g")) as app:
