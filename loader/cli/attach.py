@@ -12,6 +12,7 @@ from bpfas.loader.attach.table import attaches_by_section
 from bpfas.loader.cli import report
 from bpfas.loader.cli.common import loaded, loading_parser, print_json
 from bpfas.loader.cli.interruption import interruptible
+from bpfas.loader.cli.messages import DONE
 from bpfas.loader.cli.place import add_place_options, attached, place_of
 from bpfas.loader.cli.selection import chosen_programs, map_called
 
@@ -47,23 +48,24 @@ def main(name: str, arguments: Sequence[str]) -> int:
     add_place_options(parser)
     parser.add_argument("--pin", metavar="DIRECTORY", help="pin links, maps and programs there, and end")
     parser.add_argument("--events", metavar="MAP", help="print what arrives in a ring or perf buffer meanwhile")
+    parser.add_argument("--event-type", metavar="TYPE", help="of what type the events are: 'struct event', …")
     options = parser.parse_intermixed_args(arguments)
-    with loaded(options) as collection:
+    with loaded(options) as collection, contextlib.ExitStack() as attachments:
         with place_of(options, collection) as how:
             links = _attach(collection, options, how)
+        for link in links.values():
+            attachments.callback(link.close)
         if options.pin:
             _pin(collection, links, options.pin)
-        _report(links, options)
-        if options.pin:
+            _report(links, options)
             for link in links.values():
                 link.close(detach=False)
             collection.close(detach=False)
-            return 0
-        with interruptible() as stopped, contextlib.ExitStack() as stack:
-            for link in links.values():
-                stack.callback(link.close)
-            _wait(collection, options, stopped)
-    return 0
+        else:
+            with interruptible() as stopped:
+                _report(links, options)
+                _wait(collection, options, stopped)
+    return DONE
 
 
 def _attach(collection: Collection, options: argparse.Namespace, how: Mapping[str, Any]) -> dict[str, Link]:
@@ -115,5 +117,6 @@ def _wait(collection: Collection, options: argparse.Namespace, stopped: int) -> 
     if options.events is None:
         os.read(stopped, 1)
         return
-    for text in report.event_lines(map_called(collection, options.events), stopped, as_json=options.json):
+    events = map_called(collection, options.events)
+    for text in report.event_lines(events, stopped, options.event_type, as_json=options.json):
         print(text, flush=True)

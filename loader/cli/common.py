@@ -103,11 +103,11 @@ def loading_parser(name: str, description: str, epilog: str | None = None) -> ar
         help="the value that a global variable starts with: a number, or JSON",
     )  # fmt: skip
     parser.add_argument(
-        "--map", metavar="MAP.FIELD=VALUE", dest="maps", action="append", default=[],
+        "--map", metavar="MAP.FIELD=VALUE", dest="map_changes", action="append", default=[],
         help="change a map before it is created: max_entries, map_flags, pin_path, autocreate, …",
     )  # fmt: skip
     parser.add_argument(
-        "--prog", metavar="PROGRAM.FIELD=VALUE", dest="programs", action="append", default=[],
+        "--prog", metavar="PROGRAM.FIELD=VALUE", dest="program_changes", action="append", default=[],
         help="change a program before it is loaded: autoload, target",
     )  # fmt: skip
     parser.add_argument(
@@ -155,10 +155,10 @@ def image_of(options: argparse.Namespace) -> Image:
     for assignment in options.variables:
         name, value = split_assignment(assignment, "--set VARIABLE=VALUE")
         image.data[name] = parse_value(value)
-    for assignment in options.maps:
+    for assignment in options.map_changes:
         (name, field), value = _field(assignment, _MAP_FIELDS, "--map MAP.FIELD=VALUE")
         image.set_map(name, **{field: value})
-    for assignment in options.programs:
+    for assignment in options.program_changes:
         (name, field), value = _field(assignment, _PROGRAM_FIELDS, "--prog PROGRAM.FIELD=VALUE")
         image.set_program(name, **{field: value})
     return image

@@ -73,6 +73,8 @@ def main(name: str, arguments: Sequence[str]) -> int:
         parser.add_argument("--existing", action="store_true", help="only if the key is there")
         parser.add_argument("--cpu", metavar="N", type=int, help="of a per-CPU map: only this CPU's value")
         parser.add_argument("--all-cpus", action="store_true", help="of a per-CPU map: every CPU's value")
+    if action == "events":
+        parser.add_argument("--type", metavar="TYPE", help="of what type they are: 'struct event', '=IQ', …")
     return run(parser.parse_intermixed_args(rest))
 
 
@@ -207,8 +209,11 @@ def _pop(options: argparse.Namespace) -> int:
 
 def _events(options: argparse.Namespace) -> int:
     with open_map(options.map) as map_, interruptible() as stopped:
-        for text in _of_usage(lambda: event_lines(map_, stopped, as_json=options.json)):
-            print(text, flush=True)
+        try:
+            for text in event_lines(map_, stopped, options.type, as_json=options.json):
+                print(text, flush=True)
+        except TypeError as error:  # the map is one of other things
+            raise BpfasError.of(str(error)) from None
     return DONE
 
 

@@ -176,9 +176,12 @@ def link_json(link: Link) -> dict[str, object]:
     return {"program": link.program, "target": link.target, "pinned_path": link.pinned_path}
 
 
-def event_lines(map_: Map, stopped: int, *, as_json: bool) -> Iterator[str]:
-    """The events of a ring or perf buffer, one a line, until the descriptor `stopped` can be read."""
-    with map_.events() as reader:
+def event_lines(map_: Map, stopped: int, event_type: str | None = None, *, as_json: bool) -> Iterator[str]:
+    """The events of a ring or perf buffer, one a line, until the descriptor `stopped` can be read.
+
+    `event_type` is of what type they are (`struct event`), where the map does not say. Raises BpfasError.
+    """
+    with map_.events(event_type) as reader:
         while not select.select([stopped], [], [], 0)[0]:
             for event in reader.read(_LONGEST_WAIT):
                 yield json.dumps(plain(event)) if as_json else value_text(event)
