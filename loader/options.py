@@ -6,6 +6,12 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bpfas.loader.kinds import AttachType, ProgramType
+
+if TYPE_CHECKING:
+    from bpfas.loader.spec import ProgramSpec
 
 ProgramReference = int | str | os.PathLike[str]
 """A program in the kernel: its id, or the path that it is pinned at."""
@@ -13,6 +19,8 @@ ProgramReference = int | str | os.PathLike[str]
 BPF_FILE_SYSTEM = Path("/sys/fs/bpf")
 TOKEN_VARIABLE = "LIBBPF_BPF_TOKEN_PATH"  # noqa: S105
 """The environment's variable for `token`, of the name that users of libbpf know."""
+
+_OF_FUNCTIONS = frozenset({AttachType.TRACE_FENTRY, AttachType.TRACE_FEXIT, AttachType.TRACE_FSESSION})
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +40,14 @@ class LoadOptions:
     token: str | os.PathLike[str] | None = None
     log_level: int = 0
 
-    def target_of(self, program: str) -> ProgramReference | None:
-        """The program that the program of this name replaces a function of."""
-        return self.target.get(program) if isinstance(self.target, Mapping) else self.target
+    def target_of(self, program: ProgramSpec) -> ProgramReference | None:
+        """The program whose function `program` replaces or follows; None for one that it is not asked for."""
+        if isinstance(self.target, Mapping):
+            return self.target.get(program.name)
+        is_of_program = program.program_type == ProgramType.EXT or (
+            program.program_type == ProgramType.TRACING and program.expected_attach_type in _OF_FUNCTIONS
+        )
+        return self.target if is_of_program else None
 
     @property
     def token_path(self) -> str:

@@ -15,7 +15,8 @@ from bpfas import LoadError, VerifierError
 from bpfas.asm import Options
 from bpfas.loader import syscall
 from bpfas.loader.cli import main
-from bpfas.loader.kernel.running import possible_cpu_count
+from bpfas.loader.kernel.features import Feature
+from bpfas.loader.kernel.running import RunningKernel, possible_cpu_count
 from bpfas.loader.kinds import MapType
 from bpfas.loader.spec import Pinning
 from tests.loader.conftest import open_descriptors
@@ -264,6 +265,31 @@ def test_a_map_that_is_not_created_is_named_when_a_program_needs_it(compile_c: C
         bpfas.load(image)
     assert caught.value.cause == "the program uses map 'counts', which was not created"
     assert "invalid func unknown#2001000" in caught.value.log
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_a_kernel_with_types_but_none_of_functions(
+    compile_c: Callable[..., str], monkeypatch: pytest.MonkeyPatch, *, refused: bool
+) -> None:
+    # As those from 4.18 to 4.20, which refuse what they do not know before they look at the program.
+    real, lacking = syscall.prog_load, {Feature.BTF_FUNC, Feature.EXPECTED_ATTACH_TYPE}
+
+    def older(load: syscall.ProgramLoad, log: syscall.LogBuffer | None = None) -> int:
+        if load.btf_fd or load.func_info or load.line_info or load.expected_attach_type:
+            raise OSError(errno.E2BIG, "too big")
+        return real(load, log)
+
+    has = RunningKernel.has
+    monkeypatch.setattr(RunningKernel, "has", lambda self, feature: feature not in lacking and has(self, feature))
+    monkeypatch.setattr("bpfas.loader.syscall.prog_load", older)
+    source = COUNTING.replace("&key, &value", "(void *)8, &value") if refused else COUNTING
+    if refused:
+        with pytest.raises(VerifierError, match="EACCES") as caught:
+            bpfas.load(compile_c(source, "-g"))
+        assert "R2 type=scalar expected=fp" in caught.value.log
+    else:
+        with bpfas.load(compile_c(source, "-g")) as app:
+            assert not syscall.prog_info(app.programs["count"].fd).btf_id
 
 
 def test_a_refusal_names_the_line_and_the_way(compile_c: Callable[..., str]) -> None:
