@@ -30,7 +30,7 @@ class LoadOptions:
     `target` is the program whose functions `freplace` programs replace, or `fentry` and `fexit` programs follow,
     or one for each program by name. `kconfig` is text in the form of a kernel's .config that counts before the
     kernel's own. Maps pinned by name are below `pin_root`. `token` is a directory of the BPF file system that
-    delegates rights; None for what the environment says, empty for no token. With a `log_level` of 1, 2 or 4 (to
+    delegates rights; None for what the environment says, else /sys/fs/bpf if that delegates any; empty for none. With a `log_level` of 1, 2 or 4 (to
     be added) the verifier's log is kept of programs that it takes, too.
     """
 
@@ -52,7 +52,14 @@ class LoadOptions:
     @property
     def token_path(self) -> str:
         """Where a token is to be had; empty for nowhere."""
-        return os.environ.get(TOKEN_VARIABLE, "") if self.token is None else os.fspath(self.token)
+        if self.token is None:
+            return os.environ.get(TOKEN_VARIABLE, os.fspath(BPF_FILE_SYSTEM))
+        return os.fspath(self.token)
+
+    @property
+    def is_token_required(self) -> bool:
+        """Whether loading fails where there is no token to be had."""
+        return self.token is not None or TOKEN_VARIABLE in os.environ
 
 
 NO_OPTIONS = LoadOptions()
