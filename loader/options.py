@@ -30,8 +30,10 @@ class LoadOptions:
     `target` is the program whose functions `freplace` programs replace, or `fentry` and `fexit` programs follow,
     or one for each program by name. `kconfig` is text in the form of a kernel's .config that counts before the
     kernel's own. Maps pinned by name are below `pin_root`. `token` is a directory of the BPF file system that
-    delegates rights; None for what the environment says, else /sys/fs/bpf if that delegates any; empty for none. With a `log_level` of 1, 2 or 4 (to
-    be added) the verifier's log is kept of programs that it takes, too.
+    delegates rights; None for what the environment says, else /sys/fs/bpf if that delegates any; empty for none.
+    With a `log_level` of 1, 2 or 4 (to be added) the verifier's log is kept of programs that it takes, too. `btf`
+    is a file with the types of this kernel, which CO-RE relocations are then resolved by, for kernels that have
+    none of their own.
     """
 
     target: ProgramReference | Mapping[str, ProgramReference] | None = None
@@ -39,6 +41,7 @@ class LoadOptions:
     pin_root: str | os.PathLike[str] = BPF_FILE_SYSTEM
     token: str | os.PathLike[str] | None = None
     log_level: int = 0
+    btf: str | os.PathLike[str] | None = None
 
     def target_of(self, program: ProgramSpec) -> ProgramReference | None:
         """The program whose function `program` replaces or follows; None for one that it is not asked for."""

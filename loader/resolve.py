@@ -18,8 +18,10 @@ from bpfas.loader.attach_target import AttachTarget, find_attach_target
 from bpfas.loader.core.apply import apply_core
 from bpfas.loader.core.resolver import CoreResolver
 from bpfas.loader.instructions import ABSENT_MAP, CALL, CallSource, Code
+from bpfas.loader.kernel.described import DescribedKernel
 from bpfas.loader.kernel.features import Feature
 from bpfas.loader.kernel.kconfig import kconfig_contents
+from bpfas.loader.kernel.type_files import types_in_file
 from bpfas.loader.kinds import NO_ATTACH_TYPE, RING_BUFFER_MAP_TYPES, AttachType, MapType, ProgramType
 from bpfas.loader.ksyms import find_externs, write_extern
 from bpfas.loader.nearest import did_you_mean
@@ -30,10 +32,10 @@ from bpfas.loader.struct_ops import agreed_members, resolve_struct_ops
 from bpfas.section_names import KCONFIG_SECTION
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from bpfas.loader.core.failures import CoreFailure
-    from bpfas.loader.kernel.kernel import Kernel, KernelBtf
+    from bpfas.loader.kernel.kernel import Kernel, KernelBtf, TypedKernel
     from bpfas.loader.ksyms import KernelSymbol
     from bpfas.loader.options import LoadOptions
     from bpfas.loader.spec import Image, MapSpec, ProgramSpec, Slot
@@ -81,9 +83,10 @@ def resolve(image: Image, kernel: Kernel, options: LoadOptions = NO_OPTIONS) -> 
     used = {extern.name for program in programs_to_load for extern in program.externs}
     externs = {name: extern for name, extern in image.externs.items() if name in used}
     symbols = find_externs(replace(image, externs=externs), kernel, diagnostics)
-    maps = _plan_maps(image, kernel, options, struct_ops, diagnostics)
+    names = {program.name for program in programs_to_load}
+    maps = _plan_maps(image, names, kernel, options, struct_ops, diagnostics)
     # From here on it is settled which maps there are and what each name stands for.
-    resolver = CoreResolver(image.types, kernel) if image.types else None
+    resolver = CoreResolver(image.types, _typed_kernel(kernel, options)) if image.types else None
     programs = {
         program.name: _plan_program(
             program, image, maps, symbols, operations.get(program.name), resolver, kernel, options, diagnostics
@@ -92,6 +95,11 @@ def resolve(image: Image, kernel: Kernel, options: LoadOptions = NO_OPTIONS) -> 
     }
     diagnostics.raise_if_errors()
     return Plan(image, image.kernel_btf, maps, programs, (*image.warnings, *diagnostics.items))
+
+
+def _typed_kernel(kernel: Kernel, options: LoadOptions) -> TypedKernel:
+    """The kernel whose types CO-RE relocations are about."""
+    return kernel if options.btf is None else DescribedKernel(types_in_file(options.btf))
 
 
 def _programs_to_load(image: Image, struct_ops: Mapping[str, StructOpsValue]) -> list[ProgramSpec]:
@@ -134,6 +142,7 @@ def _check_program(
 
 def _plan_maps(
     image: Image,
+    programs: Collection[str],
     kernel: Kernel,
     options: LoadOptions,
     struct_ops: Mapping[str, StructOpsValue],
@@ -159,6 +168,11 @@ def _plan_maps(
             spec = replace(spec, contents=contents)
         spec = _for_machine(spec, kernel)
         _check_room(spec, kernel, image.name, diagnostics)
+        if spec.exclusive_program and spec.exclusive_program not in programs:
+            message = f"map '{name}' is exclusive to program '{spec.exclusive_program}', which is not loaded"
+            diagnostics.error(
+                message, image.name, ("have it loaded (autoload), or the map not created (autocreate)",)
+            )
         maps[name] = MapPlan(spec, struct_ops.get(name))
     return maps
 

@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 import bpfas
-from bpfas import LoadError, VerifierError
+from bpfas import BpfasError, LoadError, VerifierError
 from bpfas.asm import Options
 from bpfas.loader import syscall
 from bpfas.loader.cli import main
 from bpfas.loader.kernel.features import Feature
 from bpfas.loader.kernel.running import RunningKernel, possible_cpu_count
+from bpfas.loader.kernel.version import kernel_version, running_version
 from bpfas.loader.kinds import MapType
 from bpfas.loader.spec import Pinning
+from bpfas.loader.variables import UnknownNameError
 from tests.loader.conftest import open_descriptors
 
 if TYPE_CHECKING:
@@ -226,6 +228,30 @@ def test_maps_in_maps_whatever_their_order(compile_c: Callable[..., str]) -> Non
     with bpfas.load(compile_c(source, "-g")) as app:
         app.maps["second"].raw[bytes(4)] = struct.pack("=i", 77)
         assert app.programs["prog"].test_run(bytes(64)).retval == 77
+
+
+def test_a_map_for_one_program_alone(compile_c: Callable[..., str]) -> None:
+    source = """
+    struct { __uint(type, BPF_MAP_TYPE_ARRAY); __uint(max_entries, 4); __type(key, int); __type(value, int); }
+        own SEC(".maps");
+    const volatile int step = 3;
+    SEC("socket") int user(void *ctx) { int key = step; return !bpf_map_lookup_elem(&own, &key); }
+    SEC("?socket") int other(void *ctx) { int key = 1; return !bpf_map_lookup_elem(&own, &key); }
+    """
+    if running_version() < kernel_version(6, 18):
+        pytest.skip("this kernel has no exclusive maps (Linux 6.18)")
+    image = bpfas.open_image(compile_c(source, "-g"))
+    with pytest.raises(UnknownNameError, match="there is no program 'usr'"):
+        image.set_map("own", exclusive_program="usr")
+    image.set_map("own", exclusive_program="user")
+    with bpfas.load(image) as app:
+        app.maps["own"][1] = 5
+    image.set_program("other", autoload=True)
+    with pytest.raises(VerifierError, match="a map that it uses is for another program alone"):
+        bpfas.load(image)
+    image.set_program("user", autoload=False)
+    with pytest.raises(BpfasError, match="map 'own' is exclusive to program 'user', which is not loaded"):
+        bpfas.load(image)
 
 
 def test_programs_in_maps(compile_c: Callable[..., str]) -> None:

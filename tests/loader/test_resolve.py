@@ -9,18 +9,31 @@ import pytest
 
 from bpfas.diag import BpfasError
 from bpfas.elf.constants import ByteOrder
+from bpfas.loader.core.kinds import CoreKind
+from bpfas.loader.instructions import Code
 from bpfas.loader.kernel.described import DescribedKernel
 from bpfas.loader.kinds import AttachType, MapType, ProgramType
 from bpfas.loader.options import LoadOptions
 from bpfas.loader.resolve import resolve
 from bpfas.loader.sections import section_kind
-from bpfas.loader.spec import ExternReference, ExternSource, ExternSpec, Image, MapSpec, ProgramSpec, Slot
+from bpfas.loader.spec import (
+    CoreRelocation,
+    ExternReference,
+    ExternSource,
+    ExternSpec,
+    Image,
+    MapSpec,
+    ProgramSpec,
+    Slot,
+)
 from tests.btf.builders import Types
 
-from .builders import CALL_SYMBOL, PASS
+from .builders import CALL_SYMBOL, EXIT, PASS, insn
 from .kernels import SplitTypes, module, vmlinux
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from bpfas.loader.plan import ProgramPlan
 
 PAGE = 4096
@@ -116,6 +129,23 @@ class TestRoom:
         spec = MapSpec("m", "m", MapType.HASH_OF_MAPS, 4, 4, 2, slots=(Slot(0, "a"), Slot(9, "b")))
         assert resolve(image(spec), the_kernel())
         assert "map 'm' has 1 entries, but 2 maps are put into it" in refusal(replace(spec, max_entries=1))
+
+
+def test_relocations_by_the_types_of_a_file(tmp_path: Path) -> None:
+    own, others = Types(), Types()
+    struct_id = own.struct("thing", 4, [])
+    others.struct("thing", 24, [])
+    file = tmp_path / "6.18.btf"
+    file.write_bytes(others.data())
+    size_of_thing = insn("mov_imm", dst=0, imm=4) + EXIT
+    relocation = CoreRelocation(0, struct_id, "0", CoreKind.TYPE_SIZE)
+    sized = image(replace(program("xdp"), instructions=size_of_thing, core=(relocation,)))
+    sized.types = own.read()
+    kernel = the_kernel()  # which has no such type
+    plans = [resolve(sized, kernel, LoadOptions(btf=btf)).programs["prog"] for btf in (file, None)]
+    assert [Code(plan.instructions, ByteOrder.LITTLE).imm(0) for plan in plans] == [24, 0]
+    with pytest.raises(BpfasError, match="cannot be read"):
+        resolve(sized, kernel, LoadOptions(btf=tmp_path / "none"))
 
 
 def test_functions_of_more_modules_than_a_call_can_tell_apart(monkeypatch: pytest.MonkeyPatch) -> None:
