@@ -17,6 +17,7 @@ from bpfas.loader.errors import KernelError, Step, errno_name
 from bpfas.loader.kernel.features import Feature
 from bpfas.loader.kinds import MAP_TYPES_WITHOUT_BTF, MapFlag, MapType
 from bpfas.loader.pins import map_pin_path, pin_new_map, reuse_pinned_map, unpin
+from bpfas.loader.program_hash import program_hash
 from bpfas.loader.runtime.maps import Map
 
 if TYPE_CHECKING:
@@ -62,7 +63,8 @@ def _open_or_create(plan: MapPlan, whole: Plan, session: Session) -> tuple[Map, 
     fd = reuse_pinned_map(spec, path) if path else None
     is_new = fd is None
     if fd is None:
-        fd = _create(spec, plan.struct_ops, session)
+        user = whole.programs[spec.exclusive_program] if spec.exclusive_program else None
+        fd = _create(spec, plan.struct_ops, session, program_hash(user, whole, session) if user else b"")
         if path:
             other = pin_new_map(spec, path, fd)
             if other is not None:  # another process was faster
@@ -80,15 +82,18 @@ def _unpin(path: str, spec: MapSpec) -> None:
         unpin(path, f"map {spec.name}")
 
 
-def _create(spec: MapSpec, kernel_value: StructOpsValue | None, session: Session) -> int:
-    """The descriptor of a new map."""
+def _create(
+    spec: MapSpec, kernel_value: StructOpsValue | None, session: Session, exclusive_hash: bytes = b""
+) -> int:
+    """The descriptor of a new map, which only the program of the hash may use if one is given."""
     subject = f"map {spec.name}"
     inner_fd = _create(spec.inner, None, session) if spec.inner else 0
     failure: OSError | None = None
     try:
         for attempt in _attempts(spec, session):
             try:
-                fd = session.with_memory(partial(_map_create, attempt, kernel_value, inner_fd, session))
+                create = partial(_map_create, attempt, kernel_value, inner_fd, session, exclusive_hash)
+                fd = session.with_memory(create)
             except OSError as error:
                 failure = failure or error
                 continue
@@ -122,7 +127,9 @@ def _attempts(spec: MapSpec, session: Session) -> Iterator[MapSpec]:
         yield replace(spec, kernel_name="" if lacks_names else spec.kernel_name, map_flags=flags)
 
 
-def _map_create(spec: MapSpec, kernel_value: StructOpsValue | None, inner_fd: int, session: Session) -> int:
+def _map_create(
+    spec: MapSpec, kernel_value: StructOpsValue | None, inner_fd: int, session: Session, exclusive_hash: bytes
+) -> int:
     flags = spec.map_flags | (MapFlag.TOKEN_FD if session.token_fd else 0)
     value_type_owner_fd = 0
     if kernel_value:
@@ -146,6 +153,7 @@ def _map_create(spec: MapSpec, kernel_value: StructOpsValue | None, inner_fd: in
         map_extra=spec.map_extra,
         value_type_btf_obj_fd=value_type_owner_fd,
         token_fd=session.token_fd,
+        exclusive_hash=exclusive_hash,
     )
 
 

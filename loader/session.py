@@ -94,7 +94,10 @@ class Session:
 
 
 def open_token(options: LoadOptions, owner: contextlib.ExitStack) -> int:
-    """The descriptor of the token that the options name, which `owner` closes; 0 if they name none."""
+    """The descriptor of the token that the options name, which `owner` closes; 0 for none.
+
+    Raises LoadError if there is none that the options ask for.
+    """
     path = options.token_path
     if not path:
         return 0
@@ -105,6 +108,8 @@ def open_token(options: LoadOptions, owner: contextlib.ExitStack) -> int:
         finally:
             os.close(directory)
     except OSError as error:
+        if not options.is_token_required:
+            return 0
         number = error.errno or 0
         raise LoadError(Step.CREATE_TOKEN, path, number, explain(Step.CREATE_TOKEN, number)) from error
     owner.callback(os.close, fd)

@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 import bpfas
-from bpfas import LoadError, VerifierError
+from bpfas import BpfasError, LoadError, VerifierError
 from bpfas.asm import Options
 from bpfas.loader import syscall
 from bpfas.loader.cli import main
-from bpfas.loader.kernel.running import possible_cpu_count
+from bpfas.loader.kernel.features import Feature
+from bpfas.loader.kernel.running import RunningKernel, possible_cpu_count
+from bpfas.loader.kernel.version import kernel_version, running_version
 from bpfas.loader.kinds import MapType
 from bpfas.loader.spec import Pinning
+from bpfas.loader.variables import UnknownNameError
 from tests.loader.conftest import open_descriptors
 
 if TYPE_CHECKING:
@@ -227,6 +230,30 @@ def test_maps_in_maps_whatever_their_order(compile_c: Callable[..., str]) -> Non
         assert app.programs["prog"].test_run(bytes(64)).retval == 77
 
 
+def test_a_map_for_one_program_alone(compile_c: Callable[..., str]) -> None:
+    source = """
+    struct { __uint(type, BPF_MAP_TYPE_ARRAY); __uint(max_entries, 4); __type(key, int); __type(value, int); }
+        own SEC(".maps");
+    const volatile int step = 3;
+    SEC("socket") int user(void *ctx) { int key = step; return !bpf_map_lookup_elem(&own, &key); }
+    SEC("?socket") int other(void *ctx) { int key = 1; return !bpf_map_lookup_elem(&own, &key); }
+    """
+    if running_version() < kernel_version(6, 18):
+        pytest.skip("this kernel has no exclusive maps (Linux 6.18)")
+    image = bpfas.open_image(compile_c(source, "-g"))
+    with pytest.raises(UnknownNameError, match="there is no program 'usr'"):
+        image.set_map("own", exclusive_program="usr")
+    image.set_map("own", exclusive_program="user")
+    with bpfas.load(image) as app:
+        app.maps["own"][1] = 5
+    image.set_program("other", autoload=True)
+    with pytest.raises(VerifierError, match="a map that it uses is for another program alone"):
+        bpfas.load(image)
+    image.set_program("user", autoload=False)
+    with pytest.raises(BpfasError, match="map 'own' is exclusive to program 'user', which is not loaded"):
+        bpfas.load(image)
+
+
 def test_programs_in_maps(compile_c: Callable[..., str]) -> None:
     source = """
     int called(void *ctx);
@@ -264,6 +291,31 @@ def test_a_map_that_is_not_created_is_named_when_a_program_needs_it(compile_c: C
         bpfas.load(image)
     assert caught.value.cause == "the program uses map 'counts', which was not created"
     assert "invalid func unknown#2001000" in caught.value.log
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_a_kernel_with_types_but_none_of_functions(
+    compile_c: Callable[..., str], monkeypatch: pytest.MonkeyPatch, *, refused: bool
+) -> None:
+    # As those from 4.18 to 4.20, which refuse what they do not know before they look at the program.
+    real, lacking = syscall.prog_load, {Feature.BTF_FUNC, Feature.EXPECTED_ATTACH_TYPE}
+
+    def older(load: syscall.ProgramLoad, log: syscall.LogBuffer | None = None) -> int:
+        if load.btf_fd or load.func_info or load.line_info or load.expected_attach_type:
+            raise OSError(errno.E2BIG, "too big")
+        return real(load, log)
+
+    has = RunningKernel.has
+    monkeypatch.setattr(RunningKernel, "has", lambda self, feature: feature not in lacking and has(self, feature))
+    monkeypatch.setattr("bpfas.loader.syscall.prog_load", older)
+    source = COUNTING.replace("&key, &value", "(void *)8, &value") if refused else COUNTING
+    if refused:
+        with pytest.raises(VerifierError, match="EACCES") as caught:
+            bpfas.load(compile_c(source, "-g"))
+        assert "R2 type=scalar expected=fp" in caught.value.log
+    else:
+        with bpfas.load(compile_c(source, "-g")) as app:
+            assert not syscall.prog_info(app.programs["count"].fd).btf_id
 
 
 def test_a_refusal_names_the_line_and_the_way(compile_c: Callable[..., str]) -> None:
