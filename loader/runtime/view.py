@@ -172,18 +172,22 @@ class MapView(Generic[K, V]):
 
     def setdefault(self, key: K, default: V) -> V:
         """The value of `key`, which is set to `default` if it is not there."""
-        try:
-            self.update(key, default, UpdateFlag.NOEXIST)
-        except KernelError as error:
-            if error.errno != errno.EEXIST:
-                raise
-            return self[key]
-        return default
+        while True:
+            try:
+                self.update(key, default, UpdateFlag.NOEXIST)
+            except KernelError as error:
+                if error.errno != errno.EEXIST:
+                    raise
+            else:
+                return default
+            value = self.lookup(key)
+            if value is not None:  # somebody else may have deleted it since
+                return value
 
     def delete(self, key: K) -> None:
         """Take out `key`; KeyError if it is not there."""
         try:
-            was_there = self._elements.delete(self._key_bytes(key))
+            was_there = self._delete(self._key_bytes(key))
         except (OSError, EncodingError) as error:
             raise self._failure(Step.DELETE, error) from None
         if not was_there:
@@ -221,6 +225,7 @@ class MapView(Generic[K, V]):
         """Put a value into a queue, stack or Bloom filter; a full one may drop its oldest for it."""
         flag = UpdateFlag.EXIST if replace_oldest else UpdateFlag.ANY
         try:
+            self._without_key()
             self._elements.update(b"", self._value_bytes(value), flag)
         except (OSError, EncodingError) as error:
             raise self._failure(Step.PUSH, error) from None
@@ -275,16 +280,18 @@ class MapView(Generic[K, V]):
         """Take out all elements, and give them; what is not given on leaving early may be out already."""
         if self._spec.map_type in _WALKED_IN_BATCHES - INDEXED:
             yield from self._items_in_batches(Command.MAP_LOOKUP_AND_DELETE_BATCH)
-            return
-        for key in self.keys():
-            value = self.pop(key, None)
-            if value is not None:
-                yield key, value
+        else:
+            yield from self._drained_one_by_one()
 
     def clear(self) -> None:
         """Take out all elements."""
-        for _ in self.drain():
-            pass
+        if self._spec.map_type in _WALKED_IN_BATCHES - INDEXED:
+            for _ in self.drain():
+                pass
+            return
+        keys = self._keys_one_by_one()
+        while chunk := list(islice(keys, _LARGEST_BATCH)):
+            self._deleted(chunk)
 
     def _each(self, cpu: int) -> Codec[Any]:
         """The codec of one CPU's value."""
@@ -294,16 +301,30 @@ class MapView(Generic[K, V]):
             raise ValueError(f"there is no CPU {cpu}; the machine may have {self._cpus}")
         return self._value.each
 
+    def _without_key(self) -> None:
+        """Raise TypeError for a map whose elements have keys."""
+        if self._key.size:
+            raise TypeError(f"map {self._spec.name} has keys: say which")
+
     def _popped(self, command: Command) -> V:
+        self._without_key()
         try:
             value = self._elements.lookup(b"", 0, command)
-        except (OSError, ValueError) as error:
-            if isinstance(error, ValueError):
-                raise TypeError(f"map {self._spec.name} has keys: say which") from None
+        except OSError as error:
             raise self._failure(Step.POP, error) from None
         if value is None:
             raise IndexError(f"map {self._spec.name} is empty")
         return self._decode_value(value)
+
+    def _delete(self, key: bytes) -> bool:
+        """Delete a key; whether it was there. Raises OSError."""
+        try:
+            return self._elements.delete(key)
+        except OSError as error:
+            # Of a place without a socket the kernel says that it is invalid.
+            if error.errno == errno.EINVAL and self._spec.map_type == MapType.SOCKMAP:
+                return False
+            raise
 
     def _taken_out(self, key: bytes) -> bytes | None:
         try:
@@ -312,7 +333,7 @@ class MapView(Generic[K, V]):
             if error.errno not in (*_UNSUPPORTED, errno.EINVAL):
                 raise
         value = self._elements.lookup(key)
-        if value is not None and not self._elements.delete(key):
+        if value is not None and not self._delete(key):
             return None
         return value
 
@@ -329,7 +350,7 @@ class MapView(Generic[K, V]):
                 at += 1
             elif number in _UNSUPPORTED or (number == errno.EINVAL and not done):
                 try:
-                    return found + sum(self._elements.delete(key) for key in keys[at:])
+                    return found + sum(self._delete(key) for key in keys[at:])
                 except OSError as error:
                     raise self._failure(Step.DELETE, error) from None
             else:
@@ -345,7 +366,7 @@ class MapView(Generic[K, V]):
                     if self._elements.lookup(key) is None:
                         continue
                 except OSError as error:
-                    if error.errno not in _UNSUPPORTED:
+                    if error.errno not in (*_UNSUPPORTED, errno.ENOSPC):  # ENOSPC: sockets of 4 bytes
                         raise self._failure(Step.NEXT_KEY, error) from None
             yield key
 
@@ -370,8 +391,7 @@ class MapView(Generic[K, V]):
             raise self._failure(Step.NEXT_KEY, error) from None
 
     def _items_one_by_one(self) -> Iterator[tuple[K, V]]:
-        keys = self._indexes() if self._spec.map_type in INDEXED else self._walked()
-        for key in keys:
+        for key in self._keys_one_by_one():
             try:
                 value = self._elements.lookup(key)
             except OSError as error:
@@ -379,21 +399,35 @@ class MapView(Generic[K, V]):
             if value is not None:
                 yield self._decode_key(key), self._decode_value(value)
 
+    def _drained_one_by_one(self) -> Iterator[tuple[K, V]]:
+        for key in self._keys_one_by_one():
+            try:
+                value = self._taken_out(key)
+            except OSError as error:
+                raise self._failure(Step.POP, error) from None
+            if value is not None:
+                yield self._decode_key(key), self._decode_value(value)
+
+    def _keys_one_by_one(self) -> Iterator[bytes]:
+        return self._indexes() if self._spec.map_type in INDEXED else self._walked()
+
     def _items_in_batches(self, command: Command) -> Iterator[tuple[K, V]]:
         """All elements, walked through by the kernel; without its help where it has none to give."""
         token: bytes | None = None
         capacity = self._batch_capacity(_FIRST_BATCH)
+        largest = max(self._spec.max_entries, _LARGEST_BATCH)  # maps may hold a few more than they were made for
         key_size, value_size = self._key.size, self._value.size
         while True:
             try:
                 batch = self._elements.take_batch(token, capacity, command)
             except OSError as error:
-                if error.errno == errno.ENOSPC and capacity < self._spec.max_entries:
+                if error.errno == errno.ENOSPC and capacity < largest:
                     # The elements of one bucket of the hash do not fit.
-                    capacity = min(2 * capacity, self._spec.max_entries)
+                    capacity = min(2 * capacity, largest)
                     continue
                 if token is None and error.errno in (*_UNSUPPORTED, errno.EINVAL):
-                    yield from self._without_batches(command)
+                    is_lookup = command is Command.MAP_LOOKUP_BATCH
+                    yield from self._items_one_by_one() if is_lookup else self._drained_one_by_one()
                     return
                 raise self._failure(Step.NEXT_KEY, error) from None
             for number in range(batch.size):
@@ -405,15 +439,6 @@ class MapView(Generic[K, V]):
                 return
             token = batch.token
             capacity = max(capacity, self._batch_capacity(min(4 * capacity, _LARGEST_BATCH)))
-
-    def _without_batches(self, command: Command) -> Iterator[tuple[K, V]]:
-        for key, value in self._items_one_by_one():
-            if command is Command.MAP_LOOKUP_BATCH:
-                yield key, value
-            else:
-                taken = self.pop(key, None)
-                if taken is not None:
-                    yield key, taken
 
     def _batch_capacity(self, wanted: int) -> int:
         each = self._key.size + self._value.size
