@@ -193,7 +193,7 @@ class KernelLink(Link):
         self._pinned_path: str | None = None
 
     @classmethod
-    def open_pinned(cls, path: str | os.PathLike[str]) -> KernelLink:
+    def open_pinned(cls, path: str | os.PathLike[str]) -> Self:
         """The link that is pinned at `path`. Raises AttachError."""
         name = os.fspath(path)
         try:
@@ -205,7 +205,7 @@ class KernelLink(Link):
         return link
 
     @classmethod
-    def open_by_id(cls, link_id: int) -> KernelLink:
+    def open_by_id(cls, link_id: int) -> Self:
         """The link that the kernel lists by this number. Raises AttachError."""
         subject = f"link {link_id}"
         try:
@@ -215,7 +215,7 @@ class KernelLink(Link):
         return cls._of_fd(fd, subject)
 
     @classmethod
-    def _of_fd(cls, fd: int, subject: str) -> KernelLink:
+    def _of_fd(cls, fd: int, subject: str) -> Self:
         try:
             kind = kind_of_descriptor(fd)
             if kind is not ObjectKind.LINK:
