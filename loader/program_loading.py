@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from bpfas.loader import syscall
 from bpfas.loader.attach_target import open_target
-from bpfas.loader.errors import LoadError, Step, VerifierError, explain
+from bpfas.loader.errors import Step, VerifierError
 from bpfas.loader.instructions import Code, LoadSource
 from bpfas.loader.kernel.features import Feature
 from bpfas.loader.kinds import NO_ATTACH_TYPE, MapType, ProgramFlag
@@ -142,10 +142,7 @@ def _load(load: syscall.ProgramLoad, program: ProgramPlan, plan: Plan, session: 
     subject = f"program {spec.name}"
     if log.text.strip():
         raise VerifierError(subject, last.errno or 0, log.text, report_on(log.text, program, plan)) from last
-    number = failure.errno or 0
-    raise LoadError(
-        Step.LOAD_PROGRAM, subject, number, explain(Step.LOAD_PROGRAM, number, (spec.program_type,))
-    ) from failure
+    raise session.error(Step.LOAD_PROGRAM, subject, failure, (spec.program_type,)) from failure
 
 
 def _requests(load: syscall.ProgramLoad, program: ProgramPlan, session: Session) -> Iterator[syscall.ProgramLoad]:

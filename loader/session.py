@@ -12,6 +12,7 @@ from bpfas.diag import Diagnostics
 from bpfas.loader import syscall
 from bpfas.loader.errors import LoadError, Step, explain
 from bpfas.loader.kernel.features import Feature
+from bpfas.loader.privilege import Explanation
 
 if TYPE_CHECKING:
     import contextlib
@@ -22,6 +23,12 @@ if TYPE_CHECKING:
     from bpfas.loader.options import LoadOptions
 
 _T = TypeVar("_T")
+
+_NOT_DELEGATED = Explanation(
+    "the token does not give the right to it",
+    "mount the BPF file system with delegate_cmds, delegate_maps, delegate_progs and delegate_attachs that "
+    "name the command and the type",
+)
 
 
 @dataclass(slots=True)
@@ -61,10 +68,15 @@ class Session:
                 raise
         return action()
 
-    def error(self, step: Step, subject: str, error: OSError) -> LoadError:
-        """The exception for the failure of a step."""
+    def error(
+        self, step: Step, subject: str, error: OSError, program_types: Collection[ProgramType] | None = None
+    ) -> LoadError:
+        """The exception for the failure of a step that was for programs of these types (None: of all)."""
         number = error.errno or 0
-        return LoadError(step, subject, number, explain(step, number, self.program_types))
+        if number == errno.EPERM and self.token_fd:
+            return LoadError(step, subject, number, _NOT_DELEGATED)
+        types = self.program_types if program_types is None else program_types
+        return LoadError(step, subject, number, explain(step, number, types))
 
     def _lift_memory_limit(self) -> bool:
         """Raise RLIMIT_MEMLOCK where that is what the kernel may have refused for; whether anything changed."""

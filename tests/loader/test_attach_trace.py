@@ -24,11 +24,11 @@ FILTER = f"if (!is_me({os.getpid()})) return 0; return hit(ctx);"
 TRACED = f"""
 SEC("fentry/vfs_statx") int entry(void *ctx) {{ {FILTER} }}
 SEC("fexit/vfs_statx") int leave(void *ctx) {{ {FILTER} }}
-SEC("tp_btf/sched_switch") int switched(void *ctx) {{ return hit(ctx); }}
+SEC("tp_btf/sched_switch") int switched(void *ctx) {{ return count(0, 0); }}
 """
-SLEEPABLE = f"""
-SEC("fmod_ret.s/__x64_sys_getpgid") int modified(unsigned long long *ctx)
-{{ if (!is_me({os.getpid()})) return 0; hit(ctx); return 4242; }}
+MODIFIED = f"""
+SEC("fmod_ret/security_task_getpgid") int modified(unsigned long long *ctx)
+{{ if (!is_me({os.getpid()})) return 0; hit(ctx); return -1; }}
 """
 LSM = f"""
 SEC("lsm/file_open") int opened(void *ctx) {{ {FILTER} }}
@@ -79,10 +79,10 @@ def test_everything_that_sections_name_at_once(compile_c: Callable[..., str]) ->
 
 @needs(Need.TRAMPOLINES)
 def test_changed_return_value(compile_c: Callable[..., str]) -> None:
-    with load(compile_c(HIT + SLEEPABLE, "-g")) as app:
-        with attach(app.programs["modified"]):
-            assert os.getpgid(0) == 4242
-        assert os.getpgid(0) != 4242
+    with load(compile_c(HIT + MODIFIED, "-g")) as app:
+        with attach(app.programs["modified"]), pytest.raises(PermissionError):
+            os.getpgid(os.getpid())
+        assert os.getpgid(os.getpid()) >= 0
 
 
 @needs(Need.BPF_LSM)

@@ -54,8 +54,8 @@ def vmlinux() -> Types:
 def module_bytes(base: Types) -> bytes:
     """BTF that goes on behind that of `base`: a struct `own` with a member of a type of the base, and a `task`."""
     base_strings = base.strings
-    own = b"\0own\0member\0late_func\0"
-    at = len(base_strings)
+    own = b"own\0member\0late_func\0"  # without an empty string, which the base has
+    at = len(base_strings) - 1
     types = Types()
     types.words = [at + 1, 4 << 24 | 1, 4, at + 5, 1, 0]  # struct own { int member; }
     types.words += [base.texts[b"task"], 4 << 24, 4]  # struct task {}

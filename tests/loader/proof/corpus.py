@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bpfas.loader.kinds import AttachType, MapType, ProgramFlag, ProgramType
-from tests.loader.kernel_support import Need, file, in_btf, listed, map_type, module, program_type, what_is_wrong
+from tests.loader.kernel_support import Need, in_btf, kfunc, listed, map_type, module, program_type, what_is_wrong
 from tests.object_cache import compiled
 from tests.peers import Peer
 
@@ -58,8 +58,10 @@ def needing(*names: str, needs: tuple[Requirement, ...]) -> dict[str, tuple[Requ
     return dict.fromkeys(names, needs)
 
 
-ERROR_INJECTION = file("/sys/kernel/debug/error_injection", "functions that may be made to fail")
+ERROR_INJECTION = listed("within_error_injection_list")
 UNIX_SOCKETS = in_btf("programs for addresses of Unix sockets", "CGROUP_UNIX_CONNECT")
+
+OPEN_CODED_ITERATORS = kfunc("bpf_iter_num_new")
 
 CORPUS = (
     Proof(
@@ -137,3 +139,15 @@ CORPUS = (
     Proof("maps_new", needs=(map_type(MapType.CGRP_STORAGE),)),
     Proof("struct_ops", needs=(Need.BTF, Need.TRAMPOLINES)),
 )
+"""What libbpf 1.1 can load, once it is told of section names that it does not know."""
+
+BEYOND_LIBBPF = (
+    Proof("arena", needs=(Need.ARENA,)),
+    Proof("exceptions", needs=(Need.EXCEPTIONS,)),
+    Proof("iterators", needs=(OPEN_CODED_ITERATORS,)),
+    Proof("struct_ops_link", needs=(Need.TRAMPOLINES, Need.STRUCT_OPS_LINK)),
+    Proof("jump_tables", needs=(Need.INSN_ARRAY,)),
+)
+"""What came later: the tests say what is to happen."""
+
+ALL = (*CORPUS, *BEYOND_LIBBPF, Proof("replacement"), Proof("freplace"))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from bpfas.diag import BpfasError
 from bpfas.loader import load as load_object
+from bpfas.loader import syscall
 from tests.loader.proof.facts import Facts, facts
 
 if TYPE_CHECKING:
@@ -24,8 +25,9 @@ def load(
         for name in image.programs:
             image.set_program(name, autoload=name in wanted)
 
+    ids = {name: syscall.prog_info(fd).id for name, fd in (targets or {}).items()}
     try:
-        with load_object(path, configure=choose, kconfig=kconfig, target=targets) as app:
+        with load_object(path, configure=choose, kconfig=kconfig, target=ids) as app:
             return facts(
                 {name: program.fd for name, program in app.programs.items()},
                 [each.fd for each in app.maps.values()],

@@ -52,5 +52,5 @@ SEC("cgroup/sysctl") int on_sysctl(struct bpf_sysctl *ctx) { count(); return ctx
 SEC("cgroup/dev") int on_dev(struct bpf_cgroup_dev_ctx *ctx) { count(); return ctx->major ? 1 : 0; }
 
 /* Only reading options has a result to change, only setting them a choice of option. */
-SEC("cgroup/getsockopt") int on_getsockopt(struct bpf_sockopt *ctx) { count(); ctx->retval = 0; return 1; }
+SEC("cgroup/getsockopt") int on_getsockopt(struct bpf_sockopt *ctx) { count(); ctx->retval = ctx->retval; return 1; }
 SEC("cgroup/setsockopt") int on_setsockopt(struct bpf_sockopt *ctx) { count(); ctx->optname = ctx->optname; return 1; }
