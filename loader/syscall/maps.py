@@ -1,4 +1,4 @@
-"""Maps: creation, elements one by one and in batches, freezing, and what the kernel says of them.
+"""Maps: creation, single elements, freezing, and what the kernel says of them; many elements are `elements`'.
 
 Layouts: union bpf_attr and struct bpf_map_info of include/uapi/linux/bpf.h.
 """
@@ -38,19 +38,6 @@ class _MapCreate(ctypes.Structure):
 
 class _MapElement(ctypes.Structure):
     _fields_ = [("map_fd", U32), ("_pad", U32), ("key", U64), ("value", U64), ("flags", U64)]
-
-
-class _MapBatch(ctypes.Structure):
-    _fields_ = [
-        ("in_batch", U64),
-        ("out_batch", U64),
-        ("keys", U64),
-        ("values", U64),
-        ("count", U32),
-        ("map_fd", U32),
-        ("elem_flags", U64),
-        ("flags", U64),
-    ]
 
 
 class _MapInfo(ctypes.Structure):

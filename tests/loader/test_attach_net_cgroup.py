@@ -353,11 +353,12 @@ def test_groups_below(compile_c: Callable[..., str], cgroup: Path) -> None:
 def attach_or_skip(program: Program, **how: Any) -> Link | None:
     """The link; None on a kernel whose control groups have no order, and which says so."""
     try:
-        return attach(program, **how)
+        link: Link = attach(program, **how)
     except AttachError as error:
         if "control groups have an order since Linux 6.17" in error.cause and kernel() < (6, 17):
             return None
         raise
+    return link
 
 
 def kernel() -> tuple[int, ...]:

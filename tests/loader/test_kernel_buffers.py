@@ -417,6 +417,25 @@ class TestUserRingBuffer:
         orders.program.test_run()
         assert (orders.variables["taken"], orders.variables["sum"]) == (2, 42)
 
+    def test_several_records_at_once(self, orders: Orders) -> None:
+        ring = orders.map.user_ring
+        with ring.reserve(8) as first:
+            with ring.reserve(8) as second:
+                second[:] = struct.pack("=Q", 2)
+            orders.program.test_run()
+            assert orders.variables["taken"] == 0  # the first one is not finished
+            first[:] = struct.pack("=Q", 1)
+        orders.program.test_run()
+        assert (orders.variables["taken"], orders.variables["sum"]) == (2, 3)
+
+    def test_a_record_that_somebody_keeps_a_view_of(self, orders: Orders) -> None:
+        with orders.map.user_ring.reserve(8) as record:
+            words = struct.iter_unpack("=Q", record)
+            record[:] = struct.pack("=Q", 5)
+        orders.program.test_run()
+        assert orders.variables["sum"] == 5
+        del words
+
     def test_a_full_ring(self, orders: Orders) -> None:
         for _ in range(4096 // 16):
             orders.map.submit(bytes(8))
