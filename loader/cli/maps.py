@@ -25,8 +25,7 @@ from bpfas.loader.cli.values import (
     parse_value,
     value_lines,
 )
-from bpfas.loader.kinds import MapType, UpdateFlag, map_flag_names, map_type_name
-from bpfas.loader.runtime.codecs import HOLDING_MAPS
+from bpfas.loader.kinds import MAPS_OF_MAPS, MapType, UpdateFlag, map_flag_names, map_type_name
 from bpfas.loader.runtime.listing import list_maps
 from bpfas.loader.runtime.opening import ObjectKind
 
@@ -251,7 +250,7 @@ def _stored_value(map_: Map, text: str, opened: contextlib.ExitStack) -> Any:
     """A value to store, with descriptors of what it stands for, which `opened` closes."""
     if map_.type == MapType.PROG_ARRAY:
         return opened.enter_context(open_program(text))
-    if map_.type in HOLDING_MAPS:
+    if map_.type in MAPS_OF_MAPS:
         return opened.enter_context(open_map(text))
     if map_.type == MapType.CGROUP_ARRAY and "/" in text:
         try:
