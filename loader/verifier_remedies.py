@@ -30,7 +30,7 @@ _REMEDIES = (
 _VERDICTS = (
     (
         r"invalid mem access '\w*_or_null_?'",
-        "compare the pointer with NULL before it is used: if (!value) return 0;",
+        "compare the pointer with NULL before: if (!value) return 0;",
     ),
     (r"pointer arithmetic on \w*_or_null_?\b", "compare the pointer with NULL before it is used"),
     (
@@ -38,14 +38,14 @@ _VERDICTS = (
         "compare with the packet's end before: if (data + sizeof(*header) > data_end) return 0;",
     ),
     (
-        r"invalid access to (?:map value|memory)|m(?:in|ax) value is (?:negative|outside)|unbounded m\w+ (?:acc|val)",
+        r"invalid access to (?:map value|memory)|(?:min|max) value is (?:negative|outside)|unbounded m\w+",
         "bound the index or length before it is used: if (index >= SIZE) return 0; let its type be unsigned",
     ),
     (r"R0 !read_ok", "give R0, the return value, a value on every way to the end"),
     (r"R\d+ !read_ok", "give the register a value on every way there; calls leave none in R1 to R5"),
     (
         r"Unreleased reference|reference leak",
-        "release on every way what was acquired: bpf_sk_release(), bpf_ringbuf_submit() or bpf_ringbuf_discard(), …",
+        "release on every way what was acquired: bpf_sk_release(), bpf_ringbuf_submit(), …",
     ),
     (
         r"infinite loop detected|back-edge from insn",
