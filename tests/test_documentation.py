@@ -79,7 +79,7 @@ def test_the_tour_works_when_pasted(tmp_path: Path) -> None:
     assert "0: 03 00 00 00 00 00 00 00" in output
     (program,) = blocks(README, "python")
     output = run_in_shell(f"python - <<'EOF'\n{program}\nEOF", tmp_path)
-    assert output == "2 b'\\x05\\x00\\x00\\x00\\x00\\x00\\x00\\x00'\n"
+    assert output == "2 b'\\x05\\x00\\x00\\x00\\x00\\x00\\x00\\x00'\nXDP of lo, generic\n"
 
 
 @pytest.fixture
