@@ -68,18 +68,22 @@ def reuse_pinned_map(spec: MapSpec, path: str) -> int | None:
 
     Raises LoadError if it is not like `spec`, with every difference.
     """
+    subject = f"map {spec.name} at {path}"
     try:
         fd = syscall.obj_get(path)
     except OSError as error:
         if error.errno == errno.ENOENT:
             return None
-        raise _error(Step.OPEN_PIN, f"map {spec.name} at {path}", error) from error
+        raise _error(Step.OPEN_PIN, subject, error) from error
     try:
         differences = _differences(spec, fd)
         if differences:
             cause = "what is pinned there is another map: " + "; ".join(differences)
             explanation = Explanation(cause, f"remove the pin (rm {path}), or pin this map elsewhere")
-            raise LoadError(Step.OPEN_PIN, f"map {spec.name} at {path}", errno.EINVAL, explanation)
+            raise LoadError(Step.OPEN_PIN, subject, errno.EINVAL, explanation)
+    except OSError as error:
+        os.close(fd)
+        raise _error(Step.GET_INFO, subject, error) from error
     except BaseException:
         os.close(fd)
         raise
@@ -87,12 +91,18 @@ def reuse_pinned_map(spec: MapSpec, path: str) -> int | None:
 
 
 def pin_new_map(spec: MapSpec, path: str, fd: int) -> int | None:
-    """Pin a new map. If another process has just pinned one there, the descriptor of that one."""
+    """Pin a new map. If another process has just pinned one there, the descriptor of that one.
+
+    Raises LoadError; then the new map's descriptor is closed, too.
+    """
     try:
         pin(path, fd, f"map {spec.name}")
     except KernelError as error:
-        other = reuse_pinned_map(spec, path) if error.errno == errno.EEXIST else None
-        if other is None:
+        try:
+            other = reuse_pinned_map(spec, path) if error.errno == errno.EEXIST else None
+            if other is None:
+                raise
+        except KernelError:
             os.close(fd)
             raise
         return other

@@ -58,14 +58,17 @@ class EventReader:
     Iterated (`for` and `async for`) it gives events without end, until `close()`. `read` gives those that are
     there, `poll` hands them to callbacks. Events of one CPU come in their order. What was taken out of a buffer
     and not been given yet (because a loop was left, or a callback failed) is given next time.
-    A context manager, which closes the buffers but not their maps.
+    A context manager, which closes the buffers but not their maps. Raises KernelError.
     """
 
     def __init__(self) -> None:
         self._sources: list[_Source] = []
         self._waiting: deque[tuple[_Source, Iterator[Any]]] = deque()
         """What was taken out of buffers; the iterators know what of it has not been given yet."""
-        self._poll = select.epoll()
+        try:
+            self._poll = select.epoll()
+        except OSError as error:
+            raise _refusal("a reader of events", error) from error
 
     def __enter__(self) -> Self:
         return self
@@ -121,9 +124,13 @@ class EventReader:
             event_of = _of_sample(decode, with_cpu=with_cpu)
         else:
             raise TypeError(f"map {map_.name} has no events: it is of type {map_type_name(map_.type)}")
+        try:
+            for fd in buffer.descriptors():
+                self._poll.register(fd, select.EPOLLIN)
+        except OSError as error:
+            buffer.close()
+            raise _refusal(f"map {map_.name}", error) from error
         self._sources.append(_Source(buffer, event_of, callback))
-        for fd in buffer.descriptors():
-            self._poll.register(fd, select.EPOLLIN)
 
     def poll(self, timeout: float | None = None) -> int:
         """Wait up to `timeout` seconds (None: without end) for events, and hand them to the callbacks.
@@ -275,6 +282,9 @@ def _open_ring(map_: Map) -> Ring:
     try:
         return Ring(map_.fd, map_.info().max_entries)
     except OSError as error:
-        number = error.errno or 0
-        explanation = explain(Step.OPEN_BUFFER, number)
-        raise KernelError(Step.OPEN_BUFFER, f"map {map_.name}", number, explanation) from error
+        raise _refusal(f"map {map_.name}", error) from error
+
+
+def _refusal(subject: str, error: OSError) -> KernelError:
+    number = error.errno or 0
+    return KernelError(Step.OPEN_BUFFER, subject, number, explain(Step.OPEN_BUFFER, number))
