@@ -40,19 +40,6 @@ class _MapElement(ctypes.Structure):
     _fields_ = [("map_fd", U32), ("_pad", U32), ("key", U64), ("value", U64), ("flags", U64)]
 
 
-class _MapBatch(ctypes.Structure):
-    _fields_ = [
-        ("in_batch", U64),
-        ("out_batch", U64),
-        ("keys", U64),
-        ("values", U64),
-        ("count", U32),
-        ("map_fd", U32),
-        ("elem_flags", U64),
-        ("flags", U64),
-    ]
-
-
 class _MapInfo(ctypes.Structure):
     _fields_ = [
         ("type", U32),

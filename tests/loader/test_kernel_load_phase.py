@@ -76,6 +76,22 @@ def test_what_the_image_warns_of_is_told(compile_c: Callable[..., str]) -> None:
         assert "section '.data' holds the address of '.rodata.str1.1' and 1 more address" in warning.message
 
 
+@pytest.mark.parametrize(("version", "given"), [("", running_version()), ('int v SEC("version") = 77;', 77)])
+def test_programs_are_of_a_version(
+    compile_c: Callable[..., str], monkeypatch: pytest.MonkeyPatch, version: str, given: int
+) -> None:
+    real, versions = syscall.prog_load, []
+
+    def noting(load: syscall.ProgramLoad, log: syscall.LogBuffer | None = None) -> int:
+        versions.append(load.kernel_version)
+        return real(load, log)
+
+    path = compile_c(COUNTING + version, "-g")
+    monkeypatch.setattr("bpfas.loader.syscall.prog_load", noting)
+    bpfas.load(path).close()
+    assert versions == [given]
+
+
 def test_functions_are_known_by_name(compile_c: Callable[..., str]) -> None:
     with bpfas.load(compile_c(COUNTING, "-g")) as app:
         assert syscall.prog_info(app.programs["count"].fd).btf_id
