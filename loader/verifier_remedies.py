@@ -23,6 +23,8 @@ _REMEDIES = (
         "doesn't match map's excl_prog_hash",
         "a map that it uses is for another program alone: let only that use it, or leave exclusive_program empty",
     ),
+    ("missing btf func_info", "callbacks need the types of functions: compile with clang -g"),
+    ("callback function not static", "declare the function that is given to the helper as static"),
     ("JIT is required for calling kernel function", "switch the JIT on: sysctl net.core.bpf_jit_enable=1"),
 )
 """What is to be done about some of the verifier's words."""
