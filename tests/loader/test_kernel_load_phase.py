@@ -193,6 +193,16 @@ class TestPins:
         with bpfas.load(path, pin_root=bpf_file_system) as second:
             assert second.maps["outer"].raw[bytes(4)] == struct.pack("=I", held)
 
+    def test_a_map_of_a_library_is_pinned_like_any(
+        self, compile_c: Callable[..., str], bpf_file_system: Path
+    ) -> None:
+        shared = self.SOURCE.replace('SEC("socket") int prog(void *ctx)', "int touch(void)")
+        library = compile_c(shared, "-g", name="lib")
+        app = compile_c('int touch(void); SEC("socket") int prog(void *ctx) { return touch(); }', "-g")
+        with bpfas.load(app, [library], pin_root=bpf_file_system) as loaded:
+            assert list(loaded.maps) == ["lib:shared"]
+        assert (bpf_file_system / "shared").exists()
+
     def test_the_directories_of_a_definition(self, compile_c: Callable[..., str], bpf_file_system: Path) -> None:
         image = bpfas.open_image(compile_c(self.SOURCE, "-g"))
         image.set_map("shared", pin_path=bpf_file_system / "tc" / "globals" / "shared")
@@ -389,6 +399,17 @@ def test_whatever_fails_nothing_stays_open(
         with pytest.raises(LoadError, match="ENOMEM"):
             bpfas.load(image, pin_root=bpf_file_system)
     assert open_descriptors() == before
+
+
+def test_a_map_that_cannot_be_used_is_closed(
+    compile_c: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_args: object) -> None:
+        raise BpfasError.of("no such types")
+
+    monkeypatch.setattr("bpfas.loader.map_creation.Map", fail)
+    with pytest.raises(BpfasError, match="no such types"):
+        bpfas.load(compile_c(COUNTING, "-g"))
 
 
 def test_a_token_wants_a_bpf_file_system(compile_c: Callable[..., str], tmp_path: Path) -> None:
