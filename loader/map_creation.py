@@ -136,9 +136,7 @@ def _map_create(
 ) -> int:
     flags = spec.map_flags | (MapFlag.TOKEN_FD if session.token_fd else 0)
     value_type_owner_fd = 0
-    value_size = spec.value_size
     if kernel_value:
-        value_size = kernel_value.value_size
         value_type_owner_fd = session.kernel.btf_fd(kernel_value.owner)
         flags |= MapFlag.VTYPE_BTF_OBJ_FD if value_type_owner_fd else 0
     has_types = bool(spec.key_type or spec.value_type or kernel_value)
@@ -146,7 +144,7 @@ def _map_create(
         spec.kernel_name,
         spec.map_type,
         spec.key_size,
-        value_size,
+        spec.value_size,
         spec.max_entries,
         flags,
         inner_map_fd=inner_fd,

@@ -166,6 +166,10 @@ def _plan_maps(
                 order=image.byte_order,
             )
             spec = replace(spec, contents=contents)
+        value = struct_ops.get(name)
+        if value:
+            # Elements are the kernel's struct, not the object's.
+            spec = replace(spec, value_size=value.value_size, value_type=0)
         spec = _for_machine(spec, kernel)
         _check_room(spec, kernel, image.name, diagnostics)
         if spec.exclusive_program and spec.exclusive_program not in programs:
@@ -173,7 +177,7 @@ def _plan_maps(
             diagnostics.error(
                 message, image.name, ("have it loaded (autoload), or the map not created (autocreate)",)
             )
-        maps[name] = MapPlan(spec, struct_ops.get(name))
+        maps[name] = MapPlan(spec, value)
     return maps
 
 

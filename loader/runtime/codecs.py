@@ -217,10 +217,12 @@ class Format:
 
     def encode(self, value: Any) -> bytes:
         """The bytes of a value or of a sequence of values."""
+        if not self._is_single:
+            data = raw_bytes(value, self.size, f"'{self._struct.format}'")
+            if data is not None:
+                return data
         try:
-            if self._is_single and not isinstance(value, tuple | list):
-                return self._struct.pack(value)
-            return self._struct.pack(*value)
+            return self._struct.pack(*(value if isinstance(value, tuple | list) else (value,)))
         except (struct.error, TypeError, OverflowError) as error:
             data = raw_bytes(value, self.size, f"'{self._struct.format}'")
             if data is None:

@@ -111,7 +111,7 @@ class PerfBuffer:
             self._stack = stack.pop_all()
 
     def close(self) -> None:
-        """Close the events; the map no longer has any."""
+        """Close the events; what programs send to the map from then on is refused to them."""
         self._stack.close()
 
     def descriptors(self) -> list[int]:

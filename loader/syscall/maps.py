@@ -1,4 +1,4 @@
-"""Maps: creation, elements one by one and in batches, freezing, and what the kernel says of them.
+"""Maps: creation, single elements, freezing, and what the kernel says of them; many elements are `elements`'.
 
 Layouts: union bpf_attr and struct bpf_map_info of include/uapi/linux/bpf.h.
 """

@@ -11,7 +11,7 @@ import pytest
 
 from bpfas.btf.kinds import Kind
 from bpfas.diag import BpfasError
-from bpfas.loader import KernelError, load, syscall
+from bpfas.loader import AttachError, KernelError, load, syscall
 from bpfas.loader.kinds import ProgramType
 from bpfas.loader.runtime.listing import list_btf, list_links, list_maps, list_pins, list_programs
 from bpfas.loader.runtime.maps import Map
@@ -179,3 +179,5 @@ def test_a_closed_program_says_so(app: Collection) -> None:
     for operation in (program.info, program.map_ids, program.stdout, lambda: program.test_run(PACKET)):
         with pytest.raises(KernelError, match="EBADF"):
             operation()
+    with pytest.raises(AttachError, match="EBADF: the program is closed"):
+        program.attach(interface="lo")

@@ -51,6 +51,16 @@ def app(compile_c: Callable[..., str]) -> Iterator[Collection]:
 
 
 @pytest.mark.peer
+def test_closing_though_somebody_keeps_a_view_of_the_memory(compile_c: Callable[..., str]) -> None:
+    with load(compile_c(SOURCE, "-g")) as loaded:
+        numbers = struct.iter_unpack("=Q", loaded.maps[".data"].memory.view[:8])
+        assert next(numbers) == (7,)
+        words = struct.iter_unpack("=Q", loaded.maps[".data"].memory.view)
+    assert loaded.maps[".data"].fd == -1
+    del words, numbers
+
+
+@pytest.mark.peer
 def test_variables_are_read_and_written_while_programs_run(app: Collection) -> None:
     app.data["limits"] = {"high": 50, "name": "second"}
     app.data["enabled"] = True
