@@ -29,10 +29,14 @@ _LEVELS_OF_DEFINITIONS = 2
 
 
 def map_pin_path(spec: MapSpec, options: LoadOptions) -> str:
-    """Where the map is pinned; empty for one that is not."""
+    """Where the map is pinned; empty for one that is not.
+
+    By name, a library's map is pinned where all objects look for it, without the library's name.
+    """
     if spec.pin_path is not None:
         return spec.pin_path
-    return os.fspath(Path(options.pin_root) / spec.name) if spec.pinning is Pinning.BY_NAME else ""
+    name = spec.name.rpartition(":")[2]
+    return os.fspath(Path(options.pin_root) / name) if spec.pinning is Pinning.BY_NAME else ""
 
 
 def pin(path: str, fd: int, subject: str, levels: int = 1) -> None:
