@@ -29,7 +29,6 @@ _SIZES = {0x00: 4, 0x08: 2, 0x10: 1, 0x18: 8}
 _SIZE_CODES = {size: code for code, size in _SIZES.items()}
 _SIZE_MASK = 0x18
 _LARGEST_OFFSET = 0x7FFF
-_SIGNED_ENCODING = 1
 _UPPER_HALF = 0xFFFFFFFF << 32
 
 

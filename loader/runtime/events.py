@@ -50,8 +50,9 @@ class _Buffer(Protocol):
 
 
 class _Source(NamedTuple):
-    """A buffer, and what becomes of its events."""
+    """A buffer, the map that it is, and what becomes of its events."""
 
+    map: Map
     buffer: _Buffer
     event_of: Callable[[Any], Any] | None
     callback: Callable[[Any], object] | None
@@ -149,7 +150,7 @@ class EventReader:
             event_of = _of_sample(decode, with_cpu=with_cpu)
         else:
             raise TypeError(f"map {map_.name} has no events: it is of type {map_type_name(map_.type)}")
-        self._sources.append(_Source(buffer, event_of, callback))
+        self._sources.append(_Source(map_, buffer, event_of, callback))
         for fd in buffer.descriptors():
             self._poll.register(fd, select.EPOLLIN)
 
