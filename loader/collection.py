@@ -42,7 +42,7 @@ class Collection:
         self.maps: Mapping[str, Map] = maps
         self.programs: Mapping[str, Program] = programs
         self.warnings = tuple(warnings)
-        self.data = Variables(maps)
+        self.data = Variables(maps, plan.image.types)
         self.links: dict[str, Link] = {}
         self._owner = owner
 

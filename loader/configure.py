@@ -118,6 +118,8 @@ def set_map(image: Image, name: str, **fields: Any) -> None:
             raise ConfigurationError(f"{subject} holds global data, whose {field} cannot be another")
         if "value_size" in changes and changes["value_size"] != spec.value_size:
             changes |= _resized_data(image, spec, subject, changes["value_size"])
+    if (user := changes.get("exclusive_program")) and user not in image.programs:
+        raise unknown_name("program", user, image.programs)
     if "inner" in changes:
         changes["inner"] = _inner_map(image, subject, changes["inner"])
     if "slots" in changes:
@@ -241,11 +243,14 @@ _MAP_FIELDS: dict[str, _Reader] = {
     "pinning": _pinning,
     "pin_path": _text,
     "autocreate": _flag,
+    "exclusive_program": _required_text,
     "inner": _anything,
     "slots": _anything,
     "programs": _anything,
 }
-_FIELDS_OF_DATA = frozenset({"value_size", "map_flags", "numa_node", "pinning", "pin_path", "autocreate"})
+_FIELDS_OF_DATA = frozenset(
+    {"value_size", "map_flags", "numa_node", "pinning", "pin_path", "autocreate", "exclusive_program"}
+)
 _PROGRAM_FIELDS: dict[str, _Reader] = {
     "section": _required_text,
     "program_type": _member_of(ProgramType),

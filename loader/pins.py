@@ -5,6 +5,7 @@ Source: loader.md §9; the kernel's bpffs.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from pathlib import Path
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 _MOUNTS = "/proc/self/mountinfo"
 _MAP = "anon_inode:bpf-map"
 _DIRECTORY_MODE = 0o700
+_LEVELS_OF_DEFINITIONS = 2
+"""Directories that are made for what the object itself says: iproute2's maps lie in /sys/fs/bpf/tc/globals."""
 
 
 def map_pin_path(spec: MapSpec, options: LoadOptions) -> str:
@@ -32,16 +35,33 @@ def map_pin_path(spec: MapSpec, options: LoadOptions) -> str:
     return os.fspath(Path(options.pin_root) / spec.name) if spec.pinning is Pinning.BY_NAME else ""
 
 
-def pin(path: str, fd: int, subject: str) -> None:
-    """Pin an object at `path`, making the last directory of it if it is missing. Raises KernelError."""
-    directory = os.path.dirname(os.path.abspath(path))
+def pin(path: str, fd: int, subject: str, levels: int = 1) -> None:
+    """Pin an object at `path`, making up to `levels` directories of it if they are missing. Raises KernelError.
+
+    More than one is more likely a mistake of the user's. What cannot be pinned leaves no new directory.
+    """
+    made: list[str] = []
     try:
-        # One level, as more than that is more likely a mistake.
-        if not os.path.isdir(directory):
-            os.mkdir(directory, _DIRECTORY_MODE)
+        for directory in reversed(_missing_directories(path)[:levels]):
+            with contextlib.suppress(FileExistsError):  # another process may have made it just now
+                os.mkdir(directory, _DIRECTORY_MODE)
+                made.append(directory)
         syscall.obj_pin(path, fd)
     except OSError as error:
+        for directory in reversed(made):
+            with contextlib.suppress(OSError):
+                os.rmdir(directory)
         raise _error(Step.PIN, f"{subject} at {path}", error) from error
+
+
+def _missing_directories(path: str) -> list[str]:
+    """The directories of `path` that there are not, the innermost first."""
+    missing = []
+    directory = os.path.dirname(os.path.abspath(path))
+    while not os.path.isdir(directory) and directory != os.path.dirname(directory):
+        missing.append(directory)
+        directory = os.path.dirname(directory)
+    return missing
 
 
 def unpin(path: str, subject: str) -> None:
@@ -87,15 +107,21 @@ def reuse_pinned_map(spec: MapSpec, path: str) -> int | None:
 
 
 def pin_new_map(spec: MapSpec, path: str, fd: int) -> int | None:
-    """Pin a new map. If another process has just pinned one there, the descriptor of that one."""
+    """Pin a new map. If another process has just pinned one there, the descriptor of that one.
+
+    Raises LoadError, and then `fd` is closed.
+    """
     try:
-        pin(path, fd, f"map {spec.name}")
-    except KernelError as error:
-        other = reuse_pinned_map(spec, path) if error.errno == errno.EEXIST else None
-        if other is None:
-            os.close(fd)
-            raise
-        return other
+        try:
+            pin(path, fd, f"map {spec.name}", _LEVELS_OF_DEFINITIONS)
+        except KernelError as error:
+            other = reuse_pinned_map(spec, path) if error.errno == errno.EEXIST else None
+            if other is None:
+                raise
+            return other
+    except BaseException:
+        os.close(fd)
+        raise
     return None
 
 

@@ -183,9 +183,8 @@ class _Resolver:
     def report_special(self, function: Function, index: int, symbol: Symbol) -> None:
         """Report that the definition of `symbol` has no place in a section."""
         assert isinstance(symbol.section, SpecialSection)
-        message = f"'{symbol.name}' is {_SPECIAL_WORDS[symbol.section]}, which has no place in a section"
-        is_common = symbol.section is SpecialSection.COMMON
-        advice = _LINK_FIRST_COMMON if is_common else "use the number itself, or define the symbol in a section"
+        words, advice = _SPECIAL_WORDS[symbol.section]
+        message = f"'{symbol.name}' is {words}, which has no place in a section"
         self.error(message, function, index * SLOT_SIZE, (advice,))
 
     def resolve_relocation(
@@ -303,7 +302,11 @@ _DATA_SOURCES = (LoadSource.IMMEDIATE, LoadSource.MAP_VALUE)
 _EXTERN_CALL_SOURCES = (CallSource.FUNCTION, CallSource.KFUNC)
 _EXTERN_LOAD_SOURCES = (LoadSource.IMMEDIATE, LoadSource.BTF_ID)
 _FUNCTION_SOURCES = (LoadSource.IMMEDIATE, LoadSource.FUNCTION)
-_SPECIAL_WORDS = {SpecialSection.ABS: "an absolute symbol", SpecialSection.COMMON: "a common symbol"}
+_SPECIAL_WORDS = {
+    SpecialSection.ABS: ("an absolute symbol", "use the number itself, or define the symbol in a section"),
+    SpecialSection.COMMON: ("a common symbol", _LINK_FIRST_COMMON),
+    SpecialSection.UNDEF: ("an undefined local symbol", "make it global (.globl), so that others can define it"),
+}
 
 
 def _is_presence_test(code: Code, index: int) -> bool:

@@ -19,6 +19,10 @@ _REMEDIES = (
         "failed to find the address for kernel symbol",
         "the kernel's list of symbols lacks it: kernels without CONFIG_KALLSYMS_ALL do not list variables",
     ),
+    (
+        "doesn't match map's excl_prog_hash",
+        "a map that it uses is for another program alone: let only that use it, or leave exclusive_program empty",
+    ),
     ("JIT is required for calling kernel function", "switch the JIT on: sysctl net.core.bpf_jit_enable=1"),
 )
 """What is to be done about some of the verifier's words."""

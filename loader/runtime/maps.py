@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from bpfas.loader import syscall
 from bpfas.loader.errors import KernelError, Step, explain
-from bpfas.loader.kinds import PER_CPU_MAP_TYPES, MapType, map_type_name
+from bpfas.loader.kinds import MAPS_OF_MAPS, PER_CPU_MAP_TYPES, MapType, map_type_name
 from bpfas.loader.pins import pin, unpin
 from bpfas.loader.runtime.codecs import (
-    HOLDING_MAPS,
     PerCpu,
     Raw,
     aligned,
@@ -204,7 +203,7 @@ class Map(MapView[Any, Any]):
 
     def open_inner(self, key: Any) -> Map:
         """The map that a map of maps holds under `key`, for the caller to close. KeyError if there is none."""
-        if self.type not in HOLDING_MAPS:
+        if self.type not in MAPS_OF_MAPS:
             raise TypeError(f"map {self.name} holds no maps: it is of type {map_type_name(self.type)}")
         return Map.from_id(self[key])
 

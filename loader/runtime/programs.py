@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from bpfas.btf.codecs import Buffer
     from bpfas.loader.attach.iterator import IteratorLink
     from bpfas.loader.attach.link import Link
-    from bpfas.loader.syscall import ProgramInfo
+    from bpfas.loader.syscall import ProgramCode, ProgramInfo
 
 T = TypeVar("T")
 
@@ -172,6 +172,10 @@ class Program:
     def translated(self) -> bytes:
         """The instructions as the kernel has them after verification; empty if this process may not know."""
         return self._asked(syscall.prog_xlated)
+
+    def code(self) -> ProgramCode:
+        """The same with the machine code, and with where functions and lines of the source begin."""
+        return self._asked(syscall.prog_code)
 
     def types(self) -> Btf | None:
         """The types that the program was loaded with, as the kernel has them."""

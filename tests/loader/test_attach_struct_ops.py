@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bpfas.loader import load
+from bpfas.loader import load, syscall
 from bpfas.loader.attach.struct_ops import StructOpsLink
 from bpfas.loader.errors import AttachError
 from tests.loader.kernel_support import Need, kernel_type, needs
@@ -58,6 +58,17 @@ def test_congestion_control(compile_c: Callable[..., str], section: str) -> None
             assert is_available("bpfas_test")
             assert (link.fd >= 0) == (section == ".struct_ops.link")
         assert not is_available("bpfas_test")
+
+
+def test_elements_are_as_the_kernel_has_them(compile_c: Callable[..., str]) -> None:
+    source = SOURCE.replace("SECTION", ".struct_ops.link").replace("NAME", "bpfas_read")
+    with load(compile_c(source, "-g")) as app, app.attach_struct_ops("control"):
+        control = app.maps["control"]
+        size = syscall.map_info(control.fd).value_size
+        assert control.value_size == size > 3 * 8 + 16  # the kernel's struct has more members, and a header
+        (value,) = control.values()
+        assert len(value) == size
+        assert b"bpfas_read\0" in value
 
 
 def test_everything_at_once(compile_c: Callable[..., str]) -> None:

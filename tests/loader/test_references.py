@@ -233,7 +233,12 @@ def test_data_in_other_sections_is_an_error() -> None:
 
 
 @pytest.mark.parametrize(
-    ("special", "words_"), [(SpecialSection.ABS, "absolute"), (SpecialSection.COMMON, "common")]
+    ("special", "words_"),
+    [
+        (SpecialSection.ABS, "absolute"),
+        (SpecialSection.COMMON, "common"),
+        (SpecialSection.UNDEF, "undefined local"),
+    ],
 )
 def test_symbols_without_a_section_are_errors(special: SpecialSection, words_: str) -> None:
     errors = image_errors(*program_with(LDDW, LOAD, Symbol("x", special)))

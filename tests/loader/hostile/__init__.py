@@ -1,0 +1,1 @@
+"""Objects with wrong numbers in them, loaded."""
