@@ -50,8 +50,9 @@ class _Buffer(Protocol):
 
 
 class _Source(NamedTuple):
-    """A buffer, and what becomes of its events."""
+    """A buffer, the map that it is, and what becomes of its events."""
 
+    map: Map
     buffer: _Buffer
     event_of: Callable[[Any], Any] | None
     callback: Callable[[Any], object] | None
@@ -156,7 +157,7 @@ class EventReader:
         except OSError as error:
             buffer.close()
             raise _refusal(f"map {map_.name}", error) from error
-        self._sources.append(_Source(buffer, event_of, callback))
+        self._sources.append(_Source(map_, buffer, event_of, callback))
 
     def poll(self, timeout: float | None = None) -> int:
         """Wait up to `timeout` seconds (None: without end) for events, and hand them to the callbacks.
