@@ -37,6 +37,9 @@ FIRST_LOG_SIZE = 1 << 20
 LARGEST_LOG_SIZE = 1 << 29
 """Bytes of the verifier's log: the first buffer, and the largest power of two that the kernel takes."""
 
+_AFTER_VERIFICATION = (errno.EMFILE, errno.ENFILE)
+"""Why a program that the verifier has taken gets no descriptor."""
+
 _JUMP_TARGET = struct.Struct("=IIII")
 """struct bpf_insn_array_value: the offset in the program as it is loaded, and what the kernel makes of it."""
 
@@ -88,7 +91,8 @@ def _request(
         spec.license,
         expected_attach_type=spec.expected_attach_type,
         flags=spec.flags | (ProgramFlag.TOKEN_FD if session.token_fd else 0),
-        kernel_version=spec.kernel_version,
+        # Kernels before 5.0 load kprobe programs of their own version only.
+        kernel_version=spec.kernel_version or session.kernel.version,
         ifindex=spec.ifindex,
         btf_fd=session.btf_fd if spec.func_info or spec.line_info else 0,
         func_info=spec.func_info.tobytes() if has_btf else b"",
@@ -137,7 +141,7 @@ def _load(load: syscall.ProgramLoad, program: ProgramPlan, plan: Plan, session: 
         return _load_with_log(request, log, session)
     spec = program.spec
     subject = f"program {spec.name}"
-    if log.text.strip():
+    if log.text.strip() and failure.errno not in _AFTER_VERIFICATION:
         raise VerifierError(subject, failure.errno or 0, log.text, report_on(log.text, program, plan)) from failure
     raise session.error(Step.LOAD_PROGRAM, subject, failure, (spec.program_type,)) from failure
 
