@@ -72,7 +72,11 @@ def _open_or_create(plan: MapPlan, whole: Plan, session: Session) -> tuple[Map, 
                 fd, is_new = other, False
             else:
                 session.undo.callback(_unpin, path, spec)
-    map_ = Map(spec, fd, whole.image.types)
+    try:
+        map_ = Map(spec, fd, whole.image.types)
+    except BaseException:
+        os.close(fd)
+        raise
     session.owner.callback(map_.close)
     return map_, is_new
 

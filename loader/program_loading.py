@@ -91,7 +91,8 @@ def _request(
         spec.license,
         expected_attach_type=spec.expected_attach_type,
         flags=spec.flags | (ProgramFlag.TOKEN_FD if session.token_fd else 0),
-        kernel_version=spec.kernel_version,
+        # Kernels before 5.0 load kprobe programs of their own version only.
+        kernel_version=spec.kernel_version or session.kernel.version,
         ifindex=spec.ifindex,
         btf_fd=session.btf_fd if spec.func_info or spec.line_info else 0,
         func_info=spec.func_info.tobytes() if has_btf else b"",

@@ -23,6 +23,8 @@ _REMEDIES = (
         "doesn't match map's excl_prog_hash",
         "a map that it uses is for another program alone: let only that use it, or leave exclusive_program empty",
     ),
+    ("missing btf func_info", "callbacks need the types of functions: compile with clang -g"),
+    ("callback function not static", "declare the function that is given to the helper as static"),
     ("JIT is required for calling kernel function", "switch the JIT on: sysctl net.core.bpf_jit_enable=1"),
 )
 """What is to be done about some of the verifier's words."""
@@ -55,12 +57,12 @@ def _helper_remedy(words: str, situation: Situation) -> str:
     )
 
 
-def remedy_for(words: str, log: str, situation: Situation) -> str:
-    """A sentence; `words` are what the verifier said last, `log` all that it said."""
+def remedy_for(verdict: str, words: str, situation: Situation) -> str:
+    """A sentence; `words` are all lines of what the verifier said in the end, `verdict` is the last of them."""
     for known, remedy in _REMEDIES:
-        if known in log:
+        if known in words:
             return remedy
-    if remedy := _helper_remedy(words, situation):
+    if remedy := _helper_remedy(verdict, situation):
         return remedy
     remedy = "the log tells the path to the instruction at fault and the registers' contents there"
     if situation.lacks(Capability.CAP_PERFMON):

@@ -76,6 +76,22 @@ def test_what_the_image_warns_of_is_told(compile_c: Callable[..., str]) -> None:
         assert "section '.data' holds the address of '.rodata.str1.1' and 1 more address" in warning.message
 
 
+@pytest.mark.parametrize(("version", "given"), [("", running_version()), ('int v SEC("version") = 77;', 77)])
+def test_programs_are_of_a_version(
+    compile_c: Callable[..., str], monkeypatch: pytest.MonkeyPatch, version: str, given: int
+) -> None:
+    real, versions = syscall.prog_load, []
+
+    def noting(load: syscall.ProgramLoad, log: syscall.LogBuffer | None = None) -> int:
+        versions.append(load.kernel_version)
+        return real(load, log)
+
+    path = compile_c(COUNTING + version, "-g")
+    monkeypatch.setattr("bpfas.loader.syscall.prog_load", noting)
+    bpfas.load(path).close()
+    assert versions == [given]
+
+
 def test_functions_are_known_by_name(compile_c: Callable[..., str]) -> None:
     with bpfas.load(compile_c(COUNTING, "-g")) as app:
         assert syscall.prog_info(app.programs["count"].fd).btf_id
@@ -176,6 +192,16 @@ class TestPins:
             held = first.maps["first"].id
         with bpfas.load(path, pin_root=bpf_file_system) as second:
             assert second.maps["outer"].raw[bytes(4)] == struct.pack("=I", held)
+
+    def test_a_map_of_a_library_is_pinned_like_any(
+        self, compile_c: Callable[..., str], bpf_file_system: Path
+    ) -> None:
+        shared = self.SOURCE.replace('SEC("socket") int prog(void *ctx)', "int touch(void)")
+        library = compile_c(shared, "-g", name="lib")
+        app = compile_c('int touch(void); SEC("socket") int prog(void *ctx) { return touch(); }', "-g")
+        with bpfas.load(app, [library], pin_root=bpf_file_system) as loaded:
+            assert list(loaded.maps) == ["lib:shared"]
+        assert (bpf_file_system / "shared").exists()
 
     def test_the_directories_of_a_definition(self, compile_c: Callable[..., str], bpf_file_system: Path) -> None:
         image = bpfas.open_image(compile_c(self.SOURCE, "-g"))
@@ -373,6 +399,17 @@ def test_whatever_fails_nothing_stays_open(
         with pytest.raises(LoadError, match="ENOMEM"):
             bpfas.load(image, pin_root=bpf_file_system)
     assert open_descriptors() == before
+
+
+def test_a_map_that_cannot_be_used_is_closed(
+    compile_c: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_args: object) -> None:
+        raise BpfasError.of("no such types")
+
+    monkeypatch.setattr("bpfas.loader.map_creation.Map", fail)
+    with pytest.raises(BpfasError, match="no such types"):
+        bpfas.load(compile_c(COUNTING, "-g"))
 
 
 def test_a_token_wants_a_bpf_file_system(compile_c: Callable[..., str], tmp_path: Path) -> None:
