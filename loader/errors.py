@@ -49,7 +49,6 @@ class Step(enum.Enum):
     LIST = "listing"
     MAP_MEMORY = "mapping it into memory"
     OPEN_BUFFER = "opening the buffer"
-    WAIT = "waiting for events"
     READ_STREAM = "reading the program's output"
     ATTACH = "attaching the program"
     DETACH = "detaching the program"

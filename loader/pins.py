@@ -92,18 +92,22 @@ def reuse_pinned_map(spec: MapSpec, path: str) -> int | None:
 
     Raises LoadError if it is not like `spec`, with every difference.
     """
+    subject = f"map {spec.name} at {path}"
     try:
         fd = syscall.obj_get(path)
     except OSError as error:
         if error.errno == errno.ENOENT:
             return None
-        raise _error(Step.OPEN_PIN, f"map {spec.name} at {path}", error) from error
+        raise _error(Step.OPEN_PIN, subject, error) from error
     try:
         differences = _differences(spec, fd)
         if differences:
             cause = "what is pinned there is another map: " + "; ".join(differences)
             explanation = Explanation(cause, f"remove the pin (rm {path}), or pin this map elsewhere")
-            raise LoadError(Step.OPEN_PIN, f"map {spec.name} at {path}", errno.EINVAL, explanation)
+            raise LoadError(Step.OPEN_PIN, subject, errno.EINVAL, explanation)
+    except OSError as error:
+        os.close(fd)
+        raise _error(Step.GET_INFO, subject, error) from error
     except BaseException:
         os.close(fd)
         raise

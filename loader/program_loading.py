@@ -37,6 +37,9 @@ FIRST_LOG_SIZE = 1 << 20
 LARGEST_LOG_SIZE = 1 << 29
 """Bytes of the verifier's log: the first buffer, and the largest power of two that the kernel takes."""
 
+_AFTER_VERIFICATION = (errno.EMFILE, errno.ENFILE)
+"""Why a program that the verifier has taken gets no descriptor."""
+
 _JUMP_TARGET = struct.Struct("=IIII")
 """struct bpf_insn_array_value: the offset in the program as it is loaded, and what the kernel makes of it."""
 
@@ -138,7 +141,7 @@ def _load(load: syscall.ProgramLoad, program: ProgramPlan, plan: Plan, session: 
         return _load_with_log(request, log, session)
     spec = program.spec
     subject = f"program {spec.name}"
-    if log.text.strip():
+    if log.text.strip() and failure.errno not in _AFTER_VERIFICATION:
         raise VerifierError(subject, failure.errno or 0, log.text, report_on(log.text, program, plan)) from failure
     raise session.error(Step.LOAD_PROGRAM, subject, failure, (spec.program_type,)) from failure
 

@@ -401,5 +401,7 @@ def _program_name(program_id: int) -> str:
         return ""
     try:
         return syscall.prog_info(fd).name
+    except OSError:
+        return ""
     finally:
         os.close(fd)

@@ -35,6 +35,20 @@ _NO_SINGLE_CPU = Explanation(
 )
 
 
+_OTHER_MAP = Explanation(
+    "the map is not like those that this one was made for", "give one of their type, sizes, flags and entries"
+)
+_INVALID_VALUES: dict[int, Explanation] = {
+    MapType.ARRAY_OF_MAPS: _OTHER_MAP,
+    MapType.HASH_OF_MAPS: _OTHER_MAP,
+    MapType.PROG_ARRAY: Explanation(
+        "the program is not like those that are in it, or that call it",
+        "programs of one array are of one type and attach type, and all of them with or without the JIT",
+    ),
+}
+"""What a value that the kernel calls invalid is."""
+
+
 class ElementView(Generic[K, V]):
     """The elements of a map, one by one, as those of a dictionary of `K` and `V`.
 
@@ -264,4 +278,7 @@ class ElementView(Generic[K, V]):
         return error.about(f"map {self._spec.name}: the {'key' if step is Step.LOOK_UP else 'value'}")
 
     def _refusal(self, step: Step, number: int, details: str = "") -> KernelError:
-        return KernelError(step, f"map {self._spec.name}{details}", number, explain(step, number))
+        explanation = explain(step, number)
+        if step is Step.UPDATE and number == errno.EINVAL:
+            explanation = _INVALID_VALUES.get(self._spec.map_type) or explanation
+        return KernelError(step, f"map {self._spec.name}{details}", number, explanation)

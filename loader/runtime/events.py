@@ -50,8 +50,9 @@ class _Buffer(Protocol):
 
 
 class _Source(NamedTuple):
-    """A buffer, and what becomes of its events."""
+    """A buffer, the map that it is, and what becomes of its events."""
 
+    map: Map
     buffer: _Buffer
     event_of: Callable[[Any], Any] | None
     callback: Callable[[Any], object] | None
@@ -79,12 +80,13 @@ class EventReader:
         self._wake = -1
         """An eventfd that ends waiting."""
         try:
-            self._poll = select.epoll()
             self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+            self._poll = select.epoll()
         except OSError as error:
-            number = error.errno or 0
-            explanation = explain(Step.OPEN_BUFFER, number)
-            raise KernelError(Step.OPEN_BUFFER, "event reader", number, explanation) from error
+            wake, self._wake = self._wake, -1
+            if wake >= 0:
+                os.close(wake)
+            raise _refusal("a reader of events", error) from error
         self._poll.register(self._wake, select.EPOLLIN)
 
     def __enter__(self) -> Self:
@@ -149,9 +151,13 @@ class EventReader:
             event_of = _of_sample(decode, with_cpu=with_cpu)
         else:
             raise TypeError(f"map {map_.name} has no events: it is of type {map_type_name(map_.type)}")
-        self._sources.append(_Source(buffer, event_of, callback))
-        for fd in buffer.descriptors():
-            self._poll.register(fd, select.EPOLLIN)
+        try:
+            for fd in buffer.descriptors():
+                self._poll.register(fd, select.EPOLLIN)
+        except OSError as error:
+            buffer.close()
+            raise _refusal(f"map {map_.name}", error) from error
+        self._sources.append(_Source(map_, buffer, event_of, callback))
 
     def poll(self, timeout: float | None = None) -> int:
         """Wait up to `timeout` seconds (None: without end) for events, and hand them to the callbacks.
@@ -343,6 +349,9 @@ def _open_ring(map_: Map) -> Ring:
     try:
         return Ring(map_.fd, map_.info().max_entries)
     except OSError as error:
-        number = error.errno or 0
-        explanation = explain(Step.OPEN_BUFFER, number)
-        raise KernelError(Step.OPEN_BUFFER, f"map {map_.name}", number, explanation) from error
+        raise _refusal(f"map {map_.name}", error) from error
+
+
+def _refusal(subject: str, error: OSError) -> KernelError:
+    number = error.errno or 0
+    return KernelError(Step.OPEN_BUFFER, subject, number, explain(Step.OPEN_BUFFER, number))

@@ -94,8 +94,10 @@ class Program:
     """A loaded program and its descriptor, which it closes in `close()`; a context manager, which does that too.
 
     `instruction_count` counts slots of 8 bytes as given to the kernel, of a program that was opened as the kernel
-    has them. What the kernel refuses is a KernelError.
+    has them. What the kernel refuses is a KernelError. One that is dropped without being closed is closed then.
     """
+
+    _fd = -1
 
     def __init__(self, spec: ProgramSpec, fd: int) -> None:
         self.spec = spec
@@ -135,6 +137,9 @@ class Program:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
         self.close()
 
     def __repr__(self) -> str:

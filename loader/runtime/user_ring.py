@@ -74,9 +74,12 @@ class UserRing:
                 value = self._codec.encode(value)
             except EncodingError as error:
                 raise error.about(f"map {self._map.name}: the record") from None
-        elif isinstance(value, str | int) or value is None:
-            raise EncodingError("a record is given in bytes", subject=f"map {self._map.name}")
-        data = bytes(value)
+        try:
+            if isinstance(value, str | int):
+                raise TypeError
+            data = bytes(value)
+        except (TypeError, ValueError):
+            raise EncodingError("a record is given in bytes", subject=f"map {self._map.name}") from None
         with self.reserve(len(data), timeout) as record:
             record[:] = data
 

@@ -5,6 +5,7 @@ What is done to one element by its key is `bpfas.loader.runtime.element_view`'s.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -42,6 +43,9 @@ class MapView(ElementView[K, V]):
     Walks give every element once that is there all the while, whatever is deleted or added meanwhile. What is
     raised is as for an ElementView.
     """
+
+    origin: MapView[Any, Any] | None = None
+    """The map that this is another view of, which stays open while this one is used."""
 
     def __iter__(self) -> Iterator[Any]:
         return self.keys()
@@ -114,6 +118,11 @@ class MapView(ElementView[K, V]):
         if self._spec.map_type in _WALKED_IN_BATCHES - INDEXED:
             for _ in self.drain():
                 pass
+            return
+        if not self._key.size:
+            with contextlib.suppress(IndexError):
+                while True:
+                    self.pop()
             return
         keys = self._keys_one_by_one()
         while chunk := list(islice(keys, _LARGEST_BATCH)):

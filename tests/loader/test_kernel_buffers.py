@@ -18,6 +18,7 @@ import pytest
 from bpfas.btf.codecs import EncodingError
 from bpfas.loader import load
 from bpfas.loader.runtime.events import EventReader
+from bpfas.loader.runtime.maps import Map
 from bpfas.loader.runtime.memory import PAGE_SIZE
 from bpfas.loader.runtime.ring import BUSY, DISCARDED, Ring
 
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from bpfas.loader import Collection
-    from bpfas.loader.runtime.maps import Map
     from bpfas.loader.runtime.programs import Program
     from bpfas.loader.runtime.variables import Variables
 
@@ -330,6 +330,14 @@ class TestRingBuffer:
             reader.poll(0.0)
         assert sorted(got) == ["events 2", "events 3", "events 4", "others 0", "others 1"]
 
+    def test_a_reader_keeps_its_map_open(self, app: Collection) -> None:
+        with Map.from_id(app.maps["others"].id).events("=Q") as reader:
+            app.programs["other"].test_run(PACKET)
+            assert reader.read(5.0) == [0]
+        with Map.from_id(app.maps["samples"].id).events() as reader:
+            app.programs["sample"].test_run(PACKET)
+            assert len(reader.read(5.0)) == 1
+
     def test_a_reader_that_is_dropped_leaves_nothing_open(self, app: Collection) -> None:
         app.programs["other"].test_run(PACKET)
         assert app.maps["others"].events("=Q").read() == [0]
@@ -435,6 +443,11 @@ class TestUserRingBuffer:
         orders.program.test_run()
         assert orders.variables["sum"] == 5
         del words
+
+    @pytest.mark.parametrize("record", [1.5, 5, "text", None, [1000]])
+    def test_a_record_that_is_no_bytes(self, orders: Orders, record: object) -> None:
+        with pytest.raises(EncodingError, match="map orders: a record is given in bytes"):
+            orders.map.submit(record)
 
     def test_a_full_ring(self, orders: Orders) -> None:
         for _ in range(4096 // 16):

@@ -305,6 +305,10 @@ def test_queues_and_stacks(make_map: Callable[..., Map]) -> None:
         assert {queue.pop(), queue.pop()} == {2, 3}
         with pytest.raises(IndexError):
             queue.peek()
+        queue.push(1)
+        queue.clear()
+        with pytest.raises(IndexError):
+            queue.pop()
 
 
 def test_a_map_with_keys_is_no_queue(make_map: Callable[..., Map]) -> None:
@@ -402,6 +406,8 @@ def test_maps_of_maps(make_map: Callable[..., Map]) -> None:
         with pytest.raises(KeyError):
             outer.open_inner(3)
         assert list(outer) == []
+        with pytest.raises(KernelError, match="EINVAL: the map is not like those that this one was made for"):
+            outer[1] = make_map(MapType.HASH)
     with pytest.raises(TypeError, match="map m holds no maps: it is of type array"):
         inner.open_inner(0)
     with pytest.raises(EncodingError, match="map m: the value: 'x' is neither a descriptor nor has it one"):
@@ -441,6 +447,20 @@ def test_a_map_is_opened_by_pin_and_id(make_map: Callable[..., Map], bpffs: Path
         Map.from_id((1 << 32) + table.id)
     with pytest.raises(KernelError, match="not on a BPF file system"):
         table.pin("/tmp/table")
+
+
+def test_a_map_that_is_dropped_is_closed_when_nothing_needs_it(make_map: Callable[..., Map], bpffs: Path) -> None:
+    table = make_map(MapType.HASH)
+    table[1] = 7
+    table.pin(bpffs / "table")
+    before = len(os.listdir("/proc/self/fd"))
+    assert Map.from_pin(bpffs / "table")[1] == struct.pack("=Q", 7)
+    assert len(os.listdir("/proc/self/fd")) == before
+    numbers = Map.from_pin(bpffs / "table").typed(key=int, value=int)
+    assert dict(numbers.items()) == {1: 7}
+    assert len(os.listdir("/proc/self/fd")) == before + 1
+    del numbers
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 def test_types_of_an_opened_map_are_the_kernels() -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +19,6 @@ from bpfas.loader import load_plan, open_image, resolve
 from bpfas.loader.core.survey import survey
 from bpfas.loader.errors import KernelError
 from bpfas.loader.kernel.described import DescribedKernel
-from bpfas.loader.kernel.kallsyms import addresses_in, read_kallsyms
 from bpfas.loader.kernel.running import RunningKernel
 from bpfas.loader.kernel.type_files import types_in_file
 from bpfas.loader.kinds import ProgramType
@@ -43,15 +41,19 @@ _RUN = (ProgramType.XDP, ProgramType.SCHED_CLS, ProgramType.SOCKET_FILTER)
 _CONFIG = '# Linux/x86 6.18.0 Kernel Configuration\nCONFIG_HZ=250\nCONFIG_DEFAULT_HOSTNAME="host"\n'
 
 
-class _Running(RunningKernel):
-    """The running kernel; its symbols are read once."""
+class QuickKernel(RunningKernel):
+    """The running kernel, of which a name's addresses are asked once."""
 
-    @cached_property
-    def _symbols(self) -> bytes:
-        return read_kallsyms()
+    def __init__(self) -> None:
+        super().__init__()
+        self._addresses: dict[frozenset[str], Mapping[str, set[int]]] = {}
 
     def addresses(self, names: Collection[str]) -> Mapping[str, set[int]]:
-        return addresses_in(self._symbols, names)
+        """The addresses of symbols."""
+        key = frozenset(names)
+        if key not in self._addresses:
+            self._addresses[key] = super().addresses(names)
+        return self._addresses[key]
 
 
 class Bench:
@@ -60,7 +62,7 @@ class Bench:
     def __init__(self, directory: Path, kernel_btf: bytes) -> None:
         self._directory = directory
         self.described = self.kernel(kernel_btf)
-        self.running = None if WHY_NO_BPF else _Running()
+        self.running = None if WHY_NO_BPF else QuickKernel()
 
     def kernel(self, btf: bytes, config: str = _CONFIG) -> DescribedKernel:
         """A kernel with the types that a file of these bytes has. Raises BpfasError."""
