@@ -91,7 +91,12 @@ def load(
     BpfasError for a file that cannot be read or an object that is at fault, LoadError (VerifierError for a program
     that the verifier refuses) for what the kernel refuses.
     """
-    image = source if isinstance(source, Image) else open_image(source, libraries, ksyms, name=name)
+    if isinstance(source, Image):
+        if libraries or ksyms:
+            raise TypeError("an Image has its libraries and ksyms already: give them to open_image")
+        image = source
+    else:
+        image = open_image(source, libraries, ksyms, name=name)
     if configure:
         configure(image)
     options = LoadOptions(target=target, kconfig=kconfig, token=token, log_level=log_level, btf=btf)

@@ -9,6 +9,7 @@ import pytest
 
 from bpfas.diag import BpfasError
 from bpfas.elf.constants import ByteOrder
+from bpfas.loader import load
 from bpfas.loader.core.kinds import CoreKind
 from bpfas.loader.instructions import Code
 from bpfas.loader.kernel.described import DescribedKernel
@@ -168,3 +169,8 @@ def test_functions_of_more_modules_than_a_call_can_tell_apart(monkeypatch: pytes
     monkeypatch.setitem(resolve.__globals__, "_MOST_MODULES", 2)
     with pytest.raises(BpfasError, match="program 'prog' calls functions of 3 modules"):
         resolve(caller, kernel)
+
+
+def test_an_image_takes_no_more_libraries() -> None:
+    with pytest.raises(TypeError, match="an Image has its libraries and ksyms already"):
+        load(image(program("xdp")), ["lib.o"])
