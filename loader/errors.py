@@ -122,6 +122,9 @@ _CAUSES: dict[tuple[Step, int], Explanation] = {
     (Step.CREATE_TOKEN, errno.EOPNOTSUPP): Explanation(
         "tokens are for user namespaces, and this process is in the first one", "leave the token out"
     ),
+    (Step.READ_STREAM, errno.EINVAL): Explanation(
+        "this kernel's programs have no output to be read", "use Linux 6.17 or later, or bpf_printk"
+    ),
     (Step.RUN_PROGRAM, ENOTSUPP): Explanation("the kernel cannot test-run programs of this type"),
     (Step.RUN_PROGRAM, errno.EOPNOTSUPP): Explanation("the kernel cannot test-run programs of this type"),
     (Step.RUN_PROGRAM, errno.EINTR): Explanation(

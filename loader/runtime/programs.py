@@ -222,7 +222,7 @@ class Program:
             while part := syscall.prog_stream_read(self._fd, number, _STREAM_PIECE):
                 parts.append(part)
         except OSError as error:
-            errno_ = error.errno or 0
+            errno_ = errno.EBADF if self._fd < 0 else error.errno or 0
             explanation = explain(Step.READ_STREAM, errno_)
             raise KernelError(Step.READ_STREAM, f"program {self.name}", errno_, explanation) from error
         return b"".join(parts)

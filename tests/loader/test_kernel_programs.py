@@ -158,6 +158,11 @@ def test_what_a_program_prints(app: Collection, compile_c: Callable[..., str]) -
     """
     try:
         assert app.programs["pass"].stderr() == b""
+    except KernelError as error:
+        if error.cause != "this kernel's programs have no output to be read":
+            raise
+        pytest.skip(str(error))
+    try:
         printing = load(compile_c(source, "-g", name="print"))
     except BpfasError as error:
         pytest.skip(f"needs a kernel whose programs print to streams (6.17 and later): {error}")
