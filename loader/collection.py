@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from bpfas.loader.attach.struct_ops import attach_struct_ops
 from bpfas.loader.attach.table import attach, attaches_by_section
-from bpfas.loader.pins import pin, unpin
+from bpfas.loader.pins import path_in, pin, unpin
 from bpfas.loader.runtime.variables import Variables
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterator, Mapping, Sequence
 
     from bpfas.diag import Diagnostic
@@ -123,4 +122,4 @@ class Collection:
         """The paths, what is pinned there in words, and the descriptors."""
         for kind, objects in (("map", self.maps), ("program", self.programs)):
             for name, each in objects.items():
-                yield os.fspath(Path(directory) / name.replace(".", "_")), f"{kind} {name}", each.fd
+                yield path_in(directory, name), f"{kind} {name}", each.fd

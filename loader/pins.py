@@ -35,8 +35,18 @@ def map_pin_path(spec: MapSpec, options: LoadOptions) -> str:
     """
     if spec.pin_path is not None:
         return spec.pin_path
-    name = spec.name.rpartition(":")[2]
+    name = _file_name(spec.name.rpartition(":")[2])
     return os.fspath(Path(options.pin_root) / name) if spec.pinning is Pinning.BY_NAME else ""
+
+
+def path_in(directory: str | os.PathLike[str], name: str) -> str:
+    """Where what is called `name` is pinned in a directory; dots become `_`, as the file system wants."""
+    return os.fspath(Path(directory) / _file_name(name.replace(".", "_")))
+
+
+def _file_name(name: str) -> str:
+    """`name` as one that does not lead out of its directory: objects may call their maps `../x`."""
+    return name.replace("/", "_")
 
 
 def pin(path: str, fd: int, subject: str, levels: int = 1) -> None:

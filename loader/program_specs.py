@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
+from bpfas.isa import SLOT_SIZE
 from bpfas.loader.kinds import ProgramType
 from bpfas.loader.records import compose_records
 from bpfas.loader.sections import section_kind, split_autoload
@@ -30,6 +31,8 @@ _T = TypeVar("_T", bytes, int)
 LICENSE_LENGTH = 63
 """Bytes of the license that are kept."""
 _VERSION_SIZE = 4
+_MOST_INSTRUCTIONS, _MOST_FUNCTIONS = 16_000_000, 1_000_000
+"""Of all programs together, far more than kernels take of one: a small file may ask for any number."""
 
 
 def describe_programs(
@@ -50,6 +53,7 @@ def describe_programs(
     license_text = _agreed(taken, _license, "license", diagnostics) or b""
     version = _agreed(taken, lambda obj: _version(obj, diagnostics), "version", diagnostics) or 0
     programs: dict[str, ProgramSpec] = {}
+    instructions = function_count = 0
     for symbol, function in functions.programs:
         section, autoload = split_autoload(function.section.name)
         kind = section_kind(section)
@@ -60,6 +64,14 @@ def describe_programs(
             at = place(function.obj, function.section, function.start)
             diagnostics.error(f"a second program is called '{symbol.name}'", at, ("rename one of them",))
         composed = compose_program(function, references, function.obj.byte_order, callbacks.get(function))
+        instructions += len(composed.code.data) // SLOT_SIZE
+        function_count += len(composed.positions)
+        if instructions > _MOST_INSTRUCTIONS or function_count > _MOST_FUNCTIONS:
+            limits = f"{_MOST_INSTRUCTIONS} instructions or {_MOST_FUNCTIONS} functions"
+            message = f"the programs have more than {limits} in all"
+            note = "each program has its own copy of every function that it calls: load fewer from one object"
+            diagnostics.error(message, function.obj.name, (note,))
+            break
         records = compose_records(composed.positions, composed.code, records_of, diagnostics)
         programs[symbol.name] = ProgramSpec(
             symbol.name,
