@@ -93,6 +93,7 @@ def test_an_unknown_log_is_no_problem(log: str) -> None:
 def test_remedies_are_for_what_the_verifier_says_in_the_end() -> None:
     log = "; /* else: missing btf func_info */ @ a.c:3\n0: (b7) r0 = r9\nR9 !read_ok\n"
     assert "calls leave none" in report_on(log).explanation.remedy
+    assert "compile with clang -g" not in report_on(log).explanation.remedy
     log = "0: (85) call bpf_loop#181\nmissing btf func_info\nprocessed 1 insns\n"
     assert "compile with clang -g" in report_on(log).explanation.remedy
 
