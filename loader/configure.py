@@ -30,7 +30,8 @@ from bpfas.loader.sections import (
 )
 from bpfas.loader.spec import MapSpec, Pinning, Slot
 from bpfas.loader.struct_ops_open import is_function_pointer
-from bpfas.loader.variables import VariableDirectory, unknown_name
+from bpfas.loader.variables import UnknownNameError, VariableDirectory, unknown_name
+from bpfas.section_names import KCONFIG_SECTION
 
 if TYPE_CHECKING:
     import enum
@@ -92,11 +93,17 @@ class ImageData(MutableMapping[str, Any]):
         return f"<variables of {self._image.name!r}: {', '.join(self)}>"
 
     def _find(self, name: str) -> VariablePlace:
+        if any(name == option.name for option in self._image.kconfig):
+            remedy = f"to have it otherwise than the kernel, load with the text {name}=VALUE for `kconfig`"
+            raise UnknownNameError(
+                f"'{name}' has its value from the kernel's configuration, when it is loaded", remedy
+            )
         return self._directory().find(name)
 
     def _directory(self) -> VariableDirectory:
         image = self._image
-        return VariableDirectory(image.maps.values(), image.types, image.byte_order)
+        known = (spec for spec in image.maps.values() if spec.section != KCONFIG_SECTION)
+        return VariableDirectory(known, image.types, image.byte_order)
 
 
 def _contents(spec: MapSpec) -> bytes:

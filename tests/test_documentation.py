@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass, replace
 from inspect import signature
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from elftools.elf.elffile import ELFFile
@@ -25,6 +27,9 @@ from bpfas.loader.attach.table import ways
 from bpfas.loader.sections import section_kind
 from bpfas.loader.spec import ProgramSpec
 from tests.peers import Peer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -74,7 +79,15 @@ def test_the_tour_works_when_pasted(tmp_path: Path) -> None:
     assert "0: 03 00 00 00 00 00 00 00" in output
     (program,) = blocks(README, "python")
     output = run_in_shell(f"python - <<'EOF'\n{program}\nEOF", tmp_path)
-    assert output == "2 b'\\x05\\x00\\x00\\x00\\x00\\x00\\x00\\x00'\n"
+    assert output == "2 b'\\x05\\x00\\x00\\x00\\x00\\x00\\x00\\x00'\nXDP of lo, generic\n"
+
+
+@pytest.fixture
+def no_pins() -> Iterator[None]:
+    """Take away what the commands of a page have pinned, if they did not come to do it."""
+    yield
+    for directory in Path("/sys/fs/bpf").glob("docs-*"):
+        shutil.rmtree(directory)
 
 
 def shown(expected: str) -> re.Pattern[str]:
@@ -96,6 +109,7 @@ def shown(expected: str) -> re.Pattern[str]:
         pytest.param("attaching.md", (), marks=pytest.mark.kernel),
     ],
 )
+@pytest.mark.usefixtures("no_pins")
 def test_the_commands_of_a_page_do_what_it_shows(name: str, peers: tuple[Peer, ...], tmp_path: Path) -> None:
     for peer in peers:
         peer.require()

@@ -17,10 +17,12 @@ from bpfas.loader.kernel.type_files import VMLINUX_BTF, module_in_file, types_in
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from bpfas.loader.core.survey import Finding
     from bpfas.loader.kernel.kernel import TypedKernel
+
+    _Judged = tuple[Finding, str]
 
 _DESCRIPTION = """\
 Tell for each kernel whose types BTF has (raw, as /sys/kernel/btf/vmlinux, or an ELF file with a section .BTF; of a
@@ -28,12 +30,21 @@ directory all files) which CO-RE relocations of OBJ resolve, and what is lacking
 Nothing is loaded, and no privilege is needed.
 """
 _EPILOG = """\
-What is said of a relocation: its value; absent, where the program itself asks whether something is there;
-missing, where the kernel would refuse the instruction if the program could come to it; error, where the object
-cannot be loaded. Exit status: 0 nothing is missing, 1 a file is at fault, 2 something is missing.
+What is said of a relocation: resolved, with its value; absent, where the program asks whether something is there;
+guarded, where it lacks what the same program asks for, as in `if (bpf_core_field_exists(…))`; missing, where the
+kernel refuses the program if it can come to the instruction; error, where the object cannot be loaded.
+Exit status: 0 nothing is missing, 1 a file is at fault, 2 something is missing.
 """
-_BAD = (Outcome.POISONED, Outcome.ERROR)
-_STYLES = {Outcome.RESOLVED: "32", Outcome.ABSENT: "33", Outcome.POISONED: "1;31", Outcome.ERROR: "1;31"}
+_GUARDED = "guarded"
+_BAD = (Outcome.POISONED.value, Outcome.ERROR.value)
+_STYLES = {
+    Outcome.RESOLVED.value: "32",
+    Outcome.ABSENT.value: "33",
+    _GUARDED: "33",
+    Outcome.POISONED.value: "1;31",
+    Outcome.ERROR.value: "1;31",
+}
+"""Of what is said: green, yellow, bold red (ECMA-48, SGR)."""
 
 
 def main(name: str, arguments: Sequence[str]) -> int:
@@ -50,14 +61,14 @@ def main(name: str, arguments: Sequence[str]) -> int:
     paths = [path for given in options.kernels for path in _files(given)]
     if options.modules and len(paths) != 1:
         raise BpfasError.of(f"--module takes one BTF, which the module belongs to, not {len(paths)}")
-    found = [(kernel.name, list(survey(image, [kernel]))) for kernel in _kernels(paths, options.modules)]
+    found = [(kernel.name, _judged(survey(image, [kernel]))) for kernel in _kernels(paths, options.modules)]
     if options.json:
         print_json([_kernel_json(kernel, group) for kernel, group in found])
     elif not any(findings for _, findings in found):
         print(f"{image.name} has no CO-RE relocations: it does not depend on a kernel's types")
     else:
         print("\n".join(line for kernel, group in found for line in _lines(kernel, group, options)))
-    is_good = all(finding.outcome not in _BAD for _, findings in found for finding in findings)
+    is_good = all(word not in _BAD for _, findings in found for _, word in findings)
     return DONE if is_good else NOT_THERE
 
 
@@ -85,19 +96,39 @@ def _kernels(paths: Sequence[str], modules: Sequence[str]) -> Iterator[TypedKern
         yield DescribedKernel(types, [module_in_file(module, types) for module in modules], name=path)
 
 
-def _kernel_json(kernel: str, findings: Sequence[Finding]) -> dict[str, object]:
+def _judged(found: Iterable[Finding]) -> list[_Judged]:
+    """The findings about a kernel, each with the word for it."""
+    findings = list(found)
+    asked_for = {
+        (finding.access, program)
+        for finding in findings
+        if finding.outcome is Outcome.ABSENT
+        for program, _ in finding.programs
+    }
+
+    def is_guarded(finding: Finding) -> bool:
+        """Whether every program with the relocation asks for the member, or for the type that it is of."""
+        wholes = {finding.access, finding.access.partition(".")[0]}
+        return finding.outcome is Outcome.POISONED and all(
+            any((whole, program) in asked_for for whole in wholes) for program, _ in finding.programs
+        )
+
+    return [(finding, _GUARDED if is_guarded(finding) else finding.outcome.value) for finding in findings]
+
+
+def _kernel_json(kernel: str, findings: Sequence[_Judged]) -> dict[str, object]:
     return {
         "kernel": kernel,
-        "resolves": not any(finding.outcome in _BAD for finding in findings),
-        "relocations": [_finding_json(finding) for finding in findings],
+        "satisfied": all(word not in _BAD for _, word in findings),
+        "relocations": [_finding_json(finding, word) for finding, word in findings],
     }
 
 
-def _finding_json(finding: Finding) -> dict[str, object]:
+def _finding_json(finding: Finding, word: str) -> dict[str, object]:
     return {
         "kind": WORDS[finding.kind] if finding.kind is not None else None,
         "access": finding.access,
-        "outcome": finding.outcome.value,
+        "outcome": word,
         "value": finding.value,
         "reason": finding.reason,
         "near": list(finding.near),
@@ -105,13 +136,13 @@ def _finding_json(finding: Finding) -> dict[str, object]:
     }
 
 
-def _lines(kernel: str, findings: Sequence[Finding], options: argparse.Namespace) -> Iterator[str]:
-    good = sum(finding.outcome not in _BAD for finding in findings)
-    yield f"{kernel}: {good} of {len(findings)} relocations resolve"
-    for finding in findings:
+def _lines(kernel: str, findings: Sequence[_Judged], options: argparse.Namespace) -> Iterator[str]:
+    bad = sum(word in _BAD for _, word in findings)
+    yield f"{kernel}: {bad or 'none'} of {len(findings)} relocations missing"
+    for finding, word in findings:
         if options.all or finding.outcome is not Outcome.RESOLVED:
-            word = f"{finding.outcome.value:8}"
+            shown = f"{word:8}"
             if is_colored(options.color):
-                word = f"\33[{_STYLES[finding.outcome]}m{word}\33[0m"
+                shown = f"\33[{_STYLES[word]}m{shown}\33[0m"
             programs = ", ".join(dict.fromkeys(program for program, _ in finding.programs))
-            yield f"  {word}  {finding.text}  ({programs})"
+            yield f"  {shown}  {finding.text}  ({programs})"

@@ -115,6 +115,10 @@ def loading_parser(name: str, description: str, epilog: str | None = None) -> ar
         help="the loaded program, by its id or pinned path, whose functions freplace/NAME replaces",
     )  # fmt: skip
     parser.add_argument("--relaxed-maps", action="store_true", help="let attributes of maps pass that are unknown")
+    parser.add_argument(
+        "--btf", metavar="FILE",
+        help="the kernel's types, which CO-RE relocations are resolved by: raw BTF, or an ELF file with .BTF",
+    )  # fmt: skip
     parser.add_argument("--kconfig", metavar="FILE", help="a kernel configuration that counts before the kernel's")
     parser.add_argument(
         "--pin-root",
@@ -167,7 +171,7 @@ def image_of(options: argparse.Namespace) -> Image:
 def load_options(options: argparse.Namespace) -> LoadOptions:
     """The options of loading."""
     kconfig = read_input(options.kconfig).decode(errors="replace") if options.kconfig else ""
-    return LoadOptions(options.target, kconfig, options.pin_root, options.token, options.log_level)
+    return LoadOptions(options.target, kconfig, options.pin_root, options.token, options.log_level, options.btf)
 
 
 @contextlib.contextmanager

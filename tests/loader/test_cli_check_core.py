@@ -24,10 +24,15 @@ SEC("raw_tp/x") int reads(struct bpf_raw_tracepoint_args *ctx)
     struct thing *thing = (void *)ctx->args[0];
     return BPF_CORE_READ(thing, kept);
 }
-SEC("raw_tp/y") int needs(struct bpf_raw_tracepoint_args *ctx)
+SEC("raw_tp/y") int asks(struct bpf_raw_tracepoint_args *ctx)
 {
     struct thing *thing = (void *)ctx->args[0];
     return bpf_core_field_exists(thing->lost) ? BPF_CORE_READ(thing, lost) : 0;
+}
+SEC("raw_tp/z") int needs(struct bpf_raw_tracepoint_args *ctx)
+{
+    struct thing *thing = (void *)ctx->args[0];
+    return bpf_core_field_offset(thing->lost) + bpf_core_field_size(thing->lost);
 }
 """
 
@@ -55,27 +60,39 @@ def test_each_kernel_is_told_with_what_it_lacks(
 ) -> None:
     assert main(["check-core", app, str(kernels)]) == 2
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == f"{kernels}/5.10.btf: 2 of 3 relocations resolve"
-    assert lines[1] == (
-        "  absent    existence of struct thing.lost: the kernel's struct thing has no member lost; "
-        "did you mean losts?  (needs)"
-    )
-    assert lines[2].startswith("  missing   offset of struct thing.lost: ")
-    assert lines[3:] == [f"{kernels}/6.1.btf: 3 of 3 relocations resolve"]
+    lacks = "of struct thing.lost: the kernel's struct thing has no member lost; did you mean losts?"
+    assert lines == [
+        f"{kernels}/5.10.btf: 2 of 4 relocations missing",
+        f"  absent    existence {lacks}  (asks)",
+        f"  missing   offset {lacks}  (asks, needs)",
+        f"  missing   size {lacks}  (needs)",
+        f"{kernels}/6.1.btf: none of 4 relocations missing",
+    ]
+
+
+def test_what_a_program_asks_for_first_is_not_missing(
+    compile_c: Callable[..., str], kernels: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    careful = compile_c(SOURCE[: SOURCE.index('SEC("raw_tp/z")')], "-g")
+    assert main(["check-core", careful, str(kernels / "5.10.btf")]) == 0
+    summary, absent, guarded = capsys.readouterr().out.splitlines()
+    assert summary.endswith(": none of 3 relocations missing")
+    assert absent.startswith("  absent    existence of struct thing.lost: ")
+    assert guarded.startswith("  guarded   offset of struct thing.lost: ")
 
 
 def test_a_kernel_that_has_everything(app: str, kernels: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check-core", "--all", app, str(kernels / "6.1.btf")]) == 0
     out = capsys.readouterr().out
     assert "resolved  offset of struct thing.kept: 4  (reads)" in out
-    assert "resolved  existence of struct thing.lost: 1  (needs)" in out
+    assert "resolved  existence of struct thing.lost: 1  (asks)" in out
 
 
 def test_as_json(app: str, kernels: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check-core", "--json", app, str(kernels)]) == 2
     old, new = json.loads(capsys.readouterr().out)
-    assert (old["kernel"], old["resolves"], new["resolves"]) == (f"{kernels}/5.10.btf", False, True)
-    assert [each["outcome"] for each in old["relocations"]] == ["resolved", "absent", "missing"]
+    assert (old["kernel"], old["satisfied"], new["satisfied"]) == (f"{kernels}/5.10.btf", False, True)
+    assert [each["outcome"] for each in old["relocations"]] == ["resolved", "absent", "missing", "missing"]
     assert old["relocations"][2]["near"] == ["losts"]
     assert old["relocations"][0]["places"][0]["program"] == "reads"
 

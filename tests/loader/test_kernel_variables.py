@@ -203,6 +203,25 @@ def test_an_arena_lies_in_memory(address: int) -> None:
 
 
 @pytest.mark.peer
+def test_the_end_of_data_in_an_arena(compile_c: Callable[..., str]) -> None:
+    source = r"""
+    #define __arena __attribute__((address_space(1)))
+    struct { __uint(type, 33); __uint(map_flags, BPF_F_MMAPABLE); __uint(max_entries, 4); }
+        arena SEC(".maps");
+    int __arena SEC(".addr_space.1") numbers[4] = {1, 2, 3, 4};
+    SEC("syscall") int last(void *ctx)
+    {
+        int __arena *end;
+        asm("%0 = numbers+16 ll" : "=r"(end));
+        return end[-1] + 10 * numbers[0];
+    }
+    void *use(void) { return &arena; }
+    """
+    with load(compile_c(source, "-g", "-mcpu=v4")) as app:
+        assert app.programs["last"].test_run().retval == 14
+
+
+@pytest.mark.peer
 def test_variables_in_an_arena(compile_c: Callable[..., str]) -> None:
     source = r"""
     #define __arena __attribute__((address_space(1)))
