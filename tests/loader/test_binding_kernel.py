@@ -289,7 +289,7 @@ def test_a_kernel_without_btf_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_addresses_are_hidden_from_who_lacks_the_capability() -> None:
     program = (
-        "from bpfas.loader.ksyms import *; from bpfas.loader.spec import *\n"
+        "from bpfas.loader.loading.ksyms import *; from bpfas.loader.spec import *\n"
         "from bpfas.loader.kernel.running import RunningKernel\n"
         "from bpfas.diag import Diagnostics; from bpfas.elf.constants import ByteOrder\n"
         "externs = {'_stext': ExternSpec('_stext', ExternSource.KERNEL_ADDRESS)}\n"

@@ -14,8 +14,8 @@ from bpfas.loader.core.kinds import CoreKind
 from bpfas.loader.instructions import Code
 from bpfas.loader.kernel.described import DescribedKernel
 from bpfas.loader.kinds import AttachType, MapType, ProgramType
-from bpfas.loader.options import LoadOptions
-from bpfas.loader.resolve import resolve
+from bpfas.loader.loading.options import LoadOptions
+from bpfas.loader.loading.resolve import resolve
 from bpfas.loader.sections import section_kind
 from bpfas.loader.spec import (
     CoreRelocation,
@@ -35,7 +35,7 @@ from .kernels import SplitTypes, module, vmlinux
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from bpfas.loader.plan import ProgramPlan
+    from bpfas.loader.loading.plan import ProgramPlan
 
 PAGE = 4096
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from bpfas.loader.verifier_log import read_log
-from bpfas.loader.verifier_report import report_on
+from bpfas.loader.verifier.log import read_log
+from bpfas.loader.verifier.report import report_on
 
 LINUX_6_18 = """\
 0: R1=ctx() R10=fp0
