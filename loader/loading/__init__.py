@@ -1,1 +1,1 @@
-"""The load phase: `resolve` makes a Plan of an Image and a kernel, `execute` carries it out, and gives a Collection."""
+"""The load phase: `resolve` makes a Plan of an Image and a kernel, `execute` carries it out to a Collection."""
