@@ -16,16 +16,38 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bpfas.api import assemble, link
+    from bpfas.btf.codecs import EncodingError
     from bpfas.diag import BpfasError
-    from bpfas.loader import AttachError, KernelError, LoadError, VerifierError, load, open_image
+    from bpfas.loader import (
+        AttachError,
+        Collection,
+        Image,
+        KernelError,
+        LoadError,
+        VerifierError,
+        load,
+        open_image,
+    )
+    from bpfas.loader.attach.link import KernelLink, Link
+    from bpfas.loader.runtime.events import EventReader
+    from bpfas.loader.runtime.maps import Map
+    from bpfas.loader.runtime.programs import Program
 
 __version__ = "0.1.0"
 
 __all__ = [
     "AttachError",
     "BpfasError",
+    "Collection",
+    "EncodingError",
+    "EventReader",
+    "Image",
     "KernelError",
+    "KernelLink",
+    "Link",
     "LoadError",
+    "Map",
+    "Program",
     "VerifierError",
     "assemble",
     "link",
@@ -40,8 +62,16 @@ _MODULES = {
     "open_image": "bpfas.loader",
     "AttachError": "bpfas.loader",
     "BpfasError": "bpfas.diag",
+    "Collection": "bpfas.loader",
+    "EncodingError": "bpfas.btf.codecs",
+    "EventReader": "bpfas.loader.runtime.events",
+    "Image": "bpfas.loader",
     "KernelError": "bpfas.loader",
+    "KernelLink": "bpfas.loader.attach.link",
+    "Link": "bpfas.loader.attach.link",
     "LoadError": "bpfas.loader",
+    "Map": "bpfas.loader.runtime.maps",
+    "Program": "bpfas.loader.runtime.programs",
     "VerifierError": "bpfas.loader",
 }
 """Where names of this package come from. They are imported when first used, so that each command loads its own."""

@@ -82,6 +82,7 @@ def load(
     pin_root: str | os.PathLike[str] | None = None,
     token: str | os.PathLike[str] | None = None,
     log_level: int = 0,
+    btf: str | os.PathLike[str] | None = None,
 ) -> Collection:
     """Load an object, or an Image, into the kernel.
 
@@ -93,7 +94,7 @@ def load(
     image = source if isinstance(source, Image) else open_image(source, libraries, ksyms, name=name)
     if configure:
         configure(image)
-    options = LoadOptions(target=target, kconfig=kconfig, token=token, log_level=log_level)
+    options = LoadOptions(target=target, kconfig=kconfig, token=token, log_level=log_level, btf=btf)
     if pin_root is not None:
         options = replace(options, pin_root=pin_root)
     return load_image(image, options)

@@ -125,14 +125,21 @@ class _Search:
             message = f"'{wanted}', which program '{self.program.name}' is attached to, is a name too long"
             self.diagnostics.error(message, self.at, (f"{_MAX_NAME} bytes are possible",))
             return None
-        owners = self.owners(module)
-        if owners is None:
-            return None
+        # Most targets are in vmlinux, and then no module's types have to be read.
+        found = None if module else self.named(wanted, [self.kernel.types])
+        owners = None if found else self.owners(module)
+        if owners is not None:
+            found = self.named(wanted, owners)
+            if found is None:
+                self.report_missing(name, module, owners)
+        return found
+
+    def named(self, wanted: str, owners: Sequence[KernelBtf]) -> AttachTarget | None:
+        """The first type of the right kind and name that one of these has."""
         for owner in owners:
             for type_id in owner.ids_named(wanted):
                 if owner.btf.kind(type_id) is self.form.kind:
                     return AttachTarget(type_id, owner)
-        self.report_missing(name, module, owners)
         return None
 
     def owners(self, module: str) -> Sequence[KernelBtf] | None:

@@ -51,10 +51,16 @@ def describe_btf_maps(
         missing = f"section {BTF_SECTION}" if types is None else f"DATASEC '{section.name}' in its BTF"
         message = f"section '{section.name}' holds maps that types describe, but the object has no {missing}"
         diagnostics.error(message, place(obj, section, 0), (_COMPILE_WITH_BTF,))
-        return {}
+        named = (symbol for symbol in obj.symbols if symbol.section is section and symbol.name)
+        return {symbol.st_value: _placeholder(prefix + symbol.name) for symbol in named}
     reader = _Reader(obj, section, types, prefix, diagnostics, relaxed)
     variables = section_variables(obj, section, types, datasec, diagnostics)
     return reader.filled([(variable, reader.read(variable)) for variable in variables])
+
+
+def _placeholder(name: str) -> MapSpec:
+    """What stands for a map whose definition is at fault, so that what refers to it is not reported as well."""
+    return MapSpec(name, "", 0, 0, 0, 0)
 
 
 class _DefinedMap(NamedTuple):
@@ -131,9 +137,8 @@ class _Reader:
 
     def filled(self, found: list[tuple[SectionVariable, _DefinedMap | None]]) -> dict[int, MapSpec]:
         """The maps by their offsets, with the slots that the section's relocations are."""
-        # One that is at fault stands there as well: what refers to it is not to be reported.
         specs = {
-            variable.offset: each.spec if each else MapSpec(self.prefix + variable.name, "", 0, 0, 0, 0)
+            variable.offset: each.spec if each else _placeholder(self.prefix + variable.name)
             for variable, each in found
         }
         starts = [variable.offset for variable, _ in found]

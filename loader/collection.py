@@ -41,7 +41,7 @@ class Collection:
         self.maps: Mapping[str, Map] = maps
         self.programs: Mapping[str, Program] = programs
         self.warnings = tuple(warnings)
-        self.data = Variables(maps)
+        self.data = Variables(maps, plan.image.types)
         self.links: dict[str, Link] = {}
         self._owner = owner
 
@@ -82,9 +82,8 @@ class Collection:
         return attach_struct_ops(self.maps[name], value, is_link=plan.spec.struct_ops.is_link)
 
     def detach(self) -> None:
-        """End what `attach` has attached."""
-        while self.links:
-            self.links.popitem()[1].close()
+        """End what `attach` has attached. Raises AttachError for the last that fails, after all are tried."""
+        self._end_links(detach=True)
 
     def pin(self, directory: str | os.PathLike[str]) -> None:
         """Pin all maps and programs in a directory of a BPF file system, by their names; all or none of them.
@@ -108,9 +107,16 @@ class Collection:
 
         With `detach=False` what is attached stays so, as far as the kernel can keep it (see `Link.disconnect`).
         """
-        while self.links:
-            self.links.popitem()[1].close(detach=detach)
-        self._owner.close()
+        try:
+            self._end_links(detach=detach)
+        finally:
+            self._owner.close()
+
+    def _end_links(self, *, detach: bool) -> None:
+        with contextlib.ExitStack() as stack:
+            for link in self.links.values():
+                stack.callback(link.close, detach=detach)
+            self.links.clear()
 
     def _pins(self, directory: str | os.PathLike[str]) -> Iterator[tuple[str, str, int]]:
         """The paths, what is pinned there in words, and the descriptors."""

@@ -30,7 +30,8 @@ from bpfas.loader.sections import (
 )
 from bpfas.loader.spec import MapSpec, Pinning, Slot
 from bpfas.loader.struct_ops_open import is_function_pointer
-from bpfas.loader.variables import VariableDirectory, unknown_name
+from bpfas.loader.variables import UnknownNameError, VariableDirectory, unknown_name
+from bpfas.section_names import KCONFIG_SECTION
 
 if TYPE_CHECKING:
     import enum
@@ -92,11 +93,17 @@ class ImageData(MutableMapping[str, Any]):
         return f"<variables of {self._image.name!r}: {', '.join(self)}>"
 
     def _find(self, name: str) -> VariablePlace:
+        if any(name == option.name for option in self._image.kconfig):
+            remedy = f"to have it otherwise than the kernel, load with the text {name}=VALUE for `kconfig`"
+            raise UnknownNameError(
+                f"'{name}' has its value from the kernel's configuration, when it is loaded", remedy
+            )
         return self._directory().find(name)
 
     def _directory(self) -> VariableDirectory:
         image = self._image
-        return VariableDirectory(image.maps.values(), image.types, image.byte_order)
+        known = (spec for spec in image.maps.values() if spec.section != KCONFIG_SECTION)
+        return VariableDirectory(known, image.types, image.byte_order)
 
 
 def _contents(spec: MapSpec) -> bytes:
@@ -118,6 +125,8 @@ def set_map(image: Image, name: str, **fields: Any) -> None:
             raise ConfigurationError(f"{subject} holds global data, whose {field} cannot be another")
         if "value_size" in changes and changes["value_size"] != spec.value_size:
             changes |= _resized_data(image, spec, subject, changes["value_size"])
+    if (user := changes.get("exclusive_program")) and user not in image.programs:
+        raise unknown_name("program", user, image.programs)
     if "inner" in changes:
         changes["inner"] = _inner_map(image, subject, changes["inner"])
     if "slots" in changes:
@@ -241,11 +250,14 @@ _MAP_FIELDS: dict[str, _Reader] = {
     "pinning": _pinning,
     "pin_path": _text,
     "autocreate": _flag,
+    "exclusive_program": _required_text,
     "inner": _anything,
     "slots": _anything,
     "programs": _anything,
 }
-_FIELDS_OF_DATA = frozenset({"value_size", "map_flags", "numa_node", "pinning", "pin_path", "autocreate"})
+_FIELDS_OF_DATA = frozenset(
+    {"value_size", "map_flags", "numa_node", "pinning", "pin_path", "autocreate", "exclusive_program"}
+)
 _PROGRAM_FIELDS: dict[str, _Reader] = {
     "section": _required_text,
     "program_type": _member_of(ProgramType),

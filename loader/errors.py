@@ -49,7 +49,6 @@ class Step(enum.Enum):
     LIST = "listing"
     MAP_MEMORY = "mapping it into memory"
     OPEN_BUFFER = "opening the buffer"
-    WAIT = "waiting for events"
     READ_STREAM = "reading the program's output"
     ATTACH = "attaching the program"
     DETACH = "detaching the program"
@@ -125,6 +124,9 @@ _CAUSES: dict[tuple[Step, int], Explanation] = {
     ),
     (Step.RUN_PROGRAM, ENOTSUPP): Explanation("the kernel cannot test-run programs of this type"),
     (Step.RUN_PROGRAM, errno.EOPNOTSUPP): Explanation("the kernel cannot test-run programs of this type"),
+    (Step.RUN_PROGRAM, errno.EINTR): Explanation(
+        "a signal came while the program ran; some of the runs may be done", "run it again, or fewer times"
+    ),
     (Step.RUN_PROGRAM, errno.ENOMEM): Explanation(
         "the packet is longer than the kernel's buffers, or there is not enough memory", "give a shorter packet"
     ),
@@ -137,6 +139,10 @@ _CAUSES: dict[tuple[Step, int], Explanation] = {
     (Step.LOOK_UP, errno.EPERM): Explanation("the map is closed to reads from user space"),
     (Step.LOOK_UP, errno.ENOENT): Explanation("there is no such key"),
     (Step.LOOK_UP, ENOTSUPP): Explanation("elements of this type of map are not read from user space"),
+    (Step.LOOK_UP, errno.ENOSPC): Explanation(
+        "sockets cannot be read from a map whose values have 4 bytes",
+        "define the map with values of 8 bytes, which come out as the sockets' cookies",
+    ),
     (Step.NEXT_KEY, ENOTSUPP): Explanation("this type of map has no keys that could be listed"),
     (Step.NEXT_KEY, errno.EINVAL): Explanation("this type of map has no keys that could be listed"),
     (Step.POP, ENOTSUPP): Explanation("no values are taken out of this type of map"),

@@ -26,7 +26,7 @@ from bpfas.loader.object_btf import read_object_types
 from bpfas.loader.program_specs import describe_programs
 from bpfas.loader.references import References, resolve_references
 from bpfas.loader.spec import Image, kernel_name
-from bpfas.section_names import KCONFIG_SECTION
+from bpfas.section_names import KCONFIG_SECTION, is_subprogram_section
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -185,7 +185,9 @@ def _kernel_types(
     hidden = {
         image_types.records[function.obj].function_type(function)
         for function in resolved.references
-        if function.is_hidden and function.obj in image_types.records
+        if function.is_hidden
+        and is_subprogram_section(function.section.name)
+        and function.obj in image_types.records
     }
     return kernel_btf(types, kconfig.variables, kconfig.size, hidden)
 

@@ -1,7 +1,8 @@
 """A Plan carried out: BTF, maps and programs into the kernel, and the Collection that owns them.
 
 The passes are the lines of `load_plan`. Whatever fails, nothing is left behind: every descriptor that was opened
-is closed before the exception leaves. What is asked for, and why, is `bpfas.loader.resolve`'s part.
+is closed, and every new pin taken away, before the exception leaves. What is asked for, and why, is
+`bpfas.loader.resolve`'s part.
 """
 
 from __future__ import annotations
@@ -70,9 +71,13 @@ def load_plan(plan: Plan, kernel: Kernel, options: LoadOptions = NO_OPTIONS, tok
 
     Raises LoadError; VerifierError for a program that the verifier refuses.
     """
-    with contextlib.ExitStack() as owner, contextlib.ExitStack() as until_loaded:
+    with (
+        contextlib.ExitStack() as owner,
+        contextlib.ExitStack() as undo,
+        contextlib.ExitStack() as until_loaded,
+    ):
         types = [each.spec.program_type for each in plan.programs.values()]
-        session = Session(kernel, options, owner, types, token_fd=token_fd)
+        session = Session(kernel, options, owner, undo, types, token_fd=token_fd)
         if plan.btf is not None:
             session.btf_fd = _load_btf(plan, session, until_loaded)
         # Maps first: the programs hold their descriptors.
@@ -83,6 +88,7 @@ def load_plan(plan: Plan, kernel: Kernel, options: LoadOptions = NO_OPTIONS, tok
         fill_program_slots(plan, maps, {name: program.fd for name, program in programs.items()}, session)
         _bind_read_only_data(plan, maps, programs)
         warnings = (*plan.warnings, *session.warnings.items)
+        undo.pop_all()
         return Collection(plan, maps, programs, warnings, owner.pop_all())
 
 

@@ -5,6 +5,7 @@ How the sizes and contents came to be is `bpfas.loader.resolve`. Source: loader.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from dataclasses import replace
@@ -12,10 +13,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from bpfas.loader import syscall
-from bpfas.loader.errors import Step, errno_name
+from bpfas.loader.errors import KernelError, Step, errno_name
 from bpfas.loader.kernel.features import Feature
 from bpfas.loader.kinds import MAP_TYPES_WITHOUT_BTF, MapFlag, MapType
-from bpfas.loader.pins import map_pin_path, pin_new_map, reuse_pinned_map
+from bpfas.loader.pins import map_pin_path, pin_new_map, reuse_pinned_map, unpin
+from bpfas.loader.program_hash import program_hash
 from bpfas.loader.runtime.maps import Map
 
 if TYPE_CHECKING:
@@ -32,15 +34,18 @@ _FIRST_KEY = bytes(4)
 def create_maps(plan: Plan, session: Session) -> dict[str, Map]:
     """All maps of the plan, with their contents. Raises LoadError."""
     maps: dict[str, Map] = {}
+    new: list[MapSpec] = []
     for name, each in plan.maps.items():
         map_, is_new = _open_or_create(each, plan, session)
         maps[name] = map_
         if is_new:
+            new.append(each.spec)
             _fill(map_, each.spec, session)
-    # A slot may name a map that comes later.
-    for name, each in plan.maps.items():
-        if each.spec.map_type != MapType.PROG_ARRAY:
-            _fill_slots(maps[name], each.spec, {inner: map_.fd for inner, map_ in maps.items()}, session)
+    # A slot may name a map that comes later. What a map taken over from a pin holds is left as it is.
+    descriptors = {name: map_.fd for name, map_ in maps.items()}
+    for spec in new:
+        if spec.map_type != MapType.PROG_ARRAY:
+            _fill_slots(maps[spec.name], spec, descriptors, session)
     return maps
 
 
@@ -58,26 +63,41 @@ def _open_or_create(plan: MapPlan, whole: Plan, session: Session) -> tuple[Map, 
     fd = reuse_pinned_map(spec, path) if path else None
     is_new = fd is None
     if fd is None:
-        fd = _create(spec, plan.struct_ops, session)
+        user = whole.programs[spec.exclusive_program] if spec.exclusive_program else None
+        fd = _create(spec, plan.struct_ops, session, program_hash(user, whole, session) if user else b"")
         if path:
             other = pin_new_map(spec, path, fd)
             if other is not None:  # another process was faster
                 os.close(fd)
                 fd, is_new = other, False
-    map_ = Map(spec, fd, whole.image.types)
+            else:
+                session.undo.callback(_unpin, path, spec)
+    try:
+        map_ = Map(spec, fd, whole.image.types)
+    except BaseException:
+        os.close(fd)
+        raise
     session.owner.callback(map_.close)
     return map_, is_new
 
 
-def _create(spec: MapSpec, kernel_value: StructOpsValue | None, session: Session) -> int:
-    """The descriptor of a new map."""
+def _unpin(path: str, spec: MapSpec) -> None:
+    with contextlib.suppress(KernelError):  # somebody else may have done it
+        unpin(path, f"map {spec.name}")
+
+
+def _create(
+    spec: MapSpec, kernel_value: StructOpsValue | None, session: Session, exclusive_hash: bytes = b""
+) -> int:
+    """The descriptor of a new map, which only the program of the hash may use if one is given."""
     subject = f"map {spec.name}"
     inner_fd = _create(spec.inner, None, session) if spec.inner else 0
     failure: OSError | None = None
     try:
         for attempt in _attempts(spec, session):
             try:
-                fd = session.with_memory(partial(_map_create, attempt, kernel_value, inner_fd, session))
+                create = partial(_map_create, attempt, kernel_value, inner_fd, session, exclusive_hash)
+                fd = session.with_memory(create)
             except OSError as error:
                 failure = failure or error
                 continue
@@ -111,7 +131,9 @@ def _attempts(spec: MapSpec, session: Session) -> Iterator[MapSpec]:
         yield replace(spec, kernel_name="" if lacks_names else spec.kernel_name, map_flags=flags)
 
 
-def _map_create(spec: MapSpec, kernel_value: StructOpsValue | None, inner_fd: int, session: Session) -> int:
+def _map_create(
+    spec: MapSpec, kernel_value: StructOpsValue | None, inner_fd: int, session: Session, exclusive_hash: bytes
+) -> int:
     flags = spec.map_flags | (MapFlag.TOKEN_FD if session.token_fd else 0)
     value_type_owner_fd = 0
     if kernel_value:
@@ -135,6 +157,7 @@ def _map_create(spec: MapSpec, kernel_value: StructOpsValue | None, inner_fd: in
         map_extra=spec.map_extra,
         value_type_btf_obj_fd=value_type_owner_fd,
         token_fd=session.token_fd,
+        exclusive_hash=exclusive_hash,
     )
 
 

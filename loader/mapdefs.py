@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from bpfas.btf.btf import Btf
     from bpfas.diag import Diagnostics
     from bpfas.loader.spec import MapSpec
-    from bpfas.objfile import ObjectFile, Section
+    from bpfas.objfile import ObjectFile, Relocation, Section
 
 
 @dataclass(slots=True)
@@ -70,17 +70,17 @@ def describe_maps(
     for section in obj.sections:
         if section.name == OLD_MAPS_SECTION and section.sh_size:
             table.definitions[section] = describe_legacy_maps(obj, section, prefix, diagnostics)
-            _refuse_relocations(obj, section, diagnostics)
+            _refuse_addresses(obj, section, diagnostics)
     for section in obj.sections:
         spec = describe_data_map(obj, section, object_name, prefix, types, diagnostics)
         if spec is not None:
             table.data[section] = spec
-            _refuse_relocations(obj, section, diagnostics)
+            _warn_of_addresses(obj, section, diagnostics)
     arena, arena_data = place_arena(obj, table.definitions, types, diagnostics)
     table.arena = arena.name if arena else ""
     if arena and arena_data:
         table.data[arena_data] = arena
-        _refuse_relocations(obj, arena_data, diagnostics)
+        _warn_of_addresses(obj, arena_data, diagnostics)
     for section, definitions in table.definitions.items():
         for offset, spec in definitions.items():
             _enter(table, spec, place(obj, section, offset), diagnostics)
@@ -98,13 +98,30 @@ def _enter(table: MapTable, spec: MapSpec, at: str, diagnostics: Diagnostics) ->
         diagnostics.error(f"a second map is called '{spec.name}'", at, ("give one of them another name",))
 
 
-def _refuse_relocations(obj: ObjectFile, section: Section, diagnostics: Diagnostics) -> None:
-    for relocation in section.relocations:
-        if relocation.r_type == RelocationNumber.R_BPF_NONE:
-            continue
-        name = relocation.symbol.name or relocation.symbol.section.name
-        diagnostics.error(
-            f"section '{section.name}' holds the address of '{name}', which data in a map cannot hold",
-            place(obj, section, relocation.r_offset),
-            ("take the address in code, by a 64-bit immediate load",),
-        )
+def _addresses(section: Section) -> list[Relocation]:
+    return [relocation for relocation in section.relocations if relocation.r_type != RelocationNumber.R_BPF_NONE]
+
+
+def _name_of(relocation: Relocation) -> str:
+    return relocation.symbol.name or relocation.symbol.section.name
+
+
+def _refuse_addresses(obj: ObjectFile, section: Section, diagnostics: Diagnostics) -> None:
+    for relocation in _addresses(section):
+        message = f"section '{section.name}' holds the address of '{_name_of(relocation)}', which it cannot hold"
+        diagnostics.error(message, place(obj, section, relocation.r_offset))
+
+
+def _warn_of_addresses(obj: ObjectFile, section: Section, diagnostics: Diagnostics) -> None:
+    """Say that addresses in data are not filled in; compilers write some that no program ever uses."""
+    addresses = _addresses(section)
+    if not addresses:
+        return
+    first, more = addresses[0], len(addresses) - 1
+    others = f" and {more} more {'addresses' if more > 1 else 'address'}" if more else ""
+    message = f"section '{section.name}' holds the address of '{_name_of(first)}'{others}"
+    diagnostics.warning(
+        f"{message}, which data in a map cannot hold",
+        place(obj, section, first.r_offset),
+        ("programs find there what the file has, mostly 0; take addresses in code, by a 64-bit immediate load",),
+    )

@@ -5,6 +5,7 @@ Source: loader.md §9; the kernel's bpffs.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from pathlib import Path
@@ -14,7 +15,7 @@ from bpfas.loader import syscall
 from bpfas.loader.errors import KernelError, LoadError, Step, explain
 from bpfas.loader.kinds import MapFlag, MapType, map_flag_names, map_type_name
 from bpfas.loader.privilege import Explanation
-from bpfas.loader.spec import Pinning
+from bpfas.loader.spec import Pinning, file_name
 
 if TYPE_CHECKING:
     from bpfas.loader.options import LoadOptions
@@ -23,35 +24,53 @@ if TYPE_CHECKING:
 _MOUNTS = "/proc/self/mountinfo"
 _MAP = "anon_inode:bpf-map"
 _DIRECTORY_MODE = 0o700
+_LEVELS_OF_DEFINITIONS = 2
+"""Directories that are made for what the object itself says: iproute2's maps lie in /sys/fs/bpf/tc/globals."""
 
 
 def map_pin_path(spec: MapSpec, options: LoadOptions) -> str:
-    """Where the map is pinned; empty for one that is not."""
+    """Where the map is pinned; empty for one that is not.
+
+    By name, a library's map is pinned where all objects look for it, without the library's name.
+    """
     if spec.pin_path is not None:
         return spec.pin_path
-    return os.fspath(Path(options.pin_root) / _file_name(spec.name)) if spec.pinning is Pinning.BY_NAME else ""
+    name = file_name(spec.name.rpartition(":")[2])
+    return os.fspath(Path(options.pin_root) / name) if spec.pinning is Pinning.BY_NAME else ""
 
 
 def path_in(directory: str | os.PathLike[str], name: str) -> str:
     """Where what is called `name` is pinned in a directory; dots become `_`, as the file system wants."""
-    return os.fspath(Path(directory) / _file_name(name.replace(".", "_")))
+    return os.fspath(Path(directory) / file_name(name.replace(".", "_")))
 
 
-def _file_name(name: str) -> str:
-    """`name` as one that does not lead out of its directory: objects may call their maps `../x`."""
-    return name.replace("/", "_")
+def pin(path: str, fd: int, subject: str, levels: int = 1) -> None:
+    """Pin an object at `path`, making up to `levels` directories of it if they are missing. Raises KernelError.
 
-
-def pin(path: str, fd: int, subject: str) -> None:
-    """Pin an object at `path`, making the last directory of it if it is missing. Raises KernelError."""
-    directory = os.path.dirname(os.path.abspath(path))
+    More than one is more likely a mistake of the user's. What cannot be pinned leaves no new directory.
+    """
+    made: list[str] = []
     try:
-        # One level, as more than that is more likely a mistake.
-        if not os.path.isdir(directory):
-            os.mkdir(directory, _DIRECTORY_MODE)
+        for directory in reversed(_missing_directories(path)[:levels]):
+            with contextlib.suppress(FileExistsError):  # another process may have made it just now
+                os.mkdir(directory, _DIRECTORY_MODE)
+                made.append(directory)
         syscall.obj_pin(path, fd)
     except OSError as error:
+        for directory in reversed(made):
+            with contextlib.suppress(OSError):
+                os.rmdir(directory)
         raise _error(Step.PIN, f"{subject} at {path}", error) from error
+
+
+def _missing_directories(path: str) -> list[str]:
+    """The directories of `path` that there are not, the innermost first."""
+    missing = []
+    directory = os.path.dirname(os.path.abspath(path))
+    while not os.path.isdir(directory) and directory != os.path.dirname(directory):
+        missing.append(directory)
+        directory = os.path.dirname(directory)
+    return missing
 
 
 def unpin(path: str, subject: str) -> None:
@@ -103,19 +122,19 @@ def reuse_pinned_map(spec: MapSpec, path: str) -> int | None:
 def pin_new_map(spec: MapSpec, path: str, fd: int) -> int | None:
     """Pin a new map. If another process has just pinned one there, the descriptor of that one.
 
-    Raises LoadError; then the new map's descriptor is closed, too.
+    Raises LoadError, and then `fd` is closed.
     """
     try:
-        pin(path, fd, f"map {spec.name}")
-    except KernelError as error:
         try:
+            pin(path, fd, f"map {spec.name}", _LEVELS_OF_DEFINITIONS)
+        except KernelError as error:
             other = reuse_pinned_map(spec, path) if error.errno == errno.EEXIST else None
             if other is None:
                 raise
-        except KernelError:
-            os.close(fd)
-            raise
-        return other
+            return other
+    except BaseException:
+        os.close(fd)
+        raise
     return None
 
 

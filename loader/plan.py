@@ -61,7 +61,7 @@ class Plan:
 
     `btf` is the object's BTF for the kernel, None where there is none. `maps` are those to create: maps that are
     not created on this kernel, or not asked for, are missing, and what refers to them is poisoned. `warnings` tell
-    of what is left out.
+    of what is left out, those of the image first.
     """
 
     image: Image

@@ -37,6 +37,9 @@ FIRST_LOG_SIZE = 1 << 20
 LARGEST_LOG_SIZE = 1 << 29
 """Bytes of the verifier's log: the first buffer, and the largest power of two that the kernel takes."""
 
+_AFTER_VERIFICATION = (errno.EMFILE, errno.ENFILE)
+"""Why a program that the verifier has taken gets no descriptor."""
+
 _JUMP_TARGET = struct.Struct("=IIII")
 """struct bpf_insn_array_value: the offset in the program as it is loaded, and what the kernel makes of it."""
 
@@ -72,7 +75,7 @@ def _request(
             code.set_src(index, LoadSource.MAP_VALUE)
             code.set_imm(index, fd)
     attach_btf_id = attach_prog_fd = attach_btf_obj_fd = 0
-    target = session.options.target_of(spec.name) if SectionFlag.ATTACH_BTF in spec.kind.flags else None
+    target = session.options.target_of(spec)
     if target is not None:
         opened = until_loaded.enter_context(open_target(target))
         attach_prog_fd = opened.fd
@@ -88,7 +91,8 @@ def _request(
         spec.license,
         expected_attach_type=spec.expected_attach_type,
         flags=spec.flags | (ProgramFlag.TOKEN_FD if session.token_fd else 0),
-        kernel_version=spec.kernel_version,
+        # Kernels before 5.0 load kprobe programs of their own version only.
+        kernel_version=spec.kernel_version or session.kernel.version,
         ifindex=spec.ifindex,
         btf_fd=session.btf_fd if spec.func_info or spec.line_info else 0,
         func_info=spec.func_info.tobytes() if has_btf else b"",
@@ -124,36 +128,37 @@ def _load(load: syscall.ProgramLoad, program: ProgramPlan, plan: Plan, session: 
     """The descriptor, and the verifier's log if it was asked for; for it, what fails is tried again."""
     level = session.options.log_level
     log = syscall.LogBuffer(FIRST_LOG_SIZE, level=level) if level else None
-    failure: OSError | None = None
+    failure, request = OSError(), load
     for request in _requests(load, program, session):
         try:
             return _load_with_log(request, log, session) if log else (_attempt(request, None, session), "")
         except OSError as error:
-            failure = failure or error
+            failure = error
             if not is_invalid(error):
                 break
-    assert failure is not None
     log = syscall.LogBuffer(FIRST_LOG_SIZE, level=level or 1)
-    try:
-        return _load_with_log(load, log, session)
-    except OSError as error:
-        last = error
+    with contextlib.suppress(OSError):  # the same again, or that the log does not fit
+        return _load_with_log(request, log, session)
     spec = program.spec
     subject = f"program {spec.name}"
-    if log.text.strip():
-        raise VerifierError(subject, last.errno or 0, log.text, report_on(log.text, program, plan)) from last
+    if log.text.strip() and failure.errno not in _AFTER_VERIFICATION:
+        raise VerifierError(subject, failure.errno or 0, log.text, report_on(log.text, program, plan)) from failure
     raise session.error(Step.LOAD_PROGRAM, subject, failure, (spec.program_type,)) from failure
 
 
 def _requests(load: syscall.ProgramLoad, program: ProgramPlan, session: Session) -> Iterator[syscall.ProgramLoad]:
-    """What to ask for, one after the other until the kernel takes it."""
+    """What to ask for, one after the other until the kernel takes it: everything, and what an older one knows."""
     yield load
-    if not session.kernel.has(Feature.PROGRAM_NAMES):
-        load = replace(load, name="")
-        yield load
+    kernel, known = session.kernel, load
+    if not kernel.has(Feature.PROGRAM_NAMES):
+        known = replace(known, name="")
+    if known.btf_fd and not kernel.has(Feature.BTF_FUNC):
+        known = replace(known, btf_fd=0, func_info=b"", line_info=b"")
     is_optional = SectionFlag.ATTACH_TYPE_OPTIONAL in program.spec.kind.flags
-    if is_optional and not session.kernel.has(Feature.EXPECTED_ATTACH_TYPE):
-        yield replace(load, expected_attach_type=NO_ATTACH_TYPE)
+    if is_optional and not kernel.has(Feature.EXPECTED_ATTACH_TYPE):
+        known = replace(known, expected_attach_type=NO_ATTACH_TYPE)
+    if known != load:
+        yield known
 
 
 def _load_with_log(load: syscall.ProgramLoad, log: syscall.LogBuffer, session: Session) -> tuple[int, str]:

@@ -18,6 +18,7 @@ from bpfas.elf.constants import SectionType
 from bpfas.isa import BY_NAME, SLOT_SIZE
 from bpfas.loader.instructions import CALL, LOAD_IMMEDIATE_64, CallSource, Code, LoadSource
 from bpfas.loader.jump_tables import jump_targets
+from bpfas.loader.kinds import MapType
 from bpfas.loader.places import target_text
 from bpfas.loader.spec import ExternReference, MapReference, ReferenceKind
 from bpfas.objfile import Section, SpecialSection, place
@@ -216,7 +217,8 @@ class _Resolver:
                 found.maps.append(MapReference(index, spec.name, ReferenceKind.MAP_FD))
         elif section in self.maps.data:
             spec = self.maps.data[section]
-            if not 0 <= offset < section.sh_size:
+            # Behind its data, too, an arena has memory.
+            if offset < 0 or (offset >= section.sh_size and spec.map_type != MapType.ARENA):
                 message = f"'{target}' is outside section '{section.name}'"
                 note = f"the offset is {offset}, the section has {section.sh_size} bytes"
                 self.error(message, function, at, (note,))

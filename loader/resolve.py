@@ -7,6 +7,7 @@ all errors of the image are told in one run. The system calls are `bpfas.loader.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -17,10 +18,13 @@ from bpfas.loader.attach_target import AttachTarget, find_attach_target
 from bpfas.loader.core.apply import apply_core
 from bpfas.loader.core.resolver import CoreResolver
 from bpfas.loader.instructions import ABSENT_MAP, CALL, CallSource, Code
+from bpfas.loader.kernel.described import DescribedKernel
 from bpfas.loader.kernel.features import Feature
 from bpfas.loader.kernel.kconfig import kconfig_contents
+from bpfas.loader.kernel.type_files import types_in_file
 from bpfas.loader.kinds import NO_ATTACH_TYPE, RING_BUFFER_MAP_TYPES, AttachType, MapType, ProgramType
 from bpfas.loader.ksyms import find_externs, write_extern
+from bpfas.loader.nearest import did_you_mean
 from bpfas.loader.options import NO_OPTIONS
 from bpfas.loader.plan import BtfField, MapPlan, Plan, ProgramPlan
 from bpfas.loader.sections import SectionFlag, similar_sections
@@ -28,13 +32,13 @@ from bpfas.loader.struct_ops import agreed_members, resolve_struct_ops
 from bpfas.section_names import KCONFIG_SECTION
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Sequence
 
     from bpfas.loader.core.failures import CoreFailure
-    from bpfas.loader.kernel.kernel import Kernel, KernelBtf
+    from bpfas.loader.kernel.kernel import Kernel, KernelBtf, TypedKernel
     from bpfas.loader.ksyms import KernelSymbol
     from bpfas.loader.options import LoadOptions
-    from bpfas.loader.spec import Image, MapSpec, ProgramSpec
+    from bpfas.loader.spec import Image, MapSpec, ProgramSpec, Slot
     from bpfas.loader.struct_ops import StructOpsMember, StructOpsValue
 
 _VERSION_OF_PROBES = 5 << 16 | 5 << 8
@@ -50,6 +54,8 @@ _OLDER_HELPERS = {
 _VERSION_OF_GLOBAL_DATA = 5 << 16 | 2 << 8
 """From this version of Linux on nobody has to try whether there is global data."""
 
+_MOST_MODULES = 0x7FFF
+"""Modules whose functions a program may call: a call has their index in its offset, from 1 on."""
 _NO_VALUE_BY_ADDRESS = "this kernel has no global data (Linux before 5.2), so the map is left out"
 
 
@@ -68,14 +74,19 @@ def resolve(image: Image, kernel: Kernel, options: LoadOptions = NO_OPTIONS) -> 
     }
     operations = agreed_members(struct_ops, image, diagnostics)
     programs_to_load = _programs_to_load(image, struct_ops)
+    for name in options.target if isinstance(options.target, Mapping) else ():
+        if name not in image.programs:
+            message = f"a target is given for program '{name}', which there is not"
+            diagnostics.error(message, image.name, did_you_mean(name, list(image.programs)))
     for program in programs_to_load:
         _check_program(program, image, options, diagnostics, is_of_struct_ops=program.name in operations)
     used = {extern.name for program in programs_to_load for extern in program.externs}
     externs = {name: extern for name, extern in image.externs.items() if name in used}
     symbols = find_externs(replace(image, externs=externs), kernel, diagnostics)
-    maps = _plan_maps(image, kernel, options, struct_ops, diagnostics)
+    names = {program.name for program in programs_to_load}
+    maps = _plan_maps(image, names, kernel, options, struct_ops, diagnostics)
     # From here on it is settled which maps there are and what each name stands for.
-    resolver = CoreResolver(image.types, kernel) if image.types else None
+    resolver = CoreResolver(image.types, _typed_kernel(kernel, options)) if image.types else None
     programs = {
         program.name: _plan_program(
             program, image, maps, symbols, operations.get(program.name), resolver, kernel, options, diagnostics
@@ -83,7 +94,12 @@ def resolve(image: Image, kernel: Kernel, options: LoadOptions = NO_OPTIONS) -> 
         for program in programs_to_load
     }
     diagnostics.raise_if_errors()
-    return Plan(image, image.kernel_btf, maps, programs, tuple(diagnostics.items))
+    return Plan(image, image.kernel_btf, maps, programs, (*image.warnings, *diagnostics.items))
+
+
+def _typed_kernel(kernel: Kernel, options: LoadOptions) -> TypedKernel:
+    """The kernel whose types CO-RE relocations are about."""
+    return kernel if options.btf is None else DescribedKernel(types_in_file(options.btf))
 
 
 def _programs_to_load(image: Image, struct_ops: Mapping[str, StructOpsValue]) -> list[ProgramSpec]:
@@ -113,7 +129,7 @@ def _check_program(
         if not program.attach_target:
             message = f"section '{program.section}' does not say which function '{program.name}' replaces"
             diagnostics.error(message, at, ("name the section freplace/FUNCTION",))
-        elif options.target_of(program.name) is None:
+        elif options.target_of(program) is None:
             message = f"program '{program.name}' replaces function '{program.attach_target}' of a loaded program"
             diagnostics.error(message, at, ("say of which: bpf-load --target ID or --target /sys/fs/bpf/PATH",))
     elif program.program_type == ProgramType.STRUCT_OPS and not is_of_struct_ops:
@@ -126,6 +142,7 @@ def _check_program(
 
 def _plan_maps(
     image: Image,
+    programs: Collection[str],
     kernel: Kernel,
     options: LoadOptions,
     struct_ops: Mapping[str, StructOpsValue],
@@ -153,8 +170,36 @@ def _plan_maps(
         if value:
             # Elements are the kernel's struct, not the object's.
             spec = replace(spec, value_size=value.value_size, value_type=0)
-        maps[name] = MapPlan(_for_machine(spec, kernel), value)
+        spec = _for_machine(spec, kernel)
+        _check_room(spec, kernel, image.name, diagnostics)
+        if spec.exclusive_program and spec.exclusive_program not in programs:
+            message = f"map '{name}' is exclusive to program '{spec.exclusive_program}', which is not loaded"
+            diagnostics.error(
+                message, image.name, ("have it loaded (autoload), or the map not created (autocreate)",)
+            )
+        maps[name] = MapPlan(spec, value)
     return maps
+
+
+def _check_room(spec: MapSpec, kernel: Kernel, at: str, diagnostics: Diagnostics) -> None:
+    """Whether a map has room for what it is to be filled with."""
+    entries, subject = spec.max_entries, f"map '{spec.name}' has {spec.max_entries}"
+    if spec.map_type == MapType.ARENA and spec.contents:
+        pages = -(-len(spec.contents) // kernel.page_size)
+        if pages > entries:
+            message = f"{subject} pages of {kernel.page_size} bytes, but the data in it takes {pages}"
+            diagnostics.error(message, at, (f"give it max_entries of {pages} at least",))
+    elif spec.map_type == MapType.HASH_OF_MAPS:
+        if len(spec.slots) > entries:
+            message = f"{subject} entries, but {len(spec.slots)} maps are put into it"
+            diagnostics.error(message, at, (f"give it max_entries of {len(spec.slots)} at least",))
+    elif spec.slots and (last := max(spec.slots, key=_index_of)).index >= entries:
+        message = f"{subject} entries, but '{last.name}' is put into it as number {last.index}"
+        diagnostics.error(message, at, (f"give it max_entries of {last.index + 1} at least",))
+
+
+def _index_of(slot: Slot) -> int:
+    return slot.index
 
 
 def _for_machine(spec: MapSpec, kernel: Kernel) -> MapSpec:
@@ -199,14 +244,18 @@ def _plan_program(
             for half in (reference.instruction, reference.instruction + 1):
                 code.put_call(half, ABSENT_MAP + numbers[reference.map_name])
     btf_fields, fd_array = _write_externs(program, code, image.numbered_externs, symbols)
+    if len(fd_array) > _MOST_MODULES:
+        message = f"program '{program.name}' calls functions of {len(fd_array)} modules"
+        remedy = f"an instruction can tell {_MOST_MODULES} apart; make it several programs"
+        diagnostics.error(message, f"{image.name}:({program.section})", (remedy,))
     _avoid_new_helpers(code, kernel)
     attach = None
     if operation:
         attach = AttachTarget(operation.ops_type, operation.owner)
         program = replace(program, expected_attach_type=operation.member_index)
-    elif SectionFlag.ATTACH_BTF in program.kind.flags and options.target_of(program.name) is None:
+    elif options.target_of(program) is None:
         attach = find_attach_target(program, kernel, diagnostics, image.name)
-    elif SectionFlag.USDT in program.kind.flags and _has_multi_uprobes(program, kernel):
+    if SectionFlag.USDT in program.kind.flags and _has_multi_uprobes(program, kernel):
         # All sites of a probe by one link.
         program = replace(program, expected_attach_type=AttachType.TRACE_UPROBE_MULTI)
     return ProgramPlan(
@@ -242,7 +291,7 @@ def _write_externs(
             continue
         if owner not in modules:
             modules.append(owner)
-        code.set_offset(reference.instruction, modules.index(owner) + 1)
+        code.set_offset(reference.instruction, min(modules.index(owner) + 1, _MOST_MODULES))
     return tuple(fields), tuple(modules)
 
 

@@ -35,6 +35,7 @@ _NOT_DELEGATED = Explanation(
 class Session:
     """One loading. Descriptors that `owner` closes are those of what becomes the Collection's.
 
+    `undo` takes back, where loading fails, what would otherwise outlive it.
     `btf_fd` is that of the object's BTF, 0 for none, `token_fd` that of a token, 0 for none. `program_types` are
     those of all programs that are to be loaded.
     """
@@ -42,6 +43,7 @@ class Session:
     kernel: Kernel
     options: LoadOptions
     owner: contextlib.ExitStack
+    undo: contextlib.ExitStack
     program_types: Collection[ProgramType] = ()
     btf_fd: int = 0
     token_fd: int = 0
@@ -92,7 +94,10 @@ class Session:
 
 
 def open_token(options: LoadOptions, owner: contextlib.ExitStack) -> int:
-    """The descriptor of the token that the options name, which `owner` closes; 0 if they name none."""
+    """The descriptor of the token that the options name, which `owner` closes; 0 for none.
+
+    Raises LoadError if there is none that the options ask for.
+    """
     path = options.token_path
     if not path:
         return 0
@@ -103,6 +108,8 @@ def open_token(options: LoadOptions, owner: contextlib.ExitStack) -> int:
         finally:
             os.close(directory)
     except OSError as error:
+        if not options.is_token_required:
+            return 0
         number = error.errno or 0
         raise LoadError(Step.CREATE_TOKEN, path, number, explain(Step.CREATE_TOKEN, number)) from error
     owner.callback(os.close, fd)

@@ -209,7 +209,8 @@ class MapSpec:
     once it is filled. `map_type` is a MapType where the table has it. `key_type` and `value_type` are of the
     image's types, 0 for none. `section` is the section of a map that holds global data. `max_entries` may be 0 for
     what depends on the machine (one for each CPU, in a PERF_EVENT_ARRAY) and be rounded up to what it asks for
-    (ring buffers). `pin_path` overrides what `pinning` says.
+    (ring buffers). `pin_path` overrides what `pinning` says. `exclusive_program` is the only program that may use
+    the map, empty for any.
     """
 
     name: str
@@ -235,6 +236,7 @@ class MapSpec:
     variables: tuple[Variable, ...] = ()
     data_offset: int = 0
     struct_ops: StructOps | None = None
+    exclusive_program: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,10 +340,11 @@ class Image:
         """Change a map: `image.set_map("counts", max_entries=1024)`.
 
         Fields are map_type, key_size, value_size, max_entries, map_flags, map_extra, numa_node, ifindex, pinning,
-        pin_path (None for what `pinning` says), autocreate; of maps that hold maps or programs, `inner` (a MapSpec
-        or a map's name) and `slots` (names by index); of struct_ops, `programs` (names by member, None for none).
-        Of maps that hold global data, value_size makes the last variable longer, where that is an array. Raises
-        UnknownNameError for a name that there is not, ConfigurationError for a value that cannot be.
+        pin_path (None for what `pinning` says), autocreate, exclusive_program (a name, empty for none); of maps
+        that hold maps or programs, inner (a MapSpec or a map's name) and slots (names by index); of struct_ops,
+        programs (names by member, None for none). Of maps that hold global data, value_size makes the last
+        variable longer, where that is an array. Raises UnknownNameError for a name that there is not,
+        ConfigurationError for a value that cannot be.
         """
         from bpfas.loader.configure import set_map
 
@@ -368,3 +371,8 @@ def kernel_name(name: str) -> str:
     """`name` as the kernel takes it: 15 characters of letters, digits, `_` and `.`, `_` for all others."""
     valid = (char if char.isascii() and (char.isalnum() or char in "_.") else "_" for char in name)
     return "".join(valid)[:KERNEL_NAME_LENGTH]
+
+
+def file_name(name: str) -> str:
+    """`name` as one that does not lead out of its directory: objects may call their maps `../x`."""
+    return name.replace("/", "_")

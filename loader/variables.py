@@ -1,8 +1,8 @@
 """Global variables by name: which map one is in, where there, and how its values lie in bytes.
 
 A name that several maps have is told apart by `MAP:NAME`. Of variables of one name the one that is not static is
-meant. Typed ones have the values of their types (`bpfas.btf.values`); without types, the value is bytes, and
-integers are taken as well.
+meant; if all are static, none. Typed ones have the values of their types (`bpfas.btf.values`); without types, the
+value is bytes, and integers are taken as well.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bpfas.btf.codecs import EncodingError, shown, too_short
 from bpfas.btf.values import codec_of
 from bpfas.diag import BpfasError, Diagnostic, Severity
+from bpfas.loader.runtime.codecs import Raw
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from bpfas.btf.btf import Btf
-    from bpfas.btf.codecs import Buffer, Codec
+    from bpfas.btf.codecs import Codec
     from bpfas.elf.constants import ByteOrder
     from bpfas.loader.spec import MapSpec, Variable
 
@@ -78,27 +78,33 @@ class VariableDirectory:
         return place
 
     def names(self) -> list[str]:
-        """A name for each variable, by which `find` finds it."""
-        return [
-            name if self._meant(places) == (map_name, variable) else f"{map_name}:{name}"
-            for name, places in self._places.items()
-            for map_name, variable in places
-        ]
+        """A name for each variable that one leads to, by which `find` finds it."""
+        found = []
+        for name, places in self._places.items():
+            meant = self._meant(places)
+            found += [name if place == meant else f"{place[0]}:{name}" for place in self._told_apart(places)]
+        return found
 
     def _find(self, name: str) -> tuple[str, Variable]:
         places = self._places.get(name)
         if places is None:
-            map_name, _, own_name = name.rpartition(":")
+            map_name, _, own_name = str(name).rpartition(":")
             places = [place for place in self._places.get(own_name, ()) if place[0] == map_name]
             if not places:
-                raise unknown_name("variable", name, self.names())
+                raise unknown_name("variable", str(name), self.names())
         meant = self._meant(places)
         if meant is None:
-            maps = [f"{map_name}:{variable.name}" for map_name, variable in places]
-            if len(set(maps)) < len(maps):
-                raise UnknownNameError(f"{len(maps)} static variables are called '{name}'", "rename one of them")
-            raise UnknownNameError(f"there are several variables '{name}'", f"say which: {' or '.join(maps)}")
+            forms = [f"{map_name}:{variable.name}" for map_name, variable in self._told_apart(places)]
+            if not forms:
+                raise UnknownNameError(f"{len(places)} static variables are called '{name}'", "rename one of them")
+            raise UnknownNameError(f"there are several variables '{name}'", f"say which: {' or '.join(forms)}")
         return meant
+
+    def _told_apart(self, places: list[tuple[str, Variable]]) -> list[tuple[str, Variable]]:
+        """Those of several of a name that are meant if it is asked for with their map."""
+        return [
+            place for place in places if place == self._meant([each for each in places if each[0] == place[0]])
+        ]
 
     @staticmethod
     def _meant(places: list[tuple[str, Variable]]) -> tuple[str, Variable] | None:
@@ -109,38 +115,7 @@ class VariableDirectory:
 
     def _codec(self, variable: Variable) -> Codec[Any]:
         if self._types is None or not variable.type_id:
-            return _Untyped(variable.size, self._order)
+            return Raw(variable.size, self._order)
         codec = codec_of(self._types, variable.type_id)
         # A flexible array at the end of a struct has its elements behind the struct.
-        return codec if codec.size == variable.size else _Untyped(variable.size, self._order)
-
-
-class _Untyped:
-    """Bytes of which no type is known."""
-
-    finish: Callable[[Any], Any] | None = None
-
-    def __init__(self, size: int, order: ByteOrder) -> None:
-        self.size = size
-        self.format = f"{size}s"
-        self._order = order
-
-    def encode(self, value: Any) -> bytes:
-        """Bytes as they are, an integer in as many bytes as there are."""
-        if isinstance(value, bytes | bytearray | memoryview) or hasattr(value, "_b_base_"):
-            data = bytes(value)
-            if len(data) != self.size:
-                raise EncodingError(f"it has {self.size} bytes, not {len(data)}")
-            return data
-        if not isinstance(value, int):
-            raise EncodingError(f"{shown(value)} is neither bytes nor an integer, and no type says what it is")
-        try:
-            return int.to_bytes(value, self.size, self._order.name_for_int, signed=value < 0)
-        except OverflowError:
-            raise EncodingError(f"{value} does not fit into {self.size} bytes") from None
-
-    def decode(self, data: Buffer, at: int = 0) -> bytes:
-        """The bytes at `at`."""
-        if at + self.size > len(data):
-            raise too_short("it", self.size, data, at)
-        return bytes(data[at : at + self.size])
+        return codec if codec.size == variable.size else Raw(variable.size, self._order)

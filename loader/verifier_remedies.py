@@ -19,10 +19,58 @@ _REMEDIES = (
         "failed to find the address for kernel symbol",
         "the kernel's list of symbols lacks it: kernels without CONFIG_KALLSYMS_ALL do not list variables",
     ),
+    (
+        "doesn't match map's excl_prog_hash",
+        "a map that it uses is for another program alone: let only that use it, or leave exclusive_program empty",
+    ),
+    ("missing btf func_info", "callbacks need the types of functions: compile with clang -g"),
+    ("callback function not static", "declare the function that is given to the helper as static"),
     ("JIT is required for calling kernel function", "switch the JIT on: sysctl net.core.bpf_jit_enable=1"),
 )
-"""What is to be done about some of the verifier's words."""
+"""What is to be done about texts that may stand anywhere in the log."""
 
+_VERDICTS = (
+    (
+        r"invalid mem access '\w*_or_null_?'",
+        "compare the pointer with NULL before: if (!value) return 0;",
+    ),
+    (r"pointer arithmetic on \w*_or_null_?\b", "compare the pointer with NULL before it is used"),
+    (
+        r"invalid access to packet|outside of the packet",
+        "compare with the packet's end before: if (data + sizeof(*header) > data_end) return 0;",
+    ),
+    (
+        r"invalid access to (?:map value|memory)|(?:min|max) value is (?:negative|outside)|unbounded m\w+",
+        "bound the index or length before it is used: if (index >= SIZE) return 0; let its type be unsigned",
+    ),
+    (r"R0 !read_ok", "give R0, the return value, a value on every way to the end"),
+    (r"R\d+ !read_ok", "give the register a value on every way there; calls leave none in R1 to R5"),
+    (
+        r"Unreleased reference|reference leak",
+        "release on every way what was acquired: bpf_sk_release(), bpf_ringbuf_submit(), …",
+    ),
+    (
+        r"infinite loop detected|back-edge from insn",
+        "let the verifier see the loop's end: a counter with a constant bound, bpf_for(), bpf_loop()",
+    ),
+    (
+        r"BPF program is too large|jumps is too complex",
+        "split it: bpf_for() or bpf_loop(), global functions (each is verified once), or tail calls",
+    ),
+    (
+        r"combined stack size",
+        "keep less on the stack, which has 512 bytes for all functions of a call chain: use a per-CPU array",
+    ),
+    (
+        r"invalid (?:indirect )?(?:read|access) (?:from|to) stack",
+        "set all bytes before they are read or given to a helper, padding as well: struct key key = {};",
+    ),
+    (
+        r"write into map forbidden|cannot write into",
+        "what the program writes to is read-only: a constant, or a map that programs may not write",
+    ),
+)
+"""What is to be done about verdicts, by their pattern."""
 
 NO_SUCH_HELPER = re.compile(r"invalid func (?:\w+#)?(-?\d+)")
 """The verdict on a call of a number that no helper of the kernel has."""
@@ -51,13 +99,16 @@ def _helper_remedy(words: str, situation: Situation) -> str:
     )
 
 
-def remedy_for(words: str, log: str, situation: Situation) -> str:
-    """A sentence; `words` are what the verifier said last, `log` all that it said."""
+def remedy_for(verdict: str, words: str, situation: Situation) -> str:
+    """A sentence; `words` are all lines of what the verifier said in the end, `verdict` is the last of them."""
     for known, remedy in _REMEDIES:
-        if known in log:
+        if known in words:
             return remedy
-    if remedy := _helper_remedy(words, situation):
+    if remedy := _helper_remedy(verdict, situation):
         return remedy
+    for pattern, remedy in _VERDICTS:
+        if re.search(pattern, verdict):
+            return remedy
     remedy = "the log tells the path to the instruction at fault and the registers' contents there"
     if situation.lacks(Capability.CAP_PERFMON):
         return f"{remedy}; the process lacks CAP_PERFMON, with which the verifier permits more pointer arithmetic"

@@ -83,7 +83,7 @@ def report_on(log: str, program: ProgramPlan | None = None, plan: Plan | None = 
     verdict = read.words[-1] if read.words else words
     last = read.last
     explanation = program and plan and _absent(verdict, last, program, plan)
-    explanation = explanation or _of_words(words, verdict, log)
+    explanation = explanation or _of_words(words, verdict)
     if last is None:
         return VerifierReport(explanation)
     lines = _SourceLines(program.spec if program else None, plan.image.types if plan else None)
@@ -98,9 +98,9 @@ def report_on(log: str, program: ProgramPlan | None = None, plan: Plan | None = 
     )
 
 
-def _of_words(words: str, verdict: str, log: str) -> Explanation:
+def _of_words(words: str, verdict: str) -> Explanation:
     said = f"the verifier says: {words}" if words else "the verifier refused it"
-    return Explanation(said, remedy_for(verdict, log, read_situation()))
+    return Explanation(said, remedy_for(verdict, words, read_situation()))
 
 
 def _absent(words: str, last: Step | None, program: ProgramPlan, plan: Plan) -> Explanation | None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass, replace
+from inspect import signature
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from elftools.elf.elffile import ELFFile
@@ -20,7 +23,13 @@ from bpfas.asm.input_directives import INPUT_DIRECTIVES
 from bpfas.link.option_table import OPTIONS
 from bpfas.link.option_table import REFUSED_OPTIONS as LINKER_REFUSED_OPTIONS
 from bpfas.loader import load
+from bpfas.loader.attach.table import ways
+from bpfas.loader.sections import section_kind
+from bpfas.loader.spec import ProgramSpec
 from tests.peers import Peer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -67,10 +76,18 @@ def test_the_tour_works_when_pasted(tmp_path: Path) -> None:
     (tour,) = blocks(README, "sh")
     output = run_in_shell(tour, tmp_path)
     assert "count returned 2 (XDP_PASS)" in output
-    assert "00 00 00 00: 03 00 00 00 00 00 00 00" in output
+    assert "0: 03 00 00 00 00 00 00 00" in output
     (program,) = blocks(README, "python")
     output = run_in_shell(f"python - <<'EOF'\n{program}\nEOF", tmp_path)
-    assert output == "2 b'\\x05\\x00\\x00\\x00\\x00\\x00\\x00\\x00'\n"
+    assert output == "2 b'\\x05\\x00\\x00\\x00\\x00\\x00\\x00\\x00'\nXDP of lo, generic\n"
+
+
+@pytest.fixture
+def no_pins() -> Iterator[None]:
+    """Take away what the commands of a page have pinned, if they did not come to do it."""
+    yield
+    for directory in Path("/sys/fs/bpf").glob("docs-*"):
+        shutil.rmtree(directory)
 
 
 def shown(expected: str) -> re.Pattern[str]:
@@ -88,15 +105,18 @@ def shown(expected: str) -> re.Pattern[str]:
         ("compatibility.md", (Peer.CLANG, Peer.GCC)),
         pytest.param("binding.md", (), marks=pytest.mark.kernel),
         ("linking.md", (Peer.CLANG,)),
+        pytest.param("loading.md", (Peer.CLANG,), marks=pytest.mark.kernel),
+        pytest.param("attaching.md", (), marks=pytest.mark.kernel),
     ],
 )
+@pytest.mark.usefixtures("no_pins")
 def test_the_commands_of_a_page_do_what_it_shows(name: str, peers: tuple[Peer, ...], tmp_path: Path) -> None:
     for peer in peers:
         peer.require()
     output = ""
-    for language, text in re.findall(r"^```(sh|text)\n(.*?)^```$", page(name), re.MULTILINE | re.DOTALL):
-        if language == "sh":
-            output = run_in_shell(text, tmp_path)
+    for language, text in re.findall(r"^```(sh|python|text)\n(.*?)^```$", page(name), re.MULTILINE | re.DOTALL):
+        if language != "text":
+            output = run_in_shell(text if language == "sh" else f"python - <<'EOF'\n{text}EOF", tmp_path)
         else:
             assert shown(text).fullmatch(output), output
 
@@ -109,15 +129,6 @@ def test_the_exercise_of_the_tutorial_has_a_solution() -> None:
             app.programs["by_kind"].test_run(bytes(12) + kind.to_bytes(2, "big") + bytes(46))
         counts = {key.hex(): int.from_bytes(value, sys.byteorder) for key, value in app.maps["kinds"].items()}
     assert counts == {"0800": 2, "0806": 1}
-
-
-@pytest.mark.kernel
-def test_the_python_of_the_loading_page_works(tmp_path: Path) -> None:
-    (tour,) = blocks(README, "sh")
-    run_in_shell(tour, tmp_path)
-    (program,) = blocks((ROOT / "docs" / "loading.md").read_text(encoding="utf-8"), "python")
-    output = run_in_shell(f"python - <<'EOF'\n{program}\nEOF", tmp_path)
-    assert output.splitlines()[-1] == "0 0700000000000000"
 
 
 @pytest.mark.kernel
@@ -318,3 +329,28 @@ def test_what_a_document_points_to_exists(document: Path) -> None:
         pointed_to = document.parent / path if path else document
         assert pointed_to.exists(), target
         assert not anchor or anchor in anchors(pointed_to), target
+
+
+WAYS = {row[0]: row for row in rows(page("attaching.md")) if len(row) == 4}
+NAMES_OF_WAYS = sorted({way.name for way in ways()})
+
+
+def test_the_ways_of_attaching_are_those_of_the_table() -> None:
+    assert sorted(WAYS) == NAMES_OF_WAYS
+
+
+@pytest.mark.parametrize("name", NAMES_OF_WAYS)
+def test_the_keywords_of_a_way_are_those_that_it_takes(name: str) -> None:
+    way = next(way for way in ways() if way.name == name)
+    parameters = [each for each in signature(way.load()).parameters.values() if each.kind is each.KEYWORD_ONLY]
+    shown = (f"**`{each.name}`**" if each.default is each.empty else f"`{each.name}`" for each in parameters)
+    assert WAYS[name][2] == ", ".join(shown)
+
+
+@pytest.mark.parametrize("name", NAMES_OF_WAYS)
+def test_the_sections_that_are_named_with_a_way_go_that_way(name: str) -> None:
+    for named in re.findall(r"`(.*?)`", WAYS[name][1]):
+        section = re.sub(r"…|[A-Z]+(\[.*\])?", "x", named)
+        kind = section_kind(section)
+        spec = ProgramSpec("", "", section, kind.program_type, b"", expected_attach_type=kind.attach_type)
+        assert any(way.takes(spec) for way in ways() if way.name == name), section

@@ -32,11 +32,6 @@ class BtfEditor:
             self._strings += text.encode(errors="surrogateescape") + b"\0"
         return offset
 
-    def set_string(self, offset: int, text: str) -> None:
-        """Change the string at `offset` in its place; `text` has as many bytes as what stands there."""
-        encoded = text.encode(errors="surrogateescape")
-        self._strings[offset : offset + len(encoded)] = encoded
-
     def record(self, type_id: int) -> array[int]:
         """The words of a type, to be changed by the caller."""
         btf = self._btf

@@ -115,6 +115,8 @@ class _Builder:
         btf = self._btf
         values = dict(btf.enumerators(type_id))
         name, size = declaration(btf, type_id), btf.size_or_type(type_id)
+        if not size:
+            raise EncodingError(f"'{name}' is a type without values")
         return Enumeration(size, btf.order, name, values, is_signed=self._is_signed(type_id))
 
     def _array(self, type_id: int) -> Codec[Any]:
@@ -168,6 +170,8 @@ class _Builder:
         type_id = btf.without_qualifiers(member.type_id)
         bits = member.bit_size or 8 * codec.size
         name = f"{declaration(btf, member.type_id)} : {bits}"
+        if bits > 8 * codec.size:
+            raise EncodingError(f"'{name}' has more bits than its type")
         field = BitField(member.bit_offset, bits, btf.order, codec, name, is_signed=self._is_signed(type_id))
         return Slot(member.name, 0, field)
 

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 ARCHIVE_SEPARATOR = "!/"
 PT_LOAD = 1
-PF_X = 1
 ET_EXEC, ET_DYN = 2, 3
 _LIBRARY_PLACES = ("/lib64", "/usr/lib64", "/lib", "/usr/lib", "/usr/local/lib")
 _PROGRAM_PLACES = ("/usr/local/bin", "/usr/bin", "/usr/sbin", "/bin", "/sbin")

@@ -102,12 +102,15 @@ def attach_iterator(
         given.append("pid_fd")
     if len(given) > 1:
         raise TypeError(f"attach() of an iterator takes one of {', '.join(given)}")
+    number = _cgroup_order(order)
+    map_fd = map if isinstance(map, int) else -1 if map is None else map.fd
+    if map is not None and map_fd < 0:
+        raise attach_error(program, target, errno.EBADF, explanation=Explanation("the map is closed"))
     cgroup_fd = _open_cgroup(program, target, cgroup)
     try:
         if map is not None:
-            info = struct.pack("=I12x", map if isinstance(map, int) else map.fd)
+            info = struct.pack("=I12x", map_fd)
         elif cgroup is not None:
-            number = CgroupOrder[order.upper()] if isinstance(order, str) else order
             info = struct.pack("=IIQ", number, cgroup_fd, 0)
         elif given:
             info = struct.pack("=III4x", tid or 0, pid or 0, pid_fd or 0)
@@ -116,8 +119,8 @@ def attach_iterator(
         memory = ctypes.create_string_buffer(info, max(len(info), 1))
         options = struct.pack("=QI", ctypes.addressof(memory), len(info)) if info else b""
 
-        def cause(number: int) -> Explanation | None:
-            return _cause(number, given)
+        def cause(code: int) -> Explanation | None:
+            return _cause(code, given)
 
         try:
             fd = syscall.link_create(program.fd, 0, AttachType.TRACE_ITER, 0, options)
@@ -127,6 +130,13 @@ def attach_iterator(
     finally:
         if cgroup_fd >= 0:
             os.close(cgroup_fd)
+
+
+def _cgroup_order(given: CgroupOrder | str) -> CgroupOrder:
+    names = {order.name.lower(): order for order in CgroupOrder}
+    if isinstance(given, str) and given not in names:
+        raise ValueError(f"order is {given!r}, not one of {', '.join(names)}")
+    return names[given] if isinstance(given, str) else given
 
 
 def _open_cgroup(program: Attachable, target: str, cgroup: str | os.PathLike[str] | int | None) -> int:

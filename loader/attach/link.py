@@ -18,6 +18,7 @@ from bpfas.loader import syscall
 from bpfas.loader.attach.failure import attach_error, link_error
 from bpfas.loader.errors import AttachError, Step
 from bpfas.loader.privilege import Explanation
+from bpfas.loader.runtime.opening import ObjectKind, kind_of_descriptor
 
 if TYPE_CHECKING:
     import types
@@ -192,7 +193,7 @@ class KernelLink(Link):
         self._pinned_path: str | None = None
 
     @classmethod
-    def open_pinned(cls, path: str | os.PathLike[str]) -> KernelLink:
+    def open_pinned(cls, path: str | os.PathLike[str]) -> Self:
         """The link that is pinned at `path`. Raises AttachError."""
         name = os.fspath(path)
         try:
@@ -204,7 +205,7 @@ class KernelLink(Link):
         return link
 
     @classmethod
-    def open_by_id(cls, link_id: int) -> KernelLink:
+    def open_by_id(cls, link_id: int) -> Self:
         """The link that the kernel lists by this number. Raises AttachError."""
         subject = f"link {link_id}"
         try:
@@ -214,12 +215,19 @@ class KernelLink(Link):
         return cls._of_fd(fd, subject)
 
     @classmethod
-    def _of_fd(cls, fd: int, subject: str) -> KernelLink:
+    def _of_fd(cls, fd: int, subject: str) -> Self:
         try:
+            kind = kind_of_descriptor(fd)
+            if kind is not ObjectKind.LINK:
+                cause = Explanation(f"it is {f'a {kind.word}' if kind else 'something else'}, not a link")
+                raise link_error(Step.OPEN_LINK, subject, errno.EINVAL, cause)
             info = syscall.link_info(fd)
         except OSError as error:
             os.close(fd)
             raise link_error(Step.GET_INFO, subject, error) from error
+        except AttachError:
+            os.close(fd)
+            raise
         return cls(_program_name(info.prog_id), subject, fd)
 
     @property
@@ -246,10 +254,13 @@ class KernelLink(Link):
             # EOPNOTSUPP: this kind of link has no such operation; EINVAL: the kernel (before 5.9) has none at all
             if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOLINK):
                 raise link_error(Step.DETACH, self, error) from error
-        if self._pinned_path is not None:
-            self.unpin()
-        self._is_disconnected = False
-        self.close()
+        try:
+            if self._pinned_path is not None:
+                self.unpin()
+        finally:
+            self._pinned_path = None
+            self._is_disconnected = False
+            self.close()
 
     @property
     def _outlives(self) -> bool:

@@ -100,11 +100,11 @@ def _beside(side: int, neighbour: HasDescriptor | Link | ProgramId | LinkId) -> 
         return Order(side | _ID, neighbour.id)
     if isinstance(neighbour, LinkId):
         return Order(side | _ID | _LINK, neighbour.id)
-    if isinstance(neighbour, KernelLink):
-        return Order(side | _LINK, neighbour.fd)
-    if isinstance(neighbour, Link):
+    if isinstance(neighbour, Link) and not isinstance(neighbour, KernelLink):
         raise TypeError(f"{neighbour!r} has no link of the kernel's: name its program as the neighbour")
-    return Order(side, neighbour.fd)
+    if neighbour.fd < 0:
+        raise ValueError(f"{neighbour!r} is closed, and names no place in an order")
+    return Order(side | (_LINK if isinstance(neighbour, Link) else 0), neighbour.fd)
 
 
 def explain_order(number: int) -> Explanation | None:

@@ -10,7 +10,7 @@ import errno
 import importlib
 import inspect
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from bpfas.loader.attach.failure import attach_error
 from bpfas.loader.kinds import NO_ATTACH_TYPE, AttachType, ProgramType, program_type_name
@@ -20,6 +20,7 @@ from bpfas.loader.sections import AutoAttach
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from bpfas.loader.attach.iterator import IteratorLink
     from bpfas.loader.attach.link import Attachable, Link
     from bpfas.loader.spec import ProgramSpec
 
@@ -121,6 +122,10 @@ def ways() -> Sequence[Way]:
     return TRACING_WAYS + NETWORK_WAYS
 
 
+@overload
+def attach(program: Attachable, *, way: Literal["iterator"], **how: Any) -> IteratorLink: ...
+@overload
+def attach(program: Attachable, *, way: str | None = None, **how: Any) -> Link: ...
 def attach(program: Attachable, *, way: str | None = None, **how: Any) -> Link:
     """Attach a loaded program, and give the Link that ends the attachment when it is closed.
 
@@ -129,6 +134,8 @@ def attach(program: Attachable, *, way: str | None = None, **how: Any) -> Link:
     is one of `ways()` by name. Raises AttachError for what the program, the caller or the kernel does not permit,
     and TypeError for keywords that no way takes.
     """
+    if program.fd < 0:
+        raise attach_error(program, "", errno.EBADF, explanation=Explanation("the program is closed"))
     candidates = _candidates(program, way)
     chosen = next((each for each in candidates if set(how) <= _keywords(each).keys()), None)
     if chosen is None:

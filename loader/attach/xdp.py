@@ -126,6 +126,11 @@ def _target(interface: Interface, mode: XdpMode) -> str:
 
 
 def _explain(interface: Interface, mode: XdpMode, number: int) -> Explanation | None:
+    if number == errno.EINVAL and mode is XdpMode.OFFLOAD:
+        return Explanation(
+            "a device runs only programs that are loaded for it",
+            "load it so: image.set_program(NAME, ifindex=…); few devices can do that",
+        )
     if number == errno.EOPNOTSUPP:
         if mode is XdpMode.OFFLOAD:
             return Explanation(

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 
 from bpfas import __version__
 from bpfas import cli as commands
-from bpfas.loader.cli.common import PROGRAM, parser_with_text
+from bpfas.diag import BpfasError
+from bpfas.loader.cli.common import parser_with_text
+from bpfas.loader.cli.messages import PROGRAM, exit_status, print_error
 
 if TYPE_CHECKING:
     import argparse
@@ -25,7 +27,7 @@ Load BPF objects into the running kernel, and look after what is there.
   bpf-load run OBJ [PROGRAM]       load, run a program on a packet, unload
   bpf-load attach OBJ [PROGRAM...] load and attach, until interrupted, or pinned
   bpf-load pin OBJ DIR | unpin DIR load, and pin all maps and programs; undo that
-  bpf-load maps | progs [...]      list maps and programs; read and write maps
+  bpf-load maps | progs | links    what is in the kernel: list, dump, read and write
   bpf-load check-core OBJ BTF...   which kernels have the types that OBJ wants
   bpf-load bindings OBJ            list the names that OBJ leaves to others
   bpf-load doctor                  what BPF can do on this machine, and why not
@@ -48,6 +50,7 @@ _COMMANDS = {
     "unpin": "pin",
     "maps": "maps",
     "progs": "progs",
+    "links": "links",
     "check-core": "check_core",
     "bindings": "bindings",
     "doctor": "doctor",
@@ -67,7 +70,11 @@ def _command(arguments: Sequence[str]) -> int:
     elif arguments and arguments[0] in ("-h", "--help", "--version"):
         _general_parser().parse_args(arguments)
     module = importlib.import_module(f"bpfas.loader.cli.{_COMMANDS[name]}")
-    status: int = module.main(name, rest)
+    try:
+        status: int = module.main(name, rest)
+    except BpfasError as error:
+        print_error(error, arguments)
+        return exit_status(error)
     return status
 
 

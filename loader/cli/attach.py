@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bpfas.diag import BpfasError
-from bpfas.loader.attach.table import attach, attaches_by_section
+from bpfas.loader.attach.table import attaches_by_section
 from bpfas.loader.cli import report
-from bpfas.loader.cli.common import assigned_value, loaded, loading_parser, print_json, split_assignment
-from bpfas.loader.cli.selection import chosen_programs
+from bpfas.loader.cli.common import loaded, loading_parser, print_json
+from bpfas.loader.cli.interruption import interruptible
+from bpfas.loader.cli.messages import DONE
+from bpfas.loader.cli.place import add_place_options, attached, place_of
+from bpfas.loader.cli.selection import chosen_programs, map_called
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from bpfas.loader.attach.link import Link
     from bpfas.loader.collection import Collection
@@ -34,46 +36,36 @@ examples:
   bpf-load attach app.o xdp_prog --to interface=eth0 --to mode=generic
   bpf-load attach app.o egress --to cgroup=/sys/fs/cgroup/app --pin /sys/fs/bpf/app
 
-The keys are the keywords of Program.attach (docs/attaching.md): interface, cgroup, function, path, …
+The keys are the keywords of Program.attach (docs/attaching.md): interface, cgroup, function, path, … Maps and
+programs (map=, replaces=, target=) are those of OBJ by their names, else id:N, a pinned path, or a name.
 """
-_STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def main(name: str, arguments: Sequence[str]) -> int:
     """Run the command; gives its exit status."""
     parser = loading_parser(name, _DESCRIPTION, _EPILOG)
     parser.add_argument("programs", metavar="PROGRAM", nargs="*", help="which programs (default: as sections say)")
-    parser.add_argument(
-        "--to",
-        metavar="KEY=VALUE",
-        action="append",
-        default=[],
-        help="where to attach (may be given several times)",
-    )
-    parser.add_argument("--way", metavar="WAY", help="how to attach, where there are several ways: tc, tcx, …")
+    add_place_options(parser)
     parser.add_argument("--pin", metavar="DIRECTORY", help="pin links, maps and programs there, and end")
     parser.add_argument("--events", metavar="MAP", help="print what arrives in a ring or perf buffer meanwhile")
+    parser.add_argument("--event-type", metavar="TYPE", help="of what type the events are: 'struct event', …")
     options = parser.parse_intermixed_args(arguments)
-    how = {key: assigned_value(value) for key, value in map(_split, options.to)}
-    with loaded(options) as collection:
-        links = _attach(collection, options, how)
+    with loaded(options) as collection, contextlib.ExitStack() as attachments:
+        with place_of(options, collection) as how:
+            links = _attach(collection, options, how)
+        for link in links.values():
+            attachments.callback(link.close)
         if options.pin:
             _pin(collection, links, options.pin)
-        _report(links, options)
-        if options.pin:
+            _report(links, options)
             for link in links.values():
                 link.close(detach=False)
             collection.close(detach=False)
-            return 0
-        with _interruptible() as stopped, contextlib.ExitStack() as stack:
-            for link in links.values():
-                stack.callback(link.close)
-            _wait(collection, options, stopped)
-    return 0
-
-
-def _split(assignment: str) -> tuple[str, str]:
-    return split_assignment(assignment, "--to KEY=VALUE")
+        else:
+            with interruptible() as stopped:
+                _report(links, options)
+                _wait(collection, options, stopped)
+    return DONE
 
 
 def _attach(collection: Collection, options: argparse.Namespace, how: Mapping[str, Any]) -> dict[str, Link]:
@@ -86,7 +78,7 @@ def _attach(collection: Collection, options: argparse.Namespace, how: Mapping[st
     links = {}
     with contextlib.ExitStack() as undo:
         for program in programs:
-            links[program.name] = undo.enter_context(attach(program, way=options.way, **how))
+            links[program.name] = undo.enter_context(attached(program, options.way, how))
         undo.pop_all()
     return links
 
@@ -120,29 +112,11 @@ def _report(links: Mapping[str, Link], options: argparse.Namespace) -> None:
             print(f"{name}: attached to {link.target}", flush=True)
 
 
-@contextlib.contextmanager
-def _interruptible() -> Iterator[int]:
-    """The end of a pipe that can be read once the process is asked to stop."""
-    reading, writing = os.pipe()
-    os.set_blocking(writing, False)
-    before = {each: signal.signal(each, lambda *_: None) for each in _STOPS}
-    waker = signal.set_wakeup_fd(writing)
-    try:
-        yield reading
-    finally:
-        signal.set_wakeup_fd(waker)
-        for each, handler in before.items():
-            signal.signal(each, handler)
-        os.close(reading)
-        os.close(writing)
-
-
 def _wait(collection: Collection, options: argparse.Namespace, stopped: int) -> None:
     """Wait for the signal to stop, and print events until then."""
     if options.events is None:
         os.read(stopped, 1)
         return
-    if options.events not in collection.maps:
-        raise BpfasError.of(f"there is no map '{options.events}'; the object has: {', '.join(collection.maps)}")
-    for text in report.event_lines(collection.maps[options.events], stopped, as_json=options.json):
+    events = map_called(collection, options.events)
+    for text in report.event_lines(events, stopped, options.event_type, as_json=options.json):
         print(text, flush=True)

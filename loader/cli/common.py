@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -15,22 +14,20 @@ from bpfas.cli import report as report_messages
 from bpfas.diag import BpfasError, Diagnostic, Severity
 from bpfas.elf.old_gnu import modernize
 from bpfas.elf.reader import read_object
+from bpfas.loader.cli.messages import COLOR_CHOICES, COLOR_OPTION, PROGRAM, is_colored
+from bpfas.loader.cli.values import HEX_PREFIX, parse_hex, parse_value
 from bpfas.loader.image import build_image
 from bpfas.loader.loading import load_image
 from bpfas.loader.options import BPF_FILE_SYSTEM, LoadOptions
 
 if TYPE_CHECKING:
+    from collections.abc import Collection as Words
     from collections.abc import Iterator, Sequence
 
     from bpfas.loader.collection import Collection
     from bpfas.loader.spec import Image
     from bpfas.objfile import ObjectFile
 
-PROGRAM = "bpf-load"
-NOT_THERE = 2
-"""The exit status for what is not there, or not well."""
-
-_HEX_PREFIX = "hex:"
 _MAP_FIELDS = (
     "max_entries",
     "map_flags",
@@ -60,9 +57,19 @@ def command_parser(name: str, description: str, epilog: str | None = None) -> ar
     parser = parser_with_text(f"{PROGRAM} {name}", description, epilog)
     parser.add_argument("--json", action="store_true", help="report as JSON")
     parser.add_argument(
-        "--color", choices=("auto", "always", "never"), default="auto", help="colours (default: on terminals)"
+        COLOR_OPTION, choices=COLOR_CHOICES, default="auto", help="colours (default: on terminals)"
     )
     return parser
+
+
+def split_action(arguments: Sequence[str], actions: Words[str], default: str) -> tuple[str, list[str]]:
+    """Which of a command's actions is asked for, and the other arguments; options may stand in front of it."""
+    for place, word in enumerate(arguments):
+        if not word.startswith("-"):
+            if word in actions:
+                return word, [*arguments[:place], *arguments[place + 1 :]]
+            break
+    return default, list(arguments)
 
 
 def object_parser(name: str, description: str, epilog: str | None = None) -> argparse.ArgumentParser:
@@ -96,11 +103,11 @@ def loading_parser(name: str, description: str, epilog: str | None = None) -> ar
         help="the value that a global variable starts with: a number, or JSON",
     )  # fmt: skip
     parser.add_argument(
-        "--map", metavar="MAP.FIELD=VALUE", dest="maps", action="append", default=[],
+        "--map", metavar="MAP.FIELD=VALUE", dest="map_changes", action="append", default=[],
         help="change a map before it is created: max_entries, map_flags, pin_path, autocreate, …",
     )  # fmt: skip
     parser.add_argument(
-        "--prog", metavar="PROGRAM.FIELD=VALUE", dest="programs", action="append", default=[],
+        "--prog", metavar="PROGRAM.FIELD=VALUE", dest="program_changes", action="append", default=[],
         help="change a program before it is loaded: autoload, target",
     )  # fmt: skip
     parser.add_argument(
@@ -108,6 +115,10 @@ def loading_parser(name: str, description: str, epilog: str | None = None) -> ar
         help="the loaded program, by its id or pinned path, whose functions freplace/NAME replaces",
     )  # fmt: skip
     parser.add_argument("--relaxed-maps", action="store_true", help="let attributes of maps pass that are unknown")
+    parser.add_argument(
+        "--btf", metavar="FILE",
+        help="the kernel's types, which CO-RE relocations are resolved by: raw BTF, or an ELF file with .BTF",
+    )  # fmt: skip
     parser.add_argument("--kconfig", metavar="FILE", help="a kernel configuration that counts before the kernel's")
     parser.add_argument(
         "--pin-root",
@@ -136,17 +147,22 @@ def objects(options: argparse.Namespace) -> tuple[ObjectFile, list[ObjectFile]]:
     return read_object_file(options.object, options), libraries
 
 
+def image_of_object(options: argparse.Namespace, *, relaxed_maps: bool = False) -> Image:
+    """The Image of the object, as it is; with `relaxed_maps`, unknown attributes of maps have no effect."""
+    obj, libraries = objects(options)
+    return build_image(obj, libraries, options.ksyms, relaxed_maps=relaxed_maps)
+
+
 def image_of(options: argparse.Namespace) -> Image:
     """The Image that the options describe, with what they change in it."""
-    obj, libraries = objects(options)
-    image = build_image(obj, libraries, options.ksyms, relaxed_maps=options.relaxed_maps)
+    image = image_of_object(options, relaxed_maps=options.relaxed_maps)
     for assignment in options.variables:
         name, value = split_assignment(assignment, "--set VARIABLE=VALUE")
-        image.data[name] = assigned_value(value)
-    for assignment in options.maps:
+        image.data[name] = parse_value(value)
+    for assignment in options.map_changes:
         (name, field), value = _field(assignment, _MAP_FIELDS, "--map MAP.FIELD=VALUE")
         image.set_map(name, **{field: value})
-    for assignment in options.programs:
+    for assignment in options.program_changes:
         (name, field), value = _field(assignment, _PROGRAM_FIELDS, "--prog PROGRAM.FIELD=VALUE")
         image.set_program(name, **{field: value})
     return image
@@ -155,7 +171,7 @@ def image_of(options: argparse.Namespace) -> Image:
 def load_options(options: argparse.Namespace) -> LoadOptions:
     """The options of loading."""
     kconfig = read_input(options.kconfig).decode(errors="replace") if options.kconfig else ""
-    return LoadOptions(options.target, kconfig, options.pin_root, options.token, options.log_level)
+    return LoadOptions(options.target, kconfig, options.pin_root, options.token, options.log_level, options.btf)
 
 
 @contextlib.contextmanager
@@ -168,14 +184,7 @@ def loaded(options: argparse.Namespace) -> Iterator[Collection]:
 
 def warn(messages: Sequence[Diagnostic], options: argparse.Namespace) -> None:
     """Print messages to standard error."""
-    report_messages(PROGRAM, messages, as_json=options.json, colored=is_colored(options, sys.stderr))
-
-
-def is_colored(options: argparse.Namespace, stream: Any = None) -> bool:
-    """Whether what goes to a stream (default: standard output) may have colours."""
-    if options.color != "auto":
-        return bool(options.color == "always")
-    return "NO_COLOR" not in os.environ and bool((stream or sys.stdout).isatty())
+    report_messages(PROGRAM, messages, as_json=options.json, colored=is_colored(options.color, sys.stderr))
 
 
 def print_json(value: object) -> None:
@@ -187,12 +196,7 @@ def read_bytes(source: str | None) -> bytes:
     """The bytes that an option names: `hex:…`, a file, standard input; none for None."""
     if source is None:
         return b""
-    if not source.startswith(_HEX_PREFIX):
-        return read_input(source)
-    try:
-        return bytes.fromhex(source.removeprefix(_HEX_PREFIX))
-    except ValueError as error:
-        raise BpfasError.of(f"'{source}' is not hexadecimal: hex: takes pairs of digits 0-9 and a-f") from error
+    return parse_hex(source) if source.startswith(HEX_PREFIX) else read_input(source)
 
 
 def split_assignment(assignment: str, form: str) -> tuple[str, str]:
@@ -211,13 +215,4 @@ def _field(assignment: str, known: Sequence[str], form: str) -> tuple[tuple[str,
         raise BpfasError.of(f"'{assignment}' is not of the form {form}")
     if field not in known:
         raise BpfasError.of(f"there is no field '{field}' to set in '{assignment}'; there are {', '.join(known)}")
-    return (name, field), assigned_value(value)
-
-
-def assigned_value(text: str) -> Any:
-    """A number in any base, JSON, or else the text itself."""
-    with contextlib.suppress(ValueError):
-        return int(text, 0)
-    with contextlib.suppress(ValueError):
-        return json.loads(text)
-    return text
+    return (name, field), parse_value(value)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from bpfas.loader.cli.common import NOT_THERE, command_parser, is_colored, print_json
-from bpfas.loader.doctor import Group, as_text, examine, is_well
+from bpfas.loader.cli.common import command_parser, print_json
+from bpfas.loader.cli.messages import DONE, NOT_THERE, is_colored
+from bpfas.loader.doctor import Group, State, as_text, examine, is_well
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,17 +34,20 @@ def main(name: str, arguments: Sequence[str]) -> int:
     parser.add_argument(
         "groups", nargs="*", metavar="GROUP", help=f"what to look at: {', '.join(_GROUPS)} (default: all)"
     )
+    parser.add_argument("--failing", action="store_true", help="show only what does not work")
     options = parser.parse_args(arguments)
     unknown = [group for group in options.groups if group not in _GROUPS]
     if unknown:
         parser.error(f"there is no group '{unknown[0]}'; there are {', '.join(_GROUPS)}")
     findings = examine([_GROUPS[group] for group in options.groups] or tuple(Group))
     well = is_well(findings)
+    if options.failing:
+        findings = [finding for finding in findings if finding.state is not State.WORKS]
     if options.json:
         print_json({"well": well, "findings": [finding.as_data() for finding in findings]})
     else:
-        print(as_text(findings, min(_WIDTH, _columns()), is_colored=is_colored(options)))
-    return 0 if well else NOT_THERE
+        print(as_text(findings, min(_WIDTH, _columns()), is_colored=is_colored(options.color)))
+    return DONE if well else NOT_THERE
 
 
 def _columns() -> int:

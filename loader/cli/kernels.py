@@ -15,11 +15,10 @@ if TYPE_CHECKING:
 
 
 def add_kernel_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that `described_kernel` looks at."""
-    parser.add_argument("--btf", metavar="FILE", help="the types of a kernel: raw BTF, or an ELF file with .BTF")
-    parser.add_argument("--config", metavar="FILE", help="its configuration")
-    parser.add_argument("--release", metavar="RELEASE", help="its release, as uname -r has it")
-    parser.add_argument("--kallsyms", metavar="FILE", help="its /proc/kallsyms")
+    """Add the options that `described_kernel` looks at, besides --btf."""
+    parser.add_argument("--config", metavar="FILE", help="with --dry-run, a kernel's configuration")
+    parser.add_argument("--release", metavar="RELEASE", help="with --dry-run, its release, as uname -r has it")
+    parser.add_argument("--kallsyms", metavar="FILE", help="with --dry-run, its /proc/kallsyms")
 
 
 def described_kernel(options: argparse.Namespace) -> contextlib.AbstractContextManager[DescribedKernel] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bpfas.diag import BpfasError
@@ -30,9 +31,9 @@ def main(name: str, arguments: Sequence[str]) -> int:
     options = parser.parse_intermixed_args(arguments)
     if options.dry_run:
         return _dry_run(options)
-    if options.btf or options.config or options.release:
+    if options.config or options.release or options.kallsyms:
         raise BpfasError.of(
-            "--btf, --config and --release describe a kernel for --dry-run; to load, leave them out"
+            "--config, --release and --kallsyms describe a kernel for --dry-run; to load, leave them out"
         )
     with loaded(options) as collection:
         if options.json:
@@ -48,7 +49,7 @@ def main(name: str, arguments: Sequence[str]) -> int:
 def _dry_run(options: argparse.Namespace) -> int:
     described = described_kernel(options)
     with described or RunningKernel() as kernel:
-        plan = resolve(image_of(options), kernel, load_options(options))
+        plan = resolve(image_of(options), kernel, replace(load_options(options), btf=None))
         if options.json:
             print_json(plan_json(plan))
         else:

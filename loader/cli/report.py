@@ -7,12 +7,13 @@ import select
 from typing import TYPE_CHECKING
 
 from bpfas.btf.records import plain
-from bpfas.loader.errors import KernelError
+from bpfas.loader.cli.table import table
+from bpfas.loader.cli.values import value_text
 from bpfas.loader.kinds import ProgramType, map_flag_names, map_type_name, program_type_name
 from bpfas.loader.spec import BindingKind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from bpfas.loader.attach.link import Link
     from bpfas.loader.collection import Collection
@@ -73,17 +74,6 @@ def run_json(result: TestRunResult) -> dict[str, object]:
     }
 
 
-def contents_json(map_: Map) -> dict[str, object]:
-    """A map's elements in hexadecimal, or why they cannot be listed."""
-    try:
-        return {
-            "name": map_.name,
-            "elements": [{"key": key.hex(), "value": plain(value)} for key, value in map_.raw.items()],
-        }
-    except KernelError as error:
-        return {"name": map_.name, "error": error.summary}
-
-
 _PROGRAM_COLUMNS = {
     "name": "PROGRAM",
     "type": "TYPE",
@@ -112,7 +102,7 @@ def collection_text(collection: Collection) -> str:
         for map_ in collection.maps.values()
     ]
     tables = [
-        _table(columns, rows) for columns, rows in ((_PROGRAM_COLUMNS, programs), (_MAP_COLUMNS, maps)) if rows
+        table(columns, rows) for columns, rows in ((_PROGRAM_COLUMNS, programs), (_MAP_COLUMNS, maps)) if rows
     ]
     return "\n\n".join(tables)
 
@@ -150,28 +140,11 @@ def bindings_text(bindings: Sequence[Binding]) -> str:
         }
         for binding in bindings
     ]
-    return _table(_BINDING_COLUMNS, rows) if rows else "no name is left to others"
+    return table(_BINDING_COLUMNS, rows) if rows else "no name is left to others"
 
 
 def _strength(binding: Binding) -> str:
     return "weak" if binding.is_weak else "strong"
-
-
-def _table(columns: dict[str, str], rows: Iterable[dict[str, object]]) -> str:
-    """Rows below headings; numbers to the right."""
-    values = [[row[key] for key in columns] for row in rows]
-    lines: list[list[str]] = [list(columns.values()), *([str(value) for value in row] for row in values)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    is_number = [isinstance(value, int) for value in values[0]]
-    return "\n".join(_line(line, widths, is_number) for line in lines)
-
-
-def _line(cells: Sequence[str], widths: Sequence[int], is_number: Sequence[bool]) -> str:
-    padded = (
-        cell.rjust(width) if right else cell.ljust(width)
-        for cell, width, right in zip(cells, widths, is_number, strict=True)
-    )
-    return "  ".join(padded).rstrip()
 
 
 def run_text(program: Program, result: TestRunResult, repeat: int) -> str:
@@ -185,21 +158,6 @@ def run_text(program: Program, result: TestRunResult, repeat: int) -> str:
     if result.data:
         lines += [f"packet of {len(result.data)} bytes:", *_hex_lines(result.data)]
     return "\n".join(lines)
-
-
-def contents_text(map_: Map) -> str:
-    """A map's elements, one a line, in hexadecimal."""
-    heading = f"{map_.name} ({map_type_name(map_.type)}, key {map_.key_size}, value {map_.value_size}):"
-    try:
-        lines = [f"  {key.hex(' ')}: {_spaced_hex(value)}" for key, value in map_.raw.items()]
-    except KernelError as error:
-        lines = [f"  {error.cause}"]
-    return "\n".join([heading, *(lines or ["  empty"])])
-
-
-def _spaced_hex(value: bytes | list[bytes]) -> str:
-    """A value; those of all CPUs, of a per-CPU map."""
-    return " | ".join(each.hex(" ") for each in ([value] if isinstance(value, bytes) else value))
 
 
 def _hex_lines(data: bytes) -> list[str]:
@@ -218,13 +176,12 @@ def link_json(link: Link) -> dict[str, object]:
     return {"program": link.program, "target": link.target, "pinned_path": link.pinned_path}
 
 
-def event_lines(map_: Map, stopped: int, *, as_json: bool) -> Iterator[str]:
-    """The events of a ring or perf buffer, one a line, until the descriptor `stopped` can be read."""
-    with map_.events() as reader:
+def event_lines(map_: Map, stopped: int, event_type: str | None = None, *, as_json: bool) -> Iterator[str]:
+    """The events of a ring or perf buffer, one a line, until the descriptor `stopped` can be read.
+
+    `event_type` is of what type they are (`struct event`), where the map does not say. Raises BpfasError.
+    """
+    with map_.events(event_type) as reader:
         while not select.select([stopped], [], [], 0)[0]:
             for event in reader.read(_LONGEST_WAIT):
-                yield json.dumps(plain(event)) if as_json else _event_text(event)
-
-
-def _event_text(event: object) -> str:
-    return event.hex(" ") if isinstance(event, bytes) else json.dumps(plain(event))
+                yield json.dumps(plain(event)) if as_json else value_text(event)

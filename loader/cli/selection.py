@@ -1,4 +1,4 @@
-"""Choosing among the programs of a loaded object by the names that a command was given."""
+"""Choosing among the programs and maps of a loaded object by the names that a command was given."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bpfas.loader.collection import Collection
+    from bpfas.loader.runtime.maps import Map
     from bpfas.loader.runtime.programs import Program
 
 
@@ -29,6 +30,14 @@ def chosen_programs(collection: Collection, names: Sequence[str]) -> list[Progra
         if name not in collection.programs:
             raise BpfasError.of(f"there is no program '{name}'; the object has: {_listed(collection)}")
     return [collection.programs[name] for name in names]
+
+
+def map_called(collection: Collection, name: str) -> Map:
+    """The map of this name."""
+    if name not in collection.maps:
+        known = ", ".join(collection.maps) or "none"
+        raise BpfasError.of(f"there is no map '{name}'; the object has: {known}")
+    return collection.maps[name]
 
 
 def _listed(collection: Collection) -> str:

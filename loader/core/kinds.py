@@ -53,7 +53,6 @@ TYPE_KINDS = frozenset(
         CoreKind.TYPE_MATCHES,
     }
 )
-FIELD_KINDS = frozenset(CoreKind) - TYPE_KINDS - ENUMERATOR_KINDS
 
 EXISTENCE_KINDS = frozenset(
     {CoreKind.FIELD_EXISTS, CoreKind.TYPE_EXISTS, CoreKind.ENUMVAL_EXISTS, CoreKind.TYPE_MATCHES}

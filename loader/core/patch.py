@@ -11,15 +11,12 @@ from bpfas.btf.kinds import Kind
 from bpfas.diag import BpfasError
 from bpfas.isa import SLOT_SIZE
 from bpfas.loader.core.kinds import ENUMERATOR_KINDS, WORDS, ZERO_IF_MISSING, CoreKind
-from bpfas.loader.instructions import CALL, LOAD_IMMEDIATE_64
+from bpfas.loader.instructions import LOAD_IMMEDIATE_64, POISON
 
 if TYPE_CHECKING:
     from bpfas.btf.btf import Btf
     from bpfas.loader.core.resolver import Resolution
     from bpfas.loader.instructions import Code
-
-POISON = 195896080
-"""0xbad2310, which no helper has as its number: the call that takes the place of an instruction that cannot be."""
 
 _CLASS = 7
 _ALU_CLASSES = frozenset({4, 7})
@@ -29,7 +26,6 @@ _SIZES = {0x00: 4, 0x08: 2, 0x10: 1, 0x18: 8}
 _SIZE_CODES = {size: code for code, size in _SIZES.items()}
 _SIZE_MASK = 0x18
 _LARGEST_OFFSET = 0x7FFF
-_SIGNED_ENCODING = 1
 _UPPER_HALF = 0xFFFFFFFF << 32
 
 
@@ -58,8 +54,7 @@ def poison(code: Code, index: int) -> None:
     """Put a call that the verifier refuses, should it be reached, in the place of an instruction."""
     slots = 2 if code.opcode(index) == LOAD_IMMEDIATE_64 and index + 1 < len(code) else 1
     for slot in range(index, index + slots):
-        code.data[SLOT_SIZE * slot : SLOT_SIZE * (slot + 1)] = bytes((CALL, *bytes(SLOT_SIZE - 1)))
-        code.set_imm(slot, POISON)
+        code.put_call(slot, POISON)
 
 
 def sizes_fit(resolution: Resolution) -> bool:

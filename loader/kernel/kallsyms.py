@@ -44,3 +44,14 @@ def addresses_in(text: bytes, names: Collection[str]) -> dict[str, set[int]]:
     for address, name, renamed in symbol.findall(text):
         found[(name or renamed).decode()].add(int(address, 16))
     return found
+
+
+def names_at(text: bytes, addresses: Collection[int]) -> dict[int, str]:
+    """The names of the symbols at these addresses, the first of each in the list."""
+    if not addresses:
+        return {}
+    wanted = b"|".join(f"{address:x}".encode() for address in addresses)
+    found: dict[int, str] = {}
+    for address, name in re.findall(rb"^0*(%b) \S ([^\s]+)" % wanted, text, re.MULTILINE):
+        found.setdefault(int(address, 16), name.decode(errors="replace"))
+    return found

@@ -17,7 +17,7 @@ from bpfas.btf.codecs import EncodingError, integer, raw_bytes, shown, too_short
 from bpfas.btf.compounds import Slot, Struct
 from bpfas.btf.values import codec_of, find_type
 from bpfas.elf.constants import ByteOrder
-from bpfas.loader.kinds import MapFlag, MapType
+from bpfas.loader.kinds import MAPS_OF_MAPS, MapFlag, MapType
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,6 +30,7 @@ T = TypeVar("T")
 
 HOST_ORDER = ByteOrder.LITTLE if sys.byteorder == "little" else ByteOrder.BIG
 PER_CPU_ALIGNMENT = 8
+_GIVE_TYPES = "Map.typed() takes some"
 
 INDEXED = frozenset(
     {
@@ -55,8 +56,7 @@ _NUMBERED = INDEXED | {MapType.STACK_TRACE, MapType.DEVMAP_HASH, MapType.STRUCT_
 _KEYED_BY_DESCRIPTOR = frozenset(
     {MapType.SK_STORAGE, MapType.INODE_STORAGE, MapType.TASK_STORAGE, MapType.CGRP_STORAGE}
 )
-HOLDING_MAPS = frozenset({MapType.ARRAY_OF_MAPS, MapType.HASH_OF_MAPS})
-_HOLDING_DESCRIPTORS = HOLDING_MAPS | {
+_HOLDING_DESCRIPTORS = MAPS_OF_MAPS | {
     MapType.PROG_ARRAY,
     MapType.PERF_EVENT_ARRAY,
     MapType.CGROUP_ARRAY,
@@ -74,28 +74,30 @@ _REDIRECTIONS = {
 
 
 class Raw:
-    """Bytes that nothing is known of."""
+    """Bytes that nothing is known of. `remedy` is what may be done to have it known."""
 
     finish: Callable[[Any], Any] | None = None
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, order: ByteOrder = HOST_ORDER, remedy: str = "") -> None:
         self.size = size
         self.format = f"{size}s"
+        self._order = order
+        self._remedy = remedy
 
     def encode(self, value: Any) -> bytes:
-        """Bytes as they are, an integer in as many bytes as the map has."""
+        """Bytes as they are, an integer in as many bytes as there are."""
         if isinstance(value, bytes | bytearray | memoryview) or hasattr(value, "_b_base_"):
             data = bytes(value)
             if len(data) != self.size:
                 raise EncodingError(f"it has {len(data)} bytes, not {self.size}")
             return data
         if not isinstance(value, int):
+            remedy = f"; {self._remedy}" if self._remedy else ""
             raise EncodingError(
-                f"{shown(value)} is neither bytes nor an integer, and the map has no types that say what it is; "
-                "Map.typed() takes some"
+                f"{shown(value)} is neither bytes nor an integer, and no type says what it is{remedy}"
             )
         try:
-            return int.to_bytes(value, self.size, sys.byteorder, signed=value < 0)
+            return int.to_bytes(value, self.size, self._order.name_for_int, signed=value < 0)
         except OverflowError:
             raise EncodingError(f"{value} does not fit into {self.size} bytes") from None
 
@@ -215,10 +217,12 @@ class Format:
 
     def encode(self, value: Any) -> bytes:
         """The bytes of a value or of a sequence of values."""
+        if not self._is_single:
+            data = raw_bytes(value, self.size, f"'{self._struct.format}'")
+            if data is not None:
+                return data
         try:
-            if self._is_single and not isinstance(value, tuple | list):
-                return self._struct.pack(value)
-            return self._struct.pack(*value)
+            return self._struct.pack(*(value if isinstance(value, tuple | list) else (value,)))
         except (struct.error, TypeError, OverflowError) as error:
             data = raw_bytes(value, self.size, f"'{self._struct.format}'")
             if data is None:
@@ -287,7 +291,7 @@ def key_codec(spec: MapSpec, types: Btf | None) -> Codec[Any]:
         return typed
     if spec.map_type in _NUMBERED and spec.key_size == 4:
         return integer(4, HOST_ORDER, "index", is_signed=False)
-    return Raw(spec.key_size)
+    return Raw(spec.key_size, remedy=_GIVE_TYPES)
 
 
 def value_codec(spec: MapSpec, types: Btf | None) -> Codec[Any]:
@@ -303,7 +307,7 @@ def value_codec(spec: MapSpec, types: Btf | None) -> Codec[Any]:
             return Struct(name, 8, [Slot(name, 0, number), Slot("program", 4, Descriptor(4))], HOST_ORDER)
     if spec.map_type == MapType.STACK_TRACE and not spec.map_flags & MapFlag.STACK_BUILD_ID:
         return Format(struct.Struct(f"={spec.value_size // 8}Q{spec.value_size % 8}x"))
-    return _typed(types, spec.value_type, spec.value_size) or Raw(spec.value_size)
+    return _typed(types, spec.value_type, spec.value_size) or Raw(spec.value_size, remedy=_GIVE_TYPES)
 
 
 def event_codec(spec: MapSpec, types: Btf | None) -> Codec[Any] | None:

@@ -6,7 +6,11 @@ One EventReader waits for any number of buffers at once. What a buffer is, byte 
 
 from __future__ import annotations
 
+import contextlib
+import os
 import select
+import sys
+import threading
 import time
 from collections import deque
 from operator import length_hint
@@ -26,6 +30,7 @@ if TYPE_CHECKING:
 
 _AT_ONCE = 4096
 """Events that are taken from a buffer before another has its turn."""
+_ALL = sys.maxsize
 
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.00005, 0.002
 """Seconds between looks at a record that a program has begun: the kernel says "ready", but it is not."""
@@ -45,8 +50,9 @@ class _Buffer(Protocol):
 
 
 class _Source(NamedTuple):
-    """A buffer, and what becomes of its events."""
+    """A buffer, the map that it is, and what becomes of its events."""
 
+    map: Map
     buffer: _Buffer
     event_of: Callable[[Any], Any] | None
     callback: Callable[[Any], object] | None
@@ -58,17 +64,30 @@ class EventReader:
     Iterated (`for` and `async for`) it gives events without end, until `close()`. `read` gives those that are
     there, `poll` hands them to callbacks. Events of one CPU come in their order. What was taken out of a buffer
     and not been given yet (because a loop was left, or a callback failed) is given next time.
-    A context manager, which closes the buffers but not their maps. Raises KernelError.
+    A context manager, which closes the buffers but not their maps. It is for one thread at a time, but `close()`
+    may be called from others and from signal handlers: loops and calls that wait for events then end. Raises
+    KernelError.
     """
 
     def __init__(self) -> None:
         self._sources: list[_Source] = []
         self._waiting: deque[tuple[_Source, Iterator[Any]]] = deque()
         """What was taken out of buffers; the iterators know what of it has not been given yet."""
+        self._is_closed = False
+        self._lock = threading.RLock()
+        self._users = 0
+        """How many look at the buffers, or wait for them; the last one closes what is closed meanwhile."""
+        self._wake = -1
+        """An eventfd that ends waiting."""
         try:
+            self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
             self._poll = select.epoll()
         except OSError as error:
+            wake, self._wake = self._wake, -1
+            if wake >= 0:
+                os.close(wake)
             raise _refusal("a reader of events", error) from error
+        self._poll.register(self._wake, select.EPOLLIN)
 
     def __enter__(self) -> Self:
         return self
@@ -76,18 +95,25 @@ class EventReader:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def __del__(self) -> None:
+        self._release()
+
     def close(self) -> None:
-        """Close all buffers. A second time it does nothing."""
-        for source in self._sources:
-            source.buffer.close()
-        self._sources = []
+        """Close all buffers, and end all waiting for them. A second time it does nothing."""
+        self._is_closed = True
+        for _, chunk in tuple(self._waiting):
+            deque(chunk, maxlen=0)  # loops that are in the middle of it end here
         self._waiting.clear()
-        self._poll.close()
+        with self._lock:
+            if self._users:
+                os.eventfd_write(self._wake, 1)
+                return
+        self._release()
 
     @property
     def is_closed(self) -> bool:
         """Whether no more events will come."""
-        return self._poll.closed
+        return self._is_closed
 
     @property
     def lost(self) -> int:
@@ -115,6 +141,7 @@ class EventReader:
         `with_cpu` gives events of perf buffers as pairs with the CPU they are from; `pages` is the size of each
         CPU's buffer. Raises KernelError.
         """
+        self._check_open()
         decode = _decoder(map_, value)
         if map_.type == MapType.RINGBUF:
             buffer: _Buffer = _open_ring(map_)
@@ -130,13 +157,14 @@ class EventReader:
         except OSError as error:
             buffer.close()
             raise _refusal(f"map {map_.name}", error) from error
-        self._sources.append(_Source(buffer, event_of, callback))
+        self._sources.append(_Source(map_, buffer, event_of, callback))
 
     def poll(self, timeout: float | None = None) -> int:
         """Wait up to `timeout` seconds (None: without end) for events, and hand them to the callbacks.
 
         Gives how many were handed over. Events of buffers without a callback wait for `read` or iteration.
         """
+        self._check_open()
         self._gather(timeout)
         handed = 0
         others: deque[tuple[_Source, Iterator[Any]]] = deque()
@@ -149,15 +177,19 @@ class EventReader:
                     for data in chunk:
                         handed += 1
                         source.callback(source.event_of(data) if source.event_of else data)
-                if self._waiting:
+                if self._waiting and self._waiting[0][1] is chunk:
                     self._waiting.popleft()
         finally:
-            self._waiting.extendleft(reversed(others))
+            if not self._is_closed:
+                self._waiting.extendleft(reversed(others))
         return handed
 
     def read(self, timeout: float | None = 0.0) -> list[Any]:
-        """The events that are there; if there are none, those that come within `timeout` seconds."""
-        self._gather(timeout)
+        """All events that are there; if there are none, those that come first within `timeout` seconds."""
+        self._check_open()
+        self._gather(timeout, _ALL)
+        with self._in_use():
+            self._take(_ALL)  # a ring gives half of what it may hold at a time
         events: list[Any] = []
         try:
             while self._waiting:
@@ -173,7 +205,7 @@ class EventReader:
 
     def __iter__(self) -> Iterator[Any]:
         waiting = self._waiting
-        while not self.is_closed:
+        while not self._is_closed:
             while waiting:
                 source, chunk = waiting[0]
                 if source.event_of is None:
@@ -182,7 +214,7 @@ class EventReader:
                     yield from map(source.event_of, chunk)
                 if waiting and waiting[0][1] is chunk:
                     waiting.popleft()
-            if not self.is_closed:
+            if not self._is_closed:
                 self._gather(None)
 
     async def __aiter__(self) -> AsyncIterator[Any]:
@@ -190,63 +222,69 @@ class EventReader:
 
         waiting = self._waiting
         pause = _SHORTEST_PAUSE
-        while not self.is_closed:
+        while not self._is_closed:
             while waiting:
                 source, chunk = waiting[0]
                 for data in chunk:
                     yield source.event_of(data) if source.event_of else data
                 if waiting and waiting[0][1] is chunk:
                     waiting.popleft()
-            if self.is_closed:
-                return
-            if self._take():
+            with self._in_use():
+                found, is_blocked = self._take(), self._is_blocked()
+            if found:
                 pause = _SHORTEST_PAUSE
-            elif self._is_blocked():
+            elif is_blocked:
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE)
-            else:
+            elif not self._is_closed:
                 await self._ready()
 
     async def _ready(self) -> None:
-        """Wait until a buffer has something."""
+        """Wait until a buffer has something, or the reader is closed."""
         import asyncio
 
         loop = asyncio.get_running_loop()
         ready: asyncio.Future[None] = loop.create_future()
-        descriptor = self._poll.fileno()
 
         def wake() -> None:
             if not ready.done():
                 ready.set_result(None)
 
-        loop.add_reader(descriptor, wake)
-        try:
-            await ready
-        finally:
-            loop.remove_reader(descriptor)
+        with self._in_use():
+            if self._is_closed:
+                return
+            descriptor = self._poll.fileno()
+            loop.add_reader(descriptor, wake)
+            try:
+                await ready
+            finally:
+                loop.remove_reader(descriptor)
 
-    def _gather(self, timeout: float | None) -> None:
+    def _gather(self, timeout: float | None, limit: int = _AT_ONCE) -> None:
         """Take what the buffers have, waiting up to `timeout` seconds for the first event."""
         while self._waiting and not length_hint(self._waiting[0][1]):
             self._waiting.popleft()
-        if self._take() or self._waiting:
-            return
-        end = None if timeout is None else time.monotonic() + timeout
-        pause = _SHORTEST_PAUSE
-        while True:
-            left = None if end is None else max(end - time.monotonic(), 0.0)
-            self._poll.poll(left)
-            if self._take() or left == 0.0:
+        with self._in_use():
+            if self._take(limit) or self._waiting:
                 return
-            if self._is_blocked():
-                time.sleep(pause if left is None else min(pause, left))
-                pause = min(2 * pause, _LONGEST_PAUSE)
+            end = None if timeout is None else time.monotonic() + timeout
+            pause = _SHORTEST_PAUSE
+            while not self._is_closed:
+                left = None if end is None else max(end - time.monotonic(), 0.0)
+                self._poll.poll(left)
+                if self._take(limit) or left == 0.0:
+                    return
+                if self._is_blocked():
+                    time.sleep(pause if left is None else min(pause, left))
+                    pause = min(2 * pause, _LONGEST_PAUSE)
 
-    def _take(self) -> bool:
+    def _take(self, limit: int = _AT_ONCE) -> bool:
         """Take what the buffers have, without waiting; whether that was anything."""
         found = False
         for source in self._sources:
-            chunk = source.buffer.take(_AT_ONCE)
+            if self._is_closed:
+                return False
+            chunk = source.buffer.take(limit)
             if chunk:
                 self._waiting.append((source, iter(chunk)))
                 found = True
@@ -254,6 +292,35 @@ class EventReader:
 
     def _is_blocked(self) -> bool:
         return any(source.buffer.is_blocked for source in self._sources)
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise ValueError("the event reader is closed")
+
+    @contextlib.contextmanager
+    def _in_use(self) -> Iterator[None]:
+        """Have the buffers stay until the block is left, whoever closes the reader meanwhile."""
+        with self._lock:
+            self._users += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._users -= 1
+                is_last = self._is_closed and not self._users
+            if is_last:
+                self._release()
+
+    def _release(self) -> None:
+        """Close the descriptors and the buffers. A second time it does nothing."""
+        with self._lock:
+            sources, self._sources = self._sources, []
+            wake, self._wake = self._wake, -1
+        for source in sources:
+            source.buffer.close()
+        if wake >= 0:
+            self._poll.close()
+            os.close(wake)
 
 
 def _decoder(map_: Map, value: Any) -> Callable[[bytes], Any] | None:

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from bpfas.loader import syscall
 from bpfas.loader.errors import KernelError, Step, explain
-from bpfas.loader.kinds import PER_CPU_MAP_TYPES, MapType, map_type_name
+from bpfas.loader.kinds import MAPS_OF_MAPS, PER_CPU_MAP_TYPES, MapType, map_type_name
 from bpfas.loader.pins import pin, unpin
 from bpfas.loader.runtime.codecs import (
-    HOLDING_MAPS,
     PerCpu,
     Raw,
     aligned,
@@ -55,7 +54,10 @@ class Map(MapView[Any, Any]):
     bytes. A map of events (a ring buffer, a perf event array) is iterated for its events.
 
     What the kernel refuses is a KernelError, also on a map that is closed; a key that is not there a KeyError.
+    A map that is dropped without being closed is closed once no view and no reader of events needs it.
     """
+
+    _fd = -1
 
     def __init__(self, spec: MapSpec, fd: int, types: Btf | None = None) -> None:
         self.spec = spec
@@ -67,7 +69,6 @@ class Map(MapView[Any, Any]):
         self.value_size = spec.value_size
         self.max_entries = spec.max_entries
         self.flags = spec.map_flags
-        self._fd = fd
         self._user_ring: UserRing | None = None
         self._own_reader: EventReader | None = None
         self._memory: Memory | None = None
@@ -76,18 +77,19 @@ class Map(MapView[Any, Any]):
         super().__init__(
             spec, elements, key_codec(spec, types), self._for_all_cpus(value_codec(spec, types)), cpus
         )
+        self._fd = fd
 
     @classmethod
     def from_fd(cls, fd: int) -> Self:
         """The map of a descriptor, which becomes the Map's (it is closed also on failure). Raises KernelError."""
         try:
             info = syscall.map_info(fd)
+            return cls(_spec_of(info), fd, types_of(info.btf_id, f"map {info.name}"))
         except OSError as error:
             os.close(fd)
             number = error.errno or 0
             explanation = explain(Step.GET_INFO, number)
             raise KernelError(Step.GET_INFO, f"descriptor {fd}", number, explanation) from error
-        return cls(_spec_of(info), fd, types_of(info.btf_id, f"map {info.name}"))
 
     @classmethod
     def from_pin(cls, path: str | os.PathLike[str]) -> Self:
@@ -104,6 +106,13 @@ class Map(MapView[Any, Any]):
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def __del__(self) -> None:
+        # Memory and readers live as long as somebody uses them.
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            self._elements.close()
+            os.close(fd)
 
     def __repr__(self) -> str:
         return f"<Map {self.name!r}: {map_type_name(self.type)}, {self.max_entries} entries, fd {self._fd}>"
@@ -160,7 +169,7 @@ class Map(MapView[Any, Any]):
     @property
     def raw(self) -> MapView[bytes, Any]:
         """The same map with keys and values as bytes; those of a per-CPU map are lists of bytes."""
-        return self._view(Raw(self.key_size), Raw(self.value_size))
+        return self._view(Raw(self.key_size), self._for_all_cpus(Raw(self.value_size)))
 
     @overload
     def typed(self, *, key: type[int], value: type[int]) -> MapView[int, int]: ...
@@ -189,12 +198,12 @@ class Map(MapView[Any, Any]):
         """
         key_codec_ = self._key if key is None else given_codec(key, self.key_size, self.types)
         if value is None:
-            return MapView(self.spec, self._elements, key_codec_, self._value, self._cpus)
-        return self._view(key_codec_, given_codec(value, self.value_size, self.types))
+            return self._view(key_codec_, self._value)
+        return self._view(key_codec_, self._for_all_cpus(given_codec(value, self.value_size, self.types)))
 
     def open_inner(self, key: Any) -> Map:
         """The map that a map of maps holds under `key`, for the caller to close. KeyError if there is none."""
-        if self.type not in HOLDING_MAPS:
+        if self.type not in MAPS_OF_MAPS:
             raise TypeError(f"map {self.name} holds no maps: it is of type {map_type_name(self.type)}")
         return Map.from_id(self[key])
 
@@ -284,8 +293,10 @@ class Map(MapView[Any, Any]):
                 raise
         return Memory(self._fd, size, address=address, is_writable=False)  # it was frozen by somebody else
 
-    def _view(self, key: Codec[K], value: Codec[V]) -> MapView[K, Any]:
-        return MapView(self.spec, self._elements, key, self._for_all_cpus(value), self._cpus)
+    def _view(self, key: Codec[K], value: Codec[V]) -> MapView[K, V]:
+        view = MapView(self.spec, self._elements, key, value, self._cpus)
+        view.origin = self
+        return view
 
     def _for_all_cpus(self, value: Codec[V]) -> Codec[Any]:
         return PerCpu(value, possible_cpu_count()) if self.is_per_cpu else value

@@ -60,7 +60,10 @@ class Memory:
         """Take the memory out of this process. A second time it does nothing."""
         fixed, self._fixed = self._fixed, 0
         mapping, self._mapping = self._mapping, None
-        self.view.release()
+        try:
+            self.view.release()
+        except BufferError:
+            return  # what users have made of the view keeps the memory
         if fixed:
             _libc().munmap(ctypes.c_void_p(fixed), ctypes.c_size_t(self.size))
         if mapping is not None:

@@ -60,7 +60,7 @@ _CAUSES = {
 
 
 def kind_of_descriptor(fd: int) -> ObjectKind | None:
-    """What a descriptor is of, None for what is not bpf(2)'s."""
+    """What a descriptor is of, None for what is not bpf(2)'s. Raises OSError where /proc is not mounted."""
     target = os.readlink(f"/proc/self/fd/{fd}").removeprefix("anon_inode:").strip("[]").replace("_", "-")
     return ObjectKind(target) if target in {kind.value for kind in ObjectKind} else None
 
@@ -73,7 +73,11 @@ def open_pinned(path: str | os.PathLike[str], kind: ObjectKind) -> int:
         fd = syscall.obj_get(name)
     except OSError as error:
         raise _error(_STEPS[kind], subject, error) from error
-    found = kind_of_descriptor(fd)
+    try:
+        found = kind_of_descriptor(fd)
+    except OSError as error:
+        os.close(fd)
+        raise _error(_STEPS[kind], subject, error) from error
     if found is not kind:
         os.close(fd)
         what = f"a {found.word}" if found else "something else"
@@ -87,8 +91,6 @@ def open_by_id(object_id: int, kind: ObjectKind) -> int:
     subject = f"{kind.word} {object_id}"
     try:
         return syscall.fd_by_id(_BY_ID[kind], object_id)
-    except OverflowError:
-        raise KernelError(_STEPS[kind], subject, errno.ENOENT, _CAUSES[errno.ENOENT]) from None
     except OSError as error:
         raise _error(_STEPS[kind], subject, error) from error
 

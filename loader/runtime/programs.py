@@ -9,7 +9,7 @@ import enum
 import errno
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast, overload
 
 from bpfas.loader import syscall
 from bpfas.loader.errors import KernelError, Step, explain
@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 
     from bpfas.btf.btf import Btf
     from bpfas.btf.codecs import Buffer
+    from bpfas.loader.attach.iterator import IteratorLink
     from bpfas.loader.attach.link import Link
-    from bpfas.loader.syscall import ProgramInfo
+    from bpfas.loader.syscall import ProgramCode, ProgramInfo
 
 T = TypeVar("T")
 
@@ -93,8 +94,10 @@ class Program:
     """A loaded program and its descriptor, which it closes in `close()`; a context manager, which does that too.
 
     `instruction_count` counts slots of 8 bytes as given to the kernel, of a program that was opened as the kernel
-    has them. What the kernel refuses is a KernelError.
+    has them. What the kernel refuses is a KernelError. One that is dropped without being closed is closed then.
     """
+
+    _fd = -1
 
     def __init__(self, spec: ProgramSpec, fd: int) -> None:
         self.spec = spec
@@ -136,6 +139,9 @@ class Program:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def __del__(self) -> None:
+        self.close()
+
     def __repr__(self) -> str:
         return f"<Program {self.name!r}: {program_type_name(self.type)}, fd {self._fd}>"
 
@@ -167,18 +173,26 @@ class Program:
         """The instructions as the kernel has them after verification; empty if this process may not know."""
         return self._asked(syscall.prog_xlated)
 
+    def code(self) -> ProgramCode:
+        """The same with the machine code, and with where functions and lines of the source begin."""
+        return self._asked(syscall.prog_code)
+
     def types(self) -> Btf | None:
         """The types that the program was loaded with, as the kernel has them."""
         return types_of(self.info().btf_id, f"program {self.name}")
 
-    def attach(self, **how: Any) -> Link:
-        """Attach the program as its section says, or as `how` does: see `bpfas.loader.attach.table.attach`.
+    @overload
+    def attach(self, *, way: Literal["iterator"], **how: Any) -> IteratorLink: ...
+    @overload
+    def attach(self, *, way: str | None = None, **how: Any) -> Link: ...
+    def attach(self, *, way: str | None = None, **how: Any) -> Link:
+        """Attach the program as its section says, or as `way` and `how` do (`bpfas.loader.attach.table.attach`).
 
         What is attached ends with the Link, which is a context manager. Raises AttachError.
         """
         from bpfas.loader.attach.table import attach  # the ways of attaching are many modules
 
-        return attach(self, **how)
+        return attach(self, way=way, **how)
 
     def pin(self, path: str | os.PathLike[str]) -> None:
         """Give the program a name in a BPF file system, which keeps it.

@@ -74,9 +74,12 @@ class UserRing:
                 value = self._codec.encode(value)
             except EncodingError as error:
                 raise error.about(f"map {self._map.name}: the record") from None
-        elif isinstance(value, str | int) or value is None:
-            raise EncodingError("a record is given in bytes", subject=f"map {self._map.name}")
-        data = bytes(value)
+        try:
+            if isinstance(value, str | int):
+                raise TypeError
+            data = bytes(value)
+        except (TypeError, ValueError):
+            raise EncodingError("a record is given in bytes", subject=f"map {self._map.name}") from None
         with self.reserve(len(data), timeout) as record:
             record[:] = data
 
@@ -84,7 +87,8 @@ class UserRing:
     def reserve(self, size: int, timeout: float | None = 0.0) -> Iterator[memoryview]:
         """Memory of a record of `size` bytes, to be filled in; programs see it when the block is left.
 
-        If the block is left by an exception, programs do not see the record at all.
+        If the block is left by an exception, programs do not see the record at all. Several records may be
+        reserved at once; programs take them in the order in which they were reserved.
         """
         total = (size + HEADER_SIZE + 7) & ~7
         if total > self.size:
@@ -93,16 +97,17 @@ class UserRing:
             )
         with self._lock:
             start = self._place(total, timeout)
-            first = start + HEADER_SIZE
-            record = self._records[first : first + size]
-            flag = DISCARDED
-            try:
-                yield record
-                flag = 0
-            finally:
+        first = start + HEADER_SIZE
+        record = self._records[first : first + size]
+        flag = DISCARDED
+        try:
+            yield record
+            flag = 0
+        finally:
+            with contextlib.suppress(BufferError):  # somebody has kept a view of it
                 record.release()
-                barrier()
-                self._lengths[start >> 2] = size | flag
+            barrier()
+            self._lengths[start >> 2] = size | flag
 
     def _place(self, total: int, timeout: float | None) -> int:
         """Where the next record begins, which is marked as unfinished."""

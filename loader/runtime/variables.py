@@ -7,24 +7,23 @@ write to other variables of the same section at that moment may be lost.
 
 from __future__ import annotations
 
-import difflib
 import errno
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bpfas.btf.codecs import EncodingError
-from bpfas.btf.values import codec_of
 from bpfas.loader.errors import KernelError, Step
 from bpfas.loader.kinds import MapFlag, MapType
 from bpfas.loader.privilege import Explanation
-from bpfas.loader.runtime.codecs import Raw
+from bpfas.loader.runtime.codecs import HOST_ORDER
+from bpfas.loader.variables import VariableDirectory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from bpfas.btf.btf import Btf
     from bpfas.btf.codecs import Codec
     from bpfas.loader.runtime.maps import Map
-    from bpfas.loader.spec import Variable
 
 _FIRST = bytes(4)
 
@@ -39,26 +38,18 @@ class _Place(NamedTuple):
 
 
 class Variables(Mapping[str, Any]):
-    """The variables of maps by name: `variables["threshold"] = 5`.
+    """The variables of maps by name: `variables["threshold"] = 5`. `types` are those of the maps.
 
-    Values are of the types that the object's BTF gives (`bpfas.btf.values`), else bytes, for which integers are
-    taken as well. A static variable whose name another one has, too, is called `MAP:NAME`, as each may be. A name
-    that there is not is a KeyError, a value that is none of the type an EncodingError, a variable that is
-    read-only a KernelError.
+    Names are those of `bpfas.loader.variables`: one that several maps have is given as `MAP:NAME`. Values are of
+    the types that the object's BTF gives (`bpfas.btf.values`), else bytes, for which integers are taken as well.
+    Raises UnknownNameError (a KeyError) for a name that there is not or that stands for several, EncodingError for
+    a value that is none of the type, KernelError for a variable that is read-only.
     """
 
-    def __init__(self, maps: Mapping[str, Map]) -> None:
-        self._found: dict[str, tuple[Map, Variable]] = {}
-        self._short: dict[str, str] = {}
+    def __init__(self, maps: Mapping[str, Map], types: Btf | None = None) -> None:
+        self._maps = maps
+        self._directory = VariableDirectory((map_.spec for map_ in maps.values()), types, HOST_ORDER)
         self._places: dict[str, _Place] = {}
-        is_static: dict[str, bool] = {}
-        for map_ in maps.values():
-            for variable in map_.spec.variables:
-                whole = f"{map_.name}:{variable.name}"
-                self._found[whole] = (map_, variable)
-                if variable.name not in self._short or (is_static[variable.name] and not variable.is_static):
-                    self._short[variable.name] = whole
-                    is_static[variable.name] = variable.is_static
 
     def __getitem__(self, name: str) -> Any:
         place = self._place(name)
@@ -85,28 +76,21 @@ class Variables(Mapping[str, Any]):
         place.map.raw[_FIRST] = bytes(whole)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._short)
+        return iter(self._directory.names())
 
     def __len__(self) -> int:
-        return len(self._short)
+        return len(self._directory.names())
 
     def __repr__(self) -> str:
-        return f"<Variables: {', '.join(self._short)}>"
+        return f"<Variables: {', '.join(self)}>"
 
     def _place(self, name: str) -> _Place:
         if name in self._places:
             return self._places[name]
-        whole = self._short.get(name, name)
-        if whole not in self._found:
-            near = difflib.get_close_matches(name, self._short, n=1) if isinstance(name, str) else []
-            hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(self._short) or 'none'}"
-            raise KeyError(f"no variable is called {name!r}; {hint}")
-        map_, variable = self._found[whole]
+        map_name, variable, codec = self._directory.find(name)
+        map_ = self._maps[map_name]
         offset = variable.offset + (map_.spec.data_offset if map_.type == MapType.ARENA else 0)
-        codec: Codec[Any] = Raw(variable.size)
-        if map_.types is not None and variable.type_id:
-            codec = codec_of(map_.types, variable.type_id)
-        place = self._places[name] = _Place(whole, map_, offset, codec)
+        place = self._places[name] = _Place(f"{map_name}:{variable.name}", map_, offset, codec)
         return place
 
 

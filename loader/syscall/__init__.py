@@ -43,6 +43,7 @@ from bpfas.loader.syscall.objects import (
     obj_pin,
     prog_get_fd_by_id,
 )
+from bpfas.loader.syscall.program_code import ProgramCode, prog_code
 from bpfas.loader.syscall.programs import (
     LogBuffer,
     OutputTooSmallError,
@@ -70,6 +71,7 @@ __all__ = [
     "LogBuffer",
     "MapInfo",
     "OutputTooSmallError",
+    "ProgramCode",
     "ProgramInfo",
     "ProgramLoad",
     "RawTestRun",
@@ -99,6 +101,7 @@ __all__ = [
     "prog_attach",
     "prog_bind_map",
     "prog_btf",
+    "prog_code",
     "prog_detach",
     "prog_get_fd_by_id",
     "prog_info",

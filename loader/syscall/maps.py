@@ -1,4 +1,4 @@
-"""Maps: creation, elements one by one and in batches, freezing, and what the kernel says of them.
+"""Maps: creation, single elements, freezing, and what the kernel says of them; many elements are `elements`'.
 
 Layouts: union bpf_attr and struct bpf_map_info of include/uapi/linux/bpf.h.
 """
@@ -38,19 +38,6 @@ class _MapCreate(ctypes.Structure):
 
 class _MapElement(ctypes.Structure):
     _fields_ = [("map_fd", U32), ("_pad", U32), ("key", U64), ("value", U64), ("flags", U64)]
-
-
-class _MapBatch(ctypes.Structure):
-    _fields_ = [
-        ("in_batch", U64),
-        ("out_batch", U64),
-        ("keys", U64),
-        ("values", U64),
-        ("count", U32),
-        ("map_fd", U32),
-        ("elem_flags", U64),
-        ("flags", U64),
-    ]
 
 
 class _MapInfo(ctypes.Structure):
@@ -109,12 +96,15 @@ def map_create(
     map_extra: int = 0,
     value_type_btf_obj_fd: int = 0,
     token_fd: int = 0,
+    exclusive_hash: bytes = b"",
 ) -> int:
     """BPF_MAP_CREATE: the descriptor of a new map. Sizes are in bytes.
 
     `key_type` and `value_type` are ids in the BTF object `btf_fd`; `kernel_value_type`, of a STRUCT_OPS map, is
-    one in the kernel's own, or in that of the module `value_type_btf_obj_fd`.
+    one in the kernel's own, or in that of the module `value_type_btf_obj_fd`. `exclusive_hash` is that of the only
+    program that may use the map.
     """
+    digest = buffer(exclusive_hash)
     return bpf(
         Command.MAP_CREATE,
         _MapCreate(
@@ -134,6 +124,8 @@ def map_create(
             map_extra=map_extra,
             value_type_btf_obj_fd=value_type_btf_obj_fd,
             map_token_fd=token_fd,
+            excl_prog_hash=pointer(digest),
+            excl_prog_hash_size=len(exclusive_hash),
         ),
     )
 

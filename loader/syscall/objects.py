@@ -56,6 +56,8 @@ def obj_get(path: str, file_flags: int = 0) -> int:
 
 def fd_by_id(command: Command, object_id: int) -> int:
     """BPF_*_GET_FD_BY_ID: a descriptor of what the kernel lists by this number."""
+    if not 0 <= object_id < 1 << 32:
+        raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
     return bpf(command, _ById(id=object_id))
 
 

@@ -82,7 +82,9 @@ class _StreamRead(ctypes.Structure):
     _fields_ = [("stream_buf", U64), ("stream_buf_len", U32), ("stream_id", U32), ("prog_fd", U32)]
 
 
-class _ProgInfo(ctypes.Structure):
+class RawProgramInfo(ctypes.Structure):
+    """struct bpf_prog_info."""
+
     _fields_ = [
         ("type", U32),
         ("id", U32),
@@ -297,7 +299,7 @@ def prog_test_run(
 
 def prog_info(prog_fd: int) -> ProgramInfo:
     """BPF_OBJ_GET_INFO_BY_FD of a program."""
-    info: Any = get_info(prog_fd, _ProgInfo())
+    info: Any = get_info(prog_fd, RawProgramInfo())
     return ProgramInfo(
         info.id,
         bytes(info.tag).hex(),
@@ -317,17 +319,19 @@ def prog_info(prog_fd: int) -> ProgramInfo:
 
 def prog_map_ids(prog_fd: int) -> list[int]:
     """The ids of the maps that a program uses."""
-    counted: Any = get_info(prog_fd, _ProgInfo())
+    counted: Any = get_info(prog_fd, RawProgramInfo())
     ids = (U32 * counted.nr_map_ids)()
-    get_info(prog_fd, _ProgInfo(nr_map_ids=len(ids), map_ids=ctypes.addressof(ids)))
+    get_info(prog_fd, RawProgramInfo(nr_map_ids=len(ids), map_ids=ctypes.addressof(ids)))
     return list(ids)
 
 
 def prog_xlated(prog_fd: int) -> bytes:
     """A program's instructions as the kernel has them after verification; empty if the caller may not know."""
-    sized: Any = get_info(prog_fd, _ProgInfo())
+    sized: Any = get_info(prog_fd, RawProgramInfo())
     code = ctypes.create_string_buffer(sized.xlated_prog_len)
-    info: Any = get_info(prog_fd, _ProgInfo(xlated_prog_len=len(code), xlated_prog_insns=ctypes.addressof(code)))
+    info: Any = get_info(
+        prog_fd, RawProgramInfo(xlated_prog_len=len(code), xlated_prog_insns=ctypes.addressof(code))
+    )
     return code.raw if info.xlated_prog_insns else b""
 
 

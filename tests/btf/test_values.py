@@ -276,6 +276,10 @@ def test_a_section_is_a_record_of_its_variables() -> None:
 def test_types_without_values() -> None:
     with pytest.raises(EncodingError, match="'struct later' is a type without values"):
         one(lambda types: types.forward("later"))
+    with pytest.raises(EncodingError, match="'enum e' is a type without values"):
+        one(lambda types: types.enum("e", [("A", 0)], 0))
+    with pytest.raises(EncodingError, match="'int : 40' has more bits than its type"):
+        one(lambda types: types.struct("s", 8, [("f", types.integer(), 40 << 24)], kflag=True))
     with pytest.raises(EncodingError, match="is a type without values"):
         one(lambda types: types.prototype(0, []))
 

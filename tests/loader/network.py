@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Self
 
 from bpfas.loader.attach.interfaces import INTERFACE_HEADER
 from bpfas.loader.attach.namespace import OWN_NAMESPACE, enter_namespace, open_namespace, within
-from bpfas.loader.attach.netlink import Flag, MessageType, Netlink, attribute, nested, number, text
+from bpfas.loader.attach.netlink import Flag, MessageType, Netlink, attribute, attributes_of, nested, number, text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,10 +21,15 @@ if TYPE_CHECKING:
 _CLONE_NEWNET = 0x40000000
 _IFLA_MTU = 4
 _IFLA_IFNAME = 3
+_IFLA_QDISC = 6
+_IFLA_OPERSTATE = 16
+_OPERSTATE_UP = 6
 _IFLA_LINKINFO = 18
 _IFLA_NET_NS_FD = 28
 _IFF_UP = 1
 ETH_P_ALL = 3
+PATIENCE = 60
+"""Seconds that a busy machine may take for what is sure to come."""
 
 
 class Namespace:
@@ -78,6 +83,17 @@ def _create_pair(
     set_up(name)
     with namespace or contextlib.nullcontext():
         set_up(peer)
+        eventually(lambda: is_ready(peer), True)
+    eventually(lambda: is_ready(name), True)
+
+
+def is_ready(name: str) -> bool:
+    """Whether frames that are sent out of an interface leave it: shortly after it is set up, they vanish."""
+    with Netlink() as netlink:
+        header = INTERFACE_HEADER.pack(0, 0, socket.if_nametoindex(name), 0, 0)
+        (answer,) = netlink.request(MessageType.GET_LINK, header)
+    found = attributes_of(answer.payload[INTERFACE_HEADER.size :])
+    return found[_IFLA_OPERSTATE][0] == _OPERSTATE_UP and found[_IFLA_QDISC].rstrip(b"\0") != b"noop"
 
 
 def delete_link(name: str) -> None:
@@ -107,7 +123,7 @@ def packet_socket(name: str) -> socket.socket:
     """A socket that sends and receives the frames of an interface."""
     made = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
     made.bind((name, ETH_P_ALL))
-    made.settimeout(5)
+    made.settimeout(PATIENCE)
     return made
 
 
@@ -124,7 +140,7 @@ def send_frames(name: str, count: int, frame: bytes = FRAME) -> None:
 
 def eventually(get: Callable[[], object], expected: object) -> None:
     """Assert that something comes out as expected within some seconds: packets arrive when the kernel has time."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE
     while get() != expected and time.monotonic() < deadline:
         time.sleep(0.005)
     assert get() == expected

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import pytest
 
 from bpfas.loader import load, syscall
+from bpfas.loader.attach.iterator import IteratorLink
 from bpfas.loader.attach.table import attach
 from bpfas.loader.errors import AttachError
 from tests.loader.attach_support import cgroup2_root
@@ -16,8 +17,6 @@ from tests.loader.kernel_support import Need, kernel_type, needs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from bpfas.loader.attach.iterator import IteratorLink
 
 pytestmark = [pytest.mark.kernel, pytest.mark.peer, needs(Need.BTF), pytest.mark.usefixtures("no_leaks")]
 
@@ -69,7 +68,7 @@ def source(compile_c: Callable[..., str]) -> str:
 
 
 def test_lines_and_bytes_of_all_tasks(source: str) -> None:
-    with load(source) as app, cast("IteratorLink", attach(app.programs["tasks"])) as link:
+    with load(source) as app, attach(app.programs["tasks"], way="iterator") as link:
         lines = list(link)
         assert f"{os.getpid()} {os.getpid()}" in lines
         assert f"{os.getpid()} {os.getpid()}" in link.read().decode().splitlines()
@@ -78,7 +77,7 @@ def test_lines_and_bytes_of_all_tasks(source: str) -> None:
 def test_walk_by_a_descriptor(source: str) -> None:
     with (
         load(source) as app,
-        cast("IteratorLink", attach(app.programs["tasks"])) as link,
+        attach(app.programs["tasks"], way="iterator") as link,
         os.fdopen(link.open()) as file,
     ):
         assert f"{os.getpid()} {os.getpid()}\n" in file.readlines()
@@ -86,7 +85,7 @@ def test_walk_by_a_descriptor(source: str) -> None:
 
 @needs(kernel_type("bpf_iter_link_info"))
 def test_one_process(source: str) -> None:
-    with load(source) as app, cast("IteratorLink", attach(app.programs["tasks"], pid=os.getpid())) as link:
+    with load(source) as app, attach(app.programs["tasks"], pid=os.getpid(), way="iterator") as link:
         assert {line.split()[0] for line in link} == {str(os.getpid())}
 
 
@@ -95,7 +94,7 @@ def test_elements_of_a_map(source: str) -> None:
         table, program = app.maps["table"], app.programs["elements"]
         for key in range(3):
             syscall.map_update_elem(table.fd, key.to_bytes(4, "little"), (10 * key).to_bytes(4, "little"))
-        with cast("IteratorLink", attach(program, map=table)) as link:
+        with attach(program, map=table, way="iterator") as link:
             assert sorted(link) == ["0=0", "1=10", "2=20"]
         with pytest.raises(AttachError, match=r"walks a map, and none is given(?s:.*)attach\(map=…\)"):
             attach(program)
@@ -107,9 +106,9 @@ def test_elements_of_a_map(source: str) -> None:
 def test_cgroups_in_an_order(compile_c: Callable[..., str]) -> None:
     with load(compile_c(CGROUPS, "-g")) as app:
         program = app.programs["cgroups"]
-        with cast("IteratorLink", attach(program, cgroup=cgroup2_root(), order="descendants_pre")) as link:
+        with attach(program, cgroup=cgroup2_root(), order="descendants_pre", way="iterator") as link:
             assert next(iter(link)) == "level 0"
-        with cast("IteratorLink", attach(program, cgroup=cgroup2_root())) as link:
+        with attach(program, cgroup=cgroup2_root(), way="iterator") as link:
             assert list(link) == ["level 0"]
         with pytest.raises(AttachError, match="cannot open /no/cgroup"):
             attach(program, cgroup="/no/cgroup")
@@ -124,6 +123,25 @@ def test_pinned_iterator_is_a_file(source: str) -> None:
         finally:
             link.unpin()
         assert not path.exists()
+
+
+def test_a_pin_is_opened_and_walked(source: str) -> None:
+    path = Path("/sys/fs/bpf") / f"bpfas_iterator_{os.getpid()}"
+    with load(source) as app, attach(app.programs["tasks"]) as link:
+        link.pin(path)
+        with IteratorLink.open_pinned(path) as opened:
+            assert f"{os.getpid()} {os.getpid()}" in list(opened)
+            opened.unpin()
+
+
+def test_what_cannot_be_walked(source: str) -> None:
+    with load(source) as app:
+        sideways = {"cgroup": "/sys/fs/cgroup", "order": "sideways"}
+        with pytest.raises(ValueError, match="order is 'sideways', not one of self_only, descendants_pre"):
+            attach(app.programs["tasks"], **sideways)
+        app.maps["table"].close()
+        with pytest.raises(AttachError, match="EBADF: the map is closed"):
+            attach(app.programs["elements"], map=app.maps["table"])
 
 
 def test_program_of_a_link_is_replaced(source: str) -> None:

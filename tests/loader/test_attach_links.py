@@ -90,6 +90,14 @@ class TestLinkOfTheKernel:
             assert again.pinned_path is None
         assert not is_attached(app)
 
+    def test_detaching_though_the_pin_is_gone(self, app: Collection, pin_path: Path) -> None:
+        link = attach(app.programs["probe"])
+        link.pin(pin_path)
+        pin_path.unlink()
+        with pytest.raises(AttachError, match="there is no such name any more"):
+            link.detach()
+        assert not is_attached(app)
+
     def test_detaching_undoes_the_pin(self, app: Collection, pin_path: Path) -> None:
         link = attach(app.programs["probe"])
         link.pin(pin_path)
@@ -138,6 +146,11 @@ class TestLinkOfTheKernel:
             KernelLink.open_pinned(pin_path)
         with pytest.raises(AttachError, match="there is no such link"):
             KernelLink.open_by_id((1 << 31) - 1)
+        app.programs["probe"].pin(pin_path)
+        with pytest.raises(AttachError, match="opening the link failed with EINVAL: it is a program"):
+            KernelLink.open_pinned(pin_path)
+        with attach(app.programs["probe"]) as other, pytest.raises(AttachError, match="there is no such link"):
+            KernelLink.open_by_id((1 << 32) + other.id)
         with pytest.raises(AttachError, match="the link is closed"):
             link.info()
 
@@ -270,3 +283,14 @@ class TestChoosing:
         app.detach()
         assert not is_attached(app)
         assert syscall.prog_info(app.programs["probe"].fd).name == "probe"
+
+    def test_all_is_closed_though_one_cannot_be_detached(self, app: Collection) -> None:
+        def fail() -> None:
+            raise OSError(errno.EPERM, "no")
+
+        app.attach()
+        app.links["last"] = UndoneLink("prog", "somewhere", fail)
+        with pytest.raises(AttachError, match="detaching the program failed with EPERM"):
+            app.close()
+        assert not app.links
+        assert app.programs["probe"].fd == -1

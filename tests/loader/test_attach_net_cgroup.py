@@ -20,6 +20,7 @@ from bpfas.loader.errors import AttachError
 from bpfas.loader.kinds import AttachType, ProgramType
 
 from .kernel_support import needs, program_type
+from .network import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -56,7 +57,7 @@ def number(app: Collection, section: str = ".bss") -> int:
 
 def udp(family: int = socket.AF_INET) -> socket.socket:
     made = socket.socket(family, socket.SOCK_DGRAM)
-    made.settimeout(5)
+    made.settimeout(PATIENCE)
     return made
 
 
@@ -271,7 +272,7 @@ def test_events_of_tcp_sockets(compile_c: Callable[..., str], cgroup: Path) -> N
     body = "if (ctx->op != BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB) hits--;"
     with load(compile_c(counted("sockops", body, context="struct bpf_sock_ops"))) as app:
         with attach(app.programs["prog"], cgroup=cgroup), socket.create_server((LOCALHOST, PORT)):
-            socket.create_connection((LOCALHOST, PORT), timeout=5).close()
+            socket.create_connection((LOCALHOST, PORT), timeout=PATIENCE).close()
         assert number(app) == 1
 
 
@@ -352,11 +353,12 @@ def test_groups_below(compile_c: Callable[..., str], cgroup: Path) -> None:
 def attach_or_skip(program: Program, **how: Any) -> Link | None:
     """The link; None on a kernel whose control groups have no order, and which says so."""
     try:
-        return attach(program, **how)
+        link: Link = attach(program, **how)
     except AttachError as error:
         if "control groups have an order since Linux 6.17" in error.cause and kernel() < (6, 17):
             return None
         raise
+    return link
 
 
 def kernel() -> tuple[int, ...]:

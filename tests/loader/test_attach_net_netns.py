@@ -20,7 +20,7 @@ from bpfas.loader.kinds import ProgramType
 from bpfas.loader.runtime.programs import Program
 
 from .kernel_support import Need, needs
-from .network import add_address, create_veth, eventually
+from .network import PATIENCE, add_address, create_veth, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,7 +40,7 @@ def number(app: Collection) -> int:
 
 def udp(port: int = 0, address: str = LOCALHOST, family: int = socket.AF_INET) -> socket.socket:
     made = socket.socket(family, socket.SOCK_DGRAM)
-    made.settimeout(5)
+    made.settimeout(PATIENCE)
     made.bind((address, port))
     return made
 

@@ -16,7 +16,7 @@ from bpfas.loader.attach.link import KernelLink
 from bpfas.loader.attach.table import attach
 from bpfas.loader.errors import AttachError
 
-from .network import eventually
+from .network import PATIENCE, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,9 +33,9 @@ LOCALHOST, PORT = "127.0.0.1", 7001
 def tcp_pair() -> Iterator[tuple[socket.socket, socket.socket]]:
     """Two ends of a connection."""
     with socket.create_server((LOCALHOST, 0)) as server:
-        client = socket.create_connection(server.getsockname(), timeout=5)
+        client = socket.create_connection(server.getsockname(), timeout=PATIENCE)
         peer, _ = server.accept()
-        peer.settimeout(5)
+        peer.settimeout(PATIENCE)
     with client, peer:
         yield client, peer
 
@@ -187,7 +187,7 @@ SEC("sk_reuseport/migrate") int migrating(struct sk_reuseport_md *md) { counts[3
 
 def udp(port: int = 0, *, shared: bool = False) -> socket.socket:
     made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    made.settimeout(5)
+    made.settimeout(PATIENCE)
     if shared:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     made.bind((LOCALHOST, port))

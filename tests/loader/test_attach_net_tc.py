@@ -173,6 +173,9 @@ def test_neighbours_and_programs_that_are_wrong(compile_c: Callable[..., str]) -
             with pytest.raises(AttachError, match="held by a link") as caught:
                 attach(two, way="tcx-attach", interface="right", replaces=one)
             assert "link.update" in caught.value.remedy
+        two.close()
+        with pytest.raises(ValueError, match="is closed, and names no place in an order"):
+            before(two)
 
 
 @pytest.mark.usefixtures("tcx")

@@ -190,8 +190,9 @@ def test_a_mode_that_the_interface_lacks(compile_c: Callable[..., str]) -> None:
             with pytest.raises(AttachError, match="lo does not run XDP programs itself") as caught:
                 attach(app.programs["one"], way=way, interface="lo", mode="native")
             assert "mode generic" in caught.value.remedy
-            with pytest.raises(AttachError):
+            with pytest.raises(AttachError) as caught:
                 attach(app.programs["one"], way=way, interface="right", mode="offload")
+            assert "only programs that are loaded for it" in caught.value.cause
 
 
 def test_programs_that_are_not_for_interfaces(compile_c: Callable[..., str]) -> None:

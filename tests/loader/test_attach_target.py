@@ -141,3 +141,15 @@ def test_a_kernel_without_types_is_told() -> None:
     _, report = find("tp_btf/sched_switch", DescribedKernel())
     assert "tracepoint 'sched_switch', which program 'prog' is attached to, cannot be looked up" in report
     assert "CONFIG_DEBUG_INFO_BTF=y" in report
+
+
+def test_modules_are_not_read_for_what_vmlinux_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    kernel = the_kernel()
+
+    def read() -> None:
+        pytest.fail("the types of modules were asked for")
+
+    monkeypatch.setattr(kernel, "modules", read)
+    attach, report = find("fentry/vfs_write", kernel)
+    assert attach
+    assert not report

@@ -341,9 +341,12 @@ def test_relaxed_definitions_may_have_other_members(compile_c: Callable[..., str
 
 @pytest.mark.peer
 def test_an_object_without_btf_is_an_error(compile_c: Callable[..., str]) -> None:
-    path = compile_c(VALUE + HASH)
-    with pytest.raises(BpfasError, match=r"but the object has no section \.BTF\n>>> compile with clang -g"):
+    use = 'SEC("xdp") int prog(void *ctx) { int key = 0; return !!bpf_map_lookup_elem(&counts, &key); }'
+    path = compile_c(VALUE + HASH + use)
+    with pytest.raises(BpfasError) as caught:
         build_image(read_object(Path(path).read_bytes(), path))
+    assert "but the object has no section .BTF\n>>> compile with clang -g" in str(caught.value)
+    assert str(caught.value).count("error: ") == 1
 
 
 class TestHostileDefinitions:

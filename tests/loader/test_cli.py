@@ -9,11 +9,13 @@ import pytest
 
 from bpfas.elf.writer import write_object
 from bpfas.loader.cli import main
+from tests.btf.builders import Types
 
 from .builders import PASS, code, data, function, insn, obj, variable, words
 from .conftest import open_descriptors
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 PACKET = "ff" * 64
@@ -105,7 +107,7 @@ def test_run_dumps_maps(app: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", app, "--data-in", f"hex:{PACKET}", "--dump-maps"]) == 0
     out = capsys.readouterr().out
     assert "counts (hash, key 4, value 8):\n  empty" in out
-    assert ".rodata (array, key 4, value 4):\n  00 00 00 00: 61 62 63 64" in out
+    assert ".rodata (array, key 4, value 4):\n  0: 61 62 63 64" in out
 
 
 @kernel
@@ -126,7 +128,7 @@ def test_run_as_json(app: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", app, "--json", "--data-in", f"hex:{PACKET}", "--dump-maps"]) == 0
     outcome = json.loads(capsys.readouterr().out)
     assert (outcome["program"], outcome["retval"], outcome["data"]) == ("prog", 2, PACKET)
-    assert outcome["maps"][1] == {"name": ".rodata", "elements": [{"key": "00000000", "value": "61626364"}]}
+    assert outcome["maps"][1] == {"name": ".rodata", "elements": [{"key": 0, "value": "61626364"}]}
 
 
 @kernel
@@ -190,3 +192,27 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--version"])
     assert capsys.readouterr().out.startswith("bpf-load (bpf-as) ")
+
+
+@kernel
+@pytest.mark.peer
+def test_types_of_a_file_are_what_core_relocations_are_resolved_by(
+    compile_c: Callable[..., str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    app = compile_c(
+        "struct task_struct { int pid; } __attribute__((preserve_access_index));"
+        'SEC("socket") int prog(void *ctx) { return __builtin_preserve_field_info('
+        "((struct task_struct *)0)->pid, 0); }",
+        "-g",
+    )
+    types = Types()
+    number = types.integer("int", 4)
+    types.struct("task_struct", 128, [("pid", number, 8 * 100)])
+    (tmp_path / "kernel.btf").write_bytes(types.data())
+    arguments = [app, "--btf", str(tmp_path / "kernel.btf")]
+    assert main(["run", *arguments, "--data-in", f"hex:{PACKET}"]) == 0
+    assert "prog returned 100\n" in capsys.readouterr().out
+    assert main(["--dry-run", *arguments]) == 0
+    assert "r0 = 100" in capsys.readouterr().out
+    assert main([*arguments, "--release", "6.1"]) == 1
+    assert "describe a kernel for --dry-run" in capsys.readouterr().err

@@ -124,6 +124,20 @@ class TestVariables:
             del image.data["threshold"]
 
 
+@pytest.mark.peer
+def test_options_of_the_kernel_have_no_value_yet(compile_c: Callable[..., str]) -> None:
+    source = """
+    extern int CONFIG_HZ __kconfig;
+    int own = 3;
+    SEC("socket") int prog(void *ctx) { return own + CONFIG_HZ; }
+    """
+    path = compile_c(source, "-g")
+    image = build_image(read_object(Path(path).read_bytes(), path))
+    assert dict(image.data) == {"own": 3}
+    with pytest.raises(UnknownNameError, match="load with the text CONFIG_HZ=VALUE for `kconfig`"):
+        image.data["CONFIG_HZ"] = 5
+
+
 class TestVariablesWithoutTypes:
     def test_bytes_and_integers(self) -> None:
         section, zeros = data(".data", b"abcdefgh"), bss(".bss", 8)

@@ -7,16 +7,18 @@ import contextlib
 import mmap
 import os
 import select
+import signal
 import struct
 import sys
 import threading
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
 from bpfas.btf.codecs import EncodingError
 from bpfas.loader import load
 from bpfas.loader.runtime.events import EventReader
+from bpfas.loader.runtime.maps import Map
 from bpfas.loader.runtime.memory import PAGE_SIZE
 from bpfas.loader.runtime.ring import BUSY, DISCARDED, Ring
 
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from bpfas.loader import Collection
-    from bpfas.loader.runtime.maps import Map
     from bpfas.loader.runtime.programs import Program
     from bpfas.loader.runtime.variables import Variables
 
@@ -254,6 +255,94 @@ class TestRingBuffer:
         assert expected == variables["next"] > 1000
         assert variables["discarded"] > 100
 
+    def test_all_that_is_there_is_read_at_once(self, app: Collection) -> None:
+        with app.maps["others"].events("=Q") as reader:
+            app.programs["other"].test_run(PACKET, repeat=4095)
+            assert reader.read() == list(range(4095))  # 4,095 * 16 bytes are all of the ring but one place
+            assert reader.read() == []
+
+    def test_closing_ends_a_loop_in_another_thread(self, app: Collection) -> None:
+        reader = app.maps["others"].events("=Q")
+        app.programs["other"].test_run(PACKET, repeat=2)
+        numbers: list[int] = []
+        seen = threading.Event()
+
+        def collect() -> None:
+            for number in reader:
+                numbers.append(number)
+                seen.set()
+
+        thread = threading.Thread(target=collect, daemon=True)
+        thread.start()
+        assert seen.wait(10.0)
+        reader.close()
+        thread.join(10.0)
+        assert not thread.is_alive()
+        assert reader.is_closed
+        with pytest.raises(ValueError, match="the event reader is closed"):
+            reader.read()
+
+    def test_closing_in_a_signal_handler_ends_waiting(self, app: Collection) -> None:
+        reader = app.maps["others"].events("=Q")
+        before = signal.signal(signal.SIGALRM, lambda *_: reader.close())
+        try:
+            signal.setitimer(signal.ITIMER_REAL, 0.05)
+            assert list(reader) == []
+        finally:
+            signal.signal(signal.SIGALRM, before)
+
+    def test_closing_inside_of_a_loop_ends_it(self, app: Collection) -> None:
+        app.programs["other"].test_run(PACKET, repeat=3)
+        reader = app.maps["others"].events("=Q")
+        numbers = []
+        for number in reader:
+            numbers.append(number)
+            reader.close()
+        assert numbers == [0]
+
+    def test_closing_ends_an_asynchronous_loop(self, app: Collection) -> None:
+        async def collect() -> list[int]:
+            reader = app.maps["others"].events("=Q")
+            asyncio.get_running_loop().call_later(0.05, reader.close)
+            return [number async for number in reader]
+
+        assert asyncio.run(asyncio.wait_for(collect(), 10.0)) == []
+
+    def test_a_callback_that_polls_itself_loses_nothing(self, app: Collection) -> None:
+        got: list[str] = []
+        with EventReader() as reader:
+
+            def nested(number: int) -> None:
+                got.append(f"others {number}")
+                with contextlib.suppress(RuntimeError):
+                    reader.poll(0.0)
+
+            def fails_at_first(event: Any) -> None:
+                got.append(f"events {event.number}")
+                if event.number == 2:
+                    raise RuntimeError
+
+            reader.add(app.maps["others"], nested, value="=Q")
+            reader.add(app.maps["events"], fails_at_first, value="struct event")
+            for name in ("other", "other", "one", "one", "one"):
+                app.programs[name].test_run(PACKET)
+            reader.poll(5.0)
+            reader.poll(0.0)
+        assert sorted(got) == ["events 2", "events 3", "events 4", "others 0", "others 1"]
+
+    def test_a_reader_keeps_its_map_open(self, app: Collection) -> None:
+        with Map.from_id(app.maps["others"].id).events("=Q") as reader:
+            app.programs["other"].test_run(PACKET)
+            assert reader.read(5.0) == [0]
+        with Map.from_id(app.maps["samples"].id).events() as reader:
+            app.programs["sample"].test_run(PACKET)
+            assert len(reader.read(5.0)) == 1
+
+    def test_a_reader_that_is_dropped_leaves_nothing_open(self, app: Collection) -> None:
+        app.programs["other"].test_run(PACKET)
+        assert app.maps["others"].events("=Q").read() == [0]
+        assert app.maps["samples"].events().read() == []
+
     def test_a_map_of_another_type_has_no_events(self, app: Collection) -> None:
         with pytest.raises(TypeError, match=r"map \.data has no events|map \.bss has no events"):
             app.maps[".bss"].events()
@@ -335,6 +424,30 @@ class TestUserRingBuffer:
         ring.submit(struct.pack("=Q", 1))
         orders.program.test_run()
         assert (orders.variables["taken"], orders.variables["sum"]) == (2, 42)
+
+    def test_several_records_at_once(self, orders: Orders) -> None:
+        ring = orders.map.user_ring
+        with ring.reserve(8) as first:
+            with ring.reserve(8) as second:
+                second[:] = struct.pack("=Q", 2)
+            orders.program.test_run()
+            assert orders.variables["taken"] == 0  # the first one is not finished
+            first[:] = struct.pack("=Q", 1)
+        orders.program.test_run()
+        assert (orders.variables["taken"], orders.variables["sum"]) == (2, 3)
+
+    def test_a_record_that_somebody_keeps_a_view_of(self, orders: Orders) -> None:
+        with orders.map.user_ring.reserve(8) as record:
+            words = struct.iter_unpack("=Q", record)
+            record[:] = struct.pack("=Q", 5)
+        orders.program.test_run()
+        assert orders.variables["sum"] == 5
+        del words
+
+    @pytest.mark.parametrize("record", [1.5, 5, "text", None, [1000]])
+    def test_a_record_that_is_no_bytes(self, orders: Orders, record: object) -> None:
+        with pytest.raises(EncodingError, match="map orders: a record is given in bytes"):
+            orders.map.submit(record)
 
     def test_a_full_ring(self, orders: Orders) -> None:
         for _ in range(4096 // 16):

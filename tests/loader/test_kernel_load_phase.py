@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 import bpfas
-from bpfas import LoadError, VerifierError
+from bpfas import BpfasError, LoadError, VerifierError
 from bpfas.asm import Options
 from bpfas.loader import syscall
 from bpfas.loader.cli import main
-from bpfas.loader.kernel.running import possible_cpu_count
+from bpfas.loader.kernel.features import Feature
+from bpfas.loader.kernel.running import RunningKernel, possible_cpu_count
+from bpfas.loader.kernel.version import kernel_version, running_version
 from bpfas.loader.kinds import MapType
 from bpfas.loader.spec import Pinning
+from bpfas.loader.variables import UnknownNameError
 from tests.loader.conftest import open_descriptors
 
 if TYPE_CHECKING:
@@ -61,6 +64,32 @@ def test_maps_of_types_and_global_data(compile_c: Callable[..., str]) -> None:
         assert info.key_type
         assert info.value_type
         assert not app.warnings
+
+
+def test_what_the_image_warns_of_is_told(compile_c: Callable[..., str]) -> None:
+    source = """
+    const char *volatile names[] = {"a", "b"};
+    SEC("socket") int prog(void *ctx) { return !names[0]; }
+    """
+    with bpfas.load(compile_c(source, "-g")) as app:
+        (warning,) = app.warnings
+        assert "section '.data' holds the address of '.rodata.str1.1' and 1 more address" in warning.message
+
+
+@pytest.mark.parametrize(("version", "given"), [("", running_version()), ('int v SEC("version") = 77;', 77)])
+def test_programs_are_of_a_version(
+    compile_c: Callable[..., str], monkeypatch: pytest.MonkeyPatch, version: str, given: int
+) -> None:
+    real, versions = syscall.prog_load, []
+
+    def noting(load: syscall.ProgramLoad, log: syscall.LogBuffer | None = None) -> int:
+        versions.append(load.kernel_version)
+        return real(load, log)
+
+    path = compile_c(COUNTING + version, "-g")
+    monkeypatch.setattr("bpfas.loader.syscall.prog_load", noting)
+    bpfas.load(path).close()
+    assert versions == [given]
 
 
 def test_functions_are_known_by_name(compile_c: Callable[..., str]) -> None:
@@ -123,10 +152,68 @@ class TestPins:
             with bpfas.load(path, pin_root=bpf_file_system) as second:
                 assert second.maps["shared"].id == first.maps["shared"].id
 
+    def test_what_another_process_has_pinned_meanwhile_may_be_unlike(
+        self, compile_c: Callable[..., str], bpf_file_system: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        bpfas.load(compile_c(self.SOURCE, "-g"), pin_root=bpf_file_system).close()
+        other, real, calls = compile_c(self.SOURCE.replace("entries, 4", "entries, 8"), "-g"), syscall.obj_get, []
+
+        def late(pin: str, file_flags: int = 0) -> int:
+            calls.append(pin)
+            if len(calls) == 1:
+                raise FileNotFoundError(errno.ENOENT, "not yet")
+            return real(pin, file_flags)
+
+        monkeypatch.setattr("bpfas.loader.syscall.obj_get", late)
+        with pytest.raises(LoadError, match="its max entries is 4, not 8"):
+            bpfas.load(other, pin_root=bpf_file_system)
+
+    def test_a_failure_takes_new_pins_away(self, compile_c: Callable[..., str], bpf_file_system: Path) -> None:
+        source = self.SOURCE.replace("key = 0", "key = bpf_get_prandom_u32()").replace("!bpf", "*(int *)bpf")
+        refused = compile_c(source, "-g", name="refused")
+        with pytest.raises(VerifierError):
+            bpfas.load(refused, pin_root=bpf_file_system)
+        assert not (bpf_file_system / "shared").exists()
+        bpfas.load(compile_c(self.SOURCE, "-g"), pin_root=bpf_file_system).close()
+        with pytest.raises(VerifierError):
+            bpfas.load(refused, pin_root=bpf_file_system)
+        assert (bpf_file_system / "shared").exists(), "a pin that was there before stays"
+
+    def test_what_a_pinned_map_holds_stays(self, compile_c: Callable[..., str], bpf_file_system: Path) -> None:
+        source = """
+        struct inner { __uint(type, BPF_MAP_TYPE_ARRAY); __uint(max_entries, 1); __type(key, int);
+                       __type(value, int); } first SEC(".maps");
+        struct { __uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS); __uint(max_entries, 1); __uint(key_size, 4);
+                 __uint(pinning, LIBBPF_PIN_BY_NAME); __array(values, struct inner); }
+            outer SEC(".maps") = { .values = { &first } };
+        """
+        path = compile_c(source, "-g")
+        with bpfas.load(path, pin_root=bpf_file_system) as first:
+            held = first.maps["first"].id
+        with bpfas.load(path, pin_root=bpf_file_system) as second:
+            assert second.maps["outer"].raw[bytes(4)] == struct.pack("=I", held)
+
+    def test_a_map_of_a_library_is_pinned_like_any(
+        self, compile_c: Callable[..., str], bpf_file_system: Path
+    ) -> None:
+        shared = self.SOURCE.replace('SEC("socket") int prog(void *ctx)', "int touch(void)")
+        library = compile_c(shared, "-g", name="lib")
+        app = compile_c('int touch(void); SEC("socket") int prog(void *ctx) { return touch(); }', "-g")
+        with bpfas.load(app, [library], pin_root=bpf_file_system) as loaded:
+            assert list(loaded.maps) == ["lib:shared"]
+        assert (bpf_file_system / "shared").exists()
+
+    def test_the_directories_of_a_definition(self, compile_c: Callable[..., str], bpf_file_system: Path) -> None:
+        image = bpfas.open_image(compile_c(self.SOURCE, "-g"))
+        image.set_map("shared", pin_path=bpf_file_system / "tc" / "globals" / "shared")
+        bpfas.load(image).close()
+        assert (bpf_file_system / "tc" / "globals" / "shared").exists()
+
     def test_a_place_that_is_no_bpf_file_system(self, compile_c: Callable[..., str], tmp_path: Path) -> None:
         with pytest.raises(LoadError) as caught:
-            bpfas.load(compile_c(self.SOURCE, "-g"), pin_root=tmp_path)
+            bpfas.load(compile_c(self.SOURCE, "-g"), pin_root=tmp_path / "new")
         assert "BPF file system" in caught.value.cause + caught.value.remedy
+        assert not (tmp_path / "new").exists()
 
     def test_all_of_a_collection(self, compile_c: Callable[..., str], bpf_file_system: Path) -> None:
         with bpfas.load(compile_c(COUNTING, "-g")) as app:
@@ -169,6 +256,30 @@ def test_maps_in_maps_whatever_their_order(compile_c: Callable[..., str]) -> Non
         assert app.programs["prog"].test_run(bytes(64)).retval == 77
 
 
+def test_a_map_for_one_program_alone(compile_c: Callable[..., str]) -> None:
+    source = """
+    struct { __uint(type, BPF_MAP_TYPE_ARRAY); __uint(max_entries, 4); __type(key, int); __type(value, int); }
+        own SEC(".maps");
+    const volatile int step = 3;
+    SEC("socket") int user(void *ctx) { int key = step; return !bpf_map_lookup_elem(&own, &key); }
+    SEC("?socket") int other(void *ctx) { int key = 1; return !bpf_map_lookup_elem(&own, &key); }
+    """
+    if running_version() < kernel_version(6, 18):
+        pytest.skip("this kernel has no exclusive maps (Linux 6.18)")
+    image = bpfas.open_image(compile_c(source, "-g"))
+    with pytest.raises(UnknownNameError, match="there is no program 'usr'"):
+        image.set_map("own", exclusive_program="usr")
+    image.set_map("own", exclusive_program="user")
+    with bpfas.load(image) as app:
+        app.maps["own"][1] = 5
+    image.set_program("other", autoload=True)
+    with pytest.raises(VerifierError, match="a map that it uses is for another program alone"):
+        bpfas.load(image)
+    image.set_program("user", autoload=False)
+    with pytest.raises(BpfasError, match="map 'own' is exclusive to program 'user', which is not loaded"):
+        bpfas.load(image)
+
+
 def test_programs_in_maps(compile_c: Callable[..., str]) -> None:
     source = """
     int called(void *ctx);
@@ -206,6 +317,31 @@ def test_a_map_that_is_not_created_is_named_when_a_program_needs_it(compile_c: C
         bpfas.load(image)
     assert caught.value.cause == "the program uses map 'counts', which was not created"
     assert "invalid func unknown#2001000" in caught.value.log
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_a_kernel_with_types_but_none_of_functions(
+    compile_c: Callable[..., str], monkeypatch: pytest.MonkeyPatch, *, refused: bool
+) -> None:
+    # As those from 4.18 to 4.20, which refuse what they do not know before they look at the program.
+    real, lacking = syscall.prog_load, {Feature.BTF_FUNC, Feature.EXPECTED_ATTACH_TYPE}
+
+    def older(load: syscall.ProgramLoad, log: syscall.LogBuffer | None = None) -> int:
+        if load.btf_fd or load.func_info or load.line_info or load.expected_attach_type:
+            raise OSError(errno.E2BIG, "too big")
+        return real(load, log)
+
+    has = RunningKernel.has
+    monkeypatch.setattr(RunningKernel, "has", lambda self, feature: feature not in lacking and has(self, feature))
+    monkeypatch.setattr("bpfas.loader.syscall.prog_load", older)
+    source = COUNTING.replace("&key, &value", "(void *)8, &value") if refused else COUNTING
+    if refused:
+        with pytest.raises(VerifierError, match="EACCES") as caught:
+            bpfas.load(compile_c(source, "-g"))
+        assert "R2 type=scalar expected=fp" in caught.value.log
+    else:
+        with bpfas.load(compile_c(source, "-g")) as app:
+            assert not syscall.prog_info(app.programs["count"].fd).btf_id
 
 
 def test_a_refusal_names_the_line_and_the_way(compile_c: Callable[..., str]) -> None:
@@ -263,6 +399,17 @@ def test_whatever_fails_nothing_stays_open(
         with pytest.raises(LoadError, match="ENOMEM"):
             bpfas.load(image, pin_root=bpf_file_system)
     assert open_descriptors() == before
+
+
+def test_a_map_that_cannot_be_used_is_closed(
+    compile_c: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_args: object) -> None:
+        raise BpfasError.of("no such types")
+
+    monkeypatch.setattr("bpfas.loader.map_creation.Map", fail)
+    with pytest.raises(BpfasError, match="no such types"):
+        bpfas.load(compile_c(COUNTING, "-g"))
 
 
 def test_a_token_wants_a_bpf_file_system(compile_c: Callable[..., str], tmp_path: Path) -> None:

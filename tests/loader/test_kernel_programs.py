@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
+import resource
 import struct
 from typing import TYPE_CHECKING
 
@@ -11,7 +13,8 @@ import pytest
 
 from bpfas.btf.kinds import Kind
 from bpfas.diag import BpfasError
-from bpfas.loader import KernelError, load, syscall
+from bpfas.loader import AttachError, KernelError, load, open_image, syscall
+from bpfas.loader.errors import Step
 from bpfas.loader.kinds import ProgramType
 from bpfas.loader.runtime.listing import list_btf, list_links, list_maps, list_pins, list_programs
 from bpfas.loader.runtime.maps import Map
@@ -173,9 +176,37 @@ def test_long_output_comes_in_pieces(app: Collection, monkeypatch: pytest.Monkey
     assert (app.programs["pass"].stdout(), app.programs["pass"].stderr()) == (b"abc", b"")
 
 
+def test_descriptors_that_have_run_out(compile_c: Callable[..., str]) -> None:
+    path = compile_c('SEC("xdp") int pass(void *ctx) { return 2; }')
+    image = open_image(path)
+    load(image).close()  # what is kept open once is open
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    causes = set()
+    for most in range(max(int(number) for number in os.listdir("/proc/self/fd")) + 4):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, limits[1]))
+        try:
+            load(image).close()
+        except KernelError as error:
+            causes.add((error.step, error.cause))
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert (Step.LOAD_PROGRAM, "the process has too many open files") in causes
+    assert {cause for _, cause in causes} == {"the process has too many open files"}
+
+
+def test_a_dropped_collection_closes_its_descriptors(compile_c: Callable[..., str]) -> None:
+    source = 'int number = 1; SEC("xdp") int pass(void *ctx) { return number; }'
+    program = load(compile_c(source, "-g", name="dropped")).programs["pass"]
+    assert program.test_run(PACKET).retval == 1
+    gc.collect()
+    del program
+
+
 def test_a_closed_program_says_so(app: Collection) -> None:
     program = app.programs["pass"]
     program.close()
     for operation in (program.info, program.map_ids, program.stdout, lambda: program.test_run(PACKET)):
         with pytest.raises(KernelError, match="EBADF"):
             operation()
+    with pytest.raises(AttachError, match="EBADF: the program is closed"):
+        program.attach(interface="lo")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import socket
 import struct
 import threading
 from contextlib import ExitStack
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 
 pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("no_leaks")]
+
+SO_COOKIE = 57
 
 
 @pytest.fixture
@@ -132,6 +135,8 @@ def test_types_that_the_caller_gives(make_map: Callable[..., Map]) -> None:
     assert dict(numbers) == {1: 8 << 32 | 7}
     with pytest.raises(EncodingError, match="'=I' has 4 bytes, where the map has 8"):
         table.typed(value="=I")
+    with pytest.raises(EncodingError, match="the value: '=II' has 8 bytes, not 2"):
+        table.typed(value="=II")[1] = b"\1\2"
     with pytest.raises(EncodingError, match="'event' is no format of struct, and this map's object has no types"):
         table.typed(value="event")
 
@@ -300,11 +305,84 @@ def test_queues_and_stacks(make_map: Callable[..., Map]) -> None:
         assert {queue.pop(), queue.pop()} == {2, 3}
         with pytest.raises(IndexError):
             queue.peek()
+        queue.push(1)
+        queue.clear()
+        with pytest.raises(IndexError):
+            queue.pop()
 
 
 def test_a_map_with_keys_is_no_queue(make_map: Callable[..., Map]) -> None:
     with pytest.raises(TypeError, match="map m has keys: say which"):
         make_map(MapType.HASH).pop()
+    with pytest.raises(TypeError, match="map m has keys: say which"):
+        make_map(MapType.HASH).push(bytes(8))
+
+
+@pytest.mark.parametrize("value_size", [4, 8])
+@pytest.mark.parametrize("map_type", [MapType.SOCKMAP, MapType.SOCKHASH])
+def test_maps_of_sockets(make_map: Callable[..., Map], map_type: MapType, value_size: int) -> None:
+    types, key, _ = counter_types()
+    sockets = make_map(map_type, 4, value_size, 4, types=types, key_type=key)
+    one, other = socket.socketpair()
+    with one, other:
+        sockets[2] = one
+        assert 2 in list(sockets)
+        if value_size == 8:
+            cookie = struct.unpack("=Q", one.getsockopt(socket.SOL_SOCKET, SO_COOKIE, 8))
+            assert list(sockets.items()) == [(2, *cookie)]
+        else:
+            with pytest.raises(KernelError, match="cannot be read from a map whose values have 4 bytes"):
+                dict(sockets.items())
+        sockets.clear()
+        with pytest.raises(KeyError):
+            del sockets[2]
+
+
+@pytest.mark.parametrize("map_type", [MapType.XSKMAP, MapType.CGROUP_ARRAY, MapType.REUSEPORT_SOCKARRAY])
+def test_maps_that_are_not_read_are_cleared(make_map: Callable[..., Map], map_type: MapType) -> None:
+    table = make_map(map_type, 4, 4, 4)
+    assert list(table) == [0, 1, 2, 3]
+    table.clear()
+
+
+def test_keys_with_more_than_their_values_show_are_drained(make_map: Callable[..., Map]) -> None:
+    types = Types()
+    u32, name = types.integer("u32", 4, 0), types.array(types.integer("char", 1), 1, 4)
+    prefix = types.struct("prefix", 8, [("length", u32, 0), ("name", name, 32)])
+    table = make_map(MapType.LPM_TRIE, 8, 4, 4, MapFlag.NO_PREALLOC, types=types.read(), key_type=prefix)
+    for drain in (lambda: list(table.drain()), table.clear):
+        table.raw[struct.pack("=I4s", 32, b"a\0bc")] = bytes(4)
+        assert drain() in ([((32, "a"), bytes(4))], None)
+        assert list(table) == []
+
+
+def test_maps_that_hold_more_than_they_were_made_for(make_map: Callable[..., Map]) -> None:
+    cpus = sorted(os.sched_getaffinity(0))
+    table = make_map(MapType.LRU_HASH, 4, 4, 1, MapFlag.NO_COMMON_LRU).typed(key=int, value=int)
+    try:
+        for key in range(0, 40, 2):  # of each CPU's keys one stays, sooner or later both in one bucket
+            for cpu in cpus[:2]:
+                os.sched_setaffinity(0, {cpu})
+                table[key + cpu] = 1
+            assert len(dict(table.items())) >= 1
+    finally:
+        os.sched_setaffinity(0, cpus)
+
+
+def test_a_default_is_set_though_somebody_deletes(
+    make_map: Callable[..., Map], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = make_map(MapType.HASH).typed(key=int, value=int)
+    table[1] = 1
+    look_up = table.lookup
+
+    def too_late(key: int) -> int | None:
+        del table[key]
+        monkeypatch.undo()
+        return look_up(key)
+
+    monkeypatch.setattr(table, "lookup", too_late)
+    assert table.setdefault(1, 7) == 7
 
 
 def test_a_bloom_filter_may_hold_a_value(make_map: Callable[..., Map]) -> None:
@@ -328,6 +406,8 @@ def test_maps_of_maps(make_map: Callable[..., Map]) -> None:
         with pytest.raises(KeyError):
             outer.open_inner(3)
         assert list(outer) == []
+        with pytest.raises(KernelError, match="EINVAL: the map is not like those that this one was made for"):
+            outer[1] = make_map(MapType.HASH)
     with pytest.raises(TypeError, match="map m holds no maps: it is of type array"):
         inner.open_inner(0)
     with pytest.raises(EncodingError, match="map m: the value: 'x' is neither a descriptor nor has it one"):
@@ -363,8 +443,24 @@ def test_a_map_is_opened_by_pin_and_id(make_map: Callable[..., Map], bpffs: Path
         Map.from_pin(path)
     with pytest.raises(KernelError, match="map 4294967295: opening the map failed with ENOENT"):
         Map.from_id(0xFFFFFFFF)
+    with pytest.raises(KernelError, match="opening the map failed with ENOENT"):
+        Map.from_id((1 << 32) + table.id)
     with pytest.raises(KernelError, match="not on a BPF file system"):
         table.pin("/tmp/table")
+
+
+def test_a_map_that_is_dropped_is_closed_when_nothing_needs_it(make_map: Callable[..., Map], bpffs: Path) -> None:
+    table = make_map(MapType.HASH)
+    table[1] = 7
+    table.pin(bpffs / "table")
+    before = len(os.listdir("/proc/self/fd"))
+    assert Map.from_pin(bpffs / "table")[1] == struct.pack("=Q", 7)
+    assert len(os.listdir("/proc/self/fd")) == before
+    numbers = Map.from_pin(bpffs / "table").typed(key=int, value=int)
+    assert dict(numbers.items()) == {1: 7}
+    assert len(os.listdir("/proc/self/fd")) == before + 1
+    del numbers
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 def test_types_of_an_opened_map_are_the_kernels() -> None:

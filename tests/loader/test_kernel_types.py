@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
+from bpfas.btf.kinds import Kind, Linkage
+from bpfas.btf.reader import read_btf
 from bpfas.diag import BpfasError
 from bpfas.elf.reader import read_object
 from bpfas.loader import syscall
@@ -229,6 +231,14 @@ def test_data_of_an_object_has_its_types_even_if_none_of_its_code_is_used(compil
     with loaded(image) as app:
         assert not app.warnings
         assert app.programs["prog"].test_run(bytes(64)).retval == 2
+
+
+def test_a_hidden_program_stays_one(compile_c: Callable[..., str]) -> None:
+    source = 'SEC("socket") __attribute__((visibility("hidden"))) int prog(void *ctx) { return 0; }'
+    image = read_image(compile_c(source, "-g"))
+    assert image.kernel_btf is not None
+    types = read_btf(image.kernel_btf, image.byte_order, "app")
+    assert [types.linkage(function) for function in types.ids_of_kind(Kind.FUNC)] == [Linkage.GLOBAL]
 
 
 def test_a_hidden_function_is_looked_at_where_it_is_called(compile_c: Callable[..., str]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
@@ -14,6 +14,7 @@ from bpfas.loader.runtime.maps import Map
 from bpfas.loader.runtime.memory import PAGE_SIZE
 from bpfas.loader.runtime.variables import Variables
 from bpfas.loader.spec import MapSpec, Variable
+from bpfas.loader.variables import UnknownNameError
 from tests.loader.builders import PASS, code, data, function, obj, variable
 
 if TYPE_CHECKING:
@@ -50,6 +51,16 @@ def app(compile_c: Callable[..., str]) -> Iterator[Collection]:
 
 
 @pytest.mark.peer
+def test_closing_though_somebody_keeps_a_view_of_the_memory(compile_c: Callable[..., str]) -> None:
+    with load(compile_c(SOURCE, "-g")) as loaded:
+        numbers = struct.iter_unpack("=Q", loaded.maps[".data"].memory.view[:8])
+        assert next(numbers) == (7,)
+        words = struct.iter_unpack("=Q", loaded.maps[".data"].memory.view)
+    assert loaded.maps[".data"].fd == -1
+    del words, numbers
+
+
+@pytest.mark.peer
 def test_variables_are_read_and_written_while_programs_run(app: Collection) -> None:
     app.data["limits"] = {"high": 50, "name": "second"}
     app.data["enabled"] = True
@@ -73,7 +84,7 @@ def test_variables_are_read_and_written_while_programs_run(app: Collection) -> N
 
 @pytest.mark.peer
 def test_what_is_no_variable_or_no_value(app: Collection) -> None:
-    with pytest.raises(KeyError, match="no variable is called 'treshold'; did you mean 'threshold'"):
+    with pytest.raises(KeyError, match="there is no variable 'treshold'\n>>> did you mean 'threshold'"):
         app.data["treshold"]
     with pytest.raises(EncodingError, match=r"variable limits: high: -1 does not fit into 'unsigned int'"):
         app.data["limits"] = {"high": -1}
@@ -120,9 +131,26 @@ def test_one_name_in_several_maps() -> None:
         variables = Variables({"a": first, "b": second})
         variables["x"] = 1
         variables["a:x"] = 2
-        assert list(variables) == ["x"]
+        assert list(variables) == ["a:x", "x"]
         assert (variables["x"], variables["b:x"]) == (struct.pack("=I", 1), struct.pack("=I", 1))
         assert variables["a:x"] == struct.pack("=I", 2)
+
+
+def test_a_name_that_stands_for_several() -> None:
+    one, two = (Variable("x", offset, 4, is_static=True) for offset in (0, 4))
+    with make_map("a", 0, one) as first, make_map("b", 0, two, Variable("y", 0, 4, is_static=True)) as second:
+        variables = Variables({"a": first, "b": second})
+        with pytest.raises(UnknownNameError, match="there are several variables 'x'\n>>> say which: a:x or b:x"):
+            variables["x"] = 1
+        variables["b:x"] = 2
+        assert dict(variables) == {"a:x": bytes(4), "b:x": struct.pack("=I", 2), "y": bytes(4)}
+    with make_map("a", 0, one, two) as both:
+        variables = Variables({"a": both})
+        with pytest.raises(KeyError, match="2 static variables are called 'a:x'"):
+            variables["a:x"]
+        assert not dict(variables)
+        with pytest.raises(KeyError):
+            variables[cast("str", 5)]
 
 
 def test_the_memory_of_a_map() -> None:
@@ -172,6 +200,25 @@ def test_an_arena_lies_in_memory(address: int) -> None:
         assert variables["x"] == b"t\0\0\0"
         variables["x"] = 5
         assert bytes(arena.memory.view[8:16]) == b"firs" + struct.pack("=I", 5)
+
+
+@pytest.mark.peer
+def test_the_end_of_data_in_an_arena(compile_c: Callable[..., str]) -> None:
+    source = r"""
+    #define __arena __attribute__((address_space(1)))
+    struct { __uint(type, 33); __uint(map_flags, BPF_F_MMAPABLE); __uint(max_entries, 4); }
+        arena SEC(".maps");
+    int __arena SEC(".addr_space.1") numbers[4] = {1, 2, 3, 4};
+    SEC("syscall") int last(void *ctx)
+    {
+        int __arena *end;
+        asm("%0 = numbers+16 ll" : "=r"(end));
+        return end[-1] + 10 * numbers[0];
+    }
+    void *use(void) { return &arena; }
+    """
+    with load(compile_c(source, "-g", "-mcpu=v4")) as app:
+        assert app.programs["last"].test_run().retval == 14
 
 
 @pytest.mark.peer

@@ -235,10 +235,24 @@ def test_kernel_names_are_cut_and_cleaned() -> None:
     assert spec.kernel_name == "a_very_long_nam"
 
 
-def test_an_address_in_data_is_an_error() -> None:
-    section = data(".data", bytes(8))
+def test_addresses_in_data_are_a_warning() -> None:
+    # Tables of texts that no program uses; libbpf leaves them alone, too.
+    section = data(".data", bytes(24))
+    for offset in (0, 8, 16):
+        relocate(section, offset, 2, variable("x", section))
+    image = build_image(obj(section))
+    assert image.maps[".data"].contents == bytes(24)
+    (warning,) = image.warnings
+    assert warning.message == (
+        "section '.data' holds the address of 'x' and 2 more addresses, which data in a map cannot hold"
+    )
+
+
+def test_an_address_in_a_definition_of_words_is_an_error() -> None:
+    section = data("maps", words(1, 4, 4, 1))
     relocate(section, 0, 2, variable("x", section))
-    assert "app.o:(.data+0x0): error: section '.data' holds the address of 'x'" in image_errors(section)
+    message = "app.o:(maps+0x0): error: section 'maps' holds the address of 'x', which it cannot hold"
+    assert message in image_errors(section, variable("m", section))
 
 
 def test_a_value_too_large_for_a_map_is_an_error() -> None:

@@ -52,15 +52,18 @@ def system_call(number: int, *arguments: int | bytes | None) -> int:
 
 
 def load_in_namespace(
-    path: str, delegated: dict[str, str], directory: Path, *, is_used: bool = True
+    path: str, delegated: dict[str, str], directory: Path, token: str | None
 ) -> dict[str, object]:
-    """What loading the object gives in a process of another user namespace that is delegated some rights."""
+    """What loading the object gives in a process of another user namespace that is delegated some rights.
+
+    The file system that delegates them is mounted at `directory`, for that process alone.
+    """
     ours, theirs = socket.socketpair()
     child = os.fork()
     if not child:
         try:
             ours.close()
-            theirs.sendall(json.dumps(in_namespace(path, theirs, directory, is_used=is_used)).encode())
+            theirs.sendall(json.dumps(in_namespace(path, theirs, directory, token)).encode())
         except BaseException as error:
             theirs.sendall(json.dumps({"crash": repr(error)}).encode())
         finally:
@@ -81,7 +84,7 @@ def load_in_namespace(
         os.waitpid(child, 0)
 
 
-def in_namespace(path: str, parent: socket.socket, directory: Path, *, is_used: bool) -> dict[str, object]:
+def in_namespace(path: str, parent: socket.socket, directory: Path, token: str | None) -> dict[str, object]:
     uid, gid = os.getuid(), os.getgid()
     system_call(272, _NEW_USER | _NEW_MOUNTS)
     Path("/proc/self/setgroups").write_text("deny")
@@ -93,7 +96,7 @@ def in_namespace(path: str, parent: socket.socket, directory: Path, *, is_used: 
     mounted = system_call(_FSMOUNT, context, 0, 0)
     system_call(_MOVE_MOUNT, mounted, b"", -100, os.fsencode(directory), _EMPTY_PATH)
     try:
-        with bpfas.load(path, token=directory if is_used else "") as app:
+        with bpfas.load(path, token=token) as app:
             return {"maps": list(app.maps), "total": app.data["total"], "warnings": len(app.warnings)}
     except LoadError as error:
         return {"step": error.step.name, "errno": error.errno_name, "cause": error.cause}
@@ -117,15 +120,25 @@ def delegating(tmp_path: Path) -> Path:
 
 def test_an_object_is_loaded_by_a_token(compile_c: Callable[..., str], delegating: Path) -> None:
     path = compile_c(SOURCE, "-g")
-    assert load_in_namespace(path, EVERYTHING, delegating) == {
+    assert load_in_namespace(path, EVERYTHING, delegating, str(delegating)) == {
         "maps": ["counts", ".data"],
         "total": 5,
         "warnings": 0,
     }
 
 
+@pytest.mark.usefixtures("delegating")
+@pytest.mark.parametrize("rights", [EVERYTHING, {}])
+def test_a_token_of_the_usual_place_is_taken_if_there_is_one(
+    compile_c: Callable[..., str], rights: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("LIBBPF_BPF_TOKEN_PATH", raising=False)
+    answer = load_in_namespace(compile_c(SOURCE, "-g"), rights, Path("/sys/fs/bpf"), None)
+    assert answer["total" if rights else "errno"] == (5 if rights else "EPERM")
+
+
 def test_without_the_token_it_is_refused(compile_c: Callable[..., str], delegating: Path) -> None:
-    answer = load_in_namespace(compile_c(SOURCE, "-g"), EVERYTHING, delegating, is_used=False)
+    answer = load_in_namespace(compile_c(SOURCE, "-g"), EVERYTHING, delegating, "")
     assert (answer["step"], answer["errno"]) == ("CREATE_MAP", "EPERM")
     assert "user namespace" in str(answer["cause"])
 
@@ -137,7 +150,7 @@ def test_what_is_not_delegated_is_refused(
     compile_c: Callable[..., str], delegating: Path, missing: str, step: str
 ) -> None:
     rights = {name: right for name, right in EVERYTHING.items() if name != missing}
-    answer = load_in_namespace(compile_c(SOURCE, "-g"), rights, delegating)
+    answer = load_in_namespace(compile_c(SOURCE, "-g"), rights, delegating, str(delegating))
     assert (answer["step"], answer["errno"]) == (step, "EPERM")
     assert "token" in str(answer["cause"])
 
@@ -145,6 +158,6 @@ def test_what_is_not_delegated_is_refused(
 def test_a_file_system_that_delegates_nothing_gives_no_token(
     compile_c: Callable[..., str], delegating: Path
 ) -> None:
-    answer = load_in_namespace(compile_c(SOURCE, "-g"), {}, delegating)
+    answer = load_in_namespace(compile_c(SOURCE, "-g"), {}, delegating, str(delegating))
     assert (answer["step"], answer["errno"]) == ("CREATE_TOKEN", "ENOENT")
     assert "delegates nothing" in str(answer["cause"])

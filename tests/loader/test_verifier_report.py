@@ -90,6 +90,13 @@ def test_an_unknown_log_is_no_problem(log: str) -> None:
     assert report.lines() == []
 
 
+def test_remedies_are_for_what_the_verifier_says_in_the_end() -> None:
+    log = "; /* else: missing btf func_info */ @ a.c:3\n0: (b7) r0 = r9\nR9 !read_ok\n"
+    assert "the registers' contents" in report_on(log).explanation.remedy
+    log = "0: (85) call bpf_loop#181\nmissing btf func_info\nprocessed 1 insns\n"
+    assert "compile with clang -g" in report_on(log).explanation.remedy
+
+
 def test_of_an_unknown_log_the_last_line_is_told() -> None:
     assert "and more" in report_on("something new\nand more\n").explanation.cause
 
@@ -99,3 +106,27 @@ def test_a_long_way_is_cut_in_front() -> None:
     way = report_on(f"{steps}40: (95) exit\nno\n").path
     assert way[0] == "… (25 lines before)"
     assert (len(way), way[-1]) == (17, "40: exit")
+
+
+@pytest.mark.parametrize(
+    ("verdict", "remedy"),
+    [
+        ("R0 invalid mem access 'map_value_or_null'", "NULL"),
+        ("R2 invalid mem access 'trusted_ptr_or_null_'", "NULL"),
+        ("invalid access to packet, off=0 size=14, R1(id=0,off=0,r=0)", "data_end"),
+        ("invalid access to map value, value_size=4 off=40 size=1", "bound"),
+        ("R3 min value is negative, either use unsigned or 'var &= const'", "bound"),
+        ("R2 unbounded memory access, use 'var &= const' or 'if (var < const)'", "bound"),
+        ("R0 !read_ok", "return value"),
+        ("R3 !read_ok", "calls leave none"),
+        ("Unreleased reference id=2 alloc_insn=5", "bpf_sk_release()"),
+        ("infinite loop detected at insn 3", "bpf_for()"),
+        ("BPF program is too large. Processed 1000001 insn", "global functions"),
+        ("combined stack size of 2 calls is 544. Too large", "512 bytes"),
+        ("invalid indirect read from stack R2 off -8+4 size 8", "padding"),
+        ("write into map forbidden, value_size=4 off=0 size=4", "read-only"),
+    ],
+)
+def test_frequent_verdicts_have_a_remedy_of_their_own(verdict: str, remedy: str) -> None:
+    log = f"0: (b7) r0 = 0                        ; R0_w=0\n1: (95) exit\n{verdict}\nprocessed 2 insns\n"
+    assert remedy in report_on(log).explanation.remedy

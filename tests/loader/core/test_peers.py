@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-pytestmark = [pytest.mark.peer, pytest.mark.kernel]
+pytestmark = [pytest.mark.peer, pytest.mark.kernel, pytest.mark.any_kernel]
 
 
 @pytest.fixture(scope="module")

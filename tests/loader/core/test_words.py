@@ -8,10 +8,9 @@ from bpfas.diag import BpfasError, Diagnostics
 from bpfas.elf.constants import ByteOrder
 from bpfas.loader.core.apply import apply_core
 from bpfas.loader.core.kinds import CoreKind
-from bpfas.loader.core.patch import POISON
 from bpfas.loader.core.resolver import CoreResolver
 from bpfas.loader.core.survey import Outcome, survey
-from bpfas.loader.instructions import CALL, Code
+from bpfas.loader.instructions import CALL, POISON, Code
 from bpfas.loader.kernel.described import DescribedKernel
 from bpfas.loader.kernel.types import KernelTypes
 from bpfas.loader.kinds import ProgramType

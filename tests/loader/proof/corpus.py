@@ -58,7 +58,7 @@ def needing(*names: str, needs: tuple[Requirement, ...]) -> dict[str, tuple[Requ
     return dict.fromkeys(names, needs)
 
 
-ERROR_INJECTION = listed("within_error_injection_list")
+SLEEPABLE_TEST_FUNCTION = in_btf("sleepable function for programs to modify", "register_btf_fmodret_id_set")
 UNIX_SOCKETS = in_btf("programs for addresses of Unix sockets", "CGROUP_UNIX_CONNECT")
 
 OPEN_CODED_ITERATORS = kfunc("bpf_iter_num_new")
@@ -103,7 +103,7 @@ CORPUS = (
             ),
             **needing(
                 *("fentry_sleepable", "fexit_sleepable", "fmod_ret_sleepable"),
-                needs=(Need.TRAMPOLINES, ERROR_INJECTION),
+                needs=(Need.TRAMPOLINES, SLEEPABLE_TEST_FUNCTION),
             ),
             **needing("fsession", "fsession_sleepable", needs=(Need.TRAMPOLINES, Need.TRACING_SESSION)),
             **needing(
