@@ -371,3 +371,8 @@ def kernel_name(name: str) -> str:
     """`name` as the kernel takes it: 15 characters of letters, digits, `_` and `.`, `_` for all others."""
     valid = (char if char.isascii() and (char.isalnum() or char in "_.") else "_" for char in name)
     return "".join(valid)[:KERNEL_NAME_LENGTH]
+
+
+def file_name(name: str) -> str:
+    """`name` as one that does not lead out of its directory: objects may call their maps `../x`."""
+    return name.replace("/", "_")

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from bpfas.elf.constants import SectionType, SymbolBinding, SymbolType
 from bpfas.loader.image.addresses import program_at
 from bpfas.loader.kinds import MAPS_OF_MAPS, MapType
-from bpfas.loader.spec import MapSpec, Slot, kernel_name
+from bpfas.loader.spec import MapSpec, Slot, file_name, kernel_name
 from bpfas.objfile import place
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def _map(name: str, prefix: str, definition: _Definition) -> MapSpec:
         definition.value_size,
         definition.max_entries,
         definition.map_flags,
-        pin_path=_GLOBAL_NAMESPACE + name if definition.pinning == _PIN_GLOBAL_NS else None,
+        pin_path=_GLOBAL_NAMESPACE + file_name(name) if definition.pinning == _PIN_GLOBAL_NS else None,
     )
 
 

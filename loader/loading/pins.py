@@ -15,7 +15,7 @@ from bpfas.loader import syscall
 from bpfas.loader.errors import KernelError, LoadError, Step, explain
 from bpfas.loader.kinds import MapFlag, MapType, map_flag_names, map_type_name
 from bpfas.loader.privilege import Explanation
-from bpfas.loader.spec import Pinning
+from bpfas.loader.spec import Pinning, file_name
 
 if TYPE_CHECKING:
     from bpfas.loader.loading.options import LoadOptions
@@ -35,18 +35,13 @@ def map_pin_path(spec: MapSpec, options: LoadOptions) -> str:
     """
     if spec.pin_path is not None:
         return spec.pin_path
-    name = _file_name(spec.name.rpartition(":")[2])
+    name = file_name(spec.name.rpartition(":")[2])
     return os.fspath(Path(options.pin_root) / name) if spec.pinning is Pinning.BY_NAME else ""
 
 
 def path_in(directory: str | os.PathLike[str], name: str) -> str:
     """Where what is called `name` is pinned in a directory; dots become `_`, as the file system wants."""
-    return os.fspath(Path(directory) / _file_name(name.replace(".", "_")))
-
-
-def _file_name(name: str) -> str:
-    """`name` as one that does not lead out of its directory: objects may call their maps `../x`."""
-    return name.replace("/", "_")
+    return os.fspath(Path(directory) / file_name(name.replace(".", "_")))
 
 
 def pin(path: str, fd: int, subject: str, levels: int = 1) -> None:
