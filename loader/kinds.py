@@ -174,7 +174,10 @@ PER_CPU_MAP_TYPES = frozenset(
 
 RING_BUFFER_MAP_TYPES = frozenset({MapType.RINGBUF, MapType.USER_RINGBUF})
 
-MAP_TYPES_WITHOUT_BTF = frozenset(
+MAP_TYPES_WITHOUT_ELEMENTS = frozenset({MapType.RINGBUF, MapType.USER_RINGBUF, MapType.ARENA})
+"""Types that have memory instead of keys and values."""
+
+MAP_TYPES_WITHOUT_BTF = MAP_TYPES_WITHOUT_ELEMENTS | frozenset(
     {
         MapType.PERF_EVENT_ARRAY,
         MapType.CGROUP_ARRAY,
@@ -189,7 +192,6 @@ MAP_TYPES_WITHOUT_BTF = frozenset(
         MapType.SOCKHASH,
         MapType.QUEUE,
         MapType.STACK,
-        MapType.ARENA,
     }
 )
 """Types that the kernel creates only without the types of keys and values."""

@@ -16,7 +16,7 @@ from bpfas.btf.map_definition import ATTRIBUTES, MapDefinition, read_map_definit
 from bpfas.btf.sizes import size_of
 from bpfas.loader.image.addresses import POINTER_SIZE, addresses, program_at
 from bpfas.loader.image.datasecs import datasec_named, section_variables
-from bpfas.loader.kinds import MapType
+from bpfas.loader.kinds import MAP_TYPES_WITHOUT_ELEMENTS, MapType
 from bpfas.loader.spec import MapSpec, Pinning, Slot, kernel_name
 from bpfas.objfile import Section, place
 from bpfas.section_names import BTF_SECTION
@@ -119,6 +119,9 @@ class _Reader:
         if faults:
             return None
         numbers, map_type = definition.numbers, definition.numbers["type"]
+        if map_type in MAP_TYPES_WITHOUT_ELEMENTS:
+            # A type says what is in their records; the kernel wants no sizes.
+            numbers = numbers | {f"{name}_size": 0 for name in definition.types}
         return MapSpec(
             own_name,
             kernel_name(name),

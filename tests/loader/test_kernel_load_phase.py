@@ -310,6 +310,23 @@ def test_ring_buffers_get_whole_pages(compile_c: Callable[..., str]) -> None:
         assert app.maps["each"].max_entries == possible_cpu_count()
 
 
+def test_a_ring_buffer_may_say_what_its_records_are(compile_c: Callable[..., str]) -> None:
+    source = """
+    struct event { int number; char name[4]; };
+    struct { __uint(type, BPF_MAP_TYPE_RINGBUF); __uint(max_entries, 4096); __type(value, struct event); }
+        events SEC(".maps");
+    SEC("socket") int prog(void *ctx)
+    {
+        struct event event = { 7, "abc" };
+        return bpf_ringbuf_output(&events, &event, sizeof(event), 0);
+    }
+    """
+    with bpfas.load(compile_c(source, "-g")) as app, app.maps["events"].events() as events:
+        app.programs["prog"].test_run(bytes(64))
+        (event,) = events.read()
+        assert (event.number, event.name) == (7, "abc")
+
+
 def test_a_map_that_is_not_created_is_named_when_a_program_needs_it(compile_c: Callable[..., str]) -> None:
     image = bpfas.open_image(compile_c(COUNTING, "-g"))
     image.maps["counts"] = replace(image.maps["counts"], autocreate=False)
