@@ -81,6 +81,11 @@ def _unquoted(word: str) -> str:
 _COLORS = {Severity.ERROR: "1;31", Severity.WARNING: "1;35", Severity.NOTE: "1;36"}
 """Of the word that says how grave a message is: bold red, magenta, cyan (ECMA-48, SGR)."""
 
+_CONTROL_CHARACTERS = {
+    code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\n\t"
+}
+"""Names in a file shall not steer the terminal that messages about it are shown on."""
+
 
 def report(program: str, diagnostics: Iterable[Diagnostic], *, as_json: bool, colored: bool = False) -> None:
     """Print messages to standard error: as text, or each as a line of JSON (docs/diagnostics.md).
@@ -91,7 +96,8 @@ def report(program: str, diagnostics: Iterable[Diagnostic], *, as_json: bool, co
         if as_json:
             line = _json_line({"program": program, **diagnostic.as_data()})
         else:
-            line = diagnostic.render() if diagnostic.at else f"{program}: {diagnostic.render()}"
+            text = diagnostic.render().translate(_CONTROL_CHARACTERS)
+            line = text if diagnostic.at else f"{program}: {text}"
             if colored:
                 word = f"{diagnostic.severity.value}: "
                 line = line.replace(word, f"\33[{_COLORS[diagnostic.severity]}m{word}\33[0m", 1)

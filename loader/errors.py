@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from bpfas.loader.kinds import ProgramType
-    from bpfas.loader.verifier_report import VerifierReport
+    from bpfas.loader.verifier.report import VerifierReport
 
 ENOTSUPP = 524
 """The kernel's own errno for what it does not support; errno(3) has no name for it."""

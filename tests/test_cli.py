@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bpfas.cli import map_input, read_input, run, write_output
-from bpfas.diag import BpfasError
+from bpfas.cli import map_input, read_input, report, run, write_output
+from bpfas.diag import BpfasError, Diagnostic, Severity
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -92,3 +92,9 @@ def test_what_ends_a_command_decides_about_its_status(
     assert run("tool", command, ["argument"]) == status
     assert capsys.readouterr().err == message
     assert gc.isenabled()
+
+
+def test_names_in_messages_do_not_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    found = Diagnostic(Severity.ERROR, "undefined symbol: \x1b[2J\x9b\tx", "a.o:(\r)")
+    report("bpf-ld", [found], as_json=False)
+    assert capsys.readouterr().err == "a.o:(\\x0d): error: undefined symbol: \\x1b[2J\\x9b\tx\n"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast, overload
 from bpfas.loader import syscall
 from bpfas.loader.errors import KernelError, Step, explain
 from bpfas.loader.kinds import ProgramType, program_type_name
-from bpfas.loader.pins import pin, unpin
+from bpfas.loader.loading.pins import pin, unpin
 from bpfas.loader.privilege import Explanation
 from bpfas.loader.runtime.opening import ObjectKind, open_by_id, open_pinned, types_of
 from bpfas.loader.spec import ProgramSpec

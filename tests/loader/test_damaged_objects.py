@@ -13,12 +13,12 @@ from bpfas.btf.codecs import EncodingError
 from bpfas.diag import BpfasError
 from bpfas.elf.constants import ByteOrder, SectionFlag, SectionType, SymbolBinding, SymbolType
 from bpfas.elf.reader import read_object
-from bpfas.loader.image import build_image
+from bpfas.loader.image.build import build_image
 from bpfas.loader.spec import Image
 from bpfas.objfile import ObjectFile, Relocation, Section, SpecialSection, Symbol
 from bpfas.reloc import RelocationNumber
 
-from .builders import CALL_SYMBOL, EXIT, LDDW, LDDW_MAP, PASS
+from .builders import CALL, CALL_SYMBOL, EXIT, LDDW, LDDW_MAP, PASS, code, function, obj, relocate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,6 +81,27 @@ def objects(draw: st.DrawFn) -> ObjectFile:
 def test_any_object_gives_an_image_or_errors(source: ObjectFile) -> None:
     with contextlib.suppress(BpfasError):
         assert isinstance(build_image(source), Image)
+
+
+def many_programs(count: int, functions: int) -> ObjectFile:
+    """Programs that all begin the same chain of functions."""
+    chain = code(".text", *[CALL_SYMBOL + EXIT] * functions)
+    entries = code("xdp", *[CALL_SYMBOL + EXIT] * count)
+    called = [function(f"called{number}", chain, 16 * number, 16) for number in range(functions)]
+    for number in range(functions):
+        relocate(chain, 16 * number, CALL, called[(number + 1) % functions])
+    for number in range(count):
+        relocate(entries, 16 * number, CALL, called[0])
+    return obj(
+        entries, chain, *(function(f"p{number}", entries, 16 * number, 16) for number in range(count)), *called
+    )
+
+
+def test_programs_may_not_be_endless(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bpfas.loader.image.program_specs._MOST_FUNCTIONS", 1000)
+    assert len(build_image(many_programs(40, 24)).programs) == 40
+    with pytest.raises(BpfasError, match="more than 16000000 instructions or 1000 functions in all"):
+        build_image(many_programs(41, 24))
 
 
 RICH = """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,13 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bpfas.loader import load, syscall
+from bpfas.loader.cli import main
 from tests.loader.hostile.cases import Cases
 from tests.loader.hostile.corpus import kernel_btf, small_objects
 from tests.loader.hostile.damage import Target
 from tests.loader.hostile.trial import Bench, descriptors
 
 if TYPE_CHECKING:
-    import random
+    from pathlib import Path
 
 pytestmark = pytest.mark.peer
 
@@ -94,3 +96,26 @@ def test_first_cases_of_the_loop(bench: Bench) -> None:
 def test_a_case_is_the_same_each_time() -> None:
     first, second = (Cases(7) for _ in range(2))
     assert [first.object(number) for number in range(20)] == [second.object(number) for number in range(20)]
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_the_command_says_what_is_wrong(
+    targets: dict[str, Target], tmp_path: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...]
+) -> None:
+    chance = random.Random(1)  # noqa: S311
+    file, kernel, config = (tmp_path / name for name in ("hostile.o", "kernel.btf", "config"))
+    kernel.write_bytes(kernel_btf())
+    config.write_text("CONFIG_HZ=100\n")
+    described = ("--btf", str(kernel), "--config", str(config), "--release", "6.18.0")
+    statuses = set()
+    for _ in range(40):
+        file.write_bytes(targets["rich"].any_damage(chance))
+        status = main(["load", "--dry-run", *described, *options, str(file)])
+        statuses.add(status)
+        said = capsys.readouterr()
+        assert status in (0, 1)
+        assert bool(status) == ("error" in said.err)
+        assert not status or not said.out
+        assert "not enough memory" not in said.err
+        assert "nested too deeply" not in said.err
+    assert statuses == {0, 1}
