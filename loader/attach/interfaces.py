@@ -5,7 +5,6 @@ Attaching to them is `xdp`, `tcx` and `tc`. Sources: include/uapi/linux/if_link.
 
 from __future__ import annotations
 
-import difflib
 import errno
 import socket
 import struct
@@ -20,6 +19,7 @@ from bpfas.loader.attach.netlink import (
     number_of,
 )
 from bpfas.loader.errors import AttachError, Step, explain
+from bpfas.loader.nearest import close_matches
 from bpfas.loader.privilege import Explanation
 
 INTERFACE_HEADER = struct.Struct("=BxHiII")
@@ -67,7 +67,7 @@ def find_interface(interface: str | int, subject: str, step: Step = Step.ATTACH)
 
 
 def _remedy(wanted: str, names: list[str]) -> str:
-    if similar := difflib.get_close_matches(wanted, names, n=3):
+    if similar := close_matches(wanted, names, 3):
         return f"did you mean {' or '.join(similar)}?"
     there_are = f"this network namespace has {', '.join(names)}" if names else "this network namespace has none"
     return f"{there_are}; run it in the namespace of the interface (ip netns exec NAME …)"

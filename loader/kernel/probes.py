@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import dataclasses
 import errno
 import functools
 import os
@@ -264,9 +263,7 @@ def _arg_ctx_tag(token_fd: int) -> _Verdict:
     code = instruction("call_pseudo", imm=1) + EXIT + _helper("bpf_get_func_ip") + EXIT
     with _closing(syscall.btf_load(types, token_fd=token_fd)) as btf_fd:
         load = _program(ProgramType.KPROBE, code, token_fd)
-        return _verdict(
-            try_program(dataclasses.replace(load, btf_fd=btf_fd, func_info=struct.pack("=4I", 0, 4, 2, 5)))
-        )
+        return _verdict(try_program(load._replace(btf_fd=btf_fd, func_info=struct.pack("=4I", 0, 4, 2, 5))))
 
 
 def _full_range_offset(token_fd: int) -> _Verdict:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import struct
 import subprocess
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -292,7 +291,7 @@ def test_programs_in_maps(compile_c: Callable[..., str]) -> None:
     with bpfas.load(path) as app:
         assert app.programs["prog"].test_run(bytes(64)).retval == 55
     image = bpfas.open_image(path)
-    image.programs["called"] = replace(image.programs["called"], autoload=False)
+    image.programs["called"] = image.programs["called"]._replace(autoload=False)
     with bpfas.load(image) as app:
         assert app.programs["prog"].test_run(bytes(64)).retval == 1
         assert "map calls[1] stays empty: 'called' is not loaded" in str(app.warnings[0])
@@ -329,7 +328,7 @@ def test_a_ring_buffer_may_say_what_its_records_are(compile_c: Callable[..., str
 
 def test_a_map_that_is_not_created_is_named_when_a_program_needs_it(compile_c: Callable[..., str]) -> None:
     image = bpfas.open_image(compile_c(COUNTING, "-g"))
-    image.maps["counts"] = replace(image.maps["counts"], autocreate=False)
+    image.maps["counts"] = image.maps["counts"]._replace(autocreate=False)
     with pytest.raises(VerifierError) as caught:
         bpfas.load(image)
     assert caught.value.cause == "the program uses map 'counts', which was not created"
@@ -402,7 +401,7 @@ def test_whatever_fails_nothing_stays_open(
     compile_c: Callable[..., str], bpf_file_system: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     image = bpfas.open_image(compile_c(COUNTING, "-g"))
-    image.maps["counts"] = replace(image.maps["counts"], pinning=Pinning.BY_NAME)
+    image.maps["counts"] = image.maps["counts"]._replace(pinning=Pinning.BY_NAME)
 
     def fail(*_args: object, **_options: object) -> int:
         raise OSError(errno.ENOMEM, "no memory")
