@@ -206,7 +206,7 @@ def test_a_dropped_collection_closes_its_descriptors(compile_c: Callable[..., st
 def test_a_closed_program_says_so(app: Collection) -> None:
     program = app.programs["pass"]
     program.close()
-    operations = [program.info, program.map_ids, lambda: program.test_run(PACKET)]
+    operations: list[Callable[[], object]] = [program.info, program.map_ids, lambda: program.test_run(PACKET)]
     if not what_is_wrong(Need.STREAMS):
         operations.append(program.stdout)
     for operation in operations:
