@@ -13,12 +13,13 @@ import sys
 from typing import TYPE_CHECKING
 
 from bpfas.loader import syscall
-from bpfas.loader.errors import Step, VerifierError
+from bpfas.loader.errors import LoadError, Step, VerifierError
 from bpfas.loader.instructions import Code, LoadSource
 from bpfas.loader.kernel.features import Feature
-from bpfas.loader.kinds import NO_ATTACH_TYPE, MapType, ProgramFlag
+from bpfas.loader.kinds import NO_ATTACH_TYPE, MapType, ProgramFlag, ProgramType, program_type_name
 from bpfas.loader.loading.attach_target import open_target
 from bpfas.loader.loading.session import is_invalid
+from bpfas.loader.privilege import Explanation
 from bpfas.loader.runtime.programs import Program
 from bpfas.loader.sections import SectionFlag
 
@@ -143,7 +144,21 @@ def _load(load: syscall.ProgramLoad, program: ProgramPlan, plan: Plan, session: 
         from bpfas.loader.verifier.report import report_on  # what takes most of its time is the import
 
         raise VerifierError(subject, failure.errno or 0, log.text, report_on(log.text, program, plan)) from failure
+    if failure.errno == errno.EINVAL and (lacking := _lacking_type(spec.program_type)):
+        raise LoadError(Step.LOAD_PROGRAM, subject, errno.EINVAL, lacking) from failure
     raise session.error(Step.LOAD_PROGRAM, subject, failure, (spec.program_type,)) from failure
+
+
+def _lacking_type(program_type: ProgramType) -> Explanation | None:
+    """What there is to say if the kernel takes no program of a type at all."""
+    from bpfas.loader.doctor.finding import State
+    from bpfas.loader.doctor.program_types import finding_of_type  # only for what fails
+
+    finding = finding_of_type(program_type)
+    if finding is None or finding.state is not State.FAILS:
+        return None
+    name = program_type_name(program_type)
+    return Explanation(f"this kernel has no programs of type {name}: {finding.detail}", finding.remedy)
 
 
 def _requests(load: syscall.ProgramLoad, program: ProgramPlan, session: Session) -> Iterator[syscall.ProgramLoad]:

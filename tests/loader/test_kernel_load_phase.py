@@ -18,9 +18,10 @@ from bpfas.loader.image.variables import UnknownNameError
 from bpfas.loader.kernel.features import Feature
 from bpfas.loader.kernel.running import RunningKernel, possible_cpu_count
 from bpfas.loader.kernel.version import kernel_version, running_version
-from bpfas.loader.kinds import MapType
+from bpfas.loader.kinds import MapType, ProgramType
 from bpfas.loader.spec import Pinning
 from tests.loader.conftest import open_descriptors
+from tests.loader.kernel_support import program_type, what_is_wrong
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -488,3 +489,12 @@ def test_a_dry_run_shows_what_would_be_loaded(
     assert "call bpf_map_update_elem#2" in text
     assert "<twice>" in text
     assert "return XDP_PASS;" in text
+
+
+def test_a_type_of_programs_that_the_kernel_lacks(compile_c: Callable[..., str]) -> None:
+    if what_is_wrong(program_type(ProgramType.LIRC_MODE2)) == "":
+        pytest.skip("this kernel has programs of that type")
+    with pytest.raises(LoadError) as caught:
+        bpfas.load(compile_c('SEC("lirc_mode2") int prog(void *ctx) { return 0; }', "-g"))
+    assert caught.value.cause.startswith("this kernel has no programs of type lirc_mode2")
+    assert "CONFIG_BPF_LIRC_MODE2" in caught.value.cause + caught.value.remedy
