@@ -12,9 +12,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from bpfas.loader import syscall
-from bpfas.loader.errors import KernelError, Step, errno_name
+from bpfas.loader.errors import KernelError, LoadError, Step, errno_name
 from bpfas.loader.kernel.features import Feature
 from bpfas.loader.kinds import MAP_TYPES_WITHOUT_BTF, MapFlag, MapType
+from bpfas.loader.loading.map_faults import explain_refusal
 from bpfas.loader.loading.pins import map_pin_path, pin_new_map, reuse_pinned_map, unpin
 from bpfas.loader.runtime.maps import Map
 
@@ -116,6 +117,8 @@ def _create(
         if inner_fd:
             os.close(inner_fd)
     assert failure is not None
+    if explanation := explain_refusal(spec, failure.errno or 0):
+        raise LoadError(Step.CREATE_MAP, subject, failure.errno or 0, explanation) from failure
     raise session.error(Step.CREATE_MAP, subject, failure) from failure
 
 

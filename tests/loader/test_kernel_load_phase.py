@@ -212,8 +212,12 @@ class TestPins:
     def test_a_place_that_is_no_bpf_file_system(self, compile_c: Callable[..., str], tmp_path: Path) -> None:
         with pytest.raises(LoadError) as caught:
             bpfas.load(compile_c(self.SOURCE, "-g"), pin_root=tmp_path / "new")
-        assert "BPF file system" in caught.value.cause + caught.value.remedy
+        assert "no BPF file system is mounted there" in caught.value.cause
         assert not (tmp_path / "new").exists()
+        with pytest.raises(LoadError) as caught:
+            bpfas.load(compile_c(self.SOURCE, "-g"), pin_root=tmp_path / "new" / "deeper" / "still")
+        assert "no BPF file system is mounted there" in caught.value.cause
+        assert "nsenter --net" in caught.value.remedy
 
     def test_all_of_a_collection(self, compile_c: Callable[..., str], bpf_file_system: Path) -> None:
         with bpfas.load(compile_c(COUNTING, "-g")) as app:
