@@ -28,7 +28,7 @@ from bpfas.loader.syscall.perf import PerfEvent, perf_event_open
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from bpfas.loader.attach.link import Attachable
+    from bpfas.loader.attach.protocols import Attachable
 
 EVENT_SOURCES = Path("/sys/bus/event_source/devices")
 
@@ -109,20 +109,6 @@ def source_bit(name: str, field: str, sources: Path = EVENT_SOURCES) -> int | No
 
 class PerfEventLink(Link):
     """A program attached to a perf event by ioctl(2): it stays as long as the event's descriptor is open."""
-
-    def __init__(self, program: str, target: str, fd: int) -> None:
-        super().__init__(program, target)
-        self._fd = fd
-
-    @property
-    def fd(self) -> int:
-        """The event's descriptor, -1 once it is closed."""
-        return self._fd
-
-    def detach(self) -> None:
-        """Disable the event, and close."""
-        self._is_disconnected = False
-        self.close()
 
     def _close(self) -> None:
         fd, self._fd = self._fd, -1

@@ -13,7 +13,7 @@ from bpfas.loader.attach.failure import attach_error
 from bpfas.loader.privilege import Explanation
 
 if TYPE_CHECKING:
-    from bpfas.loader.attach.link import Attachable
+    from bpfas.loader.attach.protocols import Attachable
     from bpfas.loader.errors import AttachError
 
 _OFFSET = re.compile(r"(.*)\+(0[xX][0-9a-fA-F]+|[0-9]+)")

@@ -25,7 +25,8 @@ from bpfas.loader.syscall.perf import PerfEvent
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from bpfas.loader.attach.link import Attachable, Link
+    from bpfas.loader.attach.link import Link
+    from bpfas.loader.attach.protocols import Attachable
 
 _FORM = "CATEGORY/NAME"
 

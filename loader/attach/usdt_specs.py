@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from bpfas.btf.btf import Btf
-    from bpfas.loader.attach.link import Attachable
+    from bpfas.loader.attach.protocols import Attachable
     from bpfas.loader.attach.usdt_arguments import UsdtArgument
     from bpfas.loader.syscall import MapInfo
 
