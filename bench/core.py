@@ -23,11 +23,11 @@ from bpfas.diag import Diagnostics
 from bpfas.elf.reader import read_object
 from bpfas.loader.core.apply import apply_core
 from bpfas.loader.core.resolver import CoreResolver
-from bpfas.loader.image import build_image
+from bpfas.loader.image.build import build_image
 from bpfas.loader.instructions import Code
 from bpfas.loader.kernel.described import DescribedKernel
 from bpfas.loader.kernel.type_files import running_modules, running_types
-from bpfas.loader.loading import load_image
+from bpfas.loader.loading.execute import load_image
 
 if TYPE_CHECKING:
     from collections.abc import Callable

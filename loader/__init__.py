@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, cast
 from bpfas.diag import BpfasError
 from bpfas.elf.old_gnu import modernize
 from bpfas.elf.reader import read_object
-from bpfas.loader.collection import Collection
 from bpfas.loader.errors import AttachError, KernelError, LoadError, VerifierError
-from bpfas.loader.image import build_image
-from bpfas.loader.loading import load_image, load_plan
-from bpfas.loader.options import LoadOptions, ProgramReference
-from bpfas.loader.resolve import resolve
+from bpfas.loader.image.build import build_image
+from bpfas.loader.loading.collection import Collection
+from bpfas.loader.loading.execute import load_image, load_plan
+from bpfas.loader.loading.options import LoadOptions, ProgramReference
+from bpfas.loader.loading.resolve import resolve
 from bpfas.loader.spec import Image
 from bpfas.objfile import ObjectFile
 
@@ -91,7 +91,12 @@ def load(
     BpfasError for a file that cannot be read or an object that is at fault, LoadError (VerifierError for a program
     that the verifier refuses) for what the kernel refuses.
     """
-    image = source if isinstance(source, Image) else open_image(source, libraries, ksyms, name=name)
+    if isinstance(source, Image):
+        if libraries or ksyms:
+            raise TypeError("an Image has its libraries and ksyms already: give them to open_image")
+        image = source
+    else:
+        image = open_image(source, libraries, ksyms, name=name)
     if configure:
         configure(image)
     options = LoadOptions(target=target, kconfig=kconfig, token=token, log_level=log_level, btf=btf)

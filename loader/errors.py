@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from bpfas.loader.kinds import ProgramType
-    from bpfas.loader.verifier_report import VerifierReport
+    from bpfas.loader.verifier.report import VerifierReport
 
 ENOTSUPP = 524
 """The kernel's own errno for what it does not support; errno(3) has no name for it."""
@@ -121,6 +121,9 @@ _CAUSES: dict[tuple[Step, int], Explanation] = {
     ),
     (Step.CREATE_TOKEN, errno.EOPNOTSUPP): Explanation(
         "tokens are for user namespaces, and this process is in the first one", "leave the token out"
+    ),
+    (Step.READ_STREAM, errno.EINVAL): Explanation(
+        "this kernel's programs have no output to be read", "use Linux 6.17 or later, or bpf_printk"
     ),
     (Step.RUN_PROGRAM, ENOTSUPP): Explanation("the kernel cannot test-run programs of this type"),
     (Step.RUN_PROGRAM, errno.EOPNOTSUPP): Explanation("the kernel cannot test-run programs of this type"),

@@ -1,7 +1,7 @@
 """The Image: what bpf(2) needs to know of an object, independent of the running kernel.
 
-Data only. `bpfas.loader.image` makes an Image from an object, `bpfas.loader.collection` loads it. What an Image
-says of variables, maps and programs can be changed before that (`bpfas.loader.configure`).
+Data only. `bpfas.loader.image.build` makes an Image from an object, `bpfas.loader.loading.collection` loads it.
+What an Image says of variables, maps and programs can be changed before that (`bpfas.loader.image.configure`).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from bpfas.btf.btf import Btf
     from bpfas.diag import Diagnostic
     from bpfas.elf.constants import ByteOrder
-    from bpfas.loader.configure import ImageData
+    from bpfas.loader.image.configure import ImageData
     from bpfas.objfile import ObjectFile, Section
 
 KERNEL_NAME_LENGTH = 15
@@ -332,7 +332,7 @@ class Image:
     @property
     def data(self) -> ImageData:
         """The values that global variables start with, by name: `image.data["threshold"] = 5`."""
-        from bpfas.loader.configure import ImageData
+        from bpfas.loader.image.configure import ImageData
 
         return ImageData(self)
 
@@ -346,7 +346,7 @@ class Image:
         variable longer, where that is an array. Raises UnknownNameError for a name that there is not,
         ConfigurationError for a value that cannot be.
         """
-        from bpfas.loader.configure import set_map
+        from bpfas.loader.image.configure import set_map
 
         set_map(self, name, **fields)
 
@@ -357,7 +357,7 @@ class Image:
         expected_attach_type, flags, autoload, target (None for what the section says), ifindex, license and
         kernel_version. Raises as `set_map` does.
         """
-        from bpfas.loader.configure import set_program
+        from bpfas.loader.image.configure import set_program
 
         set_program(self, name, **fields)
 

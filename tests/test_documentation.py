@@ -24,6 +24,7 @@ from bpfas.link.option_table import OPTIONS
 from bpfas.link.option_table import REFUSED_OPTIONS as LINKER_REFUSED_OPTIONS
 from bpfas.loader import load
 from bpfas.loader.attach.table import ways
+from bpfas.loader.cli import main as bpf_load
 from bpfas.loader.sections import section_kind
 from bpfas.loader.spec import ProgramSpec
 from tests.peers import Peer
@@ -329,6 +330,25 @@ def test_what_a_document_points_to_exists(document: Path) -> None:
         pointed_to = document.parent / path if path else document
         assert pointed_to.exists(), target
         assert not anchor or anchor in anchors(pointed_to), target
+
+
+COMMANDS_OF_THE_LOADER = (
+    "load", "run", "attach", "pin", "unpin", "bindings", "check-core", "doctor",
+    "maps", "maps update", "maps events", "progs", "progs dump", "links", "links detach",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("command", COMMANDS_OF_THE_LOADER)
+def test_every_command_of_the_loader_and_its_options_are_described(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        bpf_load([*command.split(), "--help"])
+    described = page("loading.md") + page("attaching.md")
+    options = set(re.findall(r"(?<![\w-])--[a-z][\w-]*", capsys.readouterr().out)) - {"--help"}
+    assert options
+    assert not [option for option in options if not re.search(rf"{option}(?![\w-])", described)]
+    assert re.search(rf"bpf-load {command}|`{command}|, `{command}", described)
 
 
 WAYS = {row[0]: row for row in rows(page("attaching.md")) if len(row) == 4}

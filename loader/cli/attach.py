@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from bpfas.loader.attach.link import Link
-    from bpfas.loader.collection import Collection
+    from bpfas.loader.loading.collection import Collection
     from bpfas.loader.runtime.programs import Program
 
 _DESCRIPTION = """\

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from bpfas.loader.cli import report
 from bpfas.loader.cli.common import object_parser, objects, print_json
-from bpfas.loader.image import describe_bindings
+from bpfas.loader.image.build import describe_bindings
 from bpfas.loader.spec import BindingKind
 
 if TYPE_CHECKING:

@@ -16,15 +16,15 @@ from bpfas.elf.old_gnu import modernize
 from bpfas.elf.reader import read_object
 from bpfas.loader.cli.messages import COLOR_CHOICES, COLOR_OPTION, PROGRAM, is_colored
 from bpfas.loader.cli.values import HEX_PREFIX, parse_hex, parse_value
-from bpfas.loader.image import build_image
-from bpfas.loader.loading import load_image
-from bpfas.loader.options import BPF_FILE_SYSTEM, LoadOptions
+from bpfas.loader.image.build import build_image
+from bpfas.loader.loading.execute import load_image
+from bpfas.loader.loading.options import BPF_FILE_SYSTEM, LoadOptions
 
 if TYPE_CHECKING:
     from collections.abc import Collection as Words
     from collections.abc import Iterator, Sequence
 
-    from bpfas.loader.collection import Collection
+    from bpfas.loader.loading.collection import Collection
     from bpfas.loader.spec import Image
     from bpfas.objfile import ObjectFile
 

@@ -10,8 +10,8 @@ from bpfas.loader.cli import report
 from bpfas.loader.cli.common import image_of, load_options, loaded, loading_parser, print_json, warn
 from bpfas.loader.cli.kernels import add_kernel_options, described_kernel
 from bpfas.loader.kernel.running import RunningKernel
-from bpfas.loader.plan_text import plan_json, plan_text
-from bpfas.loader.resolve import resolve
+from bpfas.loader.loading.plan_text import plan_json, plan_text
+from bpfas.loader.loading.resolve import resolve
 
 if TYPE_CHECKING:
     import argparse

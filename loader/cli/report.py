@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from bpfas.loader.attach.link import Link
-    from bpfas.loader.collection import Collection
+    from bpfas.loader.loading.collection import Collection
     from bpfas.loader.runtime.maps import Map
     from bpfas.loader.runtime.programs import Program, TestRunResult
     from bpfas.loader.spec import Binding

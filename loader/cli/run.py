@@ -22,7 +22,7 @@ from bpfas.loader.kinds import AttachType, ProgramType
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bpfas.loader.collection import Collection
+    from bpfas.loader.loading.collection import Collection
     from bpfas.loader.runtime.programs import Program
 
 _DESCRIPTION = """\

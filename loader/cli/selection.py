@@ -9,7 +9,7 @@ from bpfas.diag import BpfasError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bpfas.loader.collection import Collection
+    from bpfas.loader.loading.collection import Collection
     from bpfas.loader.runtime.maps import Map
     from bpfas.loader.runtime.programs import Program
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 from bpfas.loader import syscall
 from bpfas.loader.errors import KernelError, Step, explain
 from bpfas.loader.kinds import MAPS_OF_MAPS, PER_CPU_MAP_TYPES, MapType, map_type_name
-from bpfas.loader.pins import pin, unpin
+from bpfas.loader.loading.pins import pin, unpin
 from bpfas.loader.runtime.codecs import (
     PerCpu,
     Raw,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast, overload
 from bpfas.loader import syscall
 from bpfas.loader.errors import KernelError, Step, explain
 from bpfas.loader.kinds import ProgramType, program_type_name
-from bpfas.loader.pins import pin, unpin
+from bpfas.loader.loading.pins import pin, unpin
 from bpfas.loader.privilege import Explanation
 from bpfas.loader.runtime.opening import ObjectKind, open_by_id, open_pinned, types_of
 from bpfas.loader.spec import ProgramSpec
@@ -222,7 +222,7 @@ class Program:
             while part := syscall.prog_stream_read(self._fd, number, _STREAM_PIECE):
                 parts.append(part)
         except OSError as error:
-            errno_ = error.errno or 0
+            errno_ = errno.EBADF if self._fd < 0 else error.errno or 0
             explanation = explain(Step.READ_STREAM, errno_)
             raise KernelError(Step.READ_STREAM, f"program {self.name}", errno_, explanation) from error
         return b"".join(parts)

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bpfas.btf.codecs import EncodingError
 from bpfas.loader.errors import KernelError, Step
+from bpfas.loader.image.variables import VariableDirectory
 from bpfas.loader.kinds import MapFlag, MapType
 from bpfas.loader.privilege import Explanation
 from bpfas.loader.runtime.codecs import HOST_ORDER
-from bpfas.loader.variables import VariableDirectory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,10 +40,10 @@ class _Place(NamedTuple):
 class Variables(Mapping[str, Any]):
     """The variables of maps by name: `variables["threshold"] = 5`. `types` are those of the maps.
 
-    Names are those of `bpfas.loader.variables`: one that several maps have is given as `MAP:NAME`. Values are of
-    the types that the object's BTF gives (`bpfas.btf.values`), else bytes, for which integers are taken as well.
-    Raises UnknownNameError (a KeyError) for a name that there is not or that stands for several, EncodingError for
-    a value that is none of the type, KernelError for a variable that is read-only.
+    Names are those of `bpfas.loader.image.variables`: one that several maps have is given as `MAP:NAME`. Values
+    are of the types that the object's BTF gives (`bpfas.btf.values`), else bytes, for which integers are taken as
+    well. Raises UnknownNameError (a KeyError) for a name that there is not or that stands for several,
+    EncodingError for a value that is none of the type, KernelError for a variable that is read-only.
     """
 
     def __init__(self, maps: Mapping[str, Map], types: Btf | None = None) -> None:

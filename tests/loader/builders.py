@@ -9,7 +9,7 @@ import pytest
 from bpfas.diag import BpfasError
 from bpfas.elf.constants import ByteOrder, SectionFlag, SectionType, SymbolBinding, SymbolType
 from bpfas.isa import BY_NAME, Instruction, encode
-from bpfas.loader.image import build_image
+from bpfas.loader.image.build import build_image
 from bpfas.objfile import ObjectFile, Relocation, Section, SpecialSection, Symbol
 from bpfas.reloc import RelocationNumber
 

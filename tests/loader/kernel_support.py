@@ -266,6 +266,7 @@ class Need:
     ARENA = map_type(MapType.ARENA)
     USER_RINGBUF = map_type(MapType.USER_RINGBUF)
     INSN_ARRAY = map_type(MapType.INSN_ARRAY)
+    STREAMS = in_btf("output of programs", "BPF_PROG_STREAM_READ_BY_FD")
     TOKENS = in_btf("BPF tokens", "bpf_token_create")
     EXCEPTIONS = kfunc("bpf_throw")
     DYNPTRS_OF_PACKETS = kfunc("bpf_dynptr_from_skb")

@@ -7,8 +7,8 @@ from array import array
 from bpfas.btf.kinds import Linkage
 from bpfas.btf.reader import read_btf
 from bpfas.elf.constants import ByteOrder
-from bpfas.loader.arg_ctx import with_context_types
 from bpfas.loader.kinds import ProgramType
+from bpfas.loader.loading.arg_ctx import with_context_types
 from bpfas.loader.spec import Image, ProgramSpec
 from tests.btf.builders import Types, listing
 

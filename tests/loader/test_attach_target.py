@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bpfas.diag import Diagnostics
-from bpfas.loader.attach_target import find_attach_target
 from bpfas.loader.kernel.described import DescribedKernel
+from bpfas.loader.loading.attach_target import find_attach_target
 from bpfas.loader.sections import section_kind
 from bpfas.loader.spec import ProgramSpec
 from tests.btf.builders import Types
@@ -18,7 +18,7 @@ from .builders import PASS
 from .kernels import SplitTypes, module, vmlinux
 
 if TYPE_CHECKING:
-    from bpfas.loader.attach_target import AttachTarget
+    from bpfas.loader.loading.attach_target import AttachTarget
 
 
 def the_kernel(kallsyms: bytes = b"") -> DescribedKernel:

@@ -30,7 +30,7 @@ from bpfas.loader.attach.usdt_arguments import (
 from bpfas.loader.attach.usdt_notes import usdt_notes
 from bpfas.loader.attach.usdt_specs import KNOWN_LAYOUTS, UsdtSpec, layout_of
 from bpfas.loader.errors import AttachError
-from bpfas.loader.image import build_image
+from bpfas.loader.image.build import build_image
 from tests.loader.attach_support import compile_library
 from tests.loader.kernel_support import Need, needs
 

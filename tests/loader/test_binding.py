@@ -12,7 +12,7 @@ from bpfas.diag import BpfasError
 from bpfas.elf.constants import ByteOrder
 from bpfas.elf.writer import write_object
 from bpfas.loader.cli import main
-from bpfas.loader.image import build_image, describe_bindings
+from bpfas.loader.image.build import build_image, describe_bindings
 from bpfas.loader.instructions import Code
 from bpfas.loader.spec import BindingKind, ExternReference, ExternSource, MapReference, ReferenceKind
 

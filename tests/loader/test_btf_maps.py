@@ -12,10 +12,10 @@ import pytest
 from bpfas.btf.declaration import declaration
 from bpfas.diag import BpfasError, Diagnostics
 from bpfas.elf.reader import read_object
-from bpfas.loader.image import build_image
+from bpfas.loader.image.build import build_image
+from bpfas.loader.image.mapdefs import describe_maps
+from bpfas.loader.image.object_btf import read_object_types
 from bpfas.loader.kinds import MapFlag, MapType
-from bpfas.loader.mapdefs import describe_maps
-from bpfas.loader.object_btf import read_object_types
 from bpfas.loader.spec import Pinning, Slot
 from tests.btf.builders import Types
 from tests.peers import Peer

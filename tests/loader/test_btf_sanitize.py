@@ -9,8 +9,8 @@ import pytest
 from bpfas.btf.kinds import Kind, Linkage
 from bpfas.btf.reader import read_btf
 from bpfas.elf.constants import ByteOrder
-from bpfas.loader.btf_sanitize import sanitize
 from bpfas.loader.kernel.features import SINCE, Feature
+from bpfas.loader.loading.btf_sanitize import sanitize
 from tests.btf.builders import Types, listing
 
 if TYPE_CHECKING:

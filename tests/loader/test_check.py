@@ -8,10 +8,10 @@ import pytest
 
 from bpfas.diag import BpfasError
 from bpfas.elf.constants import ByteOrder
-from bpfas.loader.image import build_image
+from bpfas.loader.image.build import build_image
 from bpfas.loader.kernel.described import DescribedKernel
-from bpfas.loader.loading import load_image
-from bpfas.loader.resolve import resolve
+from bpfas.loader.loading.execute import load_image
+from bpfas.loader.loading.resolve import resolve
 
 from .builders import PASS, code, function, obj
 

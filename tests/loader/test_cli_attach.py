@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from bpfas.loader import load
 from bpfas.loader.cli import main
 from bpfas.loader.runtime.maps import Map
 
@@ -139,3 +140,18 @@ def test_attached_until_interrupted_with_events(compile_c: Callable[..., str], n
             assert process.wait(60) == 0
         finally:
             process.kill()
+
+
+def test_events_of_a_map_that_is_in_the_kernel(compile_c: Callable[..., str]) -> None:
+    with load(compile_c(SOCKETS, "-g")) as app:
+        command = [sys.executable, "-m", "bpfas.loader", "maps", "events", f"id:{app.maps['events'].id}"]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        with process, process.stdout as output:
+            try:
+                app.programs["watch"].test_run(bytes(64))
+                assert output.readline() == "40 00 00 00\n"
+                process.send_signal(signal.SIGTERM)
+                assert process.wait(60) == 0
+            finally:
+                process.kill()

@@ -14,12 +14,12 @@ from bpfas.btf.kinds import Kind
 from bpfas.btf.reader import read_btf
 from bpfas.diag import BpfasError
 from bpfas.elf.reader import read_object
-from bpfas.loader.configure import ConfigurationError
-from bpfas.loader.image import build_image
+from bpfas.loader.image.build import build_image
+from bpfas.loader.image.configure import ConfigurationError
+from bpfas.loader.image.variables import UnknownNameError
 from bpfas.loader.kinds import AttachType, MapFlag, MapType, ProgramFlag, ProgramType
 from bpfas.loader.sections import section_kind
 from bpfas.loader.spec import Image, MapSpec, Pinning, Slot
-from bpfas.loader.variables import UnknownNameError
 
 from .builders import PASS, bss, code, data, function, label, obj, variable
 

@@ -13,7 +13,7 @@ from bpfas.btf.codecs import EncodingError
 from bpfas.diag import BpfasError
 from bpfas.elf.constants import ByteOrder, SectionFlag, SectionType, SymbolBinding, SymbolType
 from bpfas.elf.reader import read_object
-from bpfas.loader.image import build_image
+from bpfas.loader.image.build import build_image
 from bpfas.loader.spec import Image
 from bpfas.objfile import ObjectFile, Relocation, Section, SpecialSection, Symbol
 from bpfas.reloc import RelocationNumber
@@ -98,7 +98,7 @@ def many_programs(count: int, functions: int) -> ObjectFile:
 
 
 def test_programs_may_not_be_endless(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bpfas.loader.program_specs._MOST_FUNCTIONS", 1000)
+    monkeypatch.setattr("bpfas.loader.image.program_specs._MOST_FUNCTIONS", 1000)
     assert len(build_image(many_programs(40, 24)).programs) == 40
     with pytest.raises(BpfasError, match="more than 16000000 instructions or 1000 functions in all"):
         build_image(many_programs(41, 24))

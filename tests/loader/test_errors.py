@@ -7,7 +7,7 @@ import errno
 import pytest
 
 from bpfas.loader.errors import ENOTSUPP, KernelError, LoadError, Step, VerifierError, errno_name, explain
-from bpfas.loader.verifier_report import report_on
+from bpfas.loader.verifier.report import report_on
 
 LOG = """\
 0: R1=ctx() R10=fp0

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bpfas.diag import Diagnostics
-from bpfas.loader.functions import FunctionTable, find_functions
-from bpfas.loader.image import build_image
+from bpfas.loader.image.build import build_image
+from bpfas.loader.image.functions import FunctionTable, find_functions
 
 from .builders import EXIT, LDDW, PASS, code, function, image_errors, label, obj
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bpfas.elf.constants import ByteOrder
-from bpfas.loader.image import build_image
+from bpfas.loader.image.build import build_image
 from bpfas.loader.kinds import AttachType, ProgramType
 
 from .builders import (

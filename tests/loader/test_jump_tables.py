@@ -7,7 +7,7 @@ import struct
 import pytest
 
 from bpfas.elf.constants import ByteOrder, SymbolBinding, SymbolType
-from bpfas.loader.image import build_image
+from bpfas.loader.image.build import build_image
 from bpfas.loader.instructions import Code
 from bpfas.loader.spec import JumpTable
 from bpfas.objfile import Section, Symbol

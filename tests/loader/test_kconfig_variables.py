@@ -9,7 +9,7 @@ import pytest
 from bpfas.btf.kinds import Kind, Linkage
 from bpfas.diag import BpfasError
 from bpfas.elf.constants import SymbolBinding
-from bpfas.loader.image import build_image
+from bpfas.loader.image.build import build_image
 from bpfas.loader.instructions import Code
 from bpfas.loader.kinds import MapFlag
 from bpfas.loader.spec import BindingKind, Image, KconfigKind, KconfigVariable, MapReference, ReferenceKind

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from bpfas.btf.kinds import Kind, Linkage
 from bpfas.btf.reader import read_btf
 from bpfas.elf.constants import ByteOrder
-from bpfas.loader.kernel_btf import kernel_btf
+from bpfas.loader.image.kernel_btf import kernel_btf
 from bpfas.loader.spec import KconfigKind, KconfigVariable
 from tests.btf.builders import Types, listing
 

@@ -189,7 +189,7 @@ def test_the_verifiers_log_is_kept_whole() -> None:
 
 
 def test_a_log_longer_than_the_first_buffer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bpfas.loader.program_loading.FIRST_LOG_SIZE", 128)
+    monkeypatch.setattr("bpfas.loader.loading.program_loading.FIRST_LOG_SIZE", 128)
     xdp = code("xdp", insn("mov_imm", dst=0) * 2000, insn("ldxw", dst=0, src=5), PASS)
     with pytest.raises(VerifierError) as caught:
         load(obj(xdp, function("prog", xdp)))

@@ -15,12 +15,12 @@ from bpfas import BpfasError, LoadError, VerifierError
 from bpfas.asm import Options
 from bpfas.loader import syscall
 from bpfas.loader.cli import main
+from bpfas.loader.image.variables import UnknownNameError
 from bpfas.loader.kernel.features import Feature
 from bpfas.loader.kernel.running import RunningKernel, possible_cpu_count
 from bpfas.loader.kernel.version import kernel_version, running_version
 from bpfas.loader.kinds import MapType
 from bpfas.loader.spec import Pinning
-from bpfas.loader.variables import UnknownNameError
 from tests.loader.conftest import open_descriptors
 
 if TYPE_CHECKING:
@@ -407,7 +407,7 @@ def test_a_map_that_cannot_be_used_is_closed(
     def fail(*_args: object) -> None:
         raise BpfasError.of("no such types")
 
-    monkeypatch.setattr("bpfas.loader.map_creation.Map", fail)
+    monkeypatch.setattr("bpfas.loader.loading.map_creation.Map", fail)
     with pytest.raises(BpfasError, match="no such types"):
         bpfas.load(compile_c(COUNTING, "-g"))
 

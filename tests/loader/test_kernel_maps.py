@@ -10,7 +10,7 @@ import pytest
 from bpfas.elf.constants import ByteOrder
 from bpfas.loader import KernelError
 from bpfas.loader.kinds import MapType, UpdateFlag
-from bpfas.loader.loading import load_image
+from bpfas.loader.loading.execute import load_image
 from bpfas.loader.runtime.cpus import possible_cpu_count
 from bpfas.loader.spec import Image, MapSpec
 

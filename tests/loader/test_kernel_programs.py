@@ -20,6 +20,7 @@ from bpfas.loader.runtime.listing import list_btf, list_links, list_maps, list_p
 from bpfas.loader.runtime.maps import Map
 from bpfas.loader.runtime.opening import ObjectKind
 from bpfas.loader.runtime.programs import Program, TestRunFlag
+from tests.loader.kernel_support import Need, what_is_wrong
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -158,6 +159,11 @@ def test_what_a_program_prints(app: Collection, compile_c: Callable[..., str]) -
     """
     try:
         assert app.programs["pass"].stderr() == b""
+    except KernelError as error:
+        if error.cause != "this kernel's programs have no output to be read":
+            raise
+        pytest.skip(str(error))
+    try:
         printing = load(compile_c(source, "-g", name="print"))
     except BpfasError as error:
         pytest.skip(f"needs a kernel whose programs print to streams (6.17 and later): {error}")
@@ -205,7 +211,10 @@ def test_a_dropped_collection_closes_its_descriptors(compile_c: Callable[..., st
 def test_a_closed_program_says_so(app: Collection) -> None:
     program = app.programs["pass"]
     program.close()
-    for operation in (program.info, program.map_ids, program.stdout, lambda: program.test_run(PACKET)):
+    operations: list[Callable[[], object]] = [program.info, program.map_ids, lambda: program.test_run(PACKET)]
+    if not what_is_wrong(Need.STREAMS):
+        operations.append(program.stdout)
+    for operation in operations:
         with pytest.raises(KernelError, match="EBADF"):
             operation()
     with pytest.raises(AttachError, match="EBADF: the program is closed"):

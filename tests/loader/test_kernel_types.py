@@ -15,19 +15,19 @@ from bpfas.btf.reader import read_btf
 from bpfas.diag import BpfasError
 from bpfas.elf.reader import read_object
 from bpfas.loader import syscall
-from bpfas.loader.arg_ctx import with_context_types
-from bpfas.loader.btf_sanitize import sanitize
 from bpfas.loader.errors import VerifierError
-from bpfas.loader.image import build_image
+from bpfas.loader.image.build import build_image
 from bpfas.loader.kernel.features import SINCE, Feature
-from bpfas.loader.loading import load_image
+from bpfas.loader.loading.arg_ctx import with_context_types
+from bpfas.loader.loading.btf_sanitize import sanitize
+from bpfas.loader.loading.execute import load_image
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from bpfas.loader.collection import Collection
     from bpfas.loader.kernel.kernel import Kernel
+    from bpfas.loader.loading.collection import Collection
     from bpfas.loader.spec import Image, ProgramSpec
 
 pytestmark = [pytest.mark.kernel, pytest.mark.peer, pytest.mark.usefixtures("no_leaks")]

@@ -9,12 +9,12 @@ import pytest
 
 from bpfas.btf.codecs import EncodingError
 from bpfas.loader import KernelError, load, syscall
+from bpfas.loader.image.variables import UnknownNameError
 from bpfas.loader.kinds import MapFlag, MapType
 from bpfas.loader.runtime.maps import Map
 from bpfas.loader.runtime.memory import PAGE_SIZE
 from bpfas.loader.runtime.variables import Variables
 from bpfas.loader.spec import MapSpec, Variable
-from bpfas.loader.variables import UnknownNameError
 from tests.loader.builders import PASS, code, data, function, obj, variable
 
 if TYPE_CHECKING:

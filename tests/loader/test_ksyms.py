@@ -9,7 +9,7 @@ from bpfas.diag import Diagnostics
 from bpfas.elf.constants import ByteOrder
 from bpfas.loader.instructions import Code
 from bpfas.loader.kernel.described import DescribedKernel
-from bpfas.loader.ksyms import KernelSymbol, find_externs, write_extern
+from bpfas.loader.loading.ksyms import KernelSymbol, find_externs, write_extern
 from bpfas.loader.spec import ExternSource, ExternSpec, Image
 from tests.btf.builders import Types
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from bpfas.elf.constants import ByteOrder
-from bpfas.loader.data_maps import data_map_kernel_name
-from bpfas.loader.image import build_image
+from bpfas.loader.image.build import build_image
+from bpfas.loader.image.data_maps import data_map_kernel_name
 from bpfas.loader.kinds import MapFlag, MapType
 from bpfas.loader.spec import MapSpec, Pinning, Slot
 

@@ -7,7 +7,7 @@ import pytest
 from bpfas.btf.kinds import Linkage
 from bpfas.diag import BpfasError, Diagnostics
 from bpfas.elf.constants import SymbolBinding, SymbolType, SymbolVisibility
-from bpfas.loader.object_btf import read_object_types
+from bpfas.loader.image.object_btf import read_object_types
 from bpfas.objfile import ObjectFile, Relocation, Section, Symbol
 from bpfas.reloc import RelocationNumber
 from tests.btf.builders import Types, listing

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from bpfas.loader.kinds import MapType
-from bpfas.loader.options import LoadOptions
-from bpfas.loader.pins import map_pin_path, path_in
+from bpfas.loader.loading.options import LoadOptions
+from bpfas.loader.loading.pins import map_pin_path, path_in
 from bpfas.loader.spec import MapSpec, Pinning
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from bpfas.btf.ext import BtfExt, Records, write_btf_ext
 from bpfas.btf.kinds import Linkage
 from bpfas.elf.constants import ByteOrder
-from bpfas.loader.image import build_image
+from bpfas.loader.image.build import build_image
 from bpfas.loader.spec import CoreRelocation, Image, ProgramSpec
 from tests.btf.builders import Types, listing
 

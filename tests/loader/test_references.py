@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bpfas.elf.constants import ByteOrder
-from bpfas.loader.image import build_image
+from bpfas.loader.image.build import build_image
 from bpfas.loader.instructions import Code
 from bpfas.loader.spec import MapReference, ProgramSpec, ReferenceKind
 from bpfas.objfile import Section, SpecialSection, Symbol

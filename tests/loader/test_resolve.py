@@ -9,12 +9,13 @@ import pytest
 
 from bpfas.diag import BpfasError
 from bpfas.elf.constants import ByteOrder
+from bpfas.loader import load
 from bpfas.loader.core.kinds import CoreKind
 from bpfas.loader.instructions import Code
 from bpfas.loader.kernel.described import DescribedKernel
 from bpfas.loader.kinds import AttachType, MapType, ProgramType
-from bpfas.loader.options import LoadOptions
-from bpfas.loader.resolve import resolve
+from bpfas.loader.loading.options import LoadOptions
+from bpfas.loader.loading.resolve import resolve
 from bpfas.loader.sections import section_kind
 from bpfas.loader.spec import (
     CoreRelocation,
@@ -34,7 +35,7 @@ from .kernels import SplitTypes, module, vmlinux
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from bpfas.loader.plan import ProgramPlan
+    from bpfas.loader.loading.plan import ProgramPlan
 
 PAGE = 4096
 
@@ -168,3 +169,8 @@ def test_functions_of_more_modules_than_a_call_can_tell_apart(monkeypatch: pytes
     monkeypatch.setitem(resolve.__globals__, "_MOST_MODULES", 2)
     with pytest.raises(BpfasError, match="program 'prog' calls functions of 3 modules"):
         resolve(caller, kernel)
+
+
+def test_an_image_takes_no_more_libraries() -> None:
+    with pytest.raises(TypeError, match="an Image has its libraries and ksyms already"):
+        load(image(program("xdp")), ["lib.o"])

@@ -12,8 +12,8 @@ from bpfas.btf.kinds import Kind
 from bpfas.diag import Diagnostics
 from bpfas.elf.constants import ByteOrder
 from bpfas.loader.kinds import MapType
+from bpfas.loader.loading.struct_ops import StructOpsValue, agreed_members, resolve_struct_ops
 from bpfas.loader.spec import Image, MapSpec, StructOps
-from bpfas.loader.struct_ops import StructOpsValue, agreed_members, resolve_struct_ops
 from tests.btf.builders import Types
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ import pytest
 
 from bpfas.diag import BpfasError, Diagnostics
 from bpfas.elf.reader import read_object
+from bpfas.loader.image.mapdefs import MapTable, describe_maps
+from bpfas.loader.image.object_btf import read_object_types
 from bpfas.loader.kinds import MapFlag, MapType
-from bpfas.loader.mapdefs import MapTable, describe_maps
-from bpfas.loader.object_btf import read_object_types
 from tests.btf.builders import Types
 
 from .builders import EXIT, code, data, function, image_errors, relocate, variable

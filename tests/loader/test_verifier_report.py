@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from bpfas.loader.verifier_log import read_log
-from bpfas.loader.verifier_report import report_on
+from bpfas.loader.verifier.log import read_log
+from bpfas.loader.verifier.report import report_on
 
 LINUX_6_18 = """\
 0: R1=ctx() R10=fp0
@@ -92,7 +92,8 @@ def test_an_unknown_log_is_no_problem(log: str) -> None:
 
 def test_remedies_are_for_what_the_verifier_says_in_the_end() -> None:
     log = "; /* else: missing btf func_info */ @ a.c:3\n0: (b7) r0 = r9\nR9 !read_ok\n"
-    assert "the registers' contents" in report_on(log).explanation.remedy
+    assert "calls leave none" in report_on(log).explanation.remedy
+    assert "compile with clang -g" not in report_on(log).explanation.remedy
     log = "0: (85) call bpf_loop#181\nmissing btf func_info\nprocessed 1 insns\n"
     assert "compile with clang -g" in report_on(log).explanation.remedy
 

@@ -22,15 +22,15 @@ from bpfas.loader.kernel.described import DescribedKernel
 from bpfas.loader.kernel.running import RunningKernel
 from bpfas.loader.kernel.type_files import types_in_file
 from bpfas.loader.kinds import ProgramType
-from bpfas.loader.options import LoadOptions
-from bpfas.loader.plan_text import plan_json, plan_text
+from bpfas.loader.loading.options import LoadOptions
+from bpfas.loader.loading.plan_text import plan_json, plan_text
 from tests.conftest import WHY_NO_BPF
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
     from bpfas.loader import Image
-    from bpfas.loader.plan import Plan
+    from bpfas.loader.loading.plan import Plan
     from bpfas.loader.spec import MapSpec
 
 _MOST_MEMORY = 1 << 25
