@@ -31,6 +31,7 @@ bench: $(STAMP)
 	$(BIN)/python -m bench.compiled
 	$(BIN)/python -m bench.startup
 	$(BIN)/python -m bench.link
+	$(BIN)/python -m bench.load
 	$(BIN)/python -m bench.maps
 
 format: $(STAMP)

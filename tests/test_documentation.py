@@ -30,7 +30,7 @@ from bpfas.loader.spec import ProgramSpec
 from tests.peers import Peer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -55,11 +55,18 @@ def rows(text: str) -> list[list[str]]:
 
 def run_in_shell(script: str, directory: Path) -> str:
     """What a script prints to both its outputs; our commands come first on its path."""
+    (output,) = run_in_one_shell([script], directory)
+    return output
+
+
+def run_in_one_shell(scripts: Sequence[str], directory: Path) -> list[str]:
+    """What each of several scripts, pasted into one shell one after the other, prints to both its outputs."""
+    separator = "---- the end of a script ----"
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     # A make that is called by another one says more.
     for name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS"):
         environment.pop(name, None)
-    command = ["/bin/bash", "-c", script]
+    command = ["/bin/bash", "-c", "".join(f"{script}\necho '{separator}'\n" for script in scripts)]
     done = subprocess.run(
         command,
         cwd=directory,
@@ -69,7 +76,7 @@ def run_in_shell(script: str, directory: Path) -> str:
         text=True,
         check=False,
     )
-    return done.stdout
+    return done.stdout.split(f"{separator}\n")[:-1]
 
 
 @pytest.mark.kernel
@@ -81,6 +88,11 @@ def test_the_tour_works_when_pasted(tmp_path: Path) -> None:
     (program,) = blocks(README, "python")
     output = run_in_shell(f"python - <<'EOF'\n{program}\nEOF", tmp_path)
     assert output == "2 b'\\x05\\x00\\x00\\x00\\x00\\x00\\x00\\x00'\nXDP of lo, generic\n"
+
+
+def pasted(language: str, text: str) -> str:
+    """A block of a page as a shell takes it."""
+    return text if language == "sh" else f"python - <<'EOF'\n{text}EOF"
 
 
 @pytest.fixture
@@ -114,12 +126,16 @@ def shown(expected: str) -> re.Pattern[str]:
 def test_the_commands_of_a_page_do_what_it_shows(name: str, peers: tuple[Peer, ...], tmp_path: Path) -> None:
     for peer in peers:
         peer.require()
+    parts = re.findall(r"^```(sh|python|text)\n(.*?)^```$", page(name), re.MULTILINE | re.DOTALL)
+    scripts = [pasted(language, text) for language, text in parts if language != "text"]
+    outputs = iter(run_in_one_shell(scripts, tmp_path))
     output = ""
-    for language, text in re.findall(r"^```(sh|python|text)\n(.*?)^```$", page(name), re.MULTILINE | re.DOTALL):
+    for language, text in parts:
         if language != "text":
-            output = run_in_shell(text if language == "sh" else f"python - <<'EOF'\n{text}EOF", tmp_path)
+            output = next(outputs)
         else:
             assert shown(text).fullmatch(output), output
+    assert not [*outputs]
 
 
 @pytest.mark.kernel

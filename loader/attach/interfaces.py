@@ -5,12 +5,16 @@ Attaching to them is `xdp`, `tcx` and `tc`. Sources: include/uapi/linux/if_link.
 
 from __future__ import annotations
 
-import difflib
+import contextlib
+
 import errno
 import socket
 import struct
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from bpfas.loader.attach.namespace import NAMED_NAMESPACES, enter_namespace
 from bpfas.loader.attach.netlink import (
     MessageType,
     Netlink,
@@ -20,7 +24,11 @@ from bpfas.loader.attach.netlink import (
     number_of,
 )
 from bpfas.loader.errors import AttachError, Step, explain
+from bpfas.loader.nearest import close_matches
 from bpfas.loader.privilege import Explanation
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 INTERFACE_HEADER = struct.Struct("=BxHiII")
 """struct ifinfomsg: family, hardware type, index, flags, which flags change."""
@@ -62,15 +70,33 @@ def find_interface(interface: str | int, subject: str, step: Step = Step.ATTACH)
             cause = f"there is no network interface '{interface}'"
     else:
         cause = f"no network interface has the index {interface}"
-    explanation = Explanation(cause, _remedy(str(interface), list(present)))
+    explanation = Explanation(cause, _remedy(interface, list(present)))
     raise AttachError(step, subject, "", errno.ENODEV, explanation)
 
 
-def _remedy(wanted: str, names: list[str]) -> str:
-    if similar := difflib.get_close_matches(wanted, names, n=3):
+def _remedy(wanted: str | int, names: list[str]) -> str:
+    there = namespaces_of(wanted) if isinstance(wanted, str) else []
+    if there:
+        which = " and ".join(there)
+        return f"it is in network namespace {which}: nsenter --net={NAMED_NAMESPACES}/{there[0]} COMMAND"
+    if similar := close_matches(str(wanted), names, 3):
         return f"did you mean {' or '.join(similar)}?"
     there_are = f"this network namespace has {', '.join(names)}" if names else "this network namespace has none"
-    return f"{there_are}; run it in the namespace of the interface (ip netns exec NAME …)"
+    return f"{there_are}; run it in the interface's own: nsenter --net={NAMED_NAMESPACES}/NAME COMMAND"
+
+
+def namespaces_of(interface: str) -> list[str]:
+    """The names of the network namespaces, of those that have names, in which an interface is called so."""
+    with ThreadPoolExecutor(1) as thread:  # of its own, since it enters them
+        found = {path.name: thread.submit(_has, path, interface) for path in sorted(NAMED_NAMESPACES.glob("*"))}
+        return [name for name, has in found.items() if has.result()]
+
+
+def _has(namespace: Path, interface: str) -> bool:
+    with contextlib.suppress(OSError), open(namespace, "rb") as file:
+        enter_namespace(file.fileno())
+        return any(name == interface for _, name in socket.if_nameindex())
+    return False
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import contextlib
 import ctypes
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from bpfas.loader.attach.command import Command
 
 OWN_NAMESPACE = "/proc/thread-self/ns/net"
+NAMED_NAMESPACES = Path("/run/netns")
+"""Where ip-netns(8) keeps those that it gives names."""
+
 _CLONE_NEWNET = 0x40000000
 
 

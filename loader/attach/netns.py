@@ -11,13 +11,12 @@ import errno
 import os
 import struct
 from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bpfas.loader.attach.choices import choose
 from bpfas.loader.attach.failure import attach_error
 from bpfas.loader.attach.link import create_link
-from bpfas.loader.attach.namespace import OWN_NAMESPACE
+from bpfas.loader.attach.namespace import NAMED_NAMESPACES, OWN_NAMESPACE
 from bpfas.loader.kinds import AttachType, ProgramType
 from bpfas.loader.privilege import Explanation
 
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from bpfas.loader.attach.link import Link
     from bpfas.loader.attach.protocols import Attachable
 
-_NAMED_NAMESPACES = Path("/run/netns")
 _ATTACH_TYPES = {
     ProgramType.FLOW_DISSECTOR: AttachType.FLOW_DISSECTOR,
     ProgramType.SK_LOOKUP: AttachType.SK_LOOKUP,
@@ -48,11 +46,11 @@ def attach_netns(program: Attachable, *, netns: str | os.PathLike[str] | int | N
 def _open(netns: str | os.PathLike[str] | None, target: str, program: Attachable, stack: ExitStack) -> int:
     path = OWN_NAMESPACE if netns is None else os.fspath(netns)
     if "/" not in path:
-        path = str(_NAMED_NAMESPACES / path)
+        path = str(NAMED_NAMESPACES / path)
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
-        known = sorted(each.name for each in _NAMED_NAMESPACES.glob("*"))
+        known = sorted(each.name for each in NAMED_NAMESPACES.glob("*"))
         remedy = f"there are {', '.join(known)}" if known else "give a path, as /proc/PID/ns/net"
         cause = f"cannot open {path}: {os.strerror(error.errno or 0)}"
         raise attach_error(program, target, error, explanation=Explanation(cause, remedy)) from error

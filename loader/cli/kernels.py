@@ -6,12 +6,11 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from bpfas.cli import read_input
-from bpfas.loader.kernel.config_text import decoded_config
-from bpfas.loader.kernel.described import DescribedKernel
-from bpfas.loader.kernel.type_files import types_in_file
 
 if TYPE_CHECKING:
     import argparse
+
+    from bpfas.loader.kernel.described import DescribedKernel
 
 
 def add_kernel_options(parser: argparse.ArgumentParser) -> None:
@@ -25,6 +24,10 @@ def described_kernel(options: argparse.Namespace) -> contextlib.AbstractContextM
     """The kernel that the options describe, None if there are none of them."""
     if not (options.btf or options.config or options.release or options.kallsyms):
         return None
+    from bpfas.loader.kernel.config_text import decoded_config
+    from bpfas.loader.kernel.described import DescribedKernel
+    from bpfas.loader.kernel.type_files import types_in_file
+
     config = (decoded_config(read_input(options.config)), options.config) if options.config else None
     kernel = DescribedKernel(
         types_in_file(options.btf) if options.btf else None,

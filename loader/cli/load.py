@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bpfas.diag import BpfasError
@@ -49,7 +48,7 @@ def main(name: str, arguments: Sequence[str]) -> int:
 def _dry_run(options: argparse.Namespace) -> int:
     described = described_kernel(options)
     with described or RunningKernel() as kernel:
-        plan = resolve(image_of(options), kernel, replace(load_options(options), btf=None))
+        plan = resolve(image_of(options), kernel, load_options(options)._replace(btf=None))
         if options.json:
             print_json(plan_json(plan))
         else:

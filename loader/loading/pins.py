@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from bpfas.loader.spec import MapSpec
 
 _MOUNTS = "/proc/self/mountinfo"
+_NOT_MOUNTED = Explanation(
+    "no BPF file system is mounted there (ip netns exec gives its command a new /sys, which has none)",
+    "choose a path below /sys/fs/bpf, or mount one: mount -t bpf bpffs /sys/fs/bpf; to be in a network namespace "
+    "and see it: nsenter --net=/run/netns/NAME COMMAND",
+)
 _MAP = "anon_inode:bpf-map"
 _DIRECTORY_MODE = 0o700
 _LEVELS_OF_DEFINITIONS = 2
@@ -60,7 +65,17 @@ def pin(path: str, fd: int, subject: str, levels: int = 1) -> None:
         for directory in reversed(made):
             with contextlib.suppress(OSError):
                 os.rmdir(directory)
+        if not _leads_to_bpf_file_system(path):
+            raise LoadError(Step.PIN, f"{subject} at {path}", error.errno or 0, _NOT_MOUNTED) from error
         raise _error(Step.PIN, f"{subject} at {path}", error) from error
+
+
+def _leads_to_bpf_file_system(path: str) -> bool:
+    """Whether the innermost directory of `path` that there is is on a BPF file system; True if that is unknown."""
+    (*_, outermost) = [os.path.abspath(path), *_missing_directories(path)]
+    with contextlib.suppress(OSError):
+        return is_on_bpf_file_system(os.path.dirname(outermost))
+    return True
 
 
 def _missing_directories(path: str) -> list[str]:

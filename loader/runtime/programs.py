@@ -8,8 +8,7 @@ from __future__ import annotations
 import enum
 import errno
 import os
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self, TypeVar, cast, overload
 
 from bpfas.loader import syscall
 from bpfas.loader.errors import KernelError, Step, explain
@@ -62,19 +61,21 @@ _INPUTS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class TestRunResult:
+class _TestRunResult(NamedTuple):
+    retval: int
+    data: bytes
+    duration_ns: int
+    context: bytes = b""
+
+
+class TestRunResult(_TestRunResult):
     """What a test run gave: the return value (of the last run), the packet and the context as they were left.
 
     `duration_ns` is the mean time of a run; 0 for types that the kernel does not time.
     """
 
+    __slots__ = ()
     __test__ = False  # not a test case, whatever pytest makes of the name
-
-    retval: int
-    data: bytes
-    duration_ns: int
-    context: bytes = b""
 
 
 class TestRunFlag(enum.IntFlag):

@@ -6,7 +6,6 @@ import os
 import select
 import socket
 import struct
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -317,7 +316,7 @@ def test_infrared_receivers(compile_c: Callable[..., str]) -> None:
     """Machines rarely have one, and kernels without one load no program for it: what is no receiver is told."""
     with load(compile_c('SEC("socket") int prog(void *ctx) { return 0; }')) as app:
         loaded = app.programs["prog"]
-        program = Program(replace(loaded.spec, program_type=ProgramType.LIRC_MODE2), os.dup(loaded.fd))
+        program = Program(loaded.spec._replace(program_type=ProgramType.LIRC_MODE2), os.dup(loaded.fd))
         with pytest.raises(AttachError, match="cannot open /dev/lirc4711: No such file"):
             attach(program, device="/dev/lirc4711")
         with pytest.raises(AttachError, match=r"infrared receiver /dev/null.*no receiver of raw infrared signals"):

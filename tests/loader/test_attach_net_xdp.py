@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bpfas.loader import load
+from bpfas.loader.attach import interfaces
 from bpfas.loader.attach.interfaces import XdpPrograms, xdp_programs
 from bpfas.loader.attach.link import KernelLink
 from bpfas.loader.attach.netlink import Netlink
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bpfas.loader import Collection
+
+    from .network import Namespace
 
 pytestmark = [pytest.mark.kernel, pytest.mark.peer, pytest.mark.usefixtures("no_leaks", "network")]
 
@@ -181,6 +184,27 @@ def test_an_interface_that_is_not_there(compile_c: Callable[..., str]) -> None:
         assert "left" in caught.value.remedy
         with pytest.raises(ValueError, match="mode is 'fast', not one of any, generic, native, offload"):
             attach(app.programs["one"], interface="right", mode="fast")
+
+
+def test_an_interface_of_a_namespace_with_a_name(
+    compile_c: Callable[..., str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    namespaces: Callable[[], Namespace],
+) -> None:
+    other = namespaces()
+    create_veth("left", "righteous", other)
+    monkeypatch.setattr(interfaces, "NAMED_NAMESPACES", tmp_path)
+    (tmp_path / "another").symlink_to(f"/proc/self/fd/{other.fd}")
+    (tmp_path / "broken").touch()
+    before = socket.if_nameindex()
+    with load(compile_c(COUNTERS)) as app:
+        with pytest.raises(AttachError, match="there is no network interface 'righteous'") as caught:
+            attach(app.programs["one"], interface="righteous")
+        assert caught.value.remedy == (
+            f"it is in network namespace another: nsenter --net={tmp_path}/another COMMAND"
+        )
+    assert socket.if_nameindex() == before
 
 
 def test_a_mode_that_the_interface_lacks(compile_c: Callable[..., str]) -> None:

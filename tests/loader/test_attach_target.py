@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -46,7 +45,7 @@ def find(
     """What a program in a section is attached to, and what is reported."""
     kind = section_kind(section)
     program = ProgramSpec("prog", "prog", section, kind.program_type, PASS, target=target)
-    program = replace(program, expected_attach_type=kind.attach_type, kind=kind)
+    program = program._replace(expected_attach_type=kind.attach_type, kind=kind)
     diagnostics = Diagnostics()
     found = find_attach_target(program, kernel or the_kernel(), diagnostics, "app.o")
     return found, "\n".join(item.render() for item in diagnostics.items)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -213,7 +212,7 @@ class TestMaps:
         image.set_map("jumps", pinning=1)
         image.set_map("counts", inner="jumps", slots={0: "jumps"})
         inner = image.maps["counts"].inner
-        assert inner == replace(image.maps["jumps"], pinning=Pinning.NONE)
+        assert inner == image.maps["jumps"]._replace(pinning=Pinning.NONE)
         own = MapSpec("own", "own", MapType.ARRAY, 4, 4, 1)
         image.set_map("counts", inner=own)
         assert image.maps["counts"].inner is own

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -211,7 +210,7 @@ def test_a_program_whose_type_and_attach_type_do_not_match(monkeypatch: pytest.M
     real = syscall.prog_load
     monkeypatch.setattr(
         "bpfas.loader.syscall.prog_load",
-        lambda program, log=None: real(replace(program, expected_attach_type=1), log),
+        lambda program, log=None: real(program._replace(expected_attach_type=1), log),
     )
     with pytest.raises(LoadError) as caught:
         load(source)

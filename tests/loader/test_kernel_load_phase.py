@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import struct
 import subprocess
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,9 +18,10 @@ from bpfas.loader.image.variables import UnknownNameError
 from bpfas.loader.kernel.features import Feature
 from bpfas.loader.kernel.running import RunningKernel, possible_cpu_count
 from bpfas.loader.kernel.version import kernel_version, running_version
-from bpfas.loader.kinds import MapType
+from bpfas.loader.kinds import MapType, ProgramType
 from bpfas.loader.spec import Pinning
 from tests.loader.conftest import open_descriptors
+from tests.loader.kernel_support import program_type, what_is_wrong
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -212,8 +212,12 @@ class TestPins:
     def test_a_place_that_is_no_bpf_file_system(self, compile_c: Callable[..., str], tmp_path: Path) -> None:
         with pytest.raises(LoadError) as caught:
             bpfas.load(compile_c(self.SOURCE, "-g"), pin_root=tmp_path / "new")
-        assert "BPF file system" in caught.value.cause + caught.value.remedy
+        assert "no BPF file system is mounted there" in caught.value.cause
         assert not (tmp_path / "new").exists()
+        with pytest.raises(LoadError) as caught:
+            bpfas.load(compile_c(self.SOURCE, "-g"), pin_root=tmp_path / "new" / "deeper" / "still")
+        assert "no BPF file system is mounted there" in caught.value.cause
+        assert "nsenter --net" in caught.value.remedy
 
     def test_all_of_a_collection(self, compile_c: Callable[..., str], bpf_file_system: Path) -> None:
         with bpfas.load(compile_c(COUNTING, "-g")) as app:
@@ -292,7 +296,7 @@ def test_programs_in_maps(compile_c: Callable[..., str]) -> None:
     with bpfas.load(path) as app:
         assert app.programs["prog"].test_run(bytes(64)).retval == 55
     image = bpfas.open_image(path)
-    image.programs["called"] = replace(image.programs["called"], autoload=False)
+    image.programs["called"] = image.programs["called"]._replace(autoload=False)
     with bpfas.load(image) as app:
         assert app.programs["prog"].test_run(bytes(64)).retval == 1
         assert "map calls[1] stays empty: 'called' is not loaded" in str(app.warnings[0])
@@ -329,7 +333,7 @@ def test_a_ring_buffer_may_say_what_its_records_are(compile_c: Callable[..., str
 
 def test_a_map_that_is_not_created_is_named_when_a_program_needs_it(compile_c: Callable[..., str]) -> None:
     image = bpfas.open_image(compile_c(COUNTING, "-g"))
-    image.maps["counts"] = replace(image.maps["counts"], autocreate=False)
+    image.maps["counts"] = image.maps["counts"]._replace(autocreate=False)
     with pytest.raises(VerifierError) as caught:
         bpfas.load(image)
     assert caught.value.cause == "the program uses map 'counts', which was not created"
@@ -402,7 +406,7 @@ def test_whatever_fails_nothing_stays_open(
     compile_c: Callable[..., str], bpf_file_system: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     image = bpfas.open_image(compile_c(COUNTING, "-g"))
-    image.maps["counts"] = replace(image.maps["counts"], pinning=Pinning.BY_NAME)
+    image.maps["counts"] = image.maps["counts"]._replace(pinning=Pinning.BY_NAME)
 
     def fail(*_args: object, **_options: object) -> int:
         raise OSError(errno.ENOMEM, "no memory")
@@ -489,3 +493,12 @@ def test_a_dry_run_shows_what_would_be_loaded(
     assert "call bpf_map_update_elem#2" in text
     assert "<twice>" in text
     assert "return XDP_PASS;" in text
+
+
+def test_a_type_of_programs_that_the_kernel_lacks(compile_c: Callable[..., str]) -> None:
+    if what_is_wrong(program_type(ProgramType.LIRC_MODE2)) == "":
+        pytest.skip("this kernel has programs of that type")
+    with pytest.raises(LoadError) as caught:
+        bpfas.load(compile_c('SEC("lirc_mode2") int prog(void *ctx) { return 0; }', "-g"))
+    assert caught.value.cause.startswith("this kernel has no programs of type lirc_mode2")
+    assert "CONFIG_BPF_LIRC_MODE2" in caught.value.cause + caught.value.remedy

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 import pytest
@@ -302,7 +301,7 @@ def test_types_for_older_kernels_are_taken(version: int, compile_c: Callable[...
     assert image.kernel_btf is not None
     data = sanitize(image.kernel_btf, cast("Kernel", kernel))
     if kernel.has(Feature.BTF_FUNC):
-        with loaded(replace(image, kernel_btf=data)):
+        with loaded(image.with_parts(kernel_btf=data)):
             pass
     else:
         os.close(syscall.btf_load(data))
@@ -323,7 +322,7 @@ def test_tagged_contexts_are_taken_by_their_types(compile_c: Callable[..., str])
     image = with_context_types(read_image(compile_c(EVERY_KIND, "-g")))
     assert image.kernel_btf is not None
     data = sanitize(image.kernel_btf, cast("Kernel", KernelBefore(SINCE[Feature.BTF_DECL_TAG])))
-    with loaded(replace(image, kernel_btf=data)):
+    with loaded(image.with_parts(kernel_btf=data)):
         pass
     untouched = read_image(compile_c(EVERY_KIND.replace('btf_decl_tag("arg:ctx")', "unused"), "-g"))
     with pytest.raises(VerifierError, match="arg#0"), loaded(untouched):

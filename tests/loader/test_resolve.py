@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -55,7 +54,7 @@ def the_kernel() -> DescribedKernel:
 def program(section: str) -> ProgramSpec:
     kind = section_kind(section)
     spec = ProgramSpec("prog", "prog", section, kind.program_type, PASS)
-    return replace(spec, expected_attach_type=kind.attach_type, kind=kind)
+    return spec._replace(expected_attach_type=kind.attach_type, kind=kind)
 
 
 def image(*parts: MapSpec | ProgramSpec) -> Image:
@@ -83,8 +82,7 @@ class TestAttachTargets:
         assert (attach.type_id, attach.owner.name) == (0, "nf")
 
     def test_a_type_that_is_set_by_hand(self) -> None:
-        spec = replace(
-            program("zzz"),
+        spec = program("zzz")._replace(
             program_type=ProgramType.TRACING,
             expected_attach_type=AttachType.TRACE_FEXIT,
             target="vfs_read",
@@ -114,8 +112,8 @@ class TestRoom:
     ARENA = MapSpec("arena", "arena", MapType.ARENA, 0, 0, 2)
 
     def test_data_in_an_arena(self) -> None:
-        assert resolve(image(replace(self.ARENA, contents=bytes(2 * PAGE))), the_kernel())
-        errors = refusal(replace(self.ARENA, contents=bytes(2 * PAGE + 1)))
+        assert resolve(image(self.ARENA._replace(contents=bytes(2 * PAGE))), the_kernel())
+        errors = refusal(self.ARENA._replace(contents=bytes(2 * PAGE + 1)))
         assert "map 'arena' has 2 pages of 4096 bytes, but the data in it takes 3" in errors
         assert ">>> give it max_entries of 3 at least" in errors
 
@@ -123,13 +121,13 @@ class TestRoom:
     def test_slots_of_arrays(self, map_type: MapType) -> None:
         spec = MapSpec("m", "m", map_type, 4, 4, 4, slots=(Slot(0, "a"), Slot(3, "b")))
         assert resolve(image(spec), the_kernel())
-        errors = refusal(replace(spec, max_entries=3))
+        errors = refusal(spec._replace(max_entries=3))
         assert "map 'm' has 3 entries, but 'b' is put into it as number 3" in errors
 
     def test_slots_of_hash_tables(self) -> None:
         spec = MapSpec("m", "m", MapType.HASH_OF_MAPS, 4, 4, 2, slots=(Slot(0, "a"), Slot(9, "b")))
         assert resolve(image(spec), the_kernel())
-        assert "map 'm' has 1 entries, but 2 maps are put into it" in refusal(replace(spec, max_entries=1))
+        assert "map 'm' has 1 entries, but 2 maps are put into it" in refusal(spec._replace(max_entries=1))
 
 
 def test_relocations_by_the_types_of_a_file(tmp_path: Path) -> None:
@@ -140,7 +138,7 @@ def test_relocations_by_the_types_of_a_file(tmp_path: Path) -> None:
     file.write_bytes(others.data())
     size_of_thing = insn("mov_imm", dst=0, imm=4) + EXIT
     relocation = CoreRelocation(0, struct_id, "0", CoreKind.TYPE_SIZE)
-    sized = image(replace(program("xdp"), instructions=size_of_thing, core=(relocation,)))
+    sized = image(program("xdp")._replace(instructions=size_of_thing, core=(relocation,)))
     sized.types = own.read()
     kernel = the_kernel()  # which has no such type
     plans = [resolve(sized, kernel, LoadOptions(btf=btf)).programs["prog"] for btf in (file, None)]
@@ -159,7 +157,7 @@ def test_functions_of_more_modules_than_a_call_can_tell_apart(monkeypatch: pytes
         own.func(f"f{number}", prototype)
         modules.append(module(f"m{number}", own, types))
     calls = tuple(ExternReference(number, f"f{number}") for number in range(3))
-    spec = replace(program("xdp"), instructions=3 * CALL_SYMBOL + PASS, externs=calls)
+    spec = program("xdp")._replace(instructions=3 * CALL_SYMBOL + PASS, externs=calls)
     caller = image(spec)
     caller.externs = {
         call.name: ExternSpec(call.name, ExternSource.KERNEL_FUNCTION, is_called=True) for call in calls
