@@ -6,7 +6,6 @@ Attaching to them is `xdp`, `tcx` and `tc`. Sources: include/uapi/linux/if_link.
 from __future__ import annotations
 
 import contextlib
-
 import errno
 import socket
 import struct
