@@ -11,12 +11,11 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING
 
-from bpfas.loader.loading.execute.map_faults import explain_refusal
-
 from bpfas.loader import syscall
 from bpfas.loader.errors import KernelError, LoadError, Step, errno_name
 from bpfas.loader.kernel.features import Feature
 from bpfas.loader.kinds import MAP_TYPES_WITHOUT_BTF, MapFlag, MapType
+from bpfas.loader.loading.map_faults import explain_refusal
 from bpfas.loader.loading.pins import map_pin_path, pin_new_map, reuse_pinned_map, unpin
 from bpfas.loader.runtime.maps import Map
 

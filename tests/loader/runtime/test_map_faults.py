@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -81,6 +80,6 @@ def test_what_is_wrong_with_a_map_is_said(spec: MapSpec, cause: str, remedy: str
 
 
 def test_what_is_not_known_to_be_wrong_is_not_said() -> None:
-    spec = replace(spec_of(MapType.HASH, 4, 8, 1), map_extra=77)
+    spec = spec_of(MapType.HASH, 4, 8, 1)._replace(map_extra=77)
     with pytest.raises(LoadError, match="does not know the map type, or does not take these sizes"):
         bpfas.load(image_with(spec))
