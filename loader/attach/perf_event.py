@@ -23,6 +23,7 @@ from bpfas.loader.attach.link import KernelLink, Link, LinkGroup
 from bpfas.loader.errors import Step
 from bpfas.loader.kinds import AttachType
 from bpfas.loader.privilege import Explanation
+from bpfas.loader.runtime.cpus import online_cpus
 from bpfas.loader.syscall.perf import PerfEvent, perf_event_open
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
     from bpfas.loader.attach.protocols import Attachable
 
-EVENT_SOURCES = Path("/sys/bus/event_source/devices")
+_EVENT_SOURCES = Path("/sys/bus/event_source/devices")
 
 
 class PerfType(enum.IntEnum):
@@ -88,19 +89,19 @@ _ENABLE, _DISABLE, _SET_BPF = 0, 1, 8
 
 
 @functools.cache
-def source_type(name: str, sources: Path = EVENT_SOURCES) -> int | None:
+def source_type(name: str) -> int | None:
     """The perf type of an event source (`kprobe`, `uprobe`); None where the kernel has no such source."""
     try:
-        return int((sources / name / "type").read_text())
+        return int((_EVENT_SOURCES / name / "type").read_text())
     except OSError:
         return None
 
 
 @functools.cache
-def source_bit(name: str, field: str, sources: Path = EVENT_SOURCES) -> int | None:
+def source_bit(name: str, field: str) -> int | None:
     """The first bit of config that a field of an event source lies in; None where it has no such field."""
     try:
-        text = (sources / name / "format" / field).read_text()
+        text = (_EVENT_SOURCES / name / "format" / field).read_text()
     except OSError:
         return None
     bits = text.strip().removeprefix("config:")
@@ -255,16 +256,6 @@ def attach_perf_event(
             links.append(stack.enter_context(attach_to_event(program, f"{target} on CPU {cpu}", fd, cookie)))
         stack.pop_all()
     return links[0] if len(links) == 1 else LinkGroup(program.name, target, links)
-
-
-def online_cpus(path: Path = Path("/sys/devices/system/cpu/online")) -> list[int]:
-    """The numbers of the processors that are online."""
-    try:
-        text = path.read_text()
-    except OSError:
-        return list(range(os.cpu_count() or 1))
-    spans = (span.split("-") for span in text.strip().split(","))
-    return [cpu for span in spans for cpu in range(int(span[0]), int(span[-1]) + 1)]
 
 
 def _event_of(program: Attachable, name: str) -> tuple[int, int]:

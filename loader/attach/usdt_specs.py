@@ -85,11 +85,6 @@ class SpecLayout:
                 put(part, self.argument_fields[name], value)
         return bytes(part)
 
-    @property
-    def has_index(self) -> bool:
-        """Whether the program can fetch what is at register + index."""
-        return "idx_reg_off" in self.argument_fields
-
 
 def put(memory: bytearray, field: Field, value: int) -> None:
     """Write a number into a member of a struct in the machine's byte order."""

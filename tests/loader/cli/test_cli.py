@@ -1,0 +1,217 @@
+"""The command bpf-load."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from bpfas.elf.writer import write_object
+from bpfas.loader.cli import main
+from tests.btf.builders import Types
+from tests.loader.builders import PASS, code, data, function, insn, obj, variable, words
+from tests.loader.conftest import open_descriptors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+PACKET = "ff" * 64
+kernel = pytest.mark.kernel
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> str:
+    """An object with one program, a hash map and read-only data."""
+    xdp, maps = code("xdp", PASS), data("maps", words(1, 4, 8, 16))
+    parts = (xdp, maps, data(".rodata", b"abcd"), function("prog", xdp), variable("counts", maps))
+    path = tmp_path / "app.o"
+    path.write_bytes(write_object(obj(*parts)))
+    return str(path)
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> str:
+    """An object with two programs, of which the second returns 7."""
+    xdp = code("xdp", PASS, insn("mov_imm", imm=7), insn("exit"))
+    path = tmp_path / "two.o"
+    path.write_bytes(write_object(obj(xdp, function("a", xdp), function("b", xdp, 16))))
+    return str(path)
+
+
+@kernel
+def test_an_object_alone_is_loaded_and_reported(app: str, capsys: pytest.CaptureFixture[str]) -> None:
+    before = open_descriptors()
+    assert main([app]) == 0
+    programs, maps = capsys.readouterr().out.split("\n\n")
+    assert programs.splitlines()[0].split() == [
+        "PROGRAM", "TYPE", "SECTION", "TAG", "INSTRUCTIONS", "VERIFIED", "XLATED", "JITED"
+    ]  # fmt: skip
+    assert programs.splitlines()[1].split()[:3] == ["prog", "xdp", "xdp"]
+    assert [line.split() for line in maps.splitlines()] == [
+        ["MAP", "TYPE", "KEY", "VALUE", "ENTRIES", "FLAGS"],
+        ["counts", "hash", "4", "8", "16", "-"],
+        [".rodata", "array", "4", "4", "1", "rdonly_prog"],
+    ]
+    assert open_descriptors() == before
+
+
+@kernel
+def test_load_may_be_said(app: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["load", app]) == 0
+    assert "prog" in capsys.readouterr().out
+
+
+@kernel
+def test_json(app: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--json", app]) == 0
+    report = json.loads(capsys.readouterr().out)
+    (program,) = report["programs"]
+    assert (program["name"], program["type"], program["instructions"]) == ("prog", "xdp", 2)
+    assert program["verified_instructions"] == 2
+    assert len(program["tag"]) == 16
+    assert [spec["name"] for spec in report["maps"]] == ["counts", ".rodata"]
+    assert report["maps"][1]["flags"] == ["rdonly_prog"]
+
+
+@kernel
+def test_run_reports_the_action(app: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", app, "--data-in", f"hex:{PACKET}", "--repeat", "3"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("prog returned 2 (XDP_PASS)\n")
+    assert "packet of 64 bytes:\n  ff ff" in out
+
+
+@kernel
+def test_run_reads_and_writes_files(app: str, tmp_path: Path) -> None:
+    given, taken = tmp_path / "in", tmp_path / "out"
+    given.write_bytes(bytes(range(64)))
+    assert main(["run", app, "prog", "--data-in", str(given), "--data-out", str(taken)]) == 0
+    assert taken.read_bytes() == bytes(range(64))
+
+
+@kernel
+def test_run_writes_the_packet_alone_to_standard_output(
+    app: str, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    assert main(["run", app, "--data-in", f"hex:{PACKET}", "--data-out", "-"]) == 0
+    captured = capfdbinary.readouterr()
+    assert captured.out == bytes.fromhex(PACKET)
+    assert b"returned 2" in captured.err
+
+
+@kernel
+def test_run_dumps_maps(app: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", app, "--data-in", f"hex:{PACKET}", "--dump-maps"]) == 0
+    out = capsys.readouterr().out
+    assert "counts (hash, key 4, value 8):\n  empty" in out
+    assert ".rodata (array, key 4, value 4):\n  0: 61 62 63 64" in out
+
+
+@kernel
+def test_maps_that_cannot_be_listed_say_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    xdp, maps = code("xdp", PASS), data("maps", words(22, 0, 8, 16))
+    path = tmp_path / "queue.o"
+    path.write_bytes(write_object(obj(xdp, maps, function("prog", xdp), variable("queue", maps))))
+    arguments = ["run", str(path), "--data-in", f"hex:{PACKET}", "--dump-maps"]
+    assert main(arguments) == 0
+    assert "queue (queue, key 0, value 8):\n  " in capsys.readouterr().out
+    assert main([*arguments, "--json"]) == 0
+    (queue,) = json.loads(capsys.readouterr().out)["maps"]
+    assert queue["error"].startswith("map queue: listing the keys failed with ")
+
+
+@kernel
+def test_run_as_json(app: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", app, "--json", "--data-in", f"hex:{PACKET}", "--dump-maps"]) == 0
+    outcome = json.loads(capsys.readouterr().out)
+    assert (outcome["program"], outcome["retval"], outcome["data"]) == ("prog", 2, PACKET)
+    assert outcome["maps"][1] == {"name": ".rodata", "elements": [{"key": 0, "value": "61626364"}]}
+
+
+@kernel
+def test_run_wants_a_name_if_there_are_several(two: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", two, "--data-in", f"hex:{PACKET}"]) == 1
+    assert "which program to run? The object has: a, b" in capsys.readouterr().err
+    assert main(["run", two, "c", "--data-in", f"hex:{PACKET}"]) == 1
+    assert "there is no program 'c'; the object has: a, b" in capsys.readouterr().err
+    assert main(["run", two, "b", "--data-in", f"hex:{PACKET}"]) == 0
+    assert "b returned 7\n" in capsys.readouterr().out
+
+
+@kernel
+def test_a_refused_program_shows_the_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    xdp = code("xdp", insn("ldxw", dst=0, src=5), PASS)
+    path = tmp_path / "bad.o"
+    path.write_bytes(write_object(obj(xdp, function("prog", xdp))))
+    assert main([str(path)]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("bpf-load: error: program prog: loading the program failed with EACCES: ")
+    assert "R5 !read_ok" in captured.err
+
+
+@pytest.mark.parametrize("contents", [b"", b"not an object", b"\x7fELF" + bytes(100)])
+def test_what_is_no_object_is_refused(contents: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "x.o"
+    path.write_bytes(contents)
+    assert main([str(path)]) == 1
+    assert "error: " in capsys.readouterr().err
+
+
+def test_a_missing_file_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["/nonexistent/app.o"]) == 1
+    assert "bpf-load: error: cannot read /nonexistent/app.o: No such file" in capsys.readouterr().err
+
+
+def test_bytes_that_are_not_hexadecimal_are_refused(app: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", app, "--data-in", "hex:xyz"]) == 1
+    assert "'hex:xyz' is not hexadecimal" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [[], ["--nonsense"], ["run"], ["run", "x.o", "--repeat", "0"]])
+def test_wrong_usage_is_status_1(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("bpf-load: error: ")
+    assert error.endswith(" --help\n")
+
+
+def test_help_fits_a_screen_and_has_examples(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["--help"])
+    assert caught.value.code == 0
+    out = capsys.readouterr().out
+    assert "examples:" in out
+    assert len(out.splitlines()) <= 24
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--version"])
+    assert capsys.readouterr().out.startswith("bpf-load (bpf-as) ")
+
+
+@kernel
+@pytest.mark.peer
+def test_types_of_a_file_are_what_core_relocations_are_resolved_by(
+    compile_c: Callable[..., str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    app = compile_c(
+        "struct task_struct { int pid; } __attribute__((preserve_access_index));"
+        'SEC("socket") int prog(void *ctx) { return __builtin_preserve_field_info('
+        "((struct task_struct *)0)->pid, 0); }",
+        "-g",
+    )
+    types = Types()
+    number = types.integer("int", 4)
+    types.struct("task_struct", 128, [("pid", number, 8 * 100)])
+    (tmp_path / "kernel.btf").write_bytes(types.data())
+    arguments = [app, "--btf", str(tmp_path / "kernel.btf")]
+    assert main(["run", *arguments, "--data-in", f"hex:{PACKET}"]) == 0
+    assert "prog returned 100\n" in capsys.readouterr().out
+    assert main(["--dry-run", *arguments]) == 0
+    assert "r0 = 100" in capsys.readouterr().out
+    assert main([*arguments, "--release", "6.1"]) == 1
+    assert "describe a kernel for --dry-run" in capsys.readouterr().err
