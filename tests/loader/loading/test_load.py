@@ -207,10 +207,11 @@ def test_a_program_whose_type_and_attach_type_do_not_match(monkeypatch: pytest.M
     xdp = code("cgroup/connect4", PASS)
     source = obj(xdp, function("prog", xdp))
     real = syscall.prog_load
-    monkeypatch.setattr(
-        "bpfas.loader.syscall.prog_load",
-        lambda program, log=None: real(program._replace(expected_attach_type=1), log),
-    )
+
+    def load_as_another(program: syscall.ProgramLoad, log: syscall.LogBuffer | None = None) -> int:
+        return real(program._replace(expected_attach_type=1) if program.name == "prog" else program, log)
+
+    monkeypatch.setattr("bpfas.loader.syscall.prog_load", load_as_another)
     with pytest.raises(LoadError) as caught:
         load(source)
     assert not isinstance(caught.value, VerifierError)
