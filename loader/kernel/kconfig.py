@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from bpfas.elf.constants import HOST_ORDER
 from bpfas.loader.kernel.features import Feature
-from bpfas.loader.kernel.trial import HOST_ORDER
 from bpfas.loader.nearest import close_matches
 from bpfas.loader.spec import KconfigKind
 

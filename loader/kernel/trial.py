@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import os
 import struct
-import sys
 from typing import TYPE_CHECKING, NamedTuple
 
 from bpfas.btf.kinds import Kind, info_word
 from bpfas.btf.reader import HEADER_SIZE, MAGIC, VERSION
-from bpfas.elf.constants import ByteOrder
+from bpfas.elf.constants import HOST_ORDER
 from bpfas.isa import BY_NAME, Instruction, encode
 from bpfas.loader import syscall
 
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 
     from bpfas.loader.syscall import ProgramLoad
 
-HOST_ORDER = ByteOrder.LITTLE if sys.byteorder == "little" else ByteOrder.BIG
 _LOG_SIZE = 1 << 16
 
 

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from bpfas.btf.kinds import Kind
 from bpfas.btf.reader import read_btf
 from bpfas.diag import BpfasError
-from bpfas.elf.constants import ByteOrder
+from bpfas.elf.constants import HOST_ORDER
 from bpfas.loader import syscall
 from bpfas.loader.errors import LoadError, Step, explain
 from bpfas.loader.kinds import AttachType, ProgramType
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
 
 _LARGEST_ID = (1 << 32) - 1
 _PROGRAM_LINK = "anon_inode:bpf-prog"
-_HOST_ORDER = ByteOrder.LITTLE if sys.byteorder == "little" else ByteOrder.BIG
 _MAX_NAME = 127
 """Bytes of a name that the kernel looks at."""
 
@@ -192,7 +190,7 @@ class Target:
                 self.name,
                 ("load it from an object compiled with -g, by a loader that gives its BTF to the kernel",),
             )
-        btf = read_btf(data, _HOST_ORDER, self.name)
+        btf = read_btf(data, HOST_ORDER, self.name)
         self._functions = {btf.name(type_id): type_id for type_id in btf.ids_of_kind(Kind.FUNC)}
 
     def function(self, name: str, program_name: str) -> int:

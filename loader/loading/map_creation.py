@@ -16,8 +16,9 @@ from bpfas.loader.errors import KernelError, LoadError, Step, errno_name
 from bpfas.loader.kernel.features import Feature
 from bpfas.loader.kinds import MAP_TYPES_WITHOUT_BTF, MapFlag, MapType
 from bpfas.loader.loading.map_faults import explain_refusal
-from bpfas.loader.loading.pins import map_pin_path, pin_new_map, reuse_pinned_map, unpin
+from bpfas.loader.loading.pins import map_pin_path, pin_new_map, reuse_pinned_map
 from bpfas.loader.runtime.maps import Map
+from bpfas.loader.runtime.pinning import unpin
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

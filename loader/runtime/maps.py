@@ -9,12 +9,12 @@ import errno
 import os
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
+from bpfas.btf.untyped import Raw
 from bpfas.loader import syscall
 from bpfas.loader.errors import Step
 from bpfas.loader.kinds import MAPS_OF_MAPS, PER_CPU_MAP_TYPES, MapType, map_type_name
 from bpfas.loader.runtime.codecs import (
     PerCpu,
-    Raw,
     aligned,
     given_codec,
     key_codec,

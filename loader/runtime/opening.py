@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 from bpfas.btf.reader import read_btf
 from bpfas.diag import BpfasError
+from bpfas.elf.constants import HOST_ORDER
 from bpfas.loader import syscall
 from bpfas.loader.errors import KernelError, Step, explain
 from bpfas.loader.privilege import Explanation
-from bpfas.loader.runtime.codecs import HOST_ORDER
 
 if TYPE_CHECKING:
     from bpfas.btf.btf import Btf

@@ -10,8 +10,8 @@ import os
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from bpfas.loader.errors import KernelError, Step, explain
-from bpfas.loader.loading.pins import pin, unpin
 from bpfas.loader.runtime.opening import open_by_id, open_pinned
+from bpfas.loader.runtime.pinning import pin, unpin
 
 if TYPE_CHECKING:
     from bpfas.loader.runtime.opening import ObjectKind
