@@ -1,6 +1,6 @@
 """Registering a struct of operations: a congestion control of TCP that nobody uses, and that is gone at once.
 
-Source: loader.md §9.1; net/ipv4/bpf_tcp_ca.c of Linux, for the operations that have to be there.
+Source: libbpf 1.8; net/ipv4/bpf_tcp_ca.c of Linux, for the operations that have to be there.
 """
 
 from __future__ import annotations

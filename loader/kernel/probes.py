@@ -1,7 +1,7 @@
 """What the running kernel can do, found out by trying: each feature by the smallest thing that needs it.
 
 A kernel that does not let this process try is judged by its release. Each feature is tried once in a process, or
-once for each token. Source: loader.md §8, and how libbpf's features.c tells kernels apart.
+once for each token. Source: how libbpf's features.c tells kernels apart.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The running kernel: what an Image asks of it, answered by the files of /proc and /sys and by trying.
 
 What is found out stays for all of the process; a RunningKernel itself owns nothing but descriptors of modules'
-BTF, and closes them. Source: loader.md §2 and §8.
+BTF, and closes them. Source: libbpf 1.8.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Where the BTF of kernels and modules is found, and reading it.
 
-Source: loader.md §6 (3), which has the places; Documentation/ABI/testing/sysfs-kernel-btf of Linux.
+Source: libbpf 1.8, which has the places; Documentation/ABI/testing/sysfs-kernel-btf of Linux.
 """
 
 from __future__ import annotations

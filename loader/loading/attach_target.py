@@ -1,7 +1,7 @@
 """What a program is loaded for: a function, tracepoint or hook of the kernel, or a function of a loaded program.
 
 It is found by its name in the BTF of vmlinux, of modules, or of the loaded program (`SEC("freplace/NAME")`),
-which must have been loaded with BTF. Source: loader.md §4.1; bpf(2) BPF_PROG_GET_FD_BY_ID, BPF_OBJ_GET.
+which must have been loaded with BTF. Source: libbpf 1.8; bpf(2) BPF_PROG_GET_FD_BY_ID, BPF_OBJ_GET.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Maps into the kernel: created or taken over from a pin, filled, frozen, and their slots filled with other maps.
 
-How the sizes and contents came to be is `bpfas.loader.loading.resolve`. Source: loader.md §9; bpf(2).
+How the sizes and contents came to be is `bpfas.loader.loading.resolve`. Source: libbpf 1.8; bpf(2).
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 The verifier has put addresses in the place of names: a call's immediate is the distance of a kernel function from
 `__bpf_call_base`, a map is known by its id. What /proc/kallsyms and the program's BTF tell is told. Source: what
-kernel/bpf/syscall.c gives out (documented by `bpftool prog dump`), loader.md §10.
+kernel/bpf/syscall.c gives out (documented by `bpftool prog dump`).
 """
 
 from __future__ import annotations
