@@ -16,7 +16,7 @@ from bpfas.btf.reader import read_btf
 from bpfas.diag import BpfasError
 from bpfas.elf.constants import HOST_ORDER
 from bpfas.loader import syscall
-from bpfas.loader.errors import LoadError, Step, explain
+from bpfas.loader.errors import Step, load_error
 from bpfas.loader.kinds import AttachType, ProgramType
 from bpfas.loader.nearest import did_you_mean, nearest
 
@@ -224,5 +224,4 @@ def _told(name: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        number = error.errno or 0
-        raise LoadError(Step.OPEN_TARGET, name, number, explain(Step.OPEN_TARGET, number)) from error
+        raise load_error(Step.OPEN_TARGET, name, error) from error

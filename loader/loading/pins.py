@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bpfas.loader import syscall
-from bpfas.loader.errors import KernelError, LoadError, Step
+from bpfas.loader.errors import KernelError, LoadError, Step, load_error
 from bpfas.loader.kinds import MapFlag, MapType, map_flag_names, map_type_name
 from bpfas.loader.privilege import Explanation
-from bpfas.loader.runtime.pinning import pin, pin_error
+from bpfas.loader.runtime.pinning import pin
 from bpfas.loader.spec import Pinning, file_name
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def reuse_pinned_map(spec: MapSpec, path: str) -> int | None:
     except OSError as error:
         if error.errno == errno.ENOENT:
             return None
-        raise pin_error(Step.OPEN_PIN, subject, error) from error
+        raise load_error(Step.OPEN_PIN, subject, error) from error
     try:
         differences = _differences(spec, fd)
         if differences:
@@ -62,7 +62,7 @@ def reuse_pinned_map(spec: MapSpec, path: str) -> int | None:
             raise LoadError(Step.OPEN_PIN, subject, errno.EINVAL, explanation)
     except OSError as error:
         os.close(fd)
-        raise pin_error(Step.GET_INFO, subject, error) from error
+        raise load_error(Step.GET_INFO, subject, error) from error
     except BaseException:
         os.close(fd)
         raise

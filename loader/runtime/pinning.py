@@ -10,7 +10,7 @@ import errno
 import os
 
 from bpfas.loader import syscall
-from bpfas.loader.errors import LoadError, Step, explain
+from bpfas.loader.errors import LoadError, Step, load_error
 from bpfas.loader.privilege import Explanation
 
 _MOUNTS = "/proc/self/mountinfo"
@@ -40,7 +40,7 @@ def pin(path: str, fd: int, subject: str, levels: int = 1) -> None:
                 os.rmdir(directory)
         if not _leads_to_bpf_file_system(path):
             raise LoadError(Step.PIN, f"{subject} at {path}", error.errno or 0, _NOT_MOUNTED) from error
-        raise pin_error(Step.PIN, f"{subject} at {path}", error) from error
+        raise load_error(Step.PIN, f"{subject} at {path}", error) from error
 
 
 def _leads_to_bpf_file_system(path: str) -> bool:
@@ -68,7 +68,7 @@ def unpin(path: str, subject: str) -> None:
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
         os.unlink(path)
     except OSError as error:
-        raise pin_error(Step.UNPIN, f"{subject} at {path}", error) from error
+        raise load_error(Step.UNPIN, f"{subject} at {path}", error) from error
 
 
 def is_on_bpf_file_system(path: str) -> bool:
@@ -78,9 +78,3 @@ def is_on_bpf_file_system(path: str) -> bool:
     with open(_MOUNTS) as mounts:
         # Fields: number, parent, device, …, a single dash, the file system's type (proc_pid_mountinfo(5)).
         return any(line.split()[2] == number and line.partition(" - ")[2].startswith("bpf ") for line in mounts)
-
-
-def pin_error(step: Step, subject: str, error: OSError) -> LoadError:
-    """Why a step with a pin failed."""
-    number = error.errno or 0
-    return LoadError(step, subject, number, explain(step, number))
