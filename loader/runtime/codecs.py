@@ -17,7 +17,7 @@ from bpfas.btf.compounds import Slot, Struct
 from bpfas.btf.untyped import Raw
 from bpfas.btf.values import codec_of, find_type
 from bpfas.elf.constants import HOST_ORDER
-from bpfas.loader.kinds import MAPS_OF_MAPS, MapFlag, MapType
+from bpfas.loader.kinds import MAPS_OF_MAPS, STORAGE_MAP_TYPES, MapFlag, MapType
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,9 +52,6 @@ INDEXED = frozenset(
 _NUMBERED = INDEXED | {MapType.STACK_TRACE, MapType.DEVMAP_HASH, MapType.STRUCT_OPS}
 """Types whose keys are numbers of 4 bytes."""
 
-_KEYED_BY_DESCRIPTOR = frozenset(
-    {MapType.SK_STORAGE, MapType.INODE_STORAGE, MapType.TASK_STORAGE, MapType.CGRP_STORAGE}
-)
 _HOLDING_DESCRIPTORS = MAPS_OF_MAPS | {
     MapType.PROG_ARRAY,
     MapType.PERF_EVENT_ARRAY,
@@ -248,7 +245,7 @@ def _given(kind: Any, size: int | None, types: Btf | None) -> Codec[Any]:
 
 def key_codec(spec: MapSpec, types: Btf | None) -> Codec[Any]:
     """How the keys of a map are given."""
-    if spec.map_type in _KEYED_BY_DESCRIPTOR and spec.key_size == 4:
+    if spec.map_type in STORAGE_MAP_TYPES and spec.key_size == 4:
         return Descriptor(4)
     typed = _typed(types, spec.key_type, spec.key_size)
     if typed is not None:
