@@ -20,9 +20,8 @@ from bpfas.loader.attach.interfaces import INTERFACE_HEADER, set_xdp
 from bpfas.loader.attach.namespace import CLONE_NEWNET, OWN_NAMESPACE
 from bpfas.loader.attach.netlink import Flag, MessageType, Netlink, nested, text
 from bpfas.loader.doctor.finding import Need
-from bpfas.loader.doctor.targets import closing
 from bpfas.loader.doctor.way import NotTriedError, Way, load, returning
-from bpfas.loader.kernel.trial import answer_of
+from bpfas.loader.kernel.trial import answer_of, closing
 from bpfas.loader.kinds import AttachType, ProgramType
 
 if TYPE_CHECKING:

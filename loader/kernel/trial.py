@@ -5,6 +5,7 @@ Nothing is left behind. What is made of the kernel's answer is the caller's.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import struct
 from typing import TYPE_CHECKING, NamedTuple
@@ -16,7 +17,7 @@ from bpfas.isa import BY_NAME, Instruction, encode
 from bpfas.loader import syscall
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from bpfas.loader.syscall import ProgramLoad
 
@@ -42,6 +43,15 @@ def instruction(name: str, **operands: int) -> bytes:
 
 EXIT = instruction("exit")
 RETURN_0 = instruction("mov_imm", dst=0, imm=0) + EXIT
+
+
+@contextlib.contextmanager
+def closing(fd: int) -> Iterator[int]:
+    """A descriptor, closed at the end."""
+    try:
+        yield fd
+    finally:
+        os.close(fd)
 
 
 def answer_of(call: Callable[[], int]) -> Answer:
