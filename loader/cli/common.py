@@ -15,6 +15,7 @@ from bpfas.diag import BpfasError, Diagnostic, Severity
 from bpfas.elf.old_gnu import modernize
 from bpfas.elf.reader import read_object
 from bpfas.loader.cli.messages import COLOR_CHOICES, COLOR_OPTION, PROGRAM, is_colored
+from bpfas.loader.cli.parts import set_part
 from bpfas.loader.cli.values import HEX_PREFIX, parse_hex, parse_value
 from bpfas.loader.image.build import build_image
 from bpfas.loader.loading.execute import load_image
@@ -100,7 +101,7 @@ def loading_parser(name: str, description: str, epilog: str | None = None) -> ar
     parser = object_parser(name, description, epilog)
     parser.add_argument(
         "--set", metavar="VARIABLE=VALUE", dest="variables", action="append", default=[],
-        help="the value that a global variable starts with: a number, or JSON",
+        help="the value that a global variable, or a part (limits.low, sizes[2]), starts with: a number, or JSON",
     )  # fmt: skip
     parser.add_argument(
         "--map", metavar="MAP.FIELD=VALUE", dest="map_changes", action="append", default=[],
@@ -158,7 +159,7 @@ def image_of(options: argparse.Namespace) -> Image:
     image = image_of_object(options, relaxed_maps=options.relaxed_maps)
     for assignment in options.variables:
         name, value = split_assignment(assignment, "--set VARIABLE=VALUE")
-        image.data[name] = parse_value(value)
+        set_part(image.data, name, parse_value(value))
     for assignment in options.map_changes:
         (name, field), value = _field(assignment, _MAP_FIELDS, "--map MAP.FIELD=VALUE")
         image.set_map(name, **{field: value})
