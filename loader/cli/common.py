@@ -20,6 +20,7 @@ from bpfas.loader.cli.values import HEX_PREFIX, parse_hex, parse_value
 from bpfas.loader.image.build import build_image
 from bpfas.loader.loading.execute import load_image
 from bpfas.loader.loading.options import BPF_FILE_SYSTEM, LoadOptions
+from bpfas.loader.loading.pins import map_pin_path
 
 if TYPE_CHECKING:
     from collections.abc import Collection as Words
@@ -179,8 +180,16 @@ def load_options(options: argparse.Namespace) -> LoadOptions:
 def loaded(options: argparse.Namespace) -> Iterator[Collection]:
     """What the options describe, in the kernel; warnings are printed."""
     with load_image(image_of(options), load_options(options)) as collection:
-        warn(collection.warnings, options)
+        warn([*collection.warnings, *_pins(collection, options)], options)
         yield collection
+
+
+def _pins(collection: Collection, options: argparse.Namespace) -> Iterator[Diagnostic]:
+    """Of maps that are pinned as their definitions ask for: where they stay."""
+    where = LoadOptions(pin_root=options.pin_root)
+    for name, plan in collection.plan.maps.items():
+        if path := map_pin_path(plan.spec, where):
+            yield Diagnostic(Severity.NOTE, f"map {name} is pinned at {path}, and stays there", None)
 
 
 def warn(messages: Sequence[Diagnostic], options: argparse.Namespace) -> None:

@@ -61,7 +61,7 @@ def print_error(error: BpfasError, words: Sequence[str]) -> None:
 
 
 def _told_again(error: BpfasError) -> list[Diagnostic]:
-    """The messages without the kernel's log, for the end of one that is long: who reads there has not seen them."""
+    """The messages without the kernel's log, for the end of a long one: who reads there has not seen them."""
     if not isinstance(error, KernelError) or error.log.count("\n") < _LONG_LOG:
         return []
     return [each._replace(notes=each.notes[:-1]) for each in error.diagnostics]

@@ -213,7 +213,11 @@ def test_types_of_a_file_are_what_core_relocations_are_resolved_by(
     assert main(["run", *arguments, "--data-in", f"hex:{PACKET}"]) == 0
     assert "prog returned 100\n" in capsys.readouterr().out
     assert main(["--dry-run", *arguments]) == 0
-    assert "r0 = 100" in capsys.readouterr().out
+    captured = capsys.readouterr()
+    assert "r0 = 100" in captured.out
+    assert "kernel.btf: warning: these types do not tell how old the kernel is" in captured.err
+    assert main(["--dry-run", *arguments, "--release", "5.10"]) == 0
+    assert capsys.readouterr().err == ""
     assert main([*arguments, "--release", "6.1"]) == 1
     assert "describe a kernel for --dry-run" in capsys.readouterr().err
 
@@ -282,3 +286,18 @@ def test_flags_of_maps_have_names(configured: str, capsys: pytest.CaptureFixture
     assert flags["counts"] == ["no_prealloc", "zero_seed"]
     assert main([configured, "--map", "counts.map_flags=no_prelloc"]) == 1
     assert "there is no flag 'no_prelloc'; there are no_prealloc, " in capsys.readouterr().err
+
+
+@pytest.mark.peer
+@kernel
+def test_a_map_that_stays_pinned_is_told(
+    compile_c: Callable[..., str], bpffs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    app = compile_c(
+        "struct { __uint(type, BPF_MAP_TYPE_HASH); __uint(max_entries, 1); __type(key, int); __type(value, int);"
+        ' __uint(pinning, LIBBPF_PIN_BY_NAME); } shared SEC(".maps");',
+        "-g",
+    )
+    assert main([app, "--pin-root", str(bpffs)]) == 0
+    assert capsys.readouterr().err == f"bpf-load: note: map shared is pinned at {bpffs}/shared, and stays there\n"
+    assert (bpffs / "shared").exists()
