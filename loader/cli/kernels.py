@@ -6,9 +6,11 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from bpfas.cli import read_input
+from bpfas.diag import BpfasError
 from bpfas.loader.kernel.config_text import decoded_config
 from bpfas.loader.kernel.described import DescribedKernel
 from bpfas.loader.kernel.type_files import types_in_file
+from bpfas.loader.kernel.version import parse_version
 
 if TYPE_CHECKING:
     import argparse
@@ -25,6 +27,8 @@ def described_kernel(options: argparse.Namespace) -> contextlib.AbstractContextM
     """The kernel that the options describe, None if there are none of them."""
     if not (options.btf or options.config or options.release or options.kallsyms):
         return None
+    if options.release and not parse_version(options.release):
+        raise BpfasError.of(f"'{options.release}' is no release, as uname -r has it: 6.12.0, 5.4")
     config = (decoded_config(read_input(options.config)), options.config) if options.config else None
     kernel = DescribedKernel(
         types_in_file(options.btf) if options.btf else None,

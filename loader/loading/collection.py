@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Self
 
 from bpfas.loader.attach.struct_ops import attach_struct_ops
 from bpfas.loader.attach.table import attach, attaches_by_section
+from bpfas.loader.loading.named import named_maps, named_programs
 from bpfas.loader.loading.pins import path_in, pin, unpin
 from bpfas.loader.runtime.variables import Variables
 
@@ -38,8 +39,8 @@ class Collection:
     ) -> None:
         self.name = plan.image.name
         self.plan = plan
-        self.maps: Mapping[str, Map] = maps
-        self.programs: Mapping[str, Program] = programs
+        self.maps: Mapping[str, Map] = named_maps(maps)
+        self.programs: Mapping[str, Program] = named_programs(programs)
         self.warnings = tuple(warnings)
         self.data = Variables(maps, plan.image.types)
         self.links: dict[str, Link] = {}

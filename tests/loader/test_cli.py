@@ -301,3 +301,31 @@ def test_a_map_that_stays_pinned_is_told(
     assert main([app, "--pin-root", str(bpffs)]) == 0
     assert capsys.readouterr().err == f"bpf-load: note: map shared is pinned at {bpffs}/shared, and stays there\n"
     assert (bpffs / "shared").exists()
+
+
+def test_a_mistyped_command_is_no_file(
+    app: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["lod", app]) == 1
+    message = "bpf-load: error: 'lod' is neither a command nor a file\n>>> did you mean load?\n"
+    assert capsys.readouterr().err == message
+    (tmp_path / "lod").write_bytes(b"no object")
+    assert main(["lod"]) == 1
+    assert "did you mean" not in capsys.readouterr().err
+
+
+def test_a_release_that_is_none(app: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--dry-run", app, "--release", "banana"]) == 1
+    assert "'banana' is no release" in capsys.readouterr().err
+
+
+@kernel
+def test_a_directory_is_unpinned_from_within(
+    app: str, bpffs: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(["pin", app, str(bpffs / "app")]) == 0
+    capsys.readouterr()
+    monkeypatch.chdir(bpffs / "app")
+    assert main(["unpin", "."]) == 0
+    assert not (bpffs / "app").exists()
