@@ -13,7 +13,7 @@ test: lint
 	$(BIN)/python -m pytest
 
 # The loader's tests that need a kernel, in a virtual machine with another one than the running:
-#     make test-vm KERNEL=6.1 TESTS=tests/loader/test_kernel_load.py
+#     make test-vm KERNEL=6.1 TESTS=tests/loader/loading/test_load.py
 KERNEL ?= 6.12
 TESTS ?= tests/loader
 test-vm: test-vm-$(KERNEL)
@@ -31,6 +31,7 @@ bench: $(STAMP)
 	$(BIN)/python -m bench.compiled
 	$(BIN)/python -m bench.startup
 	$(BIN)/python -m bench.link
+	$(BIN)/python -m bench.load
 	$(BIN)/python -m bench.maps
 
 format: $(STAMP)

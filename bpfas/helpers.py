@@ -7,14 +7,13 @@ kfuncs, which have no numbers.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 LATEST_RELEASE = "6.18"
 """The kernel release up to which the table is complete."""
 
 
-@dataclass(frozen=True, slots=True)
-class Helper:
+class Helper(NamedTuple):
     """A helper function, its number, and the first release of the kernel whose bpf.h has it, as `5.8`.
 
     Which types of programs may call it is another matter, and has grown with later releases.

@@ -38,5 +38,25 @@ def write_cached(name: str, contents: bytes) -> None:
             replace_file(os.path.join(directory, name), contents, 0o600)
 
 
+def remove_old_cached(prefix: str, kept: int) -> None:
+    """Remove cached files whose names begin with `prefix`, but for as many of the newest as are to be kept.
+
+    A file that another process is reading stays its own, and one that another process removes first is no matter.
+    """
+    directory = cache_directory()
+    with contextlib.suppress(OSError):
+        if not _is_own(directory):
+            return
+        ages = []
+        for name in os.listdir(directory):
+            # Files that are being written have other names, until they are whole.
+            if name.startswith(prefix):
+                with contextlib.suppress(OSError):
+                    ages.append((os.stat(os.path.join(directory, name)).st_mtime_ns, name))
+        for _, name in sorted(ages)[: len(ages) - kept] if len(ages) > kept else ():
+            with contextlib.suppress(OSError):
+                os.unlink(os.path.join(directory, name))
+
+
 def _is_own(directory: str) -> bool:
     return not hasattr(os, "geteuid") or os.stat(directory).st_uid == os.geteuid()  # Windows has no such numbers

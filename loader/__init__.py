@@ -11,7 +11,6 @@ with load("app.o") as app:
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -101,7 +100,7 @@ def load(
         configure(image)
     options = LoadOptions(target=target, kconfig=kconfig, token=token, log_level=log_level, btf=btf)
     if pin_root is not None:
-        options = replace(options, pin_root=pin_root)
+        options = options._replace(pin_root=pin_root)
     return load_image(image, options)
 
 

@@ -7,6 +7,7 @@ Fields: RFC 9669 §3 and §5.4.
 from __future__ import annotations
 
 import enum
+import re
 import struct
 from typing import TYPE_CHECKING
 
@@ -113,3 +114,19 @@ class Code:
         while index < len(opcodes):
             yield index
             index += 2 if opcodes[index] == LOAD_IMMEDIATE_64 else 1
+
+    def calls_and_wide_loads(self) -> list[int]:
+        """Of `starts`, those of calls and of 64-bit immediate loads: all that can refer to something."""
+        opcodes = self.data[::SLOT_SIZE]
+        indexes = []
+        second_slot = -1
+        for match in _CALL_OR_WIDE_LOAD.finditer(opcodes):
+            index = match.start()
+            if index != second_slot:
+                indexes.append(index)
+                if opcodes[index] == LOAD_IMMEDIATE_64:
+                    second_slot = index + 1
+        return indexes
+
+
+_CALL_OR_WIDE_LOAD = re.compile(b"[%b]" % re.escape(bytes((CALL, LOAD_IMMEDIATE_64))))

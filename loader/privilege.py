@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import enum
 import re
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from bpfas.loader.kernel.version import kernel_version, parse_version
 from bpfas.loader.kinds import ProgramType
@@ -53,16 +52,14 @@ _TRAMPOLINE_TYPES = frozenset({ProgramType.TRACING, ProgramType.LSM, ProgramType
 _BPF_ONLY_TYPES = frozenset({ProgramType.SK_REUSEPORT, ProgramType.LIRC_MODE2, ProgramType.SYSCALL})
 
 
-@dataclass(frozen=True, slots=True)
-class Explanation:
+class Explanation(NamedTuple):
     """Why the kernel has refused, and what to do about it; either may be empty."""
 
     cause: str
     remedy: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Situation:
+class Situation(NamedTuple):
     """What decides about bpf(2) for this process. None where the kernel does not say.
 
     `bounding_capabilities` are those that the process and its children can have at all. `memlock_limit` is in

@@ -8,11 +8,11 @@ table says how it would be done. Source: the SEC() conventions of libbpf 1.8.
 
 from __future__ import annotations
 
-import difflib
 import enum
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from bpfas.loader.kinds import NO_ATTACH_TYPE, AttachType, ProgramFlag, ProgramType
+from bpfas.loader.nearest import close_matches
 
 
 class SectionFlag(enum.Flag):
@@ -45,8 +45,7 @@ class AutoAttach(enum.Enum):
     ITER = "iter"
 
 
-@dataclass(frozen=True, slots=True)
-class SectionKind:
+class SectionKind(NamedTuple):
     """A row: the section names it stands for (separated by blanks) and what programs in them are."""
 
     names: str
@@ -64,13 +63,6 @@ class SectionKind:
         if SectionFlag.XDP_FRAGS in self.flags:
             flags |= ProgramFlag.XDP_HAS_FRAGS
         return flags
-
-    def matches(self, section: str) -> bool:
-        """Whether the row stands for sections called `section`."""
-        return any(
-            section == name.removesuffix("+") or (name.endswith("+") and section.startswith(f"{name[:-1]}/"))
-            for name in self.names.split()
-        )
 
 
 _P, _A, _F, _H = ProgramType, AttachType, SectionFlag, AutoAttach
@@ -182,6 +174,19 @@ SECTION_KINDS: tuple[SectionKind, ...] = (
 )
 """Every section name that stands for a program type."""
 
+
+def _kinds_by_name() -> dict[str, SectionKind]:
+    """The rows by the whole names of sections, and by the first part of longer ones, up to and with the `/`."""
+    kinds = {}
+    for kind in SECTION_KINDS:
+        for name in kind.names.split():
+            kinds[name.removesuffix("+")] = kind
+            if name.endswith("+"):
+                kinds[f"{name[:-1]}/"] = kind
+    return kinds
+
+
+_KINDS_BY_NAME = _kinds_by_name()
 UNKNOWN_SECTION = SectionKind("", ProgramType.UNSPEC)
 """The row of sections that stand for no program type."""
 
@@ -193,7 +198,7 @@ def split_autoload(section: str) -> tuple[str, bool]:
 
 def section_kind(section: str) -> SectionKind:
     """The row for sections called `section` (without `?`); UNKNOWN_SECTION where the table has none."""
-    return next((kind for kind in SECTION_KINDS if kind.matches(section)), UNKNOWN_SECTION)
+    return _KINDS_BY_NAME.get(section) or _KINDS_BY_NAME.get(f"{section.partition('/')[0]}/") or UNKNOWN_SECTION
 
 
 def similar_sections(section: str) -> list[str]:
@@ -201,4 +206,4 @@ def similar_sections(section: str) -> list[str]:
     known = [name.removesuffix("+") for kind in SECTION_KINDS for name in kind.names.split()]
     stem = section.partition("/")[0]
     exact = [stem] if stem in known else []
-    return list(dict.fromkeys([*exact, *difflib.get_close_matches(section, known, n=3)]))
+    return list(dict.fromkeys([*exact, *close_matches(section, known, 3)]))

@@ -9,8 +9,8 @@ from __future__ import annotations
 import enum
 from array import array
 from bisect import bisect_right
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from copy import copy
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bpfas.isa import SLOT_SIZE
 from bpfas.loader.kinds import NO_ATTACH_TYPE, NO_PROGRAM_FLAGS, ProgramFlag, ProgramType
@@ -35,8 +35,7 @@ class ReferenceKind(enum.Enum):
     MAP_VALUE = "value"  # a pointer into the value of the only element of an array map
 
 
-@dataclass(frozen=True, slots=True)
-class MapReference:
+class MapReference(NamedTuple):
     """A 64-bit immediate load whose first imm waits for the descriptor of a map.
 
     `instruction` counts slots of 8 bytes from the program's start; `offset` is in bytes from the value's start, in
@@ -49,8 +48,7 @@ class MapReference:
     offset: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class JumpTable:
+class JumpTable(NamedTuple):
     """A table of a computed jump's targets, which becomes an INSN_ARRAY map of the program's own.
 
     `loads` are the 64-bit immediate loads that take its address, `targets` the instructions that it leads to; both
@@ -62,8 +60,7 @@ class JumpTable:
     targets: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class CoreRelocation:
+class CoreRelocation(NamedTuple):
     """An instruction that holds something about a type as the kernel has it (a CO-RE relocation record).
 
     `instruction` counts slots from the program's start, `type_id` is of the image's types, `access` as in `0:1:3`,
@@ -86,8 +83,7 @@ class ExternSource(enum.Enum):
     NOWHERE = "nowhere"  # a weak name that nobody defines
 
 
-@dataclass(frozen=True, slots=True)
-class ExternSpec:
+class ExternSpec(NamedTuple):
     """A name that no object defines.
 
     A weak one may be missing from the kernel: then its address is 0, and no call of it must be reached.
@@ -111,8 +107,7 @@ class KconfigKind(enum.Enum):
     STRING = "string"
 
 
-@dataclass(frozen=True, slots=True)
-class KconfigVariable:
+class KconfigVariable(NamedTuple):
     """A variable of the map `.kconfig`: its place there and its size, in bytes, and what it may hold.
 
     The name is that of a configuration option (CONFIG_…), or of what loaders know of the kernel (LINUX_…).
@@ -126,8 +121,7 @@ class KconfigVariable:
     is_weak: bool
 
 
-@dataclass(frozen=True, slots=True)
-class ExternReference:
+class ExternReference(NamedTuple):
     """A call or a 64-bit immediate load of an ExternSpec's name; `instruction` counts slots of 8 bytes."""
 
     instruction: int
@@ -143,8 +137,7 @@ class BindingKind(enum.Enum):
     OPEN = "open"  # a strong name, with which an object cannot be loaded
 
 
-@dataclass(frozen=True, slots=True)
-class Binding:
+class Binding(NamedTuple):
     """A name that some object uses without defining it.
 
     `definition` is the place that defines it (empty where no object does), `uses` the places in code that use it.
@@ -164,8 +157,7 @@ class Pinning(enum.Enum):
     BY_NAME = 1  # <root>/NAME
 
 
-@dataclass(frozen=True, slots=True)
-class Variable:
+class Variable(NamedTuple):
     """A global variable: its place in its map's value and its size, in bytes.
 
     `type_id` is the type of its value in the image's types, 0 where there is none. Those of data sections come
@@ -179,16 +171,14 @@ class Variable:
     is_static: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Slot:
+class Slot(NamedTuple):
     """An element that a map is filled with: another map, or (of a PROG_ARRAY) a program, by its name."""
 
-    index: int
+    index: int  # type: ignore[assignment]  # hides a method of tuples
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class StructOps:
+class StructOps(NamedTuple):
     """What a STRUCT_OPS map is made from: an instance of a struct of operations.
 
     `type_id` is its STRUCT in the image's types; `programs` says by a member's name which program it calls.
@@ -200,8 +190,7 @@ class StructOps:
     is_link: bool
 
 
-@dataclass(frozen=True, slots=True)
-class MapSpec:
+class MapSpec(NamedTuple):
     """A map to create. Sizes are in bytes.
 
     `contents` is the value of key 0 at the start (of an arena, the data at `data_offset` of it; of struct_ops, the
@@ -239,8 +228,7 @@ class MapSpec:
     exclusive_program: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(NamedTuple):
     """A function in a program: the slot at which it begins there, and where its code is from, in bytes."""
 
     instruction: int
@@ -254,12 +242,11 @@ class Part:
         return line_of(self.obj, self.section, self.offset + (instruction - self.instruction) * SLOT_SIZE)
 
 
-def _no_words() -> array[int]:
-    return array("I")
+_NO_WORDS: array[int] = array("I")
+"""Shared by all programs without records, whose words nobody changes."""
 
 
-@dataclass(frozen=True, slots=True)
-class ProgramSpec:
+class ProgramSpec(NamedTuple):
     """A program to load: its own instructions followed by those of every function that it calls.
 
     `instructions` are bytes in the image's byte order, complete but for the descriptors that `references` name,
@@ -285,8 +272,8 @@ class ProgramSpec:
     kind: SectionKind = UNKNOWN_SECTION
     core: tuple[CoreRelocation, ...] = ()
     jump_tables: tuple[JumpTable, ...] = ()
-    func_info: array[int] = field(default_factory=_no_words)
-    line_info: array[int] = field(default_factory=_no_words)
+    func_info: array[int] = _NO_WORDS
+    line_info: array[int] = _NO_WORDS
     target: str | None = None
     ifindex: int = 0
     parts: tuple[Part, ...] = ()
@@ -307,7 +294,6 @@ class ProgramSpec:
         return len(self.instructions) // SLOT_SIZE
 
 
-@dataclass(slots=True)
 class Image:
     """Maps and programs by name, in the order in which they are created and loaded; names that are left open.
 
@@ -317,17 +303,53 @@ class Image:
     is the name of the map that arena globals lie in. `warnings` tell what of the object is not used.
     """
 
-    name: str
-    byte_order: ByteOrder
-    maps: dict[str, MapSpec] = field(default_factory=dict)
-    programs: dict[str, ProgramSpec] = field(default_factory=dict)
-    externs: dict[str, ExternSpec] = field(default_factory=dict)
-    bindings: tuple[Binding, ...] = ()
-    kconfig: tuple[KconfigVariable, ...] = ()
-    types: Btf | None = None
-    kernel_btf: bytes | None = None
-    arena: str = ""
-    warnings: tuple[Diagnostic, ...] = ()
+    def __init__(
+        self,
+        name: str,
+        byte_order: ByteOrder,
+        maps: dict[str, MapSpec] | None = None,
+        programs: dict[str, ProgramSpec] | None = None,
+        externs: dict[str, ExternSpec] | None = None,
+        bindings: tuple[Binding, ...] = (),
+        kconfig: tuple[KconfigVariable, ...] = (),
+        types: Btf | None = None,
+        kernel_btf: bytes | None = None,
+        arena: str = "",
+        warnings: tuple[Diagnostic, ...] = (),
+    ) -> None:
+        self.name = name
+        self.byte_order = byte_order
+        self.maps = {} if maps is None else maps
+        self.programs = {} if programs is None else programs
+        self.externs = {} if externs is None else externs
+        self.bindings = bindings
+        self.kconfig = kconfig
+        self.types = types
+        self.kernel_btf = kernel_btf
+        self.arena = arena
+        self.warnings = warnings
+
+    def __repr__(self) -> str:
+        return f"<Image {self.name!r}: {len(self.maps)} maps, {len(self.programs)} programs>"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Image) and vars(self) == vars(other)
+
+    __hash__ = None  # type: ignore[assignment] # it can be changed
+
+    def with_parts(
+        self,
+        *,
+        programs: dict[str, ProgramSpec] | None = None,
+        externs: dict[str, ExternSpec] | None = None,
+        kernel_btf: bytes | None = None,
+    ) -> Image:
+        """The same image with other programs, externs or BTF for the kernel; what is not given stays."""
+        other = copy(self)
+        other.programs = self.programs if programs is None else programs
+        other.externs = self.externs if externs is None else externs
+        other.kernel_btf = self.kernel_btf if kernel_btf is None else kernel_btf
+        return other
 
     @property
     def data(self) -> ImageData:

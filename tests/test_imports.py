@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+import bpfas
 from bpfas.elf.writer import write_object
 from bpfas.objfile import ObjectFile, Section
 
@@ -24,7 +28,7 @@ def imported(code: str, *modules: str) -> str:
     """Which of the modules are imported by code that runs in a process of its own."""
     code = f"import sys; {code}; print(*(name for name in {modules} if name in sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return done.stdout.strip()
+    return done.stdout.splitlines()[-1]
 
 
 def test_importing_the_assembler_imports_neither_numpy_nor_lark() -> None:
@@ -39,3 +43,23 @@ def test_a_small_link_imports_nothing_that_takes_long(tmp_path: Path) -> None:
     assert (
         imported(link, "numpy", "elftools", "dataclasses", "inspect", "argparse", "shutil", "mmap", "json") == ""
     )
+
+
+@pytest.mark.kernel
+def test_a_plain_load_imports_nothing_that_it_does_not_use(tmp_path: Path) -> None:
+    path = tmp_path / "app.o"
+    source = '.section xdp,"ax",@progbits; .globl prog; .type prog,@function; prog: mov %r0,2; exit'
+    path.write_bytes(write_object(bpfas.assemble(source.replace("; ", "\n"))))
+    own = (
+        *("attach.link", "attach.table", "core.resolver", "doctor", "image.legacy_maps", "image.struct_ops"),
+        *("kernel.config_text", "kernel.kconfig", "kernel.probes", "loading.btf_sanitize", "loading.ksyms"),
+        *("loading.struct_ops", "runtime.events", "runtime.perf_buffer", "verifier.report"),
+    )
+    others = (
+        *("asyncio", "bpfas.btf.merge", "dataclasses", "difflib", "elftools", "gzip", "hashlib", "inspect"),
+        *("numpy", "socket"),
+    )
+    unused = [*others, *(f"bpfas.loader.{name}" for name in own)]
+    assert all(importlib.util.find_spec(name) for name in unused)
+    load = f"from bpfas.loader.cli import main; assert main([{str(path)!r}]) == 0"
+    assert imported(load, *unused) == ""

@@ -126,14 +126,18 @@ def _read_type(btf: Btf, member: Member, definition: MapDefinition) -> None:
         definition.faults.append(f"attribute {member.name} is `{declaration(btf, target)}`, which has no size")
         return
     definition.types[member.name] = target
-    _set_number(definition, f"{member.name}_size", size, f"that of `{declaration(btf, target)}`")
+    name = f"{member.name}_size"
+    # A size may be told by itself as well.
+    known = definition.numbers.setdefault(name, size)
+    if known != size:
+        definition.faults.append(f"attribute {name} is {known} and {size}, that of `{declaration(btf, target)}`")
 
 
-def _set_number(definition: MapDefinition, name: str, value: int, origin: str = "") -> None:
-    """Note a number; a size may be told by a type as well, which must agree."""
+def _set_number(definition: MapDefinition, name: str, value: int) -> None:
+    """Note a number; a type may have told a size before, which must agree."""
     known = definition.numbers.setdefault(name, value)
     if known != value:
-        definition.faults.append(f"attribute {name} is {known} and {value}{origin and ', ' + origin}")
+        definition.faults.append(f"attribute {name} is {known} and {value}")
 
 
 def _read_values(btf: Btf, member: Member, definition: MapDefinition) -> None:

@@ -44,6 +44,9 @@ if TYPE_CHECKING:
 _MAX_DEPTH = 64
 """Types inside of types; the kernel takes no more than 32."""
 
+_MOST_VALUES, _MOST_VALUES_A_BYTE = 1 << 20, 64
+"""Values inside of a value: members that overlap, or are empty, may double them with each type."""
+
 _TYPE_KINDS = {"struct": (Kind.STRUCT,), "union": (Kind.UNION,), "enum": (Kind.ENUM, Kind.ENUM64)}
 _PLAIN_KINDS = (Kind.TYPEDEF, Kind.INT, Kind.FLOAT)
 
@@ -74,6 +77,7 @@ class _Builder:
         self._btf = btf
         self._pointer_size = pointer_size
         self._made: dict[int, Codec[Any]] = {}
+        self._counts: dict[int, int] = {}
         self._depth = 0
 
     def codec(self, type_id: int) -> Codec[Any]:
@@ -92,7 +96,21 @@ class _Builder:
         self._depth += 1
         made = self._made[type_id] = _MAKERS[kind](self, type_id)
         self._depth -= 1
+        count = self._counts[type_id] = self._count(type_id, kind, made)
+        if count > max(_MOST_VALUES, _MOST_VALUES_A_BYTE * made.size):
+            raise EncodingError(f"'{declaration(btf, type_id)}' has {count} values in {made.size} bytes")
         return made
+
+    def _count(self, type_id: int, kind: Kind, made: Codec[Any]) -> int:
+        """How many values there are in a value of a type, those inside of one another among them."""
+        btf = self._btf
+        if kind is Kind.ARRAY and isinstance(made, Sequenced):
+            array = btf.array(type_id)
+            return 1 + array.nelems * self._counts.get(btf.without_qualifiers(array.element), 1)
+        if kind in (Kind.STRUCT, Kind.UNION):
+            types = (btf.without_qualifiers(member.type_id) for member in btf.members(type_id))
+            return 1 + sum(self._counts.get(each, 1) for each in types)
+        return 1
 
     def _int(self, type_id: int) -> Codec[Any]:
         btf = self._btf

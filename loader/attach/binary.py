@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 ARCHIVE_SEPARATOR = "!/"
 PT_LOAD = 1
-ET_EXEC, ET_DYN = 2, 3
+ET_EXEC = 2
 _LIBRARY_PLACES = ("/lib64", "/usr/lib64", "/lib", "/usr/lib", "/usr/local/lib")
 _PROGRAM_PLACES = ("/usr/local/bin", "/usr/bin", "/usr/sbin", "/bin", "/sbin")
 _LONGEST_NAME = 4096

@@ -24,7 +24,8 @@ from bpfas.loader.kinds import AttachType, ProgramType
 from bpfas.loader.privilege import Capability, Explanation, read_situation
 
 if TYPE_CHECKING:
-    from bpfas.loader.attach.link import Attachable, HasDescriptor, Link
+    from bpfas.loader.attach.link import Link
+    from bpfas.loader.attach.protocols import Attachable, HasDescriptor
 
 _PREORDER = 1 << 6
 _EFFECTIVE = 1 << 0

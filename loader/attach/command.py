@@ -22,7 +22,7 @@ from bpfas.loader.errors import Step
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from bpfas.loader.attach.link import Attachable, HasDescriptor
+    from bpfas.loader.attach.protocols import Attachable, HasDescriptor
     from bpfas.loader.privilege import Explanation
 
 _GONE = (errno.ENODEV, errno.ENOENT, errno.ENXIO, errno.ESRCH)
@@ -58,11 +58,6 @@ class CommandLink(Link):
         self._command = command
         self._program_fd = program_fd
         self._held = held
-
-    def detach(self) -> None:
-        """End the attachment, and close. Raises AttachError."""
-        self._is_disconnected = False
-        self.close()
 
     def update(self, program: HasDescriptor, *, replaced: HasDescriptor | None = None) -> None:
         """Put `program` in the place of the present one, at one stroke; only if that is `replaced`, where given.

@@ -15,7 +15,8 @@ from bpfas.loader.privilege import Explanation
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from bpfas.loader.attach.link import Attachable, Link
+    from bpfas.loader.attach.link import Link
+    from bpfas.loader.attach.protocols import Attachable
 
 _CAUSES: dict[tuple[Step, int], Explanation] = {
     (Step.ATTACH, errno.EBUSY): Explanation(

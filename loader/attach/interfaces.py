@@ -6,7 +6,6 @@ Attaching to them is `xdp`, `tcx` and `tc`. Sources: include/uapi/linux/if_link.
 from __future__ import annotations
 
 import contextlib
-import difflib
 import errno
 import socket
 import struct
@@ -24,6 +23,7 @@ from bpfas.loader.attach.netlink import (
     number_of,
 )
 from bpfas.loader.errors import AttachError, Step, explain
+from bpfas.loader.nearest import close_matches
 from bpfas.loader.privilege import Explanation
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def _remedy(wanted: str | int, names: list[str]) -> str:
     if there:
         which = " and ".join(there)
         return f"it is in network namespace {which}: nsenter --net={NAMED_NAMESPACES}/{there[0]} COMMAND"
-    if similar := difflib.get_close_matches(str(wanted), names, n=3):
+    if similar := close_matches(str(wanted), names, 3):
         return f"did you mean {' or '.join(similar)}?"
     there_are = f"this network namespace has {', '.join(names)}" if names else "this network namespace has none"
     return f"{there_are}; run it in the interface's own: nsenter --net={NAMED_NAMESPACES}/NAME COMMAND"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from bpfas.loader import syscall
 from bpfas.loader.attach.failure import attach_error, link_error
-from bpfas.loader.attach.link import HasDescriptor, KernelLink
+from bpfas.loader.attach.link import KernelLink
 from bpfas.loader.errors import Step
 from bpfas.loader.kinds import AttachType
 from bpfas.loader.privilege import Explanation
@@ -23,7 +23,7 @@ from bpfas.loader.privilege import Explanation
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from bpfas.loader.attach.link import Attachable
+    from bpfas.loader.attach.protocols import Attachable, HasDescriptor
 
 _CHUNK = 1 << 16
 

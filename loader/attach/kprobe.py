@@ -23,7 +23,8 @@ from bpfas.loader.privilege import Explanation
 from bpfas.loader.syscall.perf import PerfEvent
 
 if TYPE_CHECKING:
-    from bpfas.loader.attach.link import Attachable, Link
+    from bpfas.loader.attach.link import Link
+    from bpfas.loader.attach.protocols import Attachable
 
 Through = Literal["perf", "tracefs"]
 """What a probe is made by: a perf event of its own, or an event of the tracing files."""

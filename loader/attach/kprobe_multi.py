@@ -26,7 +26,8 @@ from bpfas.loader.privilege import Explanation
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bpfas.loader.attach.link import Attachable, Link
+    from bpfas.loader.attach.link import Link
+    from bpfas.loader.attach.protocols import Attachable
 
 _FORM = "PATTERN"
 _PATTERN = re.compile(r"[A-Za-z0-9_.*?]+")

@@ -12,7 +12,7 @@ import abc
 import errno
 import os
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Self
 
 from bpfas.loader import syscall
 from bpfas.loader.attach.failure import attach_error, link_error
@@ -24,44 +24,11 @@ if TYPE_CHECKING:
     import types
     from collections.abc import Callable, Sequence
 
-    from bpfas.loader.spec import ProgramSpec
+    from bpfas.loader.attach.protocols import Attachable, HasDescriptor
     from bpfas.loader.syscall import LinkInfo
 
 REPLACE = 1 << 2
 """BPF_F_REPLACE: an update names the program that it takes the place of."""
-
-
-class Attachable(Protocol):
-    """What attaching asks of a loaded program."""
-
-    @property
-    def name(self) -> str:
-        """Its whole name, for messages."""
-        ...
-
-    @property
-    def fd(self) -> int:
-        """Its descriptor."""
-        ...
-
-    @property
-    def spec(self) -> ProgramSpec:
-        """What it was loaded from."""
-        ...
-
-
-class HasDescriptor(Protocol):
-    """A loaded program, or a map of struct_ops."""
-
-    @property
-    def name(self) -> str:
-        """Its whole name, for messages."""
-        ...
-
-    @property
-    def fd(self) -> int:
-        """Its descriptor."""
-        ...
 
 
 class Link(abc.ABC):
@@ -71,9 +38,10 @@ class Link(abc.ABC):
     then it outlives the Link. Closing twice does nothing.
     """
 
-    def __init__(self, program: str, target: str) -> None:
+    def __init__(self, program: str, target: str, fd: int = -1) -> None:
         self.program = program
         self.target = target
+        self._fd = fd
         self._is_open = True
         self._is_disconnected = False
         self._cleanup = ExitStack()
@@ -101,7 +69,7 @@ class Link(abc.ABC):
     @property
     def fd(self) -> int:
         """The descriptor that keeps the attachment alive; -1 where there is none, or none any more."""
-        return -1
+        return self._fd
 
     @property
     def id(self) -> int:
@@ -150,9 +118,13 @@ class Link(abc.ABC):
         """Whether the attachment stays when this object closes."""
         return self._is_disconnected
 
-    @abc.abstractmethod
     def detach(self) -> None:
-        """End the attachment, whatever else refers to it (pins, other processes), and close."""
+        """End the attachment, whatever else refers to it (pins, other processes), and close.
+
+        Raises AttachError.
+        """
+        self._is_disconnected = False
+        self.close()
 
     @abc.abstractmethod
     def _close(self) -> None:
@@ -188,8 +160,7 @@ class KernelLink(Link):
     """An attachment by a link of the kernel, which lives by its descriptors and pins; it owns the descriptor."""
 
     def __init__(self, program: str, target: str, fd: int) -> None:
-        super().__init__(program, target)
-        self._fd = fd
+        super().__init__(program, target, fd)
         self._pinned_path: str | None = None
 
     @classmethod
@@ -231,11 +202,6 @@ class KernelLink(Link):
         return cls(_program_name(info.prog_id), subject, fd)
 
     @property
-    def fd(self) -> int:
-        """The link's descriptor, -1 once it is closed."""
-        return self._fd
-
-    @property
     def pinned_path(self) -> str | None:
         """Where `pin` has pinned the link, or where it was opened."""
         return self._pinned_path
@@ -259,8 +225,7 @@ class KernelLink(Link):
                 self.unpin()
         finally:
             self._pinned_path = None
-            self._is_disconnected = False
-            self.close()
+            super().detach()
 
     @property
     def _outlives(self) -> bool:
@@ -317,19 +282,8 @@ class UndoneLink(Link):
     """
 
     def __init__(self, program: str, target: str, undo: Callable[[], None], fd: int = -1) -> None:
-        super().__init__(program, target)
+        super().__init__(program, target, fd)
         self._undo = undo
-        self._fd = fd
-
-    @property
-    def fd(self) -> int:
-        """The target's descriptor where the link keeps one, else -1."""
-        return self._fd
-
-    def detach(self) -> None:
-        """End the attachment, and close. Raises AttachError."""
-        self._is_disconnected = False
-        self.close()
 
     def _close(self) -> None:
         try:

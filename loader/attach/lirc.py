@@ -18,7 +18,8 @@ from bpfas.loader.privilege import Explanation
 if TYPE_CHECKING:
     from contextlib import ExitStack
 
-    from bpfas.loader.attach.link import Attachable, Link
+    from bpfas.loader.attach.link import Link
+    from bpfas.loader.attach.protocols import Attachable
 
 
 def attach_lirc(program: Attachable, *, device: str | os.PathLike[str]) -> Link:

@@ -22,7 +22,8 @@ from bpfas.loader.privilege import Explanation
 if TYPE_CHECKING:
     from contextlib import ExitStack
 
-    from bpfas.loader.attach.link import Attachable, Link
+    from bpfas.loader.attach.link import Link
+    from bpfas.loader.attach.protocols import Attachable
 
 MAIN_TABLE = 254
 """The routing table that is looked into unless rules say otherwise."""

@@ -21,7 +21,8 @@ from bpfas.loader.kinds import AttachType, ProgramType
 from bpfas.loader.privilege import Explanation
 
 if TYPE_CHECKING:
-    from bpfas.loader.attach.link import Attachable, Link
+    from bpfas.loader.attach.link import Link
+    from bpfas.loader.attach.protocols import Attachable
 
 _ATTACH_TYPES = {
     ProgramType.FLOW_DISSECTOR: AttachType.FLOW_DISSECTOR,

@@ -16,7 +16,7 @@ from bpfas.loader.attach.link import KernelLink, Link
 from bpfas.loader.privilege import Explanation
 
 if TYPE_CHECKING:
-    from bpfas.loader.attach.link import HasDescriptor
+    from bpfas.loader.attach.protocols import HasDescriptor
 
 _BEFORE = 1 << 3
 _AFTER = 1 << 4

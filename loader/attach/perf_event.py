@@ -23,14 +23,15 @@ from bpfas.loader.attach.link import KernelLink, Link, LinkGroup
 from bpfas.loader.errors import Step
 from bpfas.loader.kinds import AttachType
 from bpfas.loader.privilege import Explanation
+from bpfas.loader.runtime.cpus import online_cpus
 from bpfas.loader.syscall.perf import PerfEvent, perf_event_open
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from bpfas.loader.attach.link import Attachable
+    from bpfas.loader.attach.protocols import Attachable
 
-EVENT_SOURCES = Path("/sys/bus/event_source/devices")
+_EVENT_SOURCES = Path("/sys/bus/event_source/devices")
 
 
 class PerfType(enum.IntEnum):
@@ -88,19 +89,19 @@ _ENABLE, _DISABLE, _SET_BPF = 0, 1, 8
 
 
 @functools.cache
-def source_type(name: str, sources: Path = EVENT_SOURCES) -> int | None:
+def source_type(name: str) -> int | None:
     """The perf type of an event source (`kprobe`, `uprobe`); None where the kernel has no such source."""
     try:
-        return int((sources / name / "type").read_text())
+        return int((_EVENT_SOURCES / name / "type").read_text())
     except OSError:
         return None
 
 
 @functools.cache
-def source_bit(name: str, field: str, sources: Path = EVENT_SOURCES) -> int | None:
+def source_bit(name: str, field: str) -> int | None:
     """The first bit of config that a field of an event source lies in; None where it has no such field."""
     try:
-        text = (sources / name / "format" / field).read_text()
+        text = (_EVENT_SOURCES / name / "format" / field).read_text()
     except OSError:
         return None
     bits = text.strip().removeprefix("config:")
@@ -109,20 +110,6 @@ def source_bit(name: str, field: str, sources: Path = EVENT_SOURCES) -> int | No
 
 class PerfEventLink(Link):
     """A program attached to a perf event by ioctl(2): it stays as long as the event's descriptor is open."""
-
-    def __init__(self, program: str, target: str, fd: int) -> None:
-        super().__init__(program, target)
-        self._fd = fd
-
-    @property
-    def fd(self) -> int:
-        """The event's descriptor, -1 once it is closed."""
-        return self._fd
-
-    def detach(self) -> None:
-        """Disable the event, and close."""
-        self._is_disconnected = False
-        self.close()
 
     def _close(self) -> None:
         fd, self._fd = self._fd, -1
@@ -269,16 +256,6 @@ def attach_perf_event(
             links.append(stack.enter_context(attach_to_event(program, f"{target} on CPU {cpu}", fd, cookie)))
         stack.pop_all()
     return links[0] if len(links) == 1 else LinkGroup(program.name, target, links)
-
-
-def online_cpus(path: Path = Path("/sys/devices/system/cpu/online")) -> list[int]:
-    """The numbers of the processors that are online."""
-    try:
-        text = path.read_text()
-    except OSError:
-        return list(range(os.cpu_count() or 1))
-    spans = (span.split("-") for span in text.strip().split(","))
-    return [cpu for span in spans for cpu in range(int(span[0]), int(span[-1]) + 1)]
 
 
 def _event_of(program: Attachable, name: str) -> tuple[int, int]:

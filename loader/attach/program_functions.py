@@ -15,7 +15,7 @@ from bpfas.loader.attach.kernel_functions import nearest_of
 from bpfas.loader.privilege import Explanation
 
 if TYPE_CHECKING:
-    from bpfas.loader.attach.link import Attachable
+    from bpfas.loader.attach.protocols import Attachable
 
 _HOST_ORDER = ByteOrder.LITTLE if sys.byteorder == "little" else ByteOrder.BIG
 

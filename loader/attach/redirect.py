@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import struct
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from bpfas.loader import syscall
 from bpfas.loader.attach.command import duplicate
@@ -20,37 +20,14 @@ from bpfas.loader.kinds import MapType, map_type_name
 from bpfas.loader.privilege import Explanation
 
 if TYPE_CHECKING:
-    from bpfas.loader.attach.link import Attachable, Link
+    from bpfas.loader.attach.link import Link
+    from bpfas.loader.attach.protocols import Attachable, AttachableMap
 
 _VALUE = struct.Struct("=Ii")  # interface or length of the queue, descriptor of the program
 _KEY = struct.Struct("=I")
 
 
-class RedirectMap(Protocol):
-    """What attaching asks of a map."""
-
-    @property
-    def name(self) -> str:
-        """Its name, for messages."""
-        ...
-
-    @property
-    def fd(self) -> int:
-        """Its descriptor."""
-        ...
-
-    @property
-    def type(self) -> int:
-        """Its MapType."""
-        ...
-
-    @property
-    def value_size(self) -> int:
-        """Bytes of a value."""
-        ...
-
-
-def attach_devmap(program: Attachable, *, map: RedirectMap, key: int, interface: str | int) -> Link:  # noqa: A002
+def attach_devmap(program: Attachable, *, map: AttachableMap, key: int, interface: str | int) -> Link:  # noqa: A002
     """Make `interface` the target `key` of a device map, and run the program on what is sent there.
 
     Detaching takes the target out of the map. Raises AttachError.
@@ -61,7 +38,7 @@ def attach_devmap(program: Attachable, *, map: RedirectMap, key: int, interface:
     return _attach(program, target, map, key, found.index)
 
 
-def attach_cpumap(program: Attachable, *, map: RedirectMap, cpu: int, queue_size: int = 2048) -> Link:  # noqa: A002
+def attach_cpumap(program: Attachable, *, map: AttachableMap, cpu: int, queue_size: int = 2048) -> Link:  # noqa: A002
     """Make a CPU a target of a CPU map, with a queue for so many packets, and run the program there.
 
     Detaching takes the CPU out of the map. Raises AttachError.
@@ -71,7 +48,7 @@ def attach_cpumap(program: Attachable, *, map: RedirectMap, cpu: int, queue_size
     return _attach(program, target, map, cpu, queue_size)
 
 
-def _attach(program: Attachable, target: str, redirect_map: RedirectMap, key: int, what: int) -> Link:
+def _attach(program: Attachable, target: str, redirect_map: AttachableMap, key: int, what: int) -> Link:
     with ExitStack() as stack:
         fd = duplicate(redirect_map.fd, stack)
         try:
@@ -90,7 +67,7 @@ def _attach(program: Attachable, target: str, redirect_map: RedirectMap, key: in
     return UndoneLink(program.name, target, undo, fd)
 
 
-def _check_map(program: Attachable, target: str, redirect_map: RedirectMap, types: tuple[MapType, ...]) -> None:
+def _check_map(program: Attachable, target: str, redirect_map: AttachableMap, types: tuple[MapType, ...]) -> None:
     wanted = " or ".join(map_type_name(each) for each in types)
     if redirect_map.type not in types:
         cause = f"map {redirect_map.name} is of type {map_type_name(redirect_map.type)}, not {wanted}"

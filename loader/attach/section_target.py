@@ -13,7 +13,7 @@ from bpfas.loader.attach.failure import attach_error
 from bpfas.loader.privilege import Explanation
 
 if TYPE_CHECKING:
-    from bpfas.loader.attach.link import Attachable
+    from bpfas.loader.attach.protocols import Attachable
     from bpfas.loader.errors import AttachError
 
 _OFFSET = re.compile(r"(.*)\+(0[xX][0-9a-fA-F]+|[0-9]+)")
@@ -50,14 +50,15 @@ def section_target(program: Attachable, form: str) -> str:
     return target
 
 
-def malformed(program: Attachable, target: str, form: str, why: str = "") -> AttachError:
+def malformed(program: Attachable, target: str, form: str) -> AttachError:
     """The error for a target that is not of the form that its way wants."""
-    cause = why or f"'{target}' is not of the form {form}"
     return attach_error(
         program,
         target,
         errno.EINVAL,
-        explanation=Explanation(cause, f"name the section …/{form}, or say it by hand"),
+        explanation=Explanation(
+            f"'{target}' is not of the form {form}", f"name the section …/{form}, or say it by hand"
+        ),
     )
 
 

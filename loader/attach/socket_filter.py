@@ -16,7 +16,8 @@ from bpfas.loader.attach.link import UndoneLink
 from bpfas.loader.privilege import Explanation
 
 if TYPE_CHECKING:
-    from bpfas.loader.attach.link import Attachable, Link
+    from bpfas.loader.attach.link import Link
+    from bpfas.loader.attach.protocols import Attachable
 
 _GENERIC_OPTIONS = {"attach": 50, "detach": 27, "attach_reuseport": 52, "detach_reuseport": 68}
 _OPTIONS = {

@@ -8,7 +8,7 @@ BPF_PROG_ATTACH. Source: the kernel's document bpf/map_sockmap.rst.
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from bpfas.loader import syscall
 from bpfas.loader.attach.command import ProgAttach, attach_by_command, duplicate
@@ -20,7 +20,8 @@ from bpfas.loader.privilege import Explanation
 if TYPE_CHECKING:
     from contextlib import ExitStack
 
-    from bpfas.loader.attach.link import Attachable, Link
+    from bpfas.loader.attach.link import Link
+    from bpfas.loader.attach.protocols import Attachable, AttachableMap
 
 _ROLES = {
     ProgramType.SK_MSG: {"message": AttachType.SK_MSG_VERDICT},
@@ -32,26 +33,7 @@ _ROLES = {
 }
 
 
-class SocketMap(Protocol):
-    """What attaching asks of a map."""
-
-    @property
-    def name(self) -> str:
-        """Its name, for messages."""
-        ...
-
-    @property
-    def fd(self) -> int:
-        """Its descriptor."""
-        ...
-
-    @property
-    def type(self) -> int:
-        """Its MapType."""
-        ...
-
-
-def attach_sockmap(program: Attachable, *, map: SocketMap, role: str | None = None) -> Link:  # noqa: A002
+def attach_sockmap(program: Attachable, *, map: AttachableMap, role: str | None = None) -> Link:  # noqa: A002
     """Attach to a sockmap or sockhash, by a link where the kernel has that.
 
     `role` is `stream_parser`, `stream_verdict` or `verdict`, and is needed where the section is a bare `sk_skb`.
@@ -73,7 +55,7 @@ def attach_sockmap(program: Attachable, *, map: SocketMap, role: str | None = No
 def attach_sockmap_without_link(
     program: Attachable,
     *,
-    map: SocketMap,  # noqa: A002
+    map: AttachableMap,  # noqa: A002
     role: str | None = None,
 ) -> Link:
     """Attach to a sockmap or sockhash for good: until told otherwise, or until the map goes.
@@ -106,11 +88,11 @@ def _attach_type(program: Attachable, role: str | None) -> AttachType:
     raise attach_error(program, "", errno.EINVAL, explanation=Explanation(cause, remedy))
 
 
-def _target(attach_type: AttachType, socket_map: SocketMap) -> str:
+def _target(attach_type: AttachType, socket_map: AttachableMap) -> str:
     return f"{attach_type.name.lower()} of map {socket_map.name}"
 
 
-def _check_map(program: Attachable, target: str, socket_map: SocketMap) -> None:
+def _check_map(program: Attachable, target: str, socket_map: AttachableMap) -> None:
     if socket_map.type not in (MapType.SOCKMAP, MapType.SOCKHASH):
         cause = f"map {socket_map.name} is of type {map_type_name(socket_map.type)}, which holds no sockets"
         remedy = "give a map of type sockmap or sockhash"

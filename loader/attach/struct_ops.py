@@ -18,7 +18,7 @@ from bpfas.loader.kinds import AttachType
 from bpfas.loader.privilege import Explanation
 
 if TYPE_CHECKING:
-    from bpfas.loader.attach.link import HasDescriptor
+    from bpfas.loader.attach.protocols import HasDescriptor
 
 _KEY = bytes(4)
 

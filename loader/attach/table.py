@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from bpfas.loader.attach.iterator import IteratorLink
-    from bpfas.loader.attach.link import Attachable, Link
+    from bpfas.loader.attach.link import Link
+    from bpfas.loader.attach.protocols import Attachable
     from bpfas.loader.spec import ProgramSpec
 
 _P, _A, _H = ProgramType, AttachType, AutoAttach

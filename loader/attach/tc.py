@@ -30,7 +30,8 @@ from bpfas.loader.errors import Step
 from bpfas.loader.privilege import Explanation
 
 if TYPE_CHECKING:
-    from bpfas.loader.attach.link import Attachable, Link
+    from bpfas.loader.attach.link import Link
+    from bpfas.loader.attach.protocols import Attachable
 
 _PARENTS = {Direction.INGRESS: INGRESS_PARENT, Direction.EGRESS: EGRESS_PARENT}
 _LARGEST_PRIORITY = 0xFFFF

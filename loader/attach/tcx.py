@@ -25,7 +25,8 @@ from bpfas.loader.kinds import AttachType
 from bpfas.loader.privilege import Explanation
 
 if TYPE_CHECKING:
-    from bpfas.loader.attach.link import Attachable, HasDescriptor, Link
+    from bpfas.loader.attach.link import Link
+    from bpfas.loader.attach.protocols import Attachable, HasDescriptor
 
 
 class Direction(enum.Enum):

@@ -24,7 +24,8 @@ from bpfas.loader.privilege import Explanation
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bpfas.loader.attach.link import Attachable, HasDescriptor, Link
+    from bpfas.loader.attach.link import Link
+    from bpfas.loader.attach.protocols import Attachable, HasDescriptor
 
 _OPENED_BY_OLD_COMMAND = frozenset(
     {

@@ -17,10 +17,10 @@ NOT_MOUNTED = "mount it: mount -t tracefs tracefs /sys/kernel/tracing"
 """What to do where `tracing_directory` finds nothing."""
 
 
-def tracing_directory(mounts: Path = _MOUNTS) -> Path | None:
+def tracing_directory() -> Path | None:
     """Where the tracing files are; None where the file system with them is not mounted, or not readable."""
     try:
-        lines = mounts.read_text().splitlines()
+        lines = _MOUNTS.read_text().splitlines()
     except OSError:
         lines = []
     entries = [line.split(" ") for line in lines]

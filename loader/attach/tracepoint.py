@@ -25,7 +25,8 @@ from bpfas.loader.syscall.perf import PerfEvent
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from bpfas.loader.attach.link import Attachable, Link
+    from bpfas.loader.attach.link import Link
+    from bpfas.loader.attach.protocols import Attachable
 
 _FORM = "CATEGORY/NAME"
 
@@ -143,10 +144,10 @@ def _raw_cause(number: int, name: str, cookie: int) -> Explanation | None:
 
 
 @functools.cache
-def raw_tracepoint_names(btf: Path = VMLINUX_BTF) -> frozenset[str]:
+def raw_tracepoint_names() -> frozenset[str]:
     """The tracepoints that vmlinux has types of, which are all but those of modules."""
     try:
-        data = btf.read_bytes()
+        data = VMLINUX_BTF.read_bytes()
     except OSError:
         return frozenset()
     return frozenset(name.decode() for name in re.findall(rb"(?<=\0btf_trace_)[A-Za-z0-9_]+(?=\0)", data))

@@ -31,7 +31,8 @@ from bpfas.loader.syscall.perf import PerfEvent
 
 if TYPE_CHECKING:
     from bpfas.loader.attach.kprobe import Through
-    from bpfas.loader.attach.link import Attachable, Link
+    from bpfas.loader.attach.link import Link
+    from bpfas.loader.attach.protocols import Attachable
 
 _FORM = "PATH:FUNCTION[+OFFSET]"
 _COUNTER_SHIFT = 32

@@ -45,7 +45,8 @@ from bpfas.loader.privilege import Explanation
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from bpfas.loader.attach.link import Attachable, Link
+    from bpfas.loader.attach.link import Link
+    from bpfas.loader.attach.protocols import Attachable
 
 _FORM = "PATH:PROVIDER:NAME"
 _IP = struct.Struct("=Q")

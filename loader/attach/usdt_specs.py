@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from bpfas.btf.btf import Btf
-    from bpfas.loader.attach.link import Attachable
+    from bpfas.loader.attach.protocols import Attachable
     from bpfas.loader.attach.usdt_arguments import UsdtArgument
     from bpfas.loader.syscall import MapInfo
 
@@ -84,11 +84,6 @@ class SpecLayout:
             if name in self.argument_fields:
                 put(part, self.argument_fields[name], value)
         return bytes(part)
-
-    @property
-    def has_index(self) -> bool:
-        """Whether the program can fetch what is at register + index."""
-        return "idx_reg_off" in self.argument_fields
 
 
 def put(memory: bytearray, field: Field, value: int) -> None:

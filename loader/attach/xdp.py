@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from contextlib import ExitStack
 
     from bpfas.loader.attach.interfaces import Interface
-    from bpfas.loader.attach.link import Attachable, HasDescriptor, Link
+    from bpfas.loader.attach.link import Link
+    from bpfas.loader.attach.protocols import Attachable, HasDescriptor
 
 _UPDATE_IF_NOEXIST = 1 << 0
 _REPLACE = 1 << 4

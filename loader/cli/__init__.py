@@ -16,7 +16,6 @@ from bpfas import cli as commands
 from bpfas.diag import BpfasError
 from bpfas.loader.cli.common import parser_with_text
 from bpfas.loader.cli.messages import FAULT, PROGRAM, exit_status, print_error
-from bpfas.loader.nearest import did_you_mean
 
 if TYPE_CHECKING:
     import argparse
@@ -71,9 +70,12 @@ def _command(arguments: Sequence[str]) -> int:
         name, *rest = arguments
     elif arguments and arguments[0] in ("-h", "--help", "--version"):
         _general_parser().parse_args(arguments)
-    elif arguments and (meant := did_you_mean(arguments[0], _COMMANDS)) and not os.path.exists(arguments[0]):
-        print_error(BpfasError.of(f"'{arguments[0]}' is neither a command nor a file", None, meant), arguments)
-        return FAULT
+    elif arguments and not os.path.exists(arguments[0]):
+        from bpfas.loader.nearest import did_you_mean  # few runs are mistyped
+
+        if meant := did_you_mean(arguments[0], _COMMANDS):
+            print_error(BpfasError.of(f"'{arguments[0]}' is neither a command nor a file", None, meant), arguments)
+            return FAULT
     module = importlib.import_module(f"bpfas.loader.cli.{_COMMANDS[name]}")
     try:
         status: int = module.main(name, rest)

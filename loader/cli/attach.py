@@ -85,7 +85,7 @@ def _attach(collection: Collection, options: argparse.Namespace, how: Mapping[st
     structs = [name for name in options.programs if (plan := collection.plan.maps.get(name)) and plan.struct_ops]
     names = [name for name in options.programs if name not in structs]
     programs = chosen_programs(collection, names) if options.programs else list(collection.programs.values())
-    links: dict[str, Link] = {}
+    links = {}
     with contextlib.ExitStack() as undo:
         for name in structs:
             links[name] = undo.enter_context(collection.attach_struct_ops(name))

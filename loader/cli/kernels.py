@@ -6,14 +6,14 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from bpfas.cli import read_input
-from bpfas.diag import BpfasError
-from bpfas.loader.kernel.config_text import decoded_config
-from bpfas.loader.kernel.described import DescribedKernel
-from bpfas.loader.kernel.type_files import types_in_file
+from bpfas.diag import BpfasError, Diagnostic, Severity
+from bpfas.loader.cli.common import warn
 from bpfas.loader.kernel.version import parse_version
 
 if TYPE_CHECKING:
     import argparse
+
+    from bpfas.loader.kernel.described import DescribedKernel
 
 
 def add_kernel_options(parser: argparse.ArgumentParser) -> None:
@@ -27,6 +27,10 @@ def described_kernel(options: argparse.Namespace) -> contextlib.AbstractContextM
     """The kernel that the options describe, None if there are none of them."""
     if not (options.btf or options.config or options.release or options.kallsyms):
         return None
+    from bpfas.loader.kernel.config_text import decoded_config
+    from bpfas.loader.kernel.described import DescribedKernel
+    from bpfas.loader.kernel.type_files import types_in_file
+
     if options.release and not parse_version(options.release):
         raise BpfasError.of(f"'{options.release}' is no release, as uname -r has it: 6.12.0, 5.4")
     config = (decoded_config(read_input(options.config)), options.config) if options.config else None
@@ -36,4 +40,10 @@ def described_kernel(options: argparse.Namespace) -> contextlib.AbstractContextM
         release=options.release or "",
         kallsyms=read_input(options.kallsyms) if options.kallsyms else b"",
     )
+    if not kernel.is_dated:
+        warn([Diagnostic(Severity.WARNING, _UNDATED, options.btf, (_DATING,))], options)
     return contextlib.nullcontext(kernel)
+
+
+_UNDATED = "these types do not tell how old the kernel is, which is taken to have all that the loader knows of"
+_DATING = "say it: --release 5.4"

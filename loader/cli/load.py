@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from bpfas.diag import BpfasError, Diagnostic, Severity
+from bpfas.diag import BpfasError
 from bpfas.loader.cli import report
 from bpfas.loader.cli.common import image_of, load_options, loaded, loading_parser, print_json, warn
 from bpfas.loader.cli.kernels import add_kernel_options, described_kernel
-from bpfas.loader.kernel.described import DescribedKernel
 from bpfas.loader.kernel.running import RunningKernel
 from bpfas.loader.loading.plan_text import plan_json, plan_text
 from bpfas.loader.loading.resolve import resolve
@@ -22,10 +20,6 @@ _DESCRIPTION = """\
 Load OBJ, report its programs and maps, unload. With --dry-run nothing is loaded and no privilege is needed: the
 maps and instructions are shown as the kernel would get them, the running one or one that --btf describes.
 """
-
-
-_UNDATED = "these types do not tell how old the kernel is, which is taken to have all that the loader knows of"
-_DATING = "say it: --release 5.4"
 
 
 def main(name: str, arguments: Sequence[str]) -> int:
@@ -54,9 +48,7 @@ def main(name: str, arguments: Sequence[str]) -> int:
 def _dry_run(options: argparse.Namespace) -> int:
     described = described_kernel(options)
     with described or RunningKernel() as kernel:
-        if isinstance(kernel, DescribedKernel) and not kernel.is_dated:
-            warn([Diagnostic(Severity.WARNING, _UNDATED, options.btf, (_DATING,))], options)
-        plan = resolve(image_of(options), kernel, replace(load_options(options), btf=None))
+        plan = resolve(image_of(options), kernel, load_options(options)._replace(btf=None))
         if options.json:
             print_json(plan_json(plan))
         else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ from bpfas.loader.core.compatible import ENUMS, STRUCTS
 from bpfas.loader.core.flavours import stem_of
 from bpfas.loader.core.kinds import ENUMERATOR_KINDS, TYPE_KINDS, WORDS, CoreKind
 from bpfas.loader.core.matching import Target
+from bpfas.loader.nearest import close_matches
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -150,6 +150,6 @@ def near_members(btf: Btf, struct_id: int, name: str) -> tuple[str, ...]:
 def near_names(name: str, names: Iterable[str]) -> tuple[str, ...]:
     """Some of the names that are like a name, or have it inside, the most similar first."""
     known = dict.fromkeys(stem_of(other) for other in names)
-    near = difflib.get_close_matches(name, known, n=_NEAR, cutoff=_CUTOFF)
+    near = close_matches(name, known, _NEAR, cutoff=_CUTOFF)
     near += [other for other in known if name in other and other not in near]
     return tuple(near[:_NEAR])

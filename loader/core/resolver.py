@@ -8,7 +8,6 @@ Source: loader.md §6.5; libbpf's libbpf.c and relo_core.c.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from bpfas.diag import BpfasError
@@ -35,8 +34,7 @@ class Candidate(NamedTuple):
     type_id: int
 
 
-@dataclass(frozen=True, slots=True)
-class Resolution:
+class Resolution(NamedTuple):
     """What became of a relocation.
 
     `local` and `old` are what it is about in the program, `target` and `new` in the kernel, None where the kernel

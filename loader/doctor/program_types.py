@@ -173,6 +173,15 @@ def examine_program_types() -> Iterator[Finding]:
         )
 
 
+def finding_of_type(program_type: ProgramType) -> Finding | None:
+    """Whether the kernel takes any program of a type; None where that cannot be told so."""
+    for row in _ROWS:
+        if row.program_type is program_type:
+            name, words = program_type_name(program_type), "a program that returns at once was loaded"
+            return tried(Group.PROGRAM_TYPES, name, words, _trial(row), row.need, (program_type,))
+    return None
+
+
 def _trial(row: _Row) -> Callable[[], int]:
     return lambda: try_program(_load(row)).errno
 

@@ -63,7 +63,6 @@ def load_for(
     target: str,
     kind: Kind = Kind.FUNC,
     code: bytes = RETURN_0,
-    flags: int = 0,
 ) -> int:
     """A program for what the kernel's BTF calls `target`."""
     load = ProgramLoad(
@@ -72,7 +71,6 @@ def load_for(
         code,
         _GPL,
         expected_attach_type=attach_type,
-        flags=flags,
         attach_btf_id=type_named(target, kind),
     )
     return syscall.prog_load(load)

@@ -6,7 +6,6 @@ that is in memory. Source: loader.md §3.1 and §9.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bpfas.loader.image.data_maps import describe_data
@@ -55,6 +54,6 @@ def place_arena(
     section, offset = arenas[0]
     found = describe_data(obj, data, types, diagnostics)
     contents = bytes(data.data) or bytes(data.sh_size)
-    spec = replace(definitions[section][offset], contents=contents, section=data.name, variables=found.variables)
+    spec = definitions[section][offset]._replace(contents=contents, section=data.name, variables=found.variables)
     definitions[section][offset] = spec
     return spec, data

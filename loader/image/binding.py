@@ -8,13 +8,12 @@ a weak one stands for nothing, and a strong one is an error. Everything here is 
 
 from __future__ import annotations
 
-import difflib
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from bpfas.elf.constants import SymbolBinding
 from bpfas.helpers import HELPERS
 from bpfas.loader.image.externs import declared_externs
+from bpfas.loader.nearest import close_matches
 from bpfas.loader.spec import Binding, BindingKind, ExternSource, ExternSpec
 from bpfas.objfile import OWN_ONLY, Section, SpecialSection, place
 from bpfas.section_names import JUMP_TABLES_SECTION, KCONFIG_SECTION
@@ -47,14 +46,14 @@ class Definition(NamedTuple):
         return place(self.obj, section, self.symbol.st_value) if isinstance(section, Section) else self.obj.name
 
 
-@dataclass(slots=True)
 class _Mention:
     """A name that is used without the using object's own definition counting."""
 
-    definition: Definition | None
-    is_weak: bool = True
-    is_called: bool = False
-    uses: list[str] = field(default_factory=list)
+    def __init__(self, definition: Definition | None) -> None:
+        self.definition = definition
+        self.is_weak = True
+        self.is_called = False
+        self.uses: list[str] = []
 
 
 class Scope:
@@ -201,13 +200,13 @@ class Scope:
             )
         if hidden := self._hidden.get(name):
             notes.insert(0, f"{hidden.place()} defines it, but hidden from other objects")
-        elif near := difflib.get_close_matches(name, self._definitions, n=1):
+        elif near := close_matches(name, self._definitions):
             notes.insert(0, f"did you mean '{near[0]}', defined at {self._definitions[near[0]][0].place()}?")
         self._diagnostics.error(f"undefined symbol: {name}", first, tuple(notes))
 
     def _report_unused(self, name: str) -> None:
         open_names = [known for known, mention in self._mentions.items() if not mention.definition]
-        near = difflib.get_close_matches(name, open_names, n=1)
+        near = close_matches(name, open_names)
         note = f"did you mean '{near[0]}'?" if near else f"open are: {', '.join(open_names) or 'none'}"
         message = f"'{name}' is asked for from the kernel, but it is not used, or not open"
         self._diagnostics.error(message, self._objects[0].name, (note,))

@@ -6,9 +6,7 @@ maps or programs: a relocation of the section is one element. Source: loader.md 
 
 from __future__ import annotations
 
-import difflib
 from bisect import bisect_right
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from bpfas.btf.declaration import declaration
@@ -17,6 +15,7 @@ from bpfas.btf.sizes import size_of
 from bpfas.loader.image.addresses import POINTER_SIZE, addresses, program_at
 from bpfas.loader.image.datasecs import datasec_named, section_variables
 from bpfas.loader.kinds import MAP_TYPES_WITHOUT_ELEMENTS, MapType
+from bpfas.loader.nearest import close_matches
 from bpfas.loader.spec import MapSpec, Pinning, Slot, kernel_name
 from bpfas.objfile import Section, place
 from bpfas.section_names import BTF_SECTION
@@ -58,6 +57,9 @@ def describe_btf_maps(
     return reader.filled([(variable, reader.read(variable)) for variable in variables])
 
 
+_MAP_TYPES = {int(map_type): map_type for map_type in MapType}
+
+
 def _placeholder(name: str) -> MapSpec:
     """What stands for a map whose definition is at fault, so that what refers to it is not reported as well."""
     return MapSpec(name, "", 0, 0, 0, 0)
@@ -70,8 +72,7 @@ class _DefinedMap(NamedTuple):
     values_at: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class _Reader:
+class _Reader(NamedTuple):
     obj: ObjectFile
     section: Section
     types: Btf
@@ -125,7 +126,7 @@ class _Reader:
         return MapSpec(
             own_name,
             kernel_name(name),
-            MapType(map_type) if map_type in set(MapType) else map_type,
+            _MAP_TYPES.get(map_type, map_type),
             numbers.get("key_size", 0),
             numbers.get("value_size", 0),
             numbers.get("max_entries", 0),
@@ -160,7 +161,7 @@ class _Reader:
             if known != slot.name:
                 self.error(f"map '{variable.name}': element {slot.index} is given twice", at)
         return {
-            start: replace(spec, slots=tuple(Slot(*slot) for slot in sorted(slots[start].items())))
+            start: spec._replace(slots=tuple(Slot(*slot) for slot in sorted(slots[start].items())))
             if start in slots
             else spec
             for start, spec in specs.items()
@@ -195,5 +196,5 @@ class _Reader:
 
 
 def _notes_on_unknown(member: str) -> tuple[str, ...]:
-    near = difflib.get_close_matches(member, ATTRIBUTES, n=1)
+    near = close_matches(member, ATTRIBUTES)
     return (f"did you mean {near[0]}?" if near else f"attributes are {', '.join(ATTRIBUTES)}",)

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import posixpath
 from collections import Counter
-from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from bpfas.diag import Diagnostics
 from bpfas.loader.image.binding import Scope
@@ -71,8 +70,7 @@ def describe_bindings(
     return _resolve([obj, *libraries], ksyms, Diagnostics()).bindings
 
 
-@dataclass(frozen=True, slots=True)
-class _Resolved:
+class _Resolved(NamedTuple):
     """What objects consist of and how it hangs together; the first object is the one to be loaded."""
 
     name: str
@@ -198,7 +196,7 @@ def _renumbered_externs(resolved: _Resolved, image_types: ImageTypes) -> dict[st
     for name, extern in resolved.externs.items():
         declared = resolved.scope.declaration(name)
         type_id = image_types.type_id(declared[0], extern.type_id) if declared else 0
-        renumbered[name] = replace(extern, type_id=type_id)
+        renumbered[name] = extern._replace(type_id=type_id)
     return renumbered
 
 

@@ -6,10 +6,8 @@ then nothing is changed. Source: loader.md §10 and §11 (what users of libbpf m
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from bpfas.btf.btf import DatasecEntry
@@ -31,6 +29,7 @@ from bpfas.loader.kinds import (
     ProgramType,
     map_flags_called,
 )
+from bpfas.loader.nearest import close_matches
 from bpfas.loader.sections import (
     SECTION_KINDS,
     UNKNOWN_SECTION,
@@ -86,7 +85,7 @@ class ImageData(MutableMapping[str, Any]):
         spec = self._image.maps[place.map_name]
         contents = bytearray(_contents(spec))
         contents[place.variable.offset : place.end] = data
-        self._image.maps[place.map_name] = replace(spec, contents=bytes(contents))
+        self._image.maps[place.map_name] = spec._replace(contents=bytes(contents))
 
     def __delitem__(self, name: str) -> None:
         raise TypeError(f"variable {name} cannot be taken out of its map")
@@ -141,10 +140,9 @@ def set_map(image: Image, name: str, **fields: Any) -> None:
         changes["slots"] = _slots(image, spec, subject, changes["slots"])
     if "programs" in changes:
         changes["struct_ops"] = _with_programs(image, spec, subject, changes.pop("programs"))
-    changed = replace(spec, **changes)
+    changed = spec._replace(**changes)
     # A type of another size would keep the kernel from creating the map.
-    image.maps[name] = replace(
-        changed,
+    image.maps[name] = changed._replace(
         key_type=_fitting_type(image.types, changed.key_type, changed.key_size),
         value_type=_fitting_type(image.types, changed.value_type, changed.value_size),
     )
@@ -171,8 +169,8 @@ def set_program(image: Image, name: str, **fields: Any) -> None:
         of_section = {"section": section, "kind": kind, "program_type": kind.program_type, "target": None}
         of_section |= {"expected_attach_type": kind.attach_type, "flags": kind.program_flags}
         changes = of_section | changes | {"section": section}
-    changed = replace(spec, **changes)
-    image.programs[name] = replace(changed, kind=_kind_of(changed))
+    changed = spec._replace(**changes)
+    image.programs[name] = changed._replace(kind=_kind_of(changed))
 
 
 def _read(table: Mapping[str, _Reader], subject: str, field: str, value: Any) -> Any:
@@ -204,7 +202,7 @@ def _member_of(enumeration: type[enum.IntEnum]) -> _Reader:
         if isinstance(value, str):
             found = enumeration.__members__.get(value.upper())
             if found is None:
-                near = difflib.get_close_matches(value.upper(), enumeration.__members__, n=1)
+                near = close_matches(value.upper(), enumeration.__members__)
                 hint = f", did you mean {near[0].lower()}?" if near else ""
                 raise ValueError(f"it is no {enumeration.__name__}{hint}")
             return found
@@ -303,7 +301,7 @@ def _inner_map(image: Image, subject: str, inner: Any) -> MapSpec | None:
         raise ConfigurationError(f"{subject}: inner is a MapSpec or the name of a map, not {shown(inner)}")
     if inner not in image.maps:
         raise unknown_name("map", inner, image.maps)
-    return replace(image.maps[inner], contents=None, slots=(), pinning=Pinning.NONE, pin_path=None)
+    return image.maps[inner]._replace(contents=None, slots=(), pinning=Pinning.NONE, pin_path=None)
 
 
 def _slots(image: Image, spec: MapSpec, subject: str, slots: Any) -> tuple[Slot, ...]:
@@ -345,7 +343,7 @@ def _with_programs(image: Image, spec: MapSpec, subject: str, programs: Any) -> 
             message = f"{subject}: program '{program}' is not of type struct_ops"
             raise ConfigurationError(message, f"set_program('{program}', section='struct_ops')")
         found[member] = program
-    return replace(operations, programs=found)
+    return operations._replace(programs=found)
 
 
 def _resized_data(image: Image, spec: MapSpec, subject: str, size: int) -> dict[str, Any]:
@@ -381,7 +379,7 @@ def _resized_data(image: Image, spec: MapSpec, subject: str, size: int) -> dict[
         resized, _ = _resized_section(kernel_types, spec.value_type, size, count)
         image.kernel_btf = write_btf(resized.words, resized.strings, image.byte_order)
     if last is not None and count is not None:
-        longer = replace(last, size=size - last.offset, type_id=type_id)
+        longer = last._replace(size=size - last.offset, type_id=type_id)
         changes["variables"] = tuple(longer if each is last else each for each in spec.variables)
     return changes
 

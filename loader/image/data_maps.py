@@ -7,9 +7,8 @@ Source: loader.md §3.2.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from bpfas.elf.constants import SectionType, SymbolBinding, SymbolType
 from bpfas.loader.image.datasecs import datasec_named, section_variables
@@ -26,8 +25,7 @@ if TYPE_CHECKING:
 _LARGEST_VALUE = (1 << 32) - 1
 
 
-@dataclass(frozen=True, slots=True)
-class DataSectionKind:
+class DataSectionKind(NamedTuple):
     """What sections called `stem`, or `stem.` and anything, become."""
 
     stem: str
@@ -71,8 +69,7 @@ def describe_data_map(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class DataDescription:
+class DataDescription(NamedTuple):
     """What is known of a section's data: its DATASEC (0 for none), its variables by their places.
 
     `is_shared` tells that BTF knows a variable that the object does not keep to itself.

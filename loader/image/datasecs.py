@@ -5,6 +5,7 @@ The places are complete already, as far as the symbol table has them (`bpfas.loa
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from bpfas.btf.kinds import Kind, Linkage
@@ -29,7 +30,12 @@ class SectionVariable(NamedTuple):
 
 def datasec_named(types: Btf, name: str) -> int:
     """The DATASEC called `name`; 0 where there is none."""
-    return next((datasec for datasec in types.ids_of_kind(Kind.DATASEC) if types.name(datasec) == name), 0)
+    return _datasecs(types).get(name, 0)
+
+
+@lru_cache(maxsize=1)  # all sections of an object are asked for in a row, and there may be thousands
+def _datasecs(types: Btf) -> dict[str, int]:
+    return {types.name(datasec): datasec for datasec in reversed(types.ids_of_kind(Kind.DATASEC))}
 
 
 def section_variables(

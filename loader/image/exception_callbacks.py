@@ -6,10 +6,10 @@ belongs to the program. Source: loader.md §6.2.
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING
 
 from bpfas.btf.kinds import Kind
+from bpfas.loader.nearest import close_matches
 from bpfas.objfile import place
 from bpfas.section_names import is_subprogram_section
 
@@ -49,7 +49,7 @@ def find_exception_callbacks(
             message = f"program '{symbol.name}' names {len(names)} exception callbacks: {', '.join(names)}"
             diagnostics.error(message, at, ("the kernel takes one",))
         elif names and names[0] not in by_name:
-            near = difflib.get_close_matches(names[0], by_name, n=1)
+            near = close_matches(names[0], by_name)
             notes = (f"did you mean '{near[0]}'?",) if near else ("it has to be a global function in .text",)
             message = f"program '{symbol.name}' has '{names[0]}' for its exception callback, which is no function"
             diagnostics.error(message, at, notes)

@@ -9,7 +9,6 @@ functions. A function without st_size ends where the next one begins.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -25,20 +24,31 @@ if TYPE_CHECKING:
     from bpfas.objfile import ObjectFile, Section, SpecialSection, Symbol
 
 
-@dataclass(frozen=True, eq=False, slots=True)
 class Function:
     """The instructions `start` (included) to `end` (excluded), in bytes from the start of `section` of `obj`.
 
     A hidden one is global, but other objects do not see it.
     """
 
-    name: str
-    obj: ObjectFile
-    section: Section
-    start: int
-    end: int
-    is_global: bool = True
-    is_hidden: bool = False
+    __slots__ = ("end", "is_global", "is_hidden", "name", "obj", "section", "start")
+
+    def __init__(
+        self,
+        name: str,
+        obj: ObjectFile,
+        section: Section,
+        start: int,
+        end: int,
+        is_global: bool = True,
+        is_hidden: bool = False,
+    ) -> None:
+        self.name = name
+        self.obj = obj
+        self.section = section
+        self.start = start
+        self.end = end
+        self.is_global = is_global
+        self.is_hidden = is_hidden
 
     @property
     def code(self) -> bytes:
@@ -46,12 +56,12 @@ class Function:
         return bytes(self.section.data[self.start : self.end])
 
 
-@dataclass(slots=True)
 class FunctionTable:
     """The functions by place, and the programs with the symbols that name them."""
 
-    by_place: dict[tuple[Section, int], Function] = field(default_factory=dict)
-    programs: list[tuple[Symbol, Function]] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.by_place: dict[tuple[Section, int], Function] = {}
+        self.programs: list[tuple[Symbol, Function]] = []
 
     def add(self, other: FunctionTable) -> None:
         """Take in the functions of another object, which are no programs here."""
@@ -160,6 +170,8 @@ def _add_functions(
 
 
 def _ends_within_load(code: Code, start: int, end: int) -> bool:
+    if code.opcode(end // SLOT_SIZE - 1) != LOAD_IMMEDIATE_64:
+        return False
     function = Code(code.data[start:end], code.order)
     *_, last = function.starts()
     return function.opcode(last) == LOAD_IMMEDIATE_64 and last + 2 > len(function)

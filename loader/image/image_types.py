@@ -6,11 +6,9 @@ A name that one object declares and another one defines has the type of the defi
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bpfas.btf.kinds import Kind, Linkage
-from bpfas.btf.merge import merge
 from bpfas.btf.reader import read_btf
 from bpfas.loader.image.records import ObjectRecords
 from bpfas.section_names import EXTERN_SECTION, KCONFIG_SECTION, KSYMS_SECTION
@@ -78,6 +76,8 @@ def _merge(units: Sequence[Btf]) -> Merged:
                     for entry in btf.entries(datasec)
                     if entry.type_id not in replaced[number]
                 )
+    from bpfas.btf.merge import merge  # most objects are loaded alone
+
     merged = merge(units, gone)
     for name, types in lists.items():
         ids = dict.fromkeys(merged.ids[number][type_id] for number, type_id in types)
@@ -107,11 +107,10 @@ def _declared_elsewhere(units: Sequence[Btf]) -> list[dict[int, _Type]]:
 
 def renumbered_map(spec: MapSpec, type_id: Callable[[int], int]) -> MapSpec:
     """`spec` with other ids of types; `type_id` leads to them."""
-    return replace(
-        spec,
+    return spec._replace(
         key_type=type_id(spec.key_type),
         value_type=type_id(spec.value_type),
         inner=renumbered_map(spec.inner, type_id) if spec.inner else None,
-        variables=tuple(replace(each, type_id=type_id(each.type_id)) for each in spec.variables),
-        struct_ops=replace(spec.struct_ops, type_id=type_id(spec.struct_ops.type_id)) if spec.struct_ops else None,
+        variables=tuple(each._replace(type_id=type_id(each.type_id)) for each in spec.variables),
+        struct_ops=spec.struct_ops._replace(type_id=type_id(spec.struct_ops.type_id)) if spec.struct_ops else None,
     )

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 import struct
-from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -96,7 +95,7 @@ def describe_legacy_maps(
             message = f"map definition '{names[offset]}' has inner_id {definition.inner_id}, but holds no maps"
             diagnostics.error(message, at, (_DEFINITION_FORM,))
         elif definition.map_type == MapType.PROG_ARRAY:
-            specs[offset] = replace(specs[offset], slots=_tail_calls(obj, definition.id))
+            specs[offset] = specs[offset]._replace(slots=_tail_calls(obj, definition.id))
     return specs
 
 
@@ -163,9 +162,8 @@ def _with_inner_maps(
     for (index, one), (other_index, other) in pairwise(slots):
         if index == other_index:
             diagnostics.error(f"map definitions '{one}' and '{other}' have the same id and inner_idx, {index}", at)
-    return replace(
-        spec,
-        inner=replace(first, name=template_name, kernel_name=kernel_name(template_name), pin_path=None),
+    return spec._replace(
+        inner=first._replace(name=template_name, kernel_name=kernel_name(template_name), pin_path=None),
         slots=tuple(Slot(*slot) for slot in slots),
     )
 

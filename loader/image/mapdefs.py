@@ -6,14 +6,11 @@ Each kind has its own reader: `bpfas.loader.image.btf_maps`, `legacy_maps`, `dat
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from bpfas.loader.image.arenas import place_arena
 from bpfas.loader.image.btf_maps import describe_btf_maps
 from bpfas.loader.image.data_maps import describe_data_map
-from bpfas.loader.image.legacy_maps import describe_legacy_maps
-from bpfas.loader.image.struct_ops import describe_struct_ops
 from bpfas.objfile import place
 from bpfas.reloc import RelocationNumber
 from bpfas.section_names import MAPS_SECTION, OLD_MAPS_SECTION, is_struct_ops_section
@@ -25,17 +22,18 @@ if TYPE_CHECKING:
     from bpfas.objfile import ObjectFile, Relocation, Section
 
 
-@dataclass(slots=True)
 class MapTable:
-    """The maps by name, and by where in the object they are referred to."""
+    """The maps by name, and by where in the object they are referred to.
 
-    by_name: dict[str, MapSpec] = field(default_factory=dict)
-    definitions: dict[Section, dict[int, MapSpec]] = field(default_factory=dict)
-    """Of each `.maps` or `maps` section, the map that is defined at an offset in bytes."""
-    data: dict[Section, MapSpec] = field(default_factory=dict)
-    """The map that holds a data section; of arena data the arena."""
-    arena: str = ""
-    """The name of the map that is an arena, if any is."""
+    `definitions` are, of each `.maps` or `maps` section, the maps that are defined at offsets in bytes, `data` the
+    maps that hold data sections; of arena data the arena. `arena` is the name of the map that is one, if any is.
+    """
+
+    def __init__(self) -> None:
+        self.by_name: dict[str, MapSpec] = {}
+        self.definitions: dict[Section, dict[int, MapSpec]] = {}
+        self.data: dict[Section, MapSpec] = {}
+        self.arena = ""
 
     def add(self, other: MapTable) -> None:
         """Take in the maps of another object, whose names are others."""
@@ -69,6 +67,8 @@ def describe_maps(
             )
     for section in obj.sections:
         if section.name == OLD_MAPS_SECTION and section.sh_size:
+            from bpfas.loader.image.legacy_maps import describe_legacy_maps  # few objects have such maps
+
             table.definitions[section] = describe_legacy_maps(obj, section, prefix, diagnostics)
             _refuse_addresses(obj, section, diagnostics)
     for section in obj.sections:
@@ -88,6 +88,8 @@ def describe_maps(
         _enter(table, spec, place(obj, section, 0), diagnostics)
     for section in obj.sections:
         if is_struct_ops_section(section.name) and section.sh_size:
+            from bpfas.loader.image.struct_ops import describe_struct_ops  # few objects have any
+
             for offset, spec in describe_struct_ops(obj, section, types, prefix, diagnostics).items():
                 _enter(table, spec, place(obj, section, offset), diagnostics)
     return table

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import deque
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from bpfas.elf.constants import SectionType
@@ -35,8 +34,7 @@ if TYPE_CHECKING:
     from bpfas.objfile import Relocation, Symbol
 
 
-@dataclass(frozen=True, slots=True)
-class CodeReference:
+class CodeReference(NamedTuple):
     """Instruction `instruction` of a function calls `target`, or takes its address.
 
     `offset` is where in the target, counted in slots: not 0 only inside the function that refers.
@@ -63,23 +61,22 @@ class JumpTableReference(NamedTuple):
     targets: tuple[int, ...]
 
 
-@dataclass(slots=True)
 class References:
     """All that one function refers to, in the order of its instructions.
 
     `presence_tests` are the loads of a function's address that only ask whether there is such a function.
     """
 
-    maps: list[MapReference] = field(default_factory=list)
-    code: list[CodeReference] = field(default_factory=list)
-    externs: list[ExternReference] = field(default_factory=list)
-    kconfig: list[KconfigReference] = field(default_factory=list)
-    jump_tables: list[JumpTableReference] = field(default_factory=list)
-    presence_tests: list[int] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.maps: list[MapReference] = []
+        self.code: list[CodeReference] = []
+        self.externs: list[ExternReference] = []
+        self.kconfig: list[KconfigReference] = []
+        self.jump_tables: list[JumpTableReference] = []
+        self.presence_tests: list[int] = []
 
 
-@dataclass(frozen=True, slots=True)
-class _Requirement:
+class _Requirement(NamedTuple):
     """The instruction that a relocation type applies to."""
 
     opcode: int
@@ -119,13 +116,13 @@ def resolve_references(
     return found
 
 
-@dataclass(frozen=True, slots=True)
 class _Resolver:
-    maps: MapTable
-    functions: FunctionTable
-    scope: Scope
-    diagnostics: Diagnostics
-    sorted_relocations: dict[Section, list[Relocation]] = field(default_factory=dict)
+    def __init__(self, maps: MapTable, functions: FunctionTable, scope: Scope, diagnostics: Diagnostics) -> None:
+        self.maps = maps
+        self.functions = functions
+        self.scope = scope
+        self.diagnostics = diagnostics
+        self.sorted_relocations: dict[Section, list[Relocation]] = {}
 
     def relocations(self, section: Section) -> list[Relocation]:
         if section not in self.sorted_relocations:
@@ -146,7 +143,10 @@ class _Resolver:
             if offset in waiting:
                 self.error("a second relocation for the same instruction", function, offset)
             waiting[offset] = relocation
-        for index in code.starts():
+        referring = code.calls_and_wide_loads()
+        second_slots = {index + 1 for index in referring if code.opcode(index) == LOAD_IMMEDIATE_64}
+        relocated_slots = {offset // SLOT_SIZE for offset in waiting if not offset % SLOT_SIZE}
+        for index in sorted((relocated_slots - second_slots).union(referring)):
             relocated = waiting.pop(index * SLOT_SIZE, None)
             if relocated is None:
                 self.resolve_relative(function, code, index, found)

@@ -8,8 +8,7 @@ sections with `?` in front are created only when asked for. What the kernel make
 from __future__ import annotations
 
 from bisect import bisect_right
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from bpfas.btf.declaration import declaration
 from bpfas.btf.kinds import Kind
@@ -51,8 +50,7 @@ def describe_struct_ops(
     return {variable.offset: instance.spec(section, prefix) for variable, instance in found if instance}
 
 
-@dataclass(frozen=True, slots=True)
-class _Instance:
+class _Instance(NamedTuple):
     """An instance of a STRUCT: its members by their offsets in bits, and by name the programs that they call."""
 
     name: str
@@ -61,7 +59,7 @@ class _Instance:
     type_id: int
     type_name: str
     members: dict[int, Member]
-    programs: dict[str, str] = field(default_factory=dict)
+    programs: dict[str, str]
 
     def spec(self, section: Section, prefix: str) -> MapSpec:
         """The map that it becomes."""
@@ -82,8 +80,7 @@ class _Instance:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Reader:
+class _Reader(NamedTuple):
     obj: ObjectFile
     section: Section
     types: Btf
@@ -108,7 +105,7 @@ class _Reader:
             self.error(f"'{variable.name}' {fault}", at, (note,) if note else ())
             return None
         members = {member.bit_offset: member for member in types.members(type_id)}
-        return _Instance(variable.name, at, size, type_id, type_name, members)
+        return _Instance(variable.name, at, size, type_id, type_name, members, {})
 
     def bind(self, found: list[tuple[SectionVariable, _Instance | None]], *, is_library: bool) -> None:
         """Note which programs the members of the instances call."""

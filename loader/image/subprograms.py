@@ -7,7 +7,6 @@ the two has loaded it. Instructions come out complete but for map descriptors an
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from bpfas.isa import SLOT_SIZE
@@ -54,9 +53,9 @@ def compose_program(
         for reference in references[function].maps:
             index = position + reference.instruction
             _write_map_reference(code, index, reference)
-            maps.append(replace(reference, instruction=index))
+            maps.append(reference._replace(instruction=index))
         externs += (
-            replace(extern, instruction=position + extern.instruction) for extern in references[function].externs
+            extern._replace(instruction=position + extern.instruction) for extern in references[function].externs
         )
         jump_tables += _place_jump_tables(references[function].jump_tables, position, code)
         for test in references[function].presence_tests:

@@ -7,11 +7,11 @@ value is bytes, and integers are taken as well.
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bpfas.btf.values import codec_of
 from bpfas.diag import BpfasError, Diagnostic, Severity
+from bpfas.loader.nearest import close_matches
 from bpfas.loader.runtime.codecs import Raw
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class UnknownNameError(BpfasError, KeyError):
 def unknown_name(what: str, name: str, known: Iterable[str]) -> UnknownNameError:
     """The error of a name that is not among the `known` ones."""
     names = list(dict.fromkeys(known))
-    near = difflib.get_close_matches(name, names, n=1)
+    near = close_matches(name, names)
     if near:
         note = f"did you mean '{near[0]}'?"
     else:

@@ -26,15 +26,15 @@ def decoded_config(data: bytes) -> str:
     return data.decode(errors="replace")
 
 
-def config_places(release: str, root: Path = Path("/")) -> tuple[Path, Path]:
+def config_places(release: str) -> tuple[Path, Path]:
     """Where a running kernel's configuration is looked for, in order."""
-    return root / f"boot/config-{release}", root / "proc/config.gz"
+    return Path(f"/boot/config-{release}"), Path("/proc/config.gz")
 
 
 @functools.cache
-def running_config(root: Path = Path("/")) -> tuple[str, str] | None:
+def running_config() -> tuple[str, str] | None:
     """The text and the file it is from; None where no file can be read."""
-    for path in config_places(os.uname().release, root):
+    for path in config_places(os.uname().release):
         try:
             return decoded_config(path.read_bytes()), str(path)
         except OSError:

@@ -6,7 +6,7 @@ How a running kernel is asked is `bpfas.loader.kernel.probes`. Source: loader.md
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from bpfas.loader.kernel.version import kernel_version
 
@@ -72,8 +72,7 @@ SINCE: dict[Feature, int] = {
 """The first release with each feature, on the machines that have it first."""
 
 
-@dataclass(frozen=True, slots=True)
-class Probe:
+class Probe(NamedTuple):
     """Whether a kernel has a feature, and how that was found out.
 
     `tried` is a sentence; `errno` is what the kernel answered to it, 0 if it took what it was given.

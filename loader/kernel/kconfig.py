@@ -6,12 +6,12 @@ an option the first counts. Source: loader.md §2.1, the behaviour of libbpf.
 
 from __future__ import annotations
 
-import difflib
 import re
 from typing import TYPE_CHECKING
 
 from bpfas.loader.kernel.features import Feature
 from bpfas.loader.kernel.trial import HOST_ORDER
+from bpfas.loader.nearest import close_matches
 from bpfas.loader.spec import KconfigKind
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def _fill_virtual(variable: KconfigVariable, kernel: Kernel, contents: _Contents
     name, diagnostics = variable.name, contents.diagnostics
     if name not in _VIRTUAL:
         if not variable.is_weak:
-            near = difflib.get_close_matches(name, _VIRTUAL, n=1)
+            near = close_matches(name, _VIRTUAL)
             hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(_VIRTUAL)}"
             diagnostics.error(f"'{name}' says nothing that is known of a kernel", _USER_TEXT, (hint,))
         return

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import dataclasses
 import errno
-import functools
 import os
 import struct
 from typing import TYPE_CHECKING, NamedTuple
@@ -41,6 +39,9 @@ if TYPE_CHECKING:
     from bpfas.loader.syscall import ProgramLoad
 
 _NOT_ALLOWED = frozenset({errno.EPERM, errno.EACCES})
+_PASSING = frozenset({errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.EINTR})
+"""What a process may run out of, which says nothing of the kernel."""
+
 _GPL = b"GPL"
 _ANY_NAME = "probe"
 _VALUE_SIZE = 32
@@ -60,10 +61,18 @@ class _Trial(NamedTuple):
     run: Callable[[int], _Verdict]
 
 
-@functools.cache
+_known: dict[Feature, Probe] = {}
+"""What was found out in this process."""
+
+
 def probe(feature: Feature) -> Probe:
-    """Whether the running kernel has a feature."""
-    return probe_with_token(feature, 0)
+    """Whether the running kernel has a feature. Found out once, unless the process lacked something for trying."""
+    if feature in _known:
+        return _known[feature]
+    found = probe_with_token(feature, 0)
+    if found.errno not in _PASSING:
+        _known[feature] = found
+    return found
 
 
 def probe_with_token(feature: Feature, token_fd: int) -> Probe:
@@ -73,10 +82,11 @@ def probe_with_token(feature: Feature, token_fd: int) -> Probe:
         verdict = run(token_fd)
     except OSError as error:  # of a step before the one that tells
         verdict = _Verdict(False, error.errno or 0)
-    if not verdict.works and verdict.errno in _NOT_ALLOWED:
+    if not verdict.works and verdict.errno in _NOT_ALLOWED | _PASSING:
         version, since = running_version(), SINCE[feature]
+        why = "is not allowed to" if verdict.errno in _NOT_ALLOWED else "lacks what that takes"
         tried += (
-            f"; this process is not allowed to, so the release tells: {version_text(version)}, "
+            f"; this process {why}, so the release tells: {version_text(version)}, "
             f"and {release_text(since)} was the first"
         )
         return Probe(feature, version >= since, tried, verdict.errno)
@@ -264,9 +274,7 @@ def _arg_ctx_tag(token_fd: int) -> _Verdict:
     code = instruction("call_pseudo", imm=1) + EXIT + _helper("bpf_get_func_ip") + EXIT
     with _closing(syscall.btf_load(types, token_fd=token_fd)) as btf_fd:
         load = _program(ProgramType.KPROBE, code, token_fd)
-        return _verdict(
-            try_program(dataclasses.replace(load, btf_fd=btf_fd, func_info=struct.pack("=4I", 0, 4, 2, 5)))
-        )
+        return _verdict(try_program(load._replace(btf_fd=btf_fd, func_info=struct.pack("=4I", 0, 4, 2, 5))))
 
 
 def _full_range_offset(token_fd: int) -> _Verdict:

@@ -14,9 +14,6 @@ from typing import TYPE_CHECKING, Self
 
 from bpfas.loader import syscall
 from bpfas.loader.errors import LoadError, Step, explain
-from bpfas.loader.kernel import probes
-from bpfas.loader.kernel.config_text import running_config
-from bpfas.loader.kernel.kallsyms import addresses_in, read_kallsyms
 from bpfas.loader.kernel.type_files import SYSFS_BTF, VMLINUX_BTF, running_modules, running_types
 from bpfas.loader.kernel.version import running_version
 
@@ -105,10 +102,14 @@ class RunningKernel:
 
     def config(self) -> tuple[str, str] | None:
         """The text of the configuration and the file it is from; None where there is none."""
+        from bpfas.loader.kernel.config_text import running_config  # few objects ask for it
+
         return running_config()
 
     def addresses(self, names: Collection[str]) -> Mapping[str, set[int]]:
         """The addresses of symbols in /proc/kallsyms, read anew each time."""
+        from bpfas.loader.kernel.kallsyms import addresses_in, read_kallsyms
+
         return addresses_in(read_kallsyms(), names)
 
     def has(self, feature: Feature) -> bool:
@@ -117,6 +118,8 @@ class RunningKernel:
 
     def probe(self, feature: Feature) -> Probe:
         """The same with what was tried."""
+        from bpfas.loader.kernel import probes  # on new kernels, little is tried
+
         if not self._token_fd:
             return probes.probe(feature)
         if feature not in self._probes:

@@ -6,7 +6,6 @@ Source: loader.md §6 (3), which has the places; Documentation/ABI/testing/sysfs
 from __future__ import annotations
 
 import functools
-import mmap
 import os
 import struct
 import sys
@@ -17,6 +16,7 @@ from bpfas.btf.reader import HEADER_SIZE, MAGIC, read_btf, sections_of
 from bpfas.diag import BpfasError
 from bpfas.elf.constants import ByteOrder
 from bpfas.loader.kernel.types import KernelTypes, ModuleTypes
+from bpfas.loader.runtime.memory import map_file
 
 SYSFS_BTF = Path("/sys/kernel/btf")
 VMLINUX_BTF = SYSFS_BTF / "vmlinux"
@@ -31,7 +31,9 @@ _UNCOMPRESSED_KERNELS = (
 )
 _HOST_ORDER = ByteOrder.LITTLE if sys.byteorder == "little" else ByteOrder.BIG
 _ELF = b"\x7fELF"
-_MAPPED_AT_ONCE = mmap.MAP_PRIVATE | mmap.MAP_POPULATE
+_KERNEL_NOTES = "/sys/kernel/notes"
+_NOTE = struct.Struct("=III")
+_BUILD_ID = 3
 
 
 @functools.cache
@@ -44,16 +46,33 @@ def running_types() -> KernelTypes | None:
         release = os.uname().release
         places = (Path(place.format(release=release)) for place in _UNCOMPRESSED_KERNELS)
         return next((types_in_file(place) for place in places if place.exists()), None)
-    return KernelTypes.trusted(data, _HOST_ORDER, str(VMLINUX_BTF))
+    return KernelTypes.trusted(data, _HOST_ORDER, str(VMLINUX_BTF), build_id=_build_id())
+
+
+def _build_id() -> str:
+    """The running kernel's build id, in hexadecimal; empty where it has none. Source: elf(5), of notes."""
+    try:
+        with open(_KERNEL_NOTES, "rb") as file:
+            notes = file.read()
+    except OSError:
+        return ""
+    at = 0
+    while at + _NOTE.size <= len(notes):
+        name_size, size, kind = _NOTE.unpack_from(notes, at)
+        name_at = at + _NOTE.size
+        contents_at = name_at + (name_size + 3) // 4 * 4
+        if kind == _BUILD_ID and notes[name_at : name_at + name_size] == b"GNU\0":
+            return notes[contents_at : contents_at + size].hex()
+        at = contents_at + (size + 3) // 4 * 4
+    return ""
 
 
 def _contents(file: BinaryIO) -> memoryview:
     """The contents of a file, without a copy of it where the kernel can do without (since Linux 6.16)."""
     try:
-        mapping = mmap.mmap(file.fileno(), 0, flags=_MAPPED_AT_ONCE, prot=mmap.PROT_READ)
-    except (OSError, ValueError):
+        return map_file(file.fileno(), os.fstat(file.fileno()).st_size)
+    except OSError:
         return memoryview(file.read())
-    return memoryview(mapping)  # which keeps the mapping for as long as anybody looks at it
 
 
 @functools.cache

@@ -6,10 +6,11 @@ on where that of vmlinux ends; the two are joined when somebody asks for a modul
 
 from __future__ import annotations
 
+import sys
 from array import array
 from functools import cached_property
 from itertools import compress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from bpfas.btf.btf import Btf
 from bpfas.btf.kinds import Kind
@@ -80,6 +81,13 @@ class _Own:
                 yield number, base[offset : base.find(0, offset)]
 
 
+def _words_in_place(types: memoryview, order: ByteOrder) -> array[int]:
+    """The words of a type section, which are read where they lie if they are of the host's byte order."""
+    if order.name_for_int != sys.byteorder:
+        return host_words(types, order)
+    return cast("array[int]", types.cast("I"))  # read like an array
+
+
 class KernelTypes:
     """The types of vmlinux, or of a module with those of vmlinux before them (a KernelBtf).
 
@@ -100,10 +108,13 @@ class KernelTypes:
         return f"{type(self).__name__}({self.name!r}, {self.place!r})"
 
     @classmethod
-    def trusted(cls, data: bytes | memoryview, order: ByteOrder, place: str) -> KernelTypes:
-        """Those of a vmlinux whose BTF is known to be right; kept are the places and names of its types."""
+    def trusted(cls, data: bytes | memoryview, order: ByteOrder, place: str, *, build_id: str = "") -> KernelTypes:
+        """Those of a vmlinux whose BTF is known to be right; kept are the places and names of its types.
+
+        `build_id` is that of the kernel, if it is known; see `cache_key`.
+        """
         types_at, types, strings = sections_of(memoryview(data), order, place)
-        words, key = host_words(types, order), cache_key(types, strings)
+        words, key = _words_in_place(types, order), cache_key(types, strings, build_id)
         index = walked(words, place, key)
         btf = Btf(place, order, words, index.starts, index.kinds, bytes(strings), types_at)
         return cls("vmlinux", btf, key=key)
@@ -157,12 +168,12 @@ class ModuleTypes(KernelTypes):
         """All types, the module's own behind those of vmlinux."""
         base, own = self._base.btf, self._own
         shift = len(base.words)
-        starts = base.starts[:-1] + array("I", [start + shift for start in own.index.starts[1:]])
+        starts = array("I", base.starts[:-1]) + array("I", [start + shift for start in own.index.starts[1:]])
         kinds = base.kinds + own.index.kinds[1:]
         return Btf(
             self.place,
             base.order,
-            base.words + own.words,
+            array("I", base.words) + own.words,
             starts,
             kinds,
             base.strings + own.strings,

@@ -51,11 +51,11 @@ def discover_version(release: str, version: str, signature: str) -> int:
 
 
 @functools.cache
-def running_version(root: Path = Path("/")) -> int:
+def running_version() -> int:
     """The version of the running kernel; 0 if it cannot be made out."""
     uname = os.uname()
     try:
-        signature = (root / "proc/version_signature").read_text()
+        signature = Path("/proc/version_signature").read_text()
     except (OSError, UnicodeDecodeError):
         signature = ""
     return discover_version(uname.release, uname.version, signature)

@@ -7,8 +7,7 @@ program gets its own description of the function. Source: loader.md §6.4.
 
 from __future__ import annotations
 
-import platform
-from dataclasses import replace
+import os
 from typing import TYPE_CHECKING
 
 from bpfas.btf.edit import BtfEditor
@@ -84,11 +83,11 @@ def with_context_types(image: Image) -> Image:
         return image
     describer = _Describer(types, tagged)
     programs = {
-        name: replace(program, func_info=describer.described(program.func_info, program.program_type))
+        name: program._replace(func_info=describer.described(program.func_info, program.program_type))
         for name, program in image.programs.items()
     }
     changed = describer.editor.finish()
-    return replace(image, programs=programs, kernel_btf=write_btf(changed.words, changed.strings, changed.order))
+    return image.with_parts(programs=programs, kernel_btf=write_btf(changed.words, changed.strings, changed.order))
 
 
 def _tagged_parameters(types: Btf) -> dict[int, list[int]]:
@@ -149,7 +148,7 @@ class _Describer:
         if name not in self._contexts:
             editor = self.editor
             if name == CONTEXT_TYPES[ProgramType.KPROBE]:
-                registers = editor.string(_REGISTERS.get(platform.machine(), "pt_regs"))
+                registers = editor.string(_REGISTERS.get(os.uname().machine, "pt_regs"))
                 struct = editor.add((registers, info_word(Kind.STRUCT), 0))
                 target = editor.add((editor.string(name), info_word(Kind.TYPEDEF), struct))
             else:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -36,8 +35,7 @@ _MAX_NAME = 127
 """Bytes of a name that the kernel looks at."""
 
 
-@dataclass(frozen=True, slots=True)
-class AttachTarget:
+class AttachTarget(NamedTuple):
     """What a program is attached to: a type in the BTF of vmlinux or of a module.
 
     A program that is attached to many functions of a module has a `type_id` of 0.

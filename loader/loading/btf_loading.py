@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from bpfas.loader import syscall
 from bpfas.loader.errors import LoadError, Step, explain
-from bpfas.loader.loading.btf_sanitize import sanitize
 
 if TYPE_CHECKING:
     from bpfas.loader.loading.session import Session
@@ -28,6 +27,8 @@ def load_btf(data: bytes, name: str, session: Session, *, is_required: bool) -> 
         return load(data)
     except OSError:
         # Old kernels know fewer kinds. Only now is it worth finding out which.
+        from bpfas.loader.loading.btf_sanitize import sanitize
+
         known = sanitize(data, session.kernel)
     log = syscall.LogBuffer(_LOG_SIZE)
     try:

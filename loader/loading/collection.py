@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Self
 
-from bpfas.loader.attach.struct_ops import attach_struct_ops
-from bpfas.loader.attach.table import attach, attaches_by_section
 from bpfas.loader.loading.named import named_maps, named_programs
 from bpfas.loader.loading.pins import path_in, pin, unpin
 from bpfas.loader.runtime.variables import Variables
@@ -62,6 +60,8 @@ class Collection:
         the links when it is closed. If one program cannot be attached, none of those attached here stays so.
         Raises AttachError.
         """
+        from bpfas.loader.attach.table import attach, attaches_by_section  # what many do not use
+
         new: dict[str, Link] = {}
         with contextlib.ExitStack() as undo:
             for name, program in self.programs.items():
@@ -76,6 +76,8 @@ class Collection:
 
     def attach_struct_ops(self, name: str) -> Link:
         """Register the struct of operations called `name` with the kernel. Raises AttachError."""
+        from bpfas.loader.attach.struct_ops import attach_struct_ops
+
         plan = self.plan.maps[name]
         if plan.struct_ops is None or plan.spec.struct_ops is None:
             raise ValueError(f"map {name} is not of struct_ops")

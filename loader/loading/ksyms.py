@@ -7,7 +7,6 @@ document kfuncs.rst.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from bpfas.btf.declaration import declaration
@@ -31,8 +30,7 @@ _KFUNC_TAG = "bpf_kfunc"  # a DECL_TAG of every kfunc, since Linux 6.9
 _SHOWN = "_stext"  # a symbol that every kernel has, and not at 0
 
 
-@dataclass(frozen=True, slots=True)
-class KernelSymbol:
+class KernelSymbol(NamedTuple):
     """What a name stands for: a type in the BTF of `owner`, or where `type_id` is 0 an address, 0 for nothing."""
 
     type_id: int = 0

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -18,7 +17,6 @@ from bpfas.loader.kernel.features import Feature
 from bpfas.loader.kinds import MAP_TYPES_WITHOUT_BTF, MapFlag, MapType
 from bpfas.loader.loading.map_faults import explain_refusal
 from bpfas.loader.loading.pins import map_pin_path, pin_new_map, reuse_pinned_map, unpin
-from bpfas.loader.loading.program_hash import program_hash
 from bpfas.loader.runtime.maps import Map
 
 if TYPE_CHECKING:
@@ -64,8 +62,7 @@ def _open_or_create(plan: MapPlan, whole: Plan, session: Session) -> tuple[Map, 
     fd = reuse_pinned_map(spec, path) if path else None
     is_new = fd is None
     if fd is None:
-        user = whole.programs[spec.exclusive_program] if spec.exclusive_program else None
-        fd = _create(spec, plan.struct_ops, session, program_hash(user, whole, session) if user else b"")
+        fd = _create(spec, plan.struct_ops, session, _exclusive_hash(spec, whole, session))
         if path:
             other = pin_new_map(spec, path, fd)
             if other is not None:  # another process was faster
@@ -85,6 +82,15 @@ def _open_or_create(plan: MapPlan, whole: Plan, session: Session) -> tuple[Map, 
 def _unpin(path: str, spec: MapSpec) -> None:
     with contextlib.suppress(KernelError):  # somebody else may have done it
         unpin(path, f"map {spec.name}")
+
+
+def _exclusive_hash(spec: MapSpec, whole: Plan, session: Session) -> bytes:
+    """The hash of the program that a map is for alone; empty where it is for all."""
+    if not spec.exclusive_program:
+        return b""
+    from bpfas.loader.loading.program_hash import program_hash  # few maps are
+
+    return program_hash(whole.programs[spec.exclusive_program], whole, session)
 
 
 def _create(
@@ -120,18 +126,18 @@ def _attempts(spec: MapSpec, session: Session) -> Iterator[MapSpec]:
     """What to ask for, one after the other until the kernel takes it: less and less of what older kernels lack."""
     has_types = session.btf_fd and spec.map_type not in MAP_TYPES_WITHOUT_BTF
     if not has_types:
-        spec = replace(spec, key_type=0, value_type=0)
+        spec = spec._replace(key_type=0, value_type=0)
     yield spec
     if spec.map_type == MapType.STRUCT_OPS:
         return
     if has_types and (spec.key_type or spec.value_type):
-        spec = replace(spec, key_type=0, value_type=0)
+        spec = spec._replace(key_type=0, value_type=0)
         yield spec
     lacks_names = bool(spec.kernel_name) and not session.kernel.has(Feature.PROGRAM_NAMES)
     lacks_mmap = bool(spec.section) and not session.kernel.has(Feature.ARRAY_MMAP)
     if lacks_names or lacks_mmap:
         flags = spec.map_flags & ~MapFlag.MMAPABLE if lacks_mmap else spec.map_flags
-        yield replace(spec, kernel_name="" if lacks_names else spec.kernel_name, map_flags=flags)
+        yield spec._replace(kernel_name="" if lacks_names else spec.kernel_name, map_flags=flags)
 
 
 def _map_create(

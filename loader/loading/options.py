@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from bpfas.loader.kinds import AttachType, ProgramType
 
@@ -23,8 +22,7 @@ TOKEN_VARIABLE = "LIBBPF_BPF_TOKEN_PATH"  # noqa: S105
 _OF_FUNCTIONS = frozenset({AttachType.TRACE_FENTRY, AttachType.TRACE_FEXIT, AttachType.TRACE_FSESSION})
 
 
-@dataclass(frozen=True, slots=True)
-class LoadOptions:
+class LoadOptions(NamedTuple):
     """Options of loading.
 
     `target` is the program whose functions `freplace` programs replace, or `fentry` and `fexit` programs follow,

@@ -6,7 +6,7 @@ changes something; `bpfas.loader.loading.execute` carries it out.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -26,8 +26,7 @@ class BtfField(NamedTuple):
     owner: KernelBtf
 
 
-@dataclass(frozen=True, slots=True)
-class MapPlan:
+class MapPlan(NamedTuple):
     """A map to create: `spec` has the sizes, entries and contents for the kernel at hand.
 
     `struct_ops` is what a map of that type is filled with, once its programs are loaded.
@@ -37,8 +36,7 @@ class MapPlan:
     struct_ops: StructOpsValue | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ProgramPlan:
+class ProgramPlan(NamedTuple):
     """A program to load.
 
     `instructions` are those of `spec` with everything in its place but descriptors: of maps, where
@@ -52,11 +50,10 @@ class ProgramPlan:
     btf_fields: tuple[BtfField, ...] = ()
     fd_array: tuple[KernelBtf, ...] = ()
     attach: AttachTarget | None = None
-    poisoned: Mapping[int, str] = field(default_factory=dict)
+    poisoned: Mapping[int, str] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(NamedTuple):
     """All that is to be created and loaded, in order.
 
     `btf` is the object's BTF for the kernel, None where there is none. `maps` are those to create: maps that are

@@ -10,19 +10,18 @@ import errno
 import os
 import struct
 import sys
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bpfas.loader import syscall
-from bpfas.loader.errors import Step, VerifierError
+from bpfas.loader.errors import LoadError, Step, VerifierError
 from bpfas.loader.instructions import Code, LoadSource
 from bpfas.loader.kernel.features import Feature
-from bpfas.loader.kinds import NO_ATTACH_TYPE, MapType, ProgramFlag
+from bpfas.loader.kinds import NO_ATTACH_TYPE, MapType, ProgramFlag, ProgramType, program_type_name
 from bpfas.loader.loading.attach_target import open_target
 from bpfas.loader.loading.session import is_invalid
+from bpfas.loader.privilege import Explanation
 from bpfas.loader.runtime.programs import Program
 from bpfas.loader.sections import SectionFlag
-from bpfas.loader.verifier.report import report_on
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -142,8 +141,24 @@ def _load(load: syscall.ProgramLoad, program: ProgramPlan, plan: Plan, session: 
     spec = program.spec
     subject = f"program {spec.name}"
     if log.text.strip() and failure.errno not in _AFTER_VERIFICATION:
+        from bpfas.loader.verifier.report import report_on  # what takes most of its time is the import
+
         raise VerifierError(subject, failure.errno or 0, log.text, report_on(log.text, program, plan)) from failure
+    if failure.errno == errno.EINVAL and (lacking := _lacking_type(spec.program_type)):
+        raise LoadError(Step.LOAD_PROGRAM, subject, errno.EINVAL, lacking) from failure
     raise session.error(Step.LOAD_PROGRAM, subject, failure, (spec.program_type,)) from failure
+
+
+def _lacking_type(program_type: ProgramType) -> Explanation | None:
+    """What there is to say if the kernel takes no program of a type at all."""
+    from bpfas.loader.doctor.finding import State
+    from bpfas.loader.doctor.program_types import finding_of_type  # only for what fails
+
+    finding = finding_of_type(program_type)
+    if finding is None or finding.state is not State.FAILS:
+        return None
+    name = program_type_name(program_type)
+    return Explanation(f"this kernel has no programs of type {name}: {finding.detail}", finding.remedy)
 
 
 def _requests(load: syscall.ProgramLoad, program: ProgramPlan, session: Session) -> Iterator[syscall.ProgramLoad]:
@@ -151,12 +166,12 @@ def _requests(load: syscall.ProgramLoad, program: ProgramPlan, session: Session)
     yield load
     kernel, known = session.kernel, load
     if not kernel.has(Feature.PROGRAM_NAMES):
-        known = replace(known, name="")
+        known = known._replace(name="")
     if known.btf_fd and not kernel.has(Feature.BTF_FUNC):
-        known = replace(known, btf_fd=0, func_info=b"", line_info=b"")
+        known = known._replace(btf_fd=0, func_info=b"", line_info=b"")
     is_optional = SectionFlag.ATTACH_TYPE_OPTIONAL in program.spec.kind.flags
     if is_optional and not kernel.has(Feature.EXPECTED_ATTACH_TYPE):
-        known = replace(known, expected_attach_type=NO_ATTACH_TYPE)
+        known = known._replace(expected_attach_type=NO_ATTACH_TYPE)
     if known != load:
         yield known
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import resource
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 from bpfas.diag import Diagnostics
@@ -31,7 +30,6 @@ _NOT_DELEGATED = Explanation(
 )
 
 
-@dataclass(slots=True)
 class Session:
     """One loading. Descriptors that `owner` closes are those of what becomes the Collection's.
 
@@ -40,14 +38,24 @@ class Session:
     those of all programs that are to be loaded.
     """
 
-    kernel: Kernel
-    options: LoadOptions
-    owner: contextlib.ExitStack
-    undo: contextlib.ExitStack
-    program_types: Collection[ProgramType] = ()
-    btf_fd: int = 0
-    token_fd: int = 0
-    warnings: Diagnostics = field(default_factory=Diagnostics)
+    def __init__(
+        self,
+        kernel: Kernel,
+        options: LoadOptions,
+        owner: contextlib.ExitStack,
+        undo: contextlib.ExitStack,
+        program_types: Collection[ProgramType] = (),
+        btf_fd: int = 0,
+        token_fd: int = 0,
+    ) -> None:
+        self.kernel = kernel
+        self.options = options
+        self.owner = owner
+        self.undo = undo
+        self.program_types = program_types
+        self.btf_fd = btf_fd
+        self.token_fd = token_fd
+        self.warnings = Diagnostics()
 
     def own(self, fd: int) -> int:
         """Have the descriptor closed with what is loaded."""

@@ -7,9 +7,7 @@ what this kernel does not know. Source: loader.md §9.1.
 
 from __future__ import annotations
 
-import difflib
 import sys
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from bpfas.btf.declaration import declaration
@@ -17,6 +15,7 @@ from bpfas.btf.kinds import Kind
 from bpfas.btf.sizes import size_of
 from bpfas.loader.core.flavours import stem_of
 from bpfas.loader.image.addresses import POINTER_SIZE
+from bpfas.loader.nearest import close_matches
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -42,8 +41,7 @@ class StructOpsMember(NamedTuple):
     offset: int
 
 
-@dataclass(frozen=True, slots=True)
-class StructOpsValue:
+class StructOpsValue(NamedTuple):
     """The value of a STRUCT_OPS map on a kernel.
 
     `ops_type` is the kernel's struct of operations and `value_type` the struct around it, ids of `owner`.
@@ -156,7 +154,7 @@ def _find_wrapper(operations: StructOps, kernel: Kernel, at: str, diagnostics: D
             return None
     wrappers = (name for name in vmlinux.names(Kind.STRUCT) if name.startswith(_VALUE_PREFIX))
     names = [name.removeprefix(_VALUE_PREFIX) for name in wrappers]
-    near = difflib.get_close_matches(stem, names, n=1)
+    near = close_matches(stem, names)
     notes = [f"did you mean struct {near[0]}?"] if near else []
     notes.append("a module that has it must be loaded first")
     message = f"{kernel.name} has no struct of operations called {stem}, for lack of struct {_VALUE_PREFIX}{stem}"
@@ -222,7 +220,7 @@ class _Resolver:
         """A member that the kernel does not have must be zero."""
         if any(self.data(member)):
             names = [each.name for each in self.kernel_types.members(self.wrapper.ops_type) if each.name]
-            near = difflib.get_close_matches(member.name, names, n=1)
+            near = close_matches(member.name, names)
             self.error(
                 f"member {member.name} is not zero, but {self.kernel_struct} has no such member",
                 *([f"did you mean {near[0]}?"] if near else []),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from pathlib import Path
 
 _CPUS = Path("/sys/devices/system/cpu")
@@ -15,8 +16,11 @@ def possible_cpu_count() -> int:
 
 
 def online_cpus() -> list[int]:
-    """The CPUs that are running now."""
-    return parse_cpu_list((_CPUS / "online").read_text())
+    """The CPUs that are running now; the first ones, as many as there are, where /sys is not mounted."""
+    try:
+        return parse_cpu_list((_CPUS / "online").read_text())
+    except OSError:
+        return list(range(os.cpu_count() or 1))
 
 
 def parse_cpu_list(text: str) -> list[int]:

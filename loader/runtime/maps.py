@@ -1,6 +1,6 @@
-"""A map in the kernel: opening, typing, pinning and closing it; its elements are `bpfas.loader.runtime.view`'s.
+"""A map in the kernel: typing it, its memory and events; its elements are `bpfas.loader.runtime.view`'s.
 
-A map comes from a loaded object, or is opened by a pin or its id; then its types are those that the kernel has.
+Opening and pinning are `bpfas.loader.runtime.owned`'s; a map that was opened has the types that the kernel has.
 """
 
 from __future__ import annotations
@@ -10,9 +10,8 @@ import os
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from bpfas.loader import syscall
-from bpfas.loader.errors import KernelError, Step, explain
+from bpfas.loader.errors import Step
 from bpfas.loader.kinds import MAPS_OF_MAPS, PER_CPU_MAP_TYPES, MapType, map_type_name
-from bpfas.loader.loading.pins import pin, unpin
 from bpfas.loader.runtime.codecs import (
     PerCpu,
     Raw,
@@ -23,7 +22,8 @@ from bpfas.loader.runtime.codecs import (
 )
 from bpfas.loader.runtime.cpus import possible_cpu_count
 from bpfas.loader.runtime.memory import PAGE_SIZE, Memory, whole_pages
-from bpfas.loader.runtime.opening import ObjectKind, open_by_id, open_pinned, types_of
+from bpfas.loader.runtime.opening import ObjectKind, types_of
+from bpfas.loader.runtime.owned import OwnedObject, no_information
 from bpfas.loader.runtime.view import MapView
 from bpfas.loader.spec import MapSpec
 
@@ -46,7 +46,7 @@ _WITH_EVENTS = frozenset({MapType.RINGBUF, MapType.PERF_EVENT_ARRAY})
 _WITHOUT_ELEMENTS = frozenset({MapType.RINGBUF, MapType.USER_RINGBUF, MapType.ARENA})
 
 
-class Map(MapView[Any, Any]):
+class Map(MapView[Any, Any], OwnedObject):
     """A map and its descriptor, which it closes in `close()`; a dictionary of its elements.
 
     Keys and values are typed by the object's BTF where it says of what type they are, else they are bytes (see
@@ -57,7 +57,7 @@ class Map(MapView[Any, Any]):
     A map that is dropped without being closed is closed once no view and no reader of events needs it.
     """
 
-    _fd = -1
+    kind = ObjectKind.MAP
 
     def __init__(self, spec: MapSpec, fd: int, types: Btf | None = None) -> None:
         self.spec = spec
@@ -86,26 +86,7 @@ class Map(MapView[Any, Any]):
             info = syscall.map_info(fd)
             return cls(_spec_of(info), fd, types_of(info.btf_id, f"map {info.name}"))
         except OSError as error:
-            os.close(fd)
-            number = error.errno or 0
-            explanation = explain(Step.GET_INFO, number)
-            raise KernelError(Step.GET_INFO, f"descriptor {fd}", number, explanation) from error
-
-    @classmethod
-    def from_pin(cls, path: str | os.PathLike[str]) -> Self:
-        """The map that is pinned at `path`. Raises KernelError."""
-        return cls.from_fd(open_pinned(path, ObjectKind.MAP))
-
-    @classmethod
-    def from_id(cls, map_id: int) -> Self:
-        """The map that the kernel lists by this number. Raises KernelError."""
-        return cls.from_fd(open_by_id(map_id, ObjectKind.MAP))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+            raise no_information(fd, error) from error
 
     def __del__(self) -> None:
         # Memory and readers live as long as somebody uses them.
@@ -125,11 +106,6 @@ class Map(MapView[Any, Any]):
         if self._own_reader is None:
             self._own_reader = self.events()
         return iter(self._own_reader)
-
-    @property
-    def fd(self) -> int:
-        """The descriptor, -1 once the map is closed."""
-        return self._fd
 
     def close(self) -> None:
         """Close the descriptor; the kernel drops the map when nothing else refers to it."""
@@ -213,17 +189,6 @@ class Map(MapView[Any, Any]):
             syscall.map_freeze(self._fd)
         except OSError as error:
             raise self._refusal(Step.FREEZE_MAP, error.errno or 0) from error
-
-    def pin(self, path: str | os.PathLike[str]) -> None:
-        """Give the map a name in a BPF file system, which keeps it.
-
-        The directory is made if only the last part of its path is missing. Raises KernelError.
-        """
-        pin(os.fspath(path), self._fd, f"map {self.name}")
-
-    def unpin(self, path: str | os.PathLike[str]) -> None:
-        """Take away a name of the map. Raises KernelError."""
-        unpin(os.fspath(path), f"map {self.name}")
 
     def events(self, value: Any = None) -> EventReader:
         """A reader of the events in a ring buffer or a perf event array, to be closed by the caller.

@@ -13,6 +13,7 @@ import functools
 import mmap
 import os
 import threading
+import weakref
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -70,6 +71,21 @@ class Memory:
             # Views that users have kept keep the memory, until they go.
             with contextlib.suppress(BufferError):
                 mapping.close()
+
+
+def map_file(fd: int, size: int) -> memoryview:
+    """The first bytes of a file, to be read where they lie, for as long as anybody has the view or a part of it.
+
+    Unlike Python's own mappings, this one keeps no descriptor open. Raises OSError for what cannot be mapped.
+    """
+    flags = mmap.MAP_PRIVATE | mmap.MAP_POPULATE
+    address = _libc().mmap(None, size, mmap.PROT_READ, flags, fd, 0)
+    if address is None or address == _MAP_FAILED:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    contents = (ctypes.c_ubyte * size).from_address(address)
+    weakref.finalize(contents, _libc().munmap, ctypes.c_void_p(address), ctypes.c_size_t(size)).atexit = False
+    return memoryview(contents).cast("B").toreadonly()
 
 
 def _address(view: memoryview) -> int:

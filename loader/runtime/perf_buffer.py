@@ -107,7 +107,7 @@ class PerfBuffer:
         self.lost = 0
         self._map = map_
         with contextlib.ExitStack() as stack:
-            cpus = [cpu for cpu in self._online() if cpu < map_.max_entries]
+            cpus = [cpu for cpu in online_cpus() if cpu < map_.max_entries]
             if not cpus:
                 raise ValueError(f"map {map_.name} has no entry for any of the CPUs that are running")
             self._rings = [self._open(cpu, pages, stack) for cpu in cpus]
@@ -133,14 +133,6 @@ class PerfBuffer:
         # The CPU whose turn is over goes behind the others, so that none is left waiting for ever.
         self._rings.append(self._rings.pop(0))
         return taken
-
-    def _online(self) -> list[int]:
-        try:
-            return online_cpus()
-        except OSError as error:
-            number = error.errno or 0
-            explanation = explain(Step.OPEN_BUFFER, number)
-            raise KernelError(Step.OPEN_BUFFER, f"map {self._map.name}", number, explanation) from error
 
     def _open(self, cpu: int, pages: int, stack: contextlib.ExitStack) -> _CpuRing:
         try:

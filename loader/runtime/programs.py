@@ -8,15 +8,14 @@ from __future__ import annotations
 import enum
 import errno
 import os
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self, TypeVar, cast, overload
 
 from bpfas.loader import syscall
 from bpfas.loader.errors import KernelError, Step, explain
 from bpfas.loader.kinds import ProgramType, program_type_name
-from bpfas.loader.loading.pins import pin, unpin
 from bpfas.loader.privilege import Explanation
-from bpfas.loader.runtime.opening import ObjectKind, open_by_id, open_pinned, types_of
+from bpfas.loader.runtime.opening import ObjectKind, types_of
+from bpfas.loader.runtime.owned import OwnedObject, no_information
 from bpfas.loader.spec import ProgramSpec
 
 if TYPE_CHECKING:
@@ -62,19 +61,21 @@ _INPUTS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class TestRunResult:
+class _TestRunResult(NamedTuple):
+    retval: int
+    data: bytes
+    duration_ns: int
+    context: bytes = b""
+
+
+class TestRunResult(_TestRunResult):
     """What a test run gave: the return value (of the last run), the packet and the context as they were left.
 
     `duration_ns` is the mean time of a run; 0 for types that the kernel does not time.
     """
 
+    __slots__ = ()
     __test__ = False  # not a test case, whatever pytest makes of the name
-
-    retval: int
-    data: bytes
-    duration_ns: int
-    context: bytes = b""
 
 
 class TestRunFlag(enum.IntFlag):
@@ -90,14 +91,14 @@ class TestRunFlag(enum.IntFlag):
 NO_TEST_RUN_FLAGS = TestRunFlag(0)
 
 
-class Program:
+class Program(OwnedObject):
     """A loaded program and its descriptor, which it closes in `close()`; a context manager, which does that too.
 
     `instruction_count` counts slots of 8 bytes as given to the kernel, of a program that was opened as the kernel
     has them. What the kernel refuses is a KernelError. One that is dropped without being closed is closed then.
     """
 
-    _fd = -1
+    kind = ObjectKind.PROGRAM
 
     def __init__(self, spec: ProgramSpec, fd: int) -> None:
         self.spec = spec
@@ -116,39 +117,15 @@ class Program:
             info = syscall.prog_info(fd)
             instructions = syscall.prog_xlated(fd)
         except OSError as error:
-            os.close(fd)
-            number = error.errno or 0
-            explanation = explain(Step.GET_INFO, number)
-            raise KernelError(Step.GET_INFO, f"descriptor {fd}", number, explanation) from error
-        kind = ProgramType(info.type) if info.type in set(ProgramType) else cast("ProgramType", info.type)
-        return cls(ProgramSpec(info.name, info.name, "", kind, instructions), fd)
-
-    @classmethod
-    def from_pin(cls, path: str | os.PathLike[str]) -> Self:
-        """The program that is pinned at `path`."""
-        return cls.from_fd(open_pinned(path, ObjectKind.PROGRAM))
-
-    @classmethod
-    def from_id(cls, program_id: int) -> Self:
-        """The program that the kernel lists by this number."""
-        return cls.from_fd(open_by_id(program_id, ObjectKind.PROGRAM))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+            raise no_information(fd, error) from error
+        type_ = ProgramType(info.type) if info.type in set(ProgramType) else cast("ProgramType", info.type)
+        return cls(ProgramSpec(info.name, info.name, "", type_, instructions), fd)
 
     def __del__(self) -> None:
         self.close()
 
     def __repr__(self) -> str:
         return f"<Program {self.name!r}: {program_type_name(self.type)}, fd {self._fd}>"
-
-    @property
-    def fd(self) -> int:
-        """The descriptor, -1 once the program is closed."""
-        return self._fd
 
     def close(self) -> None:
         """Close the descriptor; the kernel drops the program when nothing else refers to it."""
@@ -193,17 +170,6 @@ class Program:
         from bpfas.loader.attach.table import attach  # the ways of attaching are many modules
 
         return attach(self, way=way, **how)
-
-    def pin(self, path: str | os.PathLike[str]) -> None:
-        """Give the program a name in a BPF file system, which keeps it.
-
-        The directory is made if only the last part of its path is missing.
-        """
-        pin(os.fspath(path), self._fd, f"program {self.name}")
-
-    def unpin(self, path: str | os.PathLike[str]) -> None:
-        """Take away a name of the program."""
-        unpin(os.fspath(path), f"program {self.name}")
 
     def stdout(self) -> bytes:
         """What the program has printed with bpf_stream_printk to its stdout since this was last asked for.

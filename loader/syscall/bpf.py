@@ -91,6 +91,7 @@ class Command(enum.IntEnum):
     PROG_ASSOC_STRUCT_OPS = 38
 
 
+@functools.cache
 def syscall_number() -> int | None:
     """bpf(2)'s number for this machine and process, None where it is not known."""
     if os.name != "posix":

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import os
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bpfas.loader.syscall.bpf import S32, U32, U64, Command, bpf, buffer, pointer
 from bpfas.loader.syscall.objects import btf_get_fd_by_id, get_info
@@ -44,8 +43,7 @@ class _BtfInfo(ctypes.Structure):
     ]
 
 
-@dataclass(frozen=True, slots=True)
-class BtfInfo:
+class BtfInfo(NamedTuple):
     """What the kernel says of a BTF object: `name` is `vmlinux`, a module's, or empty for what users loaded."""
 
     id: int

@@ -9,8 +9,7 @@ import ctypes
 import errno
 import itertools
 import os
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from bpfas.loader.syscall.bpf import U32, U64, Command, bpf, buffer, pointer
 from bpfas.loader.syscall.objects import get_info
@@ -76,8 +75,7 @@ class _LinkInfo(ctypes.Structure):
     _fields_ = [("type", U32), ("id", U32), ("prog_id", U32), ("_pad", U32), ("rest", ctypes.c_uint8 * 64)]
 
 
-@dataclass(frozen=True, slots=True)
-class LinkInfo:
+class LinkInfo(NamedTuple):
     """What the kernel says of a link; `rest` is the part of struct bpf_link_info that depends on the type."""
 
     type: int
@@ -158,16 +156,14 @@ def prog_detach(target: int, prog_fd: int, attach_type: int, expected_revision: 
     bpf(Command.PROG_DETACH, attributes)
 
 
-@dataclass(frozen=True, slots=True)
-class AttachedProgram:
+class AttachedProgram(NamedTuple):
     """A program that is attached to a target; `link_id` is 0 where no link holds it or the kernel does not say."""
 
     program_id: int
     link_id: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class AttachedPrograms:
+class AttachedPrograms(NamedTuple):
     """What BPF_PROG_QUERY says of a target: its programs in the order of their runs.
 
     `flags` are those of the first cgroup program, `revision` counts the changes (0 where nothing counts them).

@@ -6,8 +6,7 @@ Layouts: union bpf_attr and struct bpf_map_info of include/uapi/linux/bpf.h.
 from __future__ import annotations
 
 import ctypes
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from bpfas.loader.syscall.bpf import S32, U32, U64, Command, bpf, buffer, pointer
 from bpfas.loader.syscall.objects import get_info
@@ -61,8 +60,7 @@ class _MapInfo(ctypes.Structure):
     ]
 
 
-@dataclass(frozen=True, slots=True)
-class MapInfo:
+class MapInfo(NamedTuple):
     """What the kernel says of a map. Sizes are in bytes; `key_type` and `value_type` are of its BTF, `btf_id`."""
 
     type: int

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import ctypes
 from array import array
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from bpfas.loader.syscall.objects import get_info
 from bpfas.loader.syscall.programs import RawProgramInfo
@@ -17,8 +16,7 @@ from bpfas.loader.syscall.programs import RawProgramInfo
 _U32_BYTES, _U64_BYTES = 4, 8
 
 
-@dataclass(frozen=True, slots=True)
-class ProgramCode:
+class ProgramCode(NamedTuple):
     """Of a program: its instructions and machine code, and where which function and line begins.
 
     `func_info` has two words for each function (slot, id of the FUNC), `line_info` four for each line (slot, file

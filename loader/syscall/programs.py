@@ -9,8 +9,7 @@ import ctypes
 import errno
 import os
 import sys
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from bpfas.loader.syscall.bpf import S32, U32, U64, Command, bpf, buffer, pointer
 from bpfas.loader.syscall.objects import get_info
@@ -125,8 +124,7 @@ class RawProgramInfo(ctypes.Structure):
     ]
 
 
-@dataclass(frozen=True, slots=True)
-class ProgramInfo:
+class ProgramInfo(NamedTuple):
     """What the kernel says of a loaded program. Sizes are in bytes.
 
     `jited_size` is 0 where the program is interpreted or the caller may not know; `verified_instructions` counts
@@ -148,8 +146,7 @@ class ProgramInfo:
     run_count: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class RawTestRun:
+class RawTestRun(NamedTuple):
     """What BPF_PROG_TEST_RUN gave back; `duration` is the mean of the runs in nanoseconds."""
 
     retval: int
@@ -166,17 +163,16 @@ class OutputTooSmallError(OSError):
         self.needed = needed
 
 
-@dataclass(slots=True)
 class LogBuffer:
     """Where the verifier writes its log. At level 2 it says of every instruction what it knows, and more."""
 
-    size: int
-    text: str = ""
-    level: int = 1
+    def __init__(self, size: int, text: str = "", level: int = 1) -> None:
+        self.size = size
+        self.text = text
+        self.level = level
 
 
-@dataclass(frozen=True, slots=True)
-class ProgramLoad:
+class ProgramLoad(NamedTuple):
     """What BPF_PROG_LOAD is given. `func_info` and `line_info` are the kernel's records, whole.
 
     `attach_prog_fd` and `attach_btf_obj_fd` exclude each other. `fd_array` holds descriptors of BTF objects that

@@ -337,3 +337,12 @@ def test_whatever_is_given_is_encoded_or_refused(value: object) -> None:
     except EncodingError:
         return
     assert len(data) == codec.size
+
+
+def test_members_at_the_same_place_do_not_make_endless_values() -> None:
+    types = Types()
+    inner = types.integer()
+    for _ in range(40):
+        inner = types.struct("s", 4, [("a", inner, 0), ("b", inner, 0)])
+    with pytest.raises(EncodingError, match=r"has \d+ values in 4 bytes"):
+        codec_of(types.read(), inner)

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.loader.network import Namespace
 from tests.object_cache import compiled
 from tests.peers import Peer
-
-from .network import Namespace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

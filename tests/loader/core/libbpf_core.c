@@ -5,7 +5,7 @@
  *     libbpf_core OBJECT [BTF]
  *
  * Where libbpf gives up before that, prints `error`, with what it says on standard error.
- * With a third argument, loads the object that many times and prints the seconds of each, one a line.
+ * With a third argument, loads the object that many times and prints the seconds on a processor of each, one a line.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -42,7 +42,7 @@ static double seconds(void)
 {
 	struct timespec now;
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
 	return now.tv_sec + now.tv_nsec / 1e9;
 }
 

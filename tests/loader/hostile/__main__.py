@@ -31,6 +31,7 @@ _MOST_SECONDS = 120
 _MOST_MEMORY = 1 << 31
 """Bytes of address space for a process that has all of the running kernel's types."""
 _FAULT = "FAULT"
+_CASES_A_LINE = 1000
 
 
 def main() -> int:
@@ -77,7 +78,7 @@ def _work(seed: int, first: int, end: int) -> None:
 
 def _supervise(seed: int, first: int, end: int) -> tuple[int, Counter[str]]:
     """Run the cases in processes until all are done: how many were faults, and what became of how many others."""
-    faults = 0
+    faults, begin = 0, first
     outcomes: Counter[str] = Counter()
     while first < end:
         command = [sys.executable, "-m", "tests.loader.hostile", "--here", "--seed", str(seed)]
@@ -95,6 +96,8 @@ def _supervise(seed: int, first: int, end: int) -> tuple[int, Counter[str]]:
                 else:
                     outcomes[said] += 1
                 first = int(number) + 1
+                if first % _CASES_A_LINE == 0:
+                    print(f"{first - begin} cases, {faults} faults", file=sys.stderr, flush=True)
         if worker.returncode and first < end:
             print(f"the process ended with {worker.returncode} about case {first}", flush=True)
             if not outcomes and not faults:

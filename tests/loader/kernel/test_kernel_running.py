@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import TYPE_CHECKING
 
 import pytest
 
 from bpfas.loader.errors import LoadError
+from bpfas.loader.kernel import probes
 from bpfas.loader.kernel.features import Feature
 from bpfas.loader.kernel.running import RunningKernel, cpu_count
 from bpfas.loader.kernel.version import parse_version
@@ -38,7 +40,7 @@ def test_any_kernel_that_these_tests_run_on_has_what_came_with_linux_5() -> None
     kernel: Kernel = RunningKernel()
     assert kernel.version >= parse_version("5.15")
     old = (Feature.PROGRAM_NAMES, Feature.GLOBAL_DATA, Feature.BTF_GLOBAL_FUNC, Feature.PERF_LINK)
-    assert all(kernel.has(feature) for feature in old)
+    assert [feature for feature in old if not kernel.has(feature)] == []
 
 
 def test_the_kernel_says_what_it_is() -> None:
@@ -81,3 +83,15 @@ def test_the_descriptor_of_a_modules_types_is_opened_once() -> None:
         if not modules:
             pytest.skip("no module with BTF is loaded")
         assert kernel.btf_fd(modules[0]) == kernel.btf_fd(modules[0]) > 0
+
+
+def test_what_a_process_lacks_for_trying_says_nothing_of_the_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    def run_out(*_: object, **__: object) -> int:
+        raise OSError(errno.EMFILE, "too many")
+
+    monkeypatch.setattr(probes, "_known", {})
+    with monkeypatch.context() as lacking:
+        lacking.setattr("bpfas.loader.syscall.prog_load", run_out)
+        while_lacking = probes.probe(Feature.PROGRAM_NAMES)
+    assert (while_lacking.works, while_lacking.errno) == (True, errno.EMFILE)
+    assert probes.probe(Feature.PROGRAM_NAMES).errno == 0

@@ -207,6 +207,48 @@ def test_other_contents_are_kept_apart() -> None:
     assert list(KernelTypes.trusted(types.data(), ORDER, "vmlinux").ids_with_stem("talks")) == []
 
 
+BUILD_ID = "4a5a9b0affb66c43"
+
+
+def test_an_index_of_other_types_is_noticed(cache: Path) -> None:
+    """As if a file of the same sizes, alike where it is looked at, had been put in the place of the kernel's."""
+    types, other = vmlinux(), Types()
+    other.integer()
+    other.integer("long")
+    KernelTypes.trusted(other.data(), ORDER, "vmlinux")
+    (wrong,) = [path.read_bytes() for path in cache.glob("types-*")]
+    expected = asked(types.data())
+    (path,) = cache.glob(f"types-{len(types.words) * 4:x}-*")
+    path.write_bytes(wrong)
+    assert asked(types.data()) == expected
+    assert path.read_bytes() != wrong
+
+
+def test_types_of_a_kernel_with_a_build_id_are_known_by_a_part_of_them(cache: Path) -> None:
+    types = vmlinux()
+    data = types.data()
+    assert list(KernelTypes.trusted(data, ORDER, "vmlinux", build_id=BUILD_ID).ids_with_stem("tasks")) == [4]
+    assert {path.name.rpartition("-")[2] for path in cache.iterdir()} == {BUILD_ID}
+    other = data.replace(b"tasks", b"talks")
+    found = KernelTypes.trusted(other, ORDER, "vmlinux", build_id=BUILD_ID)
+    assert list(found.ids_with_stem("talks")) == [4]
+    again = KernelTypes.trusted(data, ORDER, "vmlinux", build_id="other")
+    assert list(again.ids_with_stem("tasks")) == [4]
+    assert len(list(cache.glob("names-*"))) == 3
+
+
+def test_files_of_kernels_that_were_are_removed_but_for_the_newest(cache: Path) -> None:
+    data = vmlinux().data()
+    for number in range(7):
+        KernelTypes.trusted(data, ORDER, "vmlinux", build_id=f"id{number}").ids_named("task")
+        for path in cache.glob(f"*-id{number}"):
+            os.utime(path, (number, number))
+    (cache / "templates-0.json").write_bytes(b"{}")
+    KernelTypes.trusted(data, ORDER, "vmlinux", build_id="last").ids_named("task")
+    kept = {path.name.rpartition("-")[2] for path in cache.iterdir()}
+    assert kept == {"id4", "id5", "id6", "last", "0.json"}
+
+
 def test_nothing_is_kept_where_nothing_can_be(cache: Path) -> None:
     cache.parent.mkdir(parents=True)
     cache.write_bytes(b"a file where the directory should be")
