@@ -11,7 +11,7 @@ import os
 from typing import TYPE_CHECKING
 
 from bpfas.diag import BpfasError, Diagnostic, Severity
-from bpfas.loader.privilege import Explanation, explain_eperm, read_situation
+from bpfas.loader.privilege import Capability, Explanation, explain_eperm, read_situation
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -158,6 +158,11 @@ _CAUSES: dict[tuple[Step, int], Explanation] = {
     (Step.MAP_MEMORY, errno.EEXIST): Explanation("something else lies in this process's memory at its address"),
     (Step.MAP_MEMORY, errno.EBUSY): Explanation("the arena lies at another address already"),
 }
+_BY_NUMBER = frozenset({Step.LIST, Step.OPEN_MAP, Step.OPEN_PROGRAM, Step.OPEN_LINK})
+_NOT_BY_NUMBER = Explanation(
+    "the process lacks CAP_SYS_ADMIN, which listing what the kernel has, or opening it by name or number, takes",
+    "run it as root (sudo), or give the process the capability; paths of pins do without",
+)
 _GENERAL_CAUSES: dict[int, Explanation] = {
     errno.ENOSYS: _NO_BPF,
     errno.EMFILE: Explanation("the process has too many open files", "raise ulimit -n"),
@@ -259,6 +264,8 @@ def explain(step: Step, number: int, program_types: Collection[ProgramType] = ()
     """What `errno` says after `step`; `program_types` are those of all programs at hand."""
     if (step, number) in _CAUSES:
         return _CAUSES[step, number]
+    if number == errno.EPERM and step in _BY_NUMBER and read_situation().lacks(Capability.CAP_SYS_ADMIN):
+        return _NOT_BY_NUMBER
     if number == errno.EPERM:
         return explain_eperm(read_situation(), program_types)
     return _GENERAL_CAUSES.get(number, Explanation(os.strerror(number)))

@@ -7,6 +7,7 @@ has and these tables lack stays a plain integer everywhere. Source: include/uapi
 from __future__ import annotations
 
 import enum
+import re
 
 
 class ProgramType(enum.IntEnum):
@@ -281,3 +282,15 @@ def map_flag_names(flags: int) -> list[str]:
     if unknown := flags & ~int(MapFlag(sum(MapFlag))):
         names.append(hex(unknown))
     return names
+
+
+def map_flags_called(names: str) -> MapFlag:
+    """Flags by names with `|` or commas between: `no_prealloc`, `BPF_F_NO_PREALLOC`. Raises ValueError."""
+    flags = MapFlag(0)
+    for word in re.split(r"[|,]", names):
+        name = word.strip().upper().removeprefix("BPF_F_")
+        if name not in MapFlag.__members__:
+            known = ", ".join(MapFlag.__members__).lower()
+            raise ValueError(f"there is no flag '{word.strip()}'; there are {known}")
+        flags |= MapFlag[name]
+    return flags

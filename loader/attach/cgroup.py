@@ -187,7 +187,7 @@ def _hook(program: Attachable, given: AttachType | str | None) -> AttachType:
     if expected in possible and not is_bare:
         return AttachType(expected)
     cause = f"section '{program.spec.section}' does not say where in the control group the program is to run"
-    remedy = f"say it: attach(…, hook='{next(iter(names))}'); it may be {', '.join(names)}"
+    remedy = f"say it: hook={next(iter(names))} (attach(…, hook='…'), --to hook=…); it may be {', '.join(names)}"
     raise attach_error(program, "", errno.EINVAL, explanation=Explanation(cause, remedy))
 
 

@@ -84,7 +84,7 @@ def _attach_type(program: Attachable, role: str | None) -> AttachType:
     if says in roles.values():
         return AttachType(says)
     cause = f"section '{program.spec.section}' does not say what the program does with streams"
-    remedy = f"say it: attach(…, role='verdict'); it may be {', '.join(roles)}"
+    remedy = f"say it: role=verdict (attach(…, role='…'), --to role=…); it may be {', '.join(roles)}"
     raise attach_error(program, "", errno.EINVAL, explanation=Explanation(cause, remedy))
 
 

@@ -144,8 +144,9 @@ def attach(program: Attachable, *, way: str | None = None, **how: Any) -> Link:
     needed = [name for name, is_needed in _keywords(chosen).items() if is_needed and name not in how]
     if needed:
         cause = f"nothing says where: a program of section '{program.spec.section}' is attached by {chosen.name}"
-        remedy = f"attach({', '.join(f'{name}=…' for name in needed)})"
-        raise attach_error(program, "", errno.EINVAL, explanation=Explanation(cause, f"say it: {remedy}"))
+        options = " ".join(f"--to {name}=…" for name in needed)
+        remedy = f"say it: {options}; from Python attach({', '.join(f'{name}=…' for name in needed)})"
+        raise attach_error(program, "", errno.EINVAL, explanation=Explanation(cause, remedy))
     return chosen.load()(program, **how)
 
 
@@ -172,7 +173,7 @@ def _candidates(program: Attachable, way: str | None) -> list[Way]:
 
 
 _REMEDIES = {
-    _P.STRUCT_OPS: "attach the struct_ops map that they belong to",
+    _P.STRUCT_OPS: "attach the struct_ops map that they are in: bpf-load attach OBJ MAP, attach_struct_ops(MAP)",
     _P.SYSCALL: "run them: test_run()",
     _P.SCHED_ACT: "give them to tc: tc filter add … action bpf object-pinned PATH",
     _P.UNSPEC: "name the section for what the program is: xdp, tc, kprobe/FUNCTION, …",

@@ -8,13 +8,14 @@ objects is `report`.
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING
 
 from bpfas import __version__
 from bpfas import cli as commands
 from bpfas.diag import BpfasError
 from bpfas.loader.cli.common import parser_with_text
-from bpfas.loader.cli.messages import PROGRAM, exit_status, print_error
+from bpfas.loader.cli.messages import FAULT, PROGRAM, exit_status, print_error
 
 if TYPE_CHECKING:
     import argparse
@@ -69,6 +70,12 @@ def _command(arguments: Sequence[str]) -> int:
         name, *rest = arguments
     elif arguments and arguments[0] in ("-h", "--help", "--version"):
         _general_parser().parse_args(arguments)
+    elif arguments and not os.path.exists(arguments[0]):
+        from bpfas.loader.nearest import did_you_mean  # few runs are mistyped
+
+        if meant := did_you_mean(arguments[0], _COMMANDS):
+            print_error(BpfasError.of(f"'{arguments[0]}' is neither a command nor a file", None, meant), arguments)
+            return FAULT
     module = importlib.import_module(f"bpfas.loader.cli.{_COMMANDS[name]}")
     try:
         status: int = module.main(name, rest)

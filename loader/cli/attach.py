@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,12 +45,19 @@ programs (map=, replaces=, target=) are those of OBJ by their names, else id:N, 
 def main(name: str, arguments: Sequence[str]) -> int:
     """Run the command; gives its exit status."""
     parser = loading_parser(name, _DESCRIPTION, _EPILOG)
-    parser.add_argument("programs", metavar="PROGRAM", nargs="*", help="which programs (default: as sections say)")
+    parser.add_argument(
+        "programs",
+        metavar="PROGRAM",
+        nargs="*",
+        help="which programs, or struct_ops maps (default: as sections say)",
+    )
     add_place_options(parser)
     parser.add_argument("--pin", metavar="DIRECTORY", help="pin links, maps and programs there, and end")
     parser.add_argument("--events", metavar="MAP", help="print what arrives in a ring or perf buffer meanwhile")
     parser.add_argument("--event-type", metavar="TYPE", help="of what type the events are: 'struct event', …")
     options = parser.parse_intermixed_args(arguments)
+    if options.pin and options.events:
+        parser.error("--pin ends the command, and --events waits in it: attach, then bpf-load maps events PATH")
     with loaded(options) as collection, contextlib.ExitStack() as attachments:
         with place_of(options, collection) as how:
             links = _attach(collection, options, how)
@@ -74,9 +82,13 @@ def _attach(collection: Collection, options: argparse.Namespace, how: Mapping[st
         if not links:
             _refuse_nothing(collection)
         return links
-    programs = chosen_programs(collection, options.programs) or list(collection.programs.values())
+    structs = [name for name in options.programs if (plan := collection.plan.maps.get(name)) and plan.struct_ops]
+    names = [name for name in options.programs if name not in structs]
+    programs = chosen_programs(collection, names) if options.programs else list(collection.programs.values())
     links = {}
     with contextlib.ExitStack() as undo:
+        for name in structs:
+            links[name] = undo.enter_context(collection.attach_struct_ops(name))
         for program in programs:
             links[program.name] = undo.enter_context(attached(program, options.way, how))
         undo.pop_all()
@@ -105,8 +117,11 @@ def _pin(collection: Collection, links: Mapping[str, Link], directory: str) -> N
 
 
 def _report(links: Mapping[str, Link], options: argparse.Namespace) -> None:
-    if options.json:
-        print_json([report.link_json(link) for link in links.values()])
+    attached_links = [report.link_json(link) for link in links.values()]
+    if options.json and options.events:
+        print(json.dumps(attached_links), flush=True)  # a line, as each event is
+    elif options.json:
+        print_json(attached_links)
     else:
         for name, link in links.items():
             print(f"{name}: attached to {link.target}", flush=True)

@@ -15,10 +15,12 @@ from bpfas.diag import BpfasError, Diagnostic, Severity
 from bpfas.elf.old_gnu import modernize
 from bpfas.elf.reader import read_object
 from bpfas.loader.cli.messages import COLOR_CHOICES, COLOR_OPTION, PROGRAM, is_colored
+from bpfas.loader.cli.parts import set_part
 from bpfas.loader.cli.values import HEX_PREFIX, parse_hex, parse_value
 from bpfas.loader.image.build import build_image
 from bpfas.loader.loading.execute import load_image
 from bpfas.loader.loading.options import BPF_FILE_SYSTEM, LoadOptions
+from bpfas.loader.loading.pins import map_pin_path
 
 if TYPE_CHECKING:
     from collections.abc import Collection as Words
@@ -100,7 +102,7 @@ def loading_parser(name: str, description: str, epilog: str | None = None) -> ar
     parser = object_parser(name, description, epilog)
     parser.add_argument(
         "--set", metavar="VARIABLE=VALUE", dest="variables", action="append", default=[],
-        help="the value that a global variable starts with: a number, or JSON",
+        help="the value that a global variable, or a part (limits.low, sizes[2]), starts with: a number, or JSON",
     )  # fmt: skip
     parser.add_argument(
         "--map", metavar="MAP.FIELD=VALUE", dest="map_changes", action="append", default=[],
@@ -158,7 +160,7 @@ def image_of(options: argparse.Namespace) -> Image:
     image = image_of_object(options, relaxed_maps=options.relaxed_maps)
     for assignment in options.variables:
         name, value = split_assignment(assignment, "--set VARIABLE=VALUE")
-        image.data[name] = parse_value(value)
+        set_part(image.data, name, parse_value(value))
     for assignment in options.map_changes:
         (name, field), value = _field(assignment, _MAP_FIELDS, "--map MAP.FIELD=VALUE")
         image.set_map(name, **{field: value})
@@ -178,8 +180,16 @@ def load_options(options: argparse.Namespace) -> LoadOptions:
 def loaded(options: argparse.Namespace) -> Iterator[Collection]:
     """What the options describe, in the kernel; warnings are printed."""
     with load_image(image_of(options), load_options(options)) as collection:
-        warn(collection.warnings, options)
+        warn([*collection.warnings, *_pins(collection, options)], options)
         yield collection
+
+
+def _pins(collection: Collection, options: argparse.Namespace) -> Iterator[Diagnostic]:
+    """Of maps that are pinned as their definitions ask for: where they stay."""
+    where = LoadOptions(pin_root=options.pin_root)
+    for name, plan in collection.plan.maps.items():
+        if path := map_pin_path(plan.spec, where):
+            yield Diagnostic(Severity.NOTE, f"map {name} is pinned at {path}, and stays there", None)
 
 
 def warn(messages: Sequence[Diagnostic], options: argparse.Namespace) -> None:

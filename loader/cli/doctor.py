@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from bpfas.loader.cli.common import command_parser, print_json
 from bpfas.loader.cli.messages import DONE, NOT_THERE, is_colored
-from bpfas.loader.doctor import Group, State, as_text, examine, is_well
+from bpfas.loader.doctor import ESSENTIAL_GROUPS, Group, State, as_text, examine, is_well, works_by_group
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,14 +39,18 @@ def main(name: str, arguments: Sequence[str]) -> int:
     unknown = [group for group in options.groups if group not in _GROUPS]
     if unknown:
         parser.error(f"there is no group '{unknown[0]}'; there are {', '.join(_GROUPS)}")
-    findings = examine([_GROUPS[group] for group in options.groups] or tuple(Group))
+    groups = frozenset(_GROUPS[group] for group in options.groups) or frozenset(Group)
+    # Whether all is well does not depend on what is shown.
+    findings = examine(groups | ESSENTIAL_GROUPS)
     well = is_well(findings)
+    findings = [finding for finding in findings if finding.group in groups]
+    counts = works_by_group(findings)
     if options.failing:
         findings = [finding for finding in findings if finding.state is not State.WORKS]
     if options.json:
         print_json({"well": well, "findings": [finding.as_data() for finding in findings]})
     else:
-        print(as_text(findings, min(_WIDTH, _columns()), is_colored=is_colored(options.color)))
+        print(as_text(findings, min(_WIDTH, _columns()), counts, is_colored=is_colored(options.color)))
     return DONE if well else NOT_THERE
 
 

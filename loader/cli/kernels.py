@@ -6,6 +6,9 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from bpfas.cli import read_input
+from bpfas.diag import BpfasError, Diagnostic, Severity
+from bpfas.loader.cli.common import warn
+from bpfas.loader.kernel.version import parse_version
 
 if TYPE_CHECKING:
     import argparse
@@ -28,6 +31,8 @@ def described_kernel(options: argparse.Namespace) -> contextlib.AbstractContextM
     from bpfas.loader.kernel.described import DescribedKernel
     from bpfas.loader.kernel.type_files import types_in_file
 
+    if options.release and not parse_version(options.release):
+        raise BpfasError.of(f"'{options.release}' is no release, as uname -r has it: 6.12.0, 5.4")
     config = (decoded_config(read_input(options.config)), options.config) if options.config else None
     kernel = DescribedKernel(
         types_in_file(options.btf) if options.btf else None,
@@ -35,4 +40,10 @@ def described_kernel(options: argparse.Namespace) -> contextlib.AbstractContextM
         release=options.release or "",
         kallsyms=read_input(options.kallsyms) if options.kallsyms else b"",
     )
+    if not kernel.is_dated:
+        warn([Diagnostic(Severity.WARNING, _UNDATED, options.btf, (_DATING,))], options)
     return contextlib.nullcontext(kernel)
+
+
+_UNDATED = "these types do not tell how old the kernel is, which is taken to have all that the loader knows of"
+_DATING = "say it: --release 5.4"

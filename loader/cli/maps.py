@@ -10,6 +10,7 @@ import contextlib
 import os
 from typing import TYPE_CHECKING, Any
 
+from bpfas.btf.kinds import Kind
 from bpfas.diag import BpfasError
 from bpfas.loader.cli.common import command_parser, print_json, split_action
 from bpfas.loader.cli.interruption import interruptible
@@ -168,6 +169,8 @@ def _update(options: argparse.Namespace) -> int:
     flag = UpdateFlag.NOEXIST if options.new else UpdateFlag.EXIST if options.existing else UpdateFlag.ANY
     with open_map(options.map) as map_, contextlib.ExitStack() as opened:
         key, value = parse_value(options.key), _stored_value(map_, options.value, opened)
+        if isinstance(value, dict) and _holds_variables(map_):
+            value = _of_usage(lambda: map_[key]._replace(**value))
         if options.cpu is None and not options.all_cpus:
             map_.update(key, value, flag)
         elif not map_.is_per_cpu:
@@ -260,6 +263,12 @@ def _stored_value(map_: Map, text: str, opened: contextlib.ExitStack) -> Any:
         opened.callback(os.close, fd)
         return fd
     return parse_value(text)
+
+
+def _holds_variables(map_: Map) -> bool:
+    """Whether the map's only element is a section of global data, in which what is not named is to stay."""
+    types, type_id = map_.types, map_.spec.value_type
+    return types is not None and bool(type_id) and types.kind(type_id) is Kind.DATASEC
 
 
 def _no_key(map_: Map, key: str) -> BpfasError:

@@ -1,7 +1,7 @@
 """What `bpf-load` says of what went wrong: for people in colours, with the verifier's log last; or as JSON.
 
 The order of a refusal by the verifier is that of its VerifierError: what is wrong, the instruction, its source,
-the registers, the way there, the remedy, and the kernel's log, whole.
+the registers, the way there, the remedy, and the kernel's log, whole; behind a long log all but the log again.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, TextIO
 
 from bpfas.cli import report, wants_json
-from bpfas.diag import BpfasError
+from bpfas.diag import BpfasError, Diagnostic
 from bpfas.loader.errors import KernelError, Step, VerifierError
 
 if TYPE_CHECKING:
@@ -27,6 +27,9 @@ DONE, FAULT, NOT_THERE = 0, 1, 2
 
 COLOR_OPTION = "--color"
 COLOR_CHOICES = ("auto", "always", "never")
+
+_LONG_LOG = 60
+"""Lines of the kernel's log behind which the messages are told once more."""
 
 _OPENING = frozenset({Step.OPEN_MAP, Step.OPEN_PROGRAM, Step.OPEN_LINK, Step.UNPIN})
 _RESET = "\33[0m"
@@ -47,12 +50,21 @@ def print_error(error: BpfasError, words: Sequence[str]) -> None:
     """Print all that an exception tells to standard error, in the form that the arguments `words` ask for."""
     if wants_json(words):
         print_error_as_json(error)
-    elif is_colored(_color_choice(words), sys.stderr):
-        for diagnostic in error.diagnostics:
+        return
+    diagnostics = [*error.diagnostics, *_told_again(error)]
+    if is_colored(_color_choice(words), sys.stderr):
+        for diagnostic in diagnostics:
             text = diagnostic.render()
             print(painted(text if diagnostic.at else f"{PROGRAM}: {text}"), file=sys.stderr)
     else:
-        report(PROGRAM, error.diagnostics, as_json=False)
+        report(PROGRAM, diagnostics, as_json=False)
+
+
+def _told_again(error: BpfasError) -> list[Diagnostic]:
+    """The messages without the kernel's log, for the end of a long one: who reads there has not seen them."""
+    if not isinstance(error, KernelError) or error.log.count("\n") < _LONG_LOG:
+        return []
+    return [each._replace(notes=each.notes[:-1]) for each in error.diagnostics]
 
 
 def print_error_as_json(error: BpfasError) -> None:

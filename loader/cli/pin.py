@@ -45,7 +45,8 @@ def _unpin(name: str, arguments: Sequence[str]) -> int:
     parser = command_parser(name, _UNPIN_DESCRIPTION)
     parser.add_argument("paths", metavar="PATH", nargs="+", help="a pin, or a directory of pins")
     options = parser.parse_args(arguments)
-    removed = [path for each in options.paths for path in _removed(each)]
+    # A directory that is called `.` cannot be removed.
+    removed = [path for each in options.paths for path in _removed(os.path.realpath(each))]
     if options.json:
         print_json(removed)
     return 0

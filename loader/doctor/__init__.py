@@ -18,12 +18,12 @@ from bpfas.loader.doctor.helper_functions import examine_helpers
 from bpfas.loader.doctor.machine import examine_machine, examine_settings
 from bpfas.loader.doctor.map_types import examine_map_types
 from bpfas.loader.doctor.program_types import examine_program_types
-from bpfas.loader.doctor.text import as_text
+from bpfas.loader.doctor.text import as_text, works_by_group
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
 
-__all__ = ["Finding", "Group", "State", "as_text", "examine", "is_well"]
+__all__ = ["ESSENTIAL_GROUPS", "Finding", "Group", "State", "as_text", "examine", "is_well", "works_by_group"]
 
 _EXAMINATIONS: dict[Group, Callable[[], Iterable[Finding]]] = {
     Group.MACHINE: examine_machine,
@@ -48,6 +48,9 @@ _ESSENTIAL = frozenset(
         (Group.MAP_TYPES, "array"),
     }
 )
+
+ESSENTIAL_GROUPS = frozenset(group for group, _ in _ESSENTIAL)
+"""The groups that `is_well` looks at."""
 
 
 def is_well(findings: Iterable[Finding]) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from bpfas.loader.doctor.finding import Group, State
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from bpfas.loader.doctor.finding import Finding
 
@@ -20,16 +20,33 @@ _MARK_WIDTH = 4
 _INDENT = 2
 
 
-def as_text(findings: Sequence[Finding], width: int = 100, *, is_colored: bool = False) -> str:
-    """The findings in lines of `width` characters, or a little more."""
+def works_by_group(findings: Iterable[Finding]) -> dict[Group, str]:
+    """How much of each group works, in words."""
+    members: dict[Group, list[bool]] = {}
+    for finding in findings:
+        members.setdefault(finding.group, []).append(finding.state is State.WORKS)
+    return {group: f"{sum(works)} of {len(works)} work" for group, works in members.items()}
+
+
+def as_text(
+    findings: Sequence[Finding],
+    width: int = 100,
+    works: Mapping[Group, str] | None = None,
+    *,
+    is_colored: bool = False,
+) -> str:
+    """The findings in lines of `width` characters, or a little more.
+
+    `works` is `works_by_group` of all findings where these are only some.
+    """
+    works = works_by_group(findings) if works is None else works
     lines = []
     for group in Group:
         members = [finding for finding in findings if finding.group is group]
         if members:
-            working = sum(finding.state is State.WORKS for finding in members)
             subject_width = max(len(finding.subject) for finding in members)
             start = _INDENT + _MARK_WIDTH + 1 + subject_width + 2
-            lines += ["", f"{group.value}: {working} of {len(members)} work"]
+            lines += ["", f"{group.value}: {works[group]}"]
         for finding in members:
             mark = f"{_MARKS[finding.state]:{_MARK_WIDTH}}"
             if is_colored:

@@ -20,7 +20,15 @@ from bpfas.btf.writer import write_btf
 from bpfas.diag import BpfasError, Diagnostic, Severity
 from bpfas.loader.image.struct_ops import is_function_pointer
 from bpfas.loader.image.variables import UnknownNameError, VariableDirectory, unknown_name
-from bpfas.loader.kinds import MAPS_OF_MAPS, AttachType, MapFlag, MapType, ProgramFlag, ProgramType
+from bpfas.loader.kinds import (
+    MAPS_OF_MAPS,
+    AttachType,
+    MapFlag,
+    MapType,
+    ProgramFlag,
+    ProgramType,
+    map_flags_called,
+)
 from bpfas.loader.nearest import close_matches
 from bpfas.loader.sections import (
     SECTION_KINDS,
@@ -236,12 +244,16 @@ def _anything(value: Any) -> Any:
     return value
 
 
+def _map_flags(value: Any) -> MapFlag:
+    return map_flags_called(value) if isinstance(value, str) else MapFlag(_number(_WORD_BITS)(value))
+
+
 _MAP_FIELDS: dict[str, _Reader] = {
     "map_type": _member_of(MapType),
     "key_size": _number(_WORD_BITS),
     "value_size": _number(_WORD_BITS),
     "max_entries": _number(_WORD_BITS),
-    "map_flags": lambda value: MapFlag(_number(_WORD_BITS)(value)),
+    "map_flags": _map_flags,
     "map_extra": _number(2 * _WORD_BITS),
     "numa_node": _number(_WORD_BITS),
     "ifindex": _number(_WORD_BITS),

@@ -1,7 +1,7 @@
 """A kernel that files describe, for dry runs: its types, its configuration, its release.
 
 What no file says is judged by the release; without a release the types tell from which release on the kernel must
-be. Nothing is asked of the machine that this runs on.
+be, and where they do not tell either, it is taken for a new one. Nothing is asked of the machine at hand.
 """
 
 from __future__ import annotations
@@ -79,8 +79,12 @@ class DescribedKernel:
         """Whether a kernel of this release has the feature, if it is not a matter of the configuration."""
         if feature is Feature.SYSCALL_WRAPPER and self._config is not None:
             return option(self._config[0], "CONFIG_ARCH_HAS_SYSCALL_WRAPPER") == "y"
-        since = SINCE[feature]
-        return (self.version or self._lowest_version) >= since
+        return not self.is_dated or (self.version or self._lowest_version) >= SINCE[feature]
+
+    @property
+    def is_dated(self) -> bool:
+        """Whether anything tells how old the kernel is; types that are there for CO-RE alone do not."""
+        return self.types is None or bool(self.version or self._lowest_version)
 
     @cached_property
     def _lowest_version(self) -> int:

@@ -220,7 +220,9 @@ def _parse_number(text: str) -> int:
 
 
 def _report_unknown(name: str, kernel: Kernel, source: str | None, diagnostics: Diagnostics) -> None:
-    remedies = ["declare it weak if the program can do without, or give its value as NAME=VALUE"]
+    remedies = [
+        "declare it weak if the program can do without, or give its value, NAME=VALUE, in a file for --kconfig"
+    ]
     if not name.startswith(_OPTION_PREFIX):
         message = f"'{name}' is no option of a kernel"
         remedies = [f"their names begin with {_OPTION_PREFIX}"]

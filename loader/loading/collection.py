@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Self
 
+from bpfas.loader.loading.named import named_maps, named_programs
 from bpfas.loader.loading.pins import path_in
 from bpfas.loader.runtime.pinning import pin, unpin
 from bpfas.loader.runtime.variables import Variables
@@ -37,8 +38,8 @@ class Collection:
     ) -> None:
         self.name = plan.image.name
         self.plan = plan
-        self.maps: Mapping[str, Map] = maps
-        self.programs: Mapping[str, Program] = programs
+        self.maps: Mapping[str, Map] = named_maps(maps)
+        self.programs: Mapping[str, Program] = named_programs(programs)
         self.warnings = tuple(warnings)
         self.data = Variables(maps, plan.image.types)
         self.links: dict[str, Link] = {}

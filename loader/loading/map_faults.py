@@ -12,6 +12,7 @@ import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from bpfas.loader.kinds import (
+    MAPS_OF_MAPS,
     PER_CPU_MAP_TYPES,
     STORAGE_MAP_TYPES,
     MapFlag,
@@ -32,6 +33,9 @@ _PER_CPU_LIMIT = 1 << 15
 """Bytes that the kernel can allocate for each CPU in one piece."""
 
 
+_ALL_FLAGS = sum(MapFlag)
+
+
 class _Sizes(NamedTuple):
     """The sizes, in bytes, that a key or value may have: from `least` to `most`, in steps of `step`."""
 
@@ -47,7 +51,8 @@ class _Sizes(NamedTuple):
             return f"{self.least} bytes" if self.least else "no bytes"
         if self.step > 1 and self.most == 2 * self.least:
             return f"{self.least} or {self.most} bytes"
-        range_ = f"{self.least} bytes or more" if self.most == _LARGEST else f"{self.least} to {self.most} bytes"
+        unit = "byte" if self.least == 1 else "bytes"
+        range_ = f"{self.least} {unit} or more" if self.most == _LARGEST else f"{self.least} to {self.most} bytes"
         return range_ if self.step == 1 else f"{range_}, a multiple of {self.step}"
 
 
@@ -151,6 +156,11 @@ def _faults(spec: MapSpec) -> Iterator[tuple[str, str]]:
     if missing := wants.required & ~spec.map_flags:
         names = _flag_names(missing)
         yield f"needs {names}", f"give it __uint(map_flags, {names})"
+    if spec.map_type in MAPS_OF_MAPS and spec.inner is None:
+        remedy = "say in its definition what they are like: __array(values, struct { … })"
+        yield "needs to know what the maps in it are like", remedy
+    if unknown := spec.map_flags & ~_ALL_FLAGS:
+        yield f"has flags that no kernel knows: {unknown:#x}", "leave them out of map_flags"
     for flag, types in _FLAG_FOR.items():
         if spec.map_flags & flag and spec.map_type not in types:
             yield f"does not take {_flag_names(flag)}", f"leave {_flag_names(flag)} out of map_flags"

@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 STATISTICS = ("processed ", "verification time ", "stack depth ", "insns processed")
 """How lines begin that count, and say nothing of what is wrong."""
 
+_BESIDES = (*STATISTICS, "cur state: ", "old state: ")
+"""How lines begin that may follow a verdict, and are none."""
+
+_UNENDED = re.compile(r"(?<=\S)processed \d+ insns .*")
+"""Statistics behind a verdict that the kernel has not ended its line after."""
+
 _INSTRUCTION = re.compile(r"(?P<index>\d+): \((?P<opcode>[0-9a-f]{2})\) (?P<text>[^;]*?)\s*(?:; (?P<state>.*))?")
 _STATE = re.compile(r"(?P<index>\d+): (?P<state>(?:frame\d+: )?R\d+.*)")
 _BRANCH = re.compile(r"from (?P<start>\d+) to (?P<end>\d+)(?: \([^)]*\))?:(?: safe)?(?P<state>.*)")
@@ -64,7 +70,7 @@ def read_log(log: str) -> VerifierLog:
     branches: list[tuple[int, int]] = []
     registers: dict[str, str] = {}
     for line in filter(None, map(str.rstrip, log.splitlines())):
-        if line.startswith(STATISTICS):
+        if line.startswith(_BESIDES):
             continue
         if found := _INSTRUCTION.fullmatch(line):
             path.append(Step(int(found["index"]), found["text"], dict(registers)))
@@ -78,7 +84,7 @@ def read_log(log: str) -> VerifierLog:
         elif found := _STATE.fullmatch(line):
             registers |= _registers(found["state"])
         elif not _is_commentary(line):
-            words.append(line.strip())
+            words.append(_UNENDED.sub("", line.strip()))
             continue
         words.clear()
     return VerifierLog(tuple(path), tuple(words), tuple(_on_path(branches, path)))

@@ -7,7 +7,10 @@ import re
 from bpfas.helpers import HELPERS_BY_NUMBER, LATEST_RELEASE
 from bpfas.loader.privilege import Capability, Situation
 
-_GPL_REMEDY = 'give the object a section `license` that says GPL: .section license,"aw",@progbits; .asciz "GPL"'
+_GPL_REMEDY = (
+    'give the object a section `license` that says GPL: in C char _license[] SEC("license") = "GPL"; '
+    'in assembly .section license,"aw",@progbits; .asciz "GPL"'
+)
 _REMEDIES = (
     ("cannot call GPL-restricted function from non-GPL compatible program", _GPL_REMEDY),
     ("cannot call kernel function from non-GPL compatible program", _GPL_REMEDY),
@@ -43,6 +46,37 @@ _VERDICTS = (
         r"invalid access to (?:map value|memory)|(?:min|max) value is (?:negative|outside)|unbounded m\w+",
         "bound the index or length before it is used: if (index >= SIZE) return 0; let its type be unsigned",
     ),
+    (
+        r"invalid mem access '(?:scalar|inv)'",
+        (
+            "the verifier knows of no memory at this number: what is the kernel's is read by BPF_CORE_READ() or "
+            "bpf_probe_read_kernel(), the user's by bpf_probe_read_user()"
+        ),
+    ),
+    (
+        r"type=(?:scalar|inv) expected=",
+        "this argument is a pointer: give the address of a variable, as &key",
+    ),
+    (
+        r"invalid zero-sized read",
+        "bound the length from below as well: if (length == 0 || length > sizeof(buffer)) return 0;",
+    ),
+    (
+        r"invalid bpf_context access",
+        (
+            "the context of programs of this type has no field at this offset of this size, or none that they may "
+            "write: see its struct in <linux/bpf.h>"
+        ),
+    ),
+    (
+        r"bpf_(\w+?)_lock-ed region|bpf_(?:preempt_disable|local_irq_save)-ed region",
+        "release on every way what was taken: bpf_spin_unlock(), bpf_rcu_read_unlock(), bpf_preempt_enable(), …",
+    ),
+    (
+        r"At (?:program|async callback|callback) \w+ the register R0 has",
+        "return a value of the range that it names, on every way: programs of this type may return no other",
+    ),
+    (r"expected prog array map", "tail calls take a map of type BPF_MAP_TYPE_PROG_ARRAY"),
     (r"R0 !read_ok", "give R0, the return value, a value on every way to the end"),
     (r"R\d+ !read_ok", "give the register a value on every way there; calls leave none in R1 to R5"),
     (

@@ -14,7 +14,7 @@ import pytest
 from bpfas.loader import load
 from bpfas.loader.cli import main
 from bpfas.loader.runtime.maps import Map
-from tests.loader.kernel_support import Need, needs
+from tests.loader.kernel_support import Need, kernel_type, needs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -122,16 +122,62 @@ def test_a_place_that_is_none(
     assert message in error
 
 
-def test_attached_until_interrupted_with_events(compile_c: Callable[..., str], network: object) -> None:
+def test_a_place_that_is_missing_is_asked_for_in_the_words_of_the_command(
+    compile_c: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["attach", compile_c(SOCKETS, "-g"), "watch"]) == 1
+    assert "remedy: say it: --to interface=…" in capsys.readouterr().err
+
+
+def test_events_are_for_a_command_that_waits(
+    compile_c: Callable[..., str], bpffs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    app = compile_c(SOCKETS, "-g")
+    assert main(["attach", app, "watch", "--pin", str(bpffs / "app"), "--events", "events"]) == 1
+    assert "--pin ends the command" in capsys.readouterr().err
+
+
+@needs(Need.BTF, Need.STRUCT_OPS_LINK, kernel_type("bpf_struct_ops_tcp_congestion_ops"))
+def test_a_struct_of_operations_by_name(
+    compile_c: Callable[..., str], bpffs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = """
+    struct sock;
+    struct tcp_congestion_ops { unsigned (*ssthresh)(struct sock *); void (*cong_avoid)(struct sock *, unsigned,
+        unsigned); unsigned (*undo_cwnd)(struct sock *); char name[16]; };
+    SEC("struct_ops") unsigned threshold(unsigned long long *ctx) { return 2; }
+    SEC("struct_ops") void avoid(unsigned long long *ctx) { }
+    SEC("struct_ops") unsigned undo(unsigned long long *ctx) { return 10; }
+    SEC(".struct_ops.link") struct tcp_congestion_ops control = { .ssthresh = (void *)threshold,
+        .cong_avoid = (void *)avoid, .undo_cwnd = (void *)undo, .name = "bpfas_named" };
+    """
+    app = compile_c(source, "-g")
+    assert main(["attach", app, "control", "--pin", str(bpffs / "app")]) == 0
+    assert capsys.readouterr().out.startswith("control: attached to ")
+    assert main(["unpin", str(bpffs / "app")]) == 0
+    assert main(["attach", app, "avoid"]) == 1
+    assert "bpf-load attach OBJ MAP" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("form", [(), ("--json",)])
+def test_attached_until_interrupted_with_events(
+    form: tuple[str, ...], compile_c: Callable[..., str], network: object
+) -> None:
     """The command runs in the namespace of the test, as a process of its own."""
     assert network
     command = [sys.executable, "-m", "bpfas.loader", "attach", compile_c(SOCKETS, "-g"), "watch"]
     command += ["--to", "interface=lo", "--to", "mode=generic", "--events", "events"]
-    process = subprocess.Popen([*command, "--event-type", "struct event"], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [*command, *form, "--event-type", "struct event"], stdout=subprocess.PIPE, text=True
+    )
     assert process.stdout is not None
     with process, process.stdout as output:
         try:
-            assert output.readline() == "watch: attached to XDP of lo, generic\n"
+            report = output.readline()
+            if form:
+                assert [link["target"] for link in json.loads(report)] == ["XDP of lo, generic"]
+            else:
+                assert report == "watch: attached to XDP of lo, generic\n"
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
                 sender.sendto(bytes(58), ("127.0.0.1", 9))
             assert output.readline() == '{"length": 100}\n'

@@ -212,6 +212,119 @@ def test_types_of_a_file_are_what_core_relocations_are_resolved_by(
     assert main(["run", *arguments, "--data-in", f"hex:{PACKET}"]) == 0
     assert "prog returned 100\n" in capsys.readouterr().out
     assert main(["--dry-run", *arguments]) == 0
-    assert "r0 = 100" in capsys.readouterr().out
+    captured = capsys.readouterr()
+    assert "r0 = 100" in captured.out
+    assert "kernel.btf: warning: these types do not tell how old the kernel is" in captured.err
+    assert main(["--dry-run", *arguments, "--release", "5.10"]) == 0
+    assert capsys.readouterr().err == ""
     assert main([*arguments, "--release", "6.1"]) == 1
     assert "describe a kernel for --dry-run" in capsys.readouterr().err
+
+
+@pytest.fixture
+def configured(compile_c: Callable[..., str]) -> str:
+    """An object with variables of compound types and a map."""
+    return compile_c(
+        "struct limits { int low, high; union { int of; unsigned char as[4]; }; struct { int x; } each[2]; };"
+        "struct limits limits = {2, 3, {4}, {{5}, {6}}}; int sizes[3] = {1, 2, 3}; char name[4];"
+        "struct { __uint(type, BPF_MAP_TYPE_HASH); __uint(max_entries, 1); __type(key, int); __type(value, int); }"
+        ' counts SEC(".maps");'
+        'SEC("socket") int prog(void *ctx) { bpf_map_lookup_elem(&counts, name); return limits.low + sizes[0]; }',
+        "-g",
+    )
+
+
+@pytest.mark.peer
+@pytest.mark.parametrize(
+    ("place", "values"),
+    [
+        ("limits.low=7", {"limits": {"low": 7, "high": 3, "of": 4, "each": [{"x": 5}, {"x": 6}]}}),
+        ("limits.as[1]=7", {"limits": {"low": 2, "high": 3, "of": 0x704, "each": [{"x": 5}, {"x": 6}]}}),
+        ("limits.each[1].x=7", {"limits": {"low": 2, "high": 3, "of": 4, "each": [{"x": 5}, {"x": 7}]}}),
+        (".data:sizes[2]=7", {"sizes": [1, 2, 7]}),
+        ("sizes[2]=7", {"sizes": [1, 2, 7]}),
+    ],
+)
+@kernel
+def test_a_part_of_a_variable_is_set(
+    place: str, values: dict[str, object], configured: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", configured, "--data-in", f"hex:{PACKET}", "--set", place, "--dump-maps", "--json"]) == 0
+    (data,) = [each for each in json.loads(capsys.readouterr().out)["maps"] if each["name"] == ".data"]
+    (element,) = data["elements"]
+    for name, value in values.items():
+        found = element["value"][name]
+        assert found == value or {key: found[key] for key in found if key != "as"} == value
+
+
+@pytest.mark.peer
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        ("limits.lou=7", "'limits' has no member 'lou'\n>>> did you mean low?"),
+        ("limits.of.x=7", "'limits.of' is no struct or union with members: it is 4"),
+        ("sizes[3]=7", "'sizes' has 3 elements, from [0] on: there is no [3]"),
+        ("sizes.x=7", "'sizes' is no struct or union"),
+        ("limits[0]=7", "'limits' is no array with elements"),
+        ("limit.low=7", "there is no variable 'limit.low'"),
+        ("limits.low=x", "low"),
+    ],
+)
+def test_a_part_that_there_is_not(
+    place: str, message: str, configured: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([configured, "--set", place]) == 1
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.peer
+@kernel
+def test_flags_of_maps_have_names(configured: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([configured, "--json", "--map", "counts.map_flags=BPF_F_NO_PREALLOC|zero_seed"]) == 0
+    flags = {each["name"]: each["flags"] for each in json.loads(capsys.readouterr().out)["maps"]}
+    assert flags["counts"] == ["no_prealloc", "zero_seed"]
+    assert main([configured, "--map", "counts.map_flags=no_prelloc"]) == 1
+    assert "there is no flag 'no_prelloc'; there are no_prealloc, " in capsys.readouterr().err
+
+
+@pytest.mark.peer
+@kernel
+def test_a_map_that_stays_pinned_is_told(
+    compile_c: Callable[..., str], bpffs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    app = compile_c(
+        "struct { __uint(type, BPF_MAP_TYPE_HASH); __uint(max_entries, 1); __type(key, int); __type(value, int);"
+        ' __uint(pinning, LIBBPF_PIN_BY_NAME); } shared SEC(".maps");',
+        "-g",
+    )
+    assert main([app, "--pin-root", str(bpffs)]) == 0
+    assert capsys.readouterr().err == f"bpf-load: note: map shared is pinned at {bpffs}/shared, and stays there\n"
+    assert (bpffs / "shared").exists()
+
+
+def test_a_mistyped_command_is_no_file(
+    app: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["lod", app]) == 1
+    message = "bpf-load: error: 'lod' is neither a command nor a file\n>>> did you mean load?\n"
+    assert capsys.readouterr().err == message
+    (tmp_path / "lod").write_bytes(b"no object")
+    assert main(["lod"]) == 1
+    assert "did you mean" not in capsys.readouterr().err
+
+
+def test_a_release_that_is_none(app: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--dry-run", app, "--release", "banana"]) == 1
+    assert "'banana' is no release" in capsys.readouterr().err
+
+
+@kernel
+def test_a_directory_is_unpinned_from_within(
+    app: str, bpffs: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(["pin", app, str(bpffs / "app")]) == 0
+    capsys.readouterr()
+    monkeypatch.chdir(bpffs / "app")
+    assert main(["unpin", "."]) == 0
+    assert not (bpffs / "app").exists()

@@ -78,6 +78,21 @@ def _without_numbers(text: str) -> str:
 
 @pytest.mark.kernel
 @pytest.mark.peer
+def test_behind_a_long_log_the_refusal_is_told_again(
+    compile_c: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    long_way = "asm volatile(" + r'"r1 = 1\n"' * 200 + ' ::: "r1");'
+    app = compile_c(SOURCE.replace("return *value;", f"{long_way} return *value;"), "-g")
+    assert main([app]) == 1
+    head, _, log = capsys.readouterr().err.partition(">>> the kernel's log:\n")
+    assert "remedy: compare the pointer with NULL" in head
+    assert log.endswith(head)
+    assert main(["--json", app]) == 1
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+@pytest.mark.kernel
+@pytest.mark.peer
 def test_a_refusal_is_data(refused: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--json", refused]) == 1
     message = json.loads(capsys.readouterr().err)

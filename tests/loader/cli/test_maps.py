@@ -38,9 +38,10 @@ struct { __uint(type, BPF_MAP_TYPE_PROG_ARRAY); __uint(max_entries, 2); __uint(k
          __uint(value_size, 4); } cliprogs SEC(".maps");
 struct { __uint(type, BPF_MAP_TYPE_HASH); __uint(max_entries, 2); __type(key, unsigned);
          __type(value, unsigned); } clicounts SEC(".maps");
+int cli_limit = 2000, cli_step = 3;
 SEC("xdp") int cliprog(void *ctx)
 {
-    unsigned key = 0;
+    unsigned key = cli_limit ? 0 : cli_step;
     bpf_map_lookup_elem(&clistats, &key);
     return 2;
 }
@@ -160,7 +161,7 @@ def test_the_values_of_all_cpus_and_of_one(app: Collection, capsys: pytest.Captu
     assert main(["maps", "lookup", of(app, "clicpus"), "1"]) == 0
     lines = [f"cpu {cpu}: 5" for cpu in range(possible_cpu_count())]
     assert said(capsys).splitlines() == (
-        ["1:", *(f"  {line}" for line in lines)] if len(lines) > 1 else [lines[0]]
+        ["1:", *(f"  {line}" for line in lines)] if len(lines) > 1 else [f"1: {lines[0]}"]
     )
     assert main(["maps", "update", of(app, "clistats"), "1", "5", "--all-cpus"]) == 1
     assert main(["maps", "update", of(app, "clicpus"), "1", "5", "--cpu", "100000"]) == 1
@@ -226,3 +227,11 @@ def test_waiting_ends_with_a_signal() -> None:
     with interruptible() as stopped:
         os.kill(os.getpid(), 15)
         assert os.read(stopped, 1)
+
+
+def test_variables_that_are_not_named_stay(app: Collection, capsys: pytest.CaptureFixture[str]) -> None:
+    data = f"id:{app.maps['.data'].id}"
+    assert main(["maps", "update", data, "0", '{"cli_step": 4}']) == 0
+    assert (app.data["cli_limit"], app.data["cli_step"]) == (2000, 4)
+    assert main(["maps", "update", data, "0", '{"cli_stop": 4}']) == 1
+    assert "has no member 'cli_stop'" in capsys.readouterr().err

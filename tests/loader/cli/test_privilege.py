@@ -69,3 +69,33 @@ def test_a_missing_perfmon_is_named_when_the_verifier_refuses() -> None:
     assert b"pointer prohibited" in done.stdout
     assert b"the process lacks CAP_PERFMON" in done.stdout
     assert b"Traceback" not in done.stderr
+
+
+def run_without(capabilities: list[Capability], *arguments: str) -> tuple[int, str]:
+    """Exit status and all output of bpf-load in a process without `capabilities`."""
+    command = [sys.executable, "-m", "bpfas.loader", *arguments]
+    done = subprocess.run(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        cwd=ROOT,
+        preexec_fn=lambda: drop(capabilities),
+    )
+    return done.returncode, done.stdout
+
+
+def test_what_is_in_the_kernel_takes_sys_admin() -> None:
+    for arguments in (["maps"], ["progs"], ["maps", "dump", "id:1"]):
+        status, output = run_without([Capability.CAP_SYS_ADMIN], *arguments)
+        assert status == 1
+        assert "EPERM: the process lacks CAP_SYS_ADMIN, which listing" in output
+        assert "paths of pins do without" in output
+
+
+def test_the_doctor_is_not_well_without_capabilities_whatever_is_asked() -> None:
+    status, output = run_without([*Capability], "doctor", "--failing", "machine")
+    assert status == 2
+    assert " 0 of " not in output
+    assert "map types" not in output

@@ -142,9 +142,9 @@ def test_links_are_listed_and_detached(
         link.pin(path)
         number = link.id
     assert main(["links"]) == 0
-    head, *lines = (line.split("  ") for line in capsys.readouterr().out.splitlines())
-    assert [cell.strip() for cell in head if cell] == ["ID", "TYPE", "PROGRAM", "TARGET", "PINNED"]
-    (line,) = ([cell.strip() for cell in line if cell] for line in lines if line[-1].strip() == str(path))
+    head, *lines = (re.split(" {2,}", line.strip()) for line in capsys.readouterr().out.splitlines())
+    assert head == ["ID", "TYPE", "PROGRAM", "TARGET", "PINNED"]
+    (line,) = (line for line in lines if line[-1] == str(path))
     assert line == [str(number), "xdp", f"clidumped (id:{program.id})", "lo", str(path)]
     assert main(["links", "--json", str(path)]) == 0
     (info,) = json.loads(capsys.readouterr().out)

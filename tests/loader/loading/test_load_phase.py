@@ -66,6 +66,18 @@ def test_maps_of_types_and_global_data(compile_c: Callable[..., str]) -> None:
         assert not app.warnings
 
 
+def test_names_that_there_are_not(compile_c: Callable[..., str]) -> None:
+    with bpfas.load(compile_c(COUNTING, "-g")) as app:
+        assert app.maps["app.rodata"] is app.maps[".rodata"]
+        assert list(app.maps) == ["counts", ".rodata", ".bss"]
+        with pytest.raises(UnknownNameError, match="there is no map 'count'\n>>> did you mean 'counts'"):
+            app.maps["count"]
+        with pytest.raises(UnknownNameError, match="there is no program 'prog'\n>>> there are: count"):
+            app.programs["prog"]
+        with pytest.raises(KeyError):
+            app.programs["prog"]
+
+
 def test_what_the_image_warns_of_is_told(compile_c: Callable[..., str]) -> None:
     source = """
     const char *volatile names[] = {"a", "b"};

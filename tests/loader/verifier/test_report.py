@@ -125,9 +125,25 @@ def test_a_long_way_is_cut_in_front() -> None:
         ("BPF program is too large. Processed 1000001 insn", "global functions"),
         ("combined stack size of 2 calls is 544. Too large", "512 bytes"),
         ("invalid indirect read from stack R2 off -8+4 size 8", "padding"),
+        ("R1 invalid mem access 'scalar'", "BPF_CORE_READ()"),
+        ("R2 type=scalar expected=fp, pkt, pkt_meta, map_key", "the address of a variable"),
+        ("R4 invalid zero-sized read: u64=[0,4294967295]", "length == 0"),
+        ("invalid bpf_context access off=100 size=4", "no field at this offset"),
+        ("BPF_EXIT instruction in main prog cannot be used inside bpf_spin_lock-ed region", "bpf_spin_unlock()"),
+        ("BPF_EXIT instruction in main prog cannot be used inside bpf_rcu_read_lock-ed region", "rcu_read_unlock"),
+        ("At program exit the register R0 has smin=7 smax=7 should have been in [0, 3]", "of the range"),
+        ("expected prog array map for tail call", "BPF_MAP_TYPE_PROG_ARRAY"),
+        ("infinite loop detected at insn 2\ncur state: R10=fp0\nold state: R10=fp0", "bpf_for()"),
         ("write into map forbidden, value_size=4 off=0 size=4", "read-only"),
     ],
 )
 def test_frequent_verdicts_have_a_remedy_of_their_own(verdict: str, remedy: str) -> None:
     log = f"0: (b7) r0 = 0                        ; R0_w=0\n1: (95) exit\n{verdict}\nprocessed 2 insns\n"
     assert remedy in report_on(log).explanation.remedy
+
+
+def test_what_the_kernel_says_beside_the_verdict_is_not_told_twice() -> None:
+    log = "0: (95) exit\nexpected prog array map for tail callprocessed 3 insns (limit 1000000) max_states 0\n"
+    assert report_on(log).explanation.cause == "the verifier says: expected prog array map for tail call"
+    log = "0: (95) exit\ninfinite loop detected at insn 2\ncur state: R10=fp0\nold state: R10=fp0\n"
+    assert report_on(log).explanation.cause == "the verifier says: infinite loop detected at insn 2"
