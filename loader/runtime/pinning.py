@@ -14,11 +14,10 @@ from bpfas.loader.errors import LoadError, Step, load_error
 from bpfas.loader.privilege import Explanation
 
 _MOUNTS = "/proc/self/mountinfo"
-_USUAL_PLACE = "/sys/fs/bpf/"
 _NOT_MOUNTED = Explanation(
-    "no BPF file system is mounted there (ip netns exec gives its command a new /sys, which has none)",
-    "choose a path below /sys/fs/bpf, or mount one: mount -t bpf bpffs /sys/fs/bpf; to be in a network namespace "
-    "and see it: nsenter --net=/run/netns/NAME COMMAND",
+    "the path is not on a BPF file system: no BPF file system is mounted there",
+    "choose a path below /sys/fs/bpf, or mount one: mount -t bpf bpffs /sys/fs/bpf; as ip netns exec gives its "
+    "command a new /sys without one, be in a network namespace by nsenter --net=/run/netns/NAME COMMAND",
 )
 _DIRECTORY_MODE = 0o700
 
@@ -39,7 +38,7 @@ def pin(path: str, fd: int, subject: str, levels: int = 1) -> None:
         for directory in reversed(made):
             with contextlib.suppress(OSError):
                 os.rmdir(directory)
-        if os.path.abspath(path).startswith(_USUAL_PLACE) and not _leads_to_bpf_file_system(path):
+        if not _leads_to_bpf_file_system(path):
             raise LoadError(Step.PIN, f"{subject} at {path}", error.errno or 0, _NOT_MOUNTED) from error
         raise load_error(Step.PIN, f"{subject} at {path}", error) from error
 
