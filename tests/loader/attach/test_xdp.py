@@ -122,7 +122,7 @@ def test_a_place_that_is_taken(compile_c: Callable[..., str]) -> None:
                 attach(app.programs["two"], interface="right", **how)
             assert caught.value.errno_name in ("EBUSY", "EEXIST")
             assert "right has an XDP program already" in caught.value.cause
-            assert "bpftool net list" in caught.value.remedy
+            assert "bpf-load links detach" in caught.value.remedy
 
 
 def test_closing_without_detaching(compile_c: Callable[..., str]) -> None:
