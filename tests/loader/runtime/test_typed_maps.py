@@ -445,7 +445,7 @@ def test_a_map_is_opened_by_pin_and_id(make_map: Callable[..., Map], bpffs: Path
         Map.from_id(0xFFFFFFFF)
     with pytest.raises(KernelError, match="opening the map failed with ENOENT"):
         Map.from_id((1 << 32) + table.id)
-    with pytest.raises(KernelError, match="not on a BPF file system"):
+    with pytest.raises(KernelError, match="no BPF file system is mounted there"):
         table.pin("/tmp/table")
 
 
