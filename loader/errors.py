@@ -14,7 +14,7 @@ from bpfas.diag import BpfasError, Diagnostic, Severity
 from bpfas.loader.privilege import Capability, Explanation, explain_eperm, read_situation
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from bpfas.loader.kinds import ProgramType
     from bpfas.loader.verifier.report import VerifierReport
@@ -244,6 +244,20 @@ class VerifierError(LoadError):
     def __init__(self, subject: str, number: int, log: str, report: VerifierReport) -> None:
         self.report = report
         super().__init__(Step.LOAD_PROGRAM, subject, number, report.explanation, log, report.lines())
+
+
+def kernel_error(
+    step: Step, subject: str, error: OSError, causes: Mapping[int, Explanation] | None = None
+) -> KernelError:
+    """What an OSError of the kernel's says after `step`; `causes` come before the general ones."""
+    number = error.errno or 0
+    return KernelError(step, subject, number, (causes or {}).get(number) or explain(step, number))
+
+
+def load_error(step: Step, subject: str, error: OSError, log: str = "") -> LoadError:
+    """What an OSError of the kernel's says after `step` of loading; `log` is what the kernel said besides."""
+    number = error.errno or 0
+    return LoadError(step, subject, number, explain(step, number), log)
 
 
 def explain(step: Step, number: int, program_types: Collection[ProgramType] = ()) -> Explanation:

@@ -21,7 +21,7 @@ LOAD_IMMEDIATE_64 = BY_NAME["lddw"].code
 CALL = BY_NAME["call"].code
 ABSENT_CALL = 2_002_000_000
 """No helper has this number or the next ones: the call of a weak function that is missing, by its number in
-`Image.numbered_externs`. Source: loader.md §6.3, where it is libbpf's number as well."""
+`Image.numbered_externs`. It is libbpf's number as well."""
 
 POISON = 195_896_080
 """The same for what CO-RE relocations did not find; 0xbad2310."""

@@ -178,6 +178,11 @@ RING_BUFFER_MAP_TYPES = frozenset({MapType.RINGBUF, MapType.USER_RINGBUF})
 MAP_TYPES_WITHOUT_ELEMENTS = frozenset({MapType.RINGBUF, MapType.USER_RINGBUF, MapType.ARENA})
 """Types that have memory instead of keys and values."""
 
+STORAGE_MAP_TYPES = frozenset(
+    {MapType.SK_STORAGE, MapType.INODE_STORAGE, MapType.TASK_STORAGE, MapType.CGRP_STORAGE}
+)
+"""Types whose elements belong to objects of the kernel, which keys are descriptors of."""
+
 MAP_TYPES_WITHOUT_BTF = MAP_TYPES_WITHOUT_ELEMENTS | frozenset(
     {
         MapType.PERF_EVENT_ARRAY,

@@ -2,7 +2,7 @@
 
 A member is an attribute. Its value stands in its type: a number is the length of an array that it points to
 (`__uint`), a type is what it points to (`__type`), 64 bits are the only value of an enumeration (`__ulong`), and
-`values` is an array of pointers to what the map's elements are (`__array`). Source: loader.md §3.1, the rules of
+`values` is an array of pointers to what the map's elements are (`__array`). Source: the rules of
 libbpf 1.8 and of its bpf_helpers.h.
 """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import sys
 from typing import Literal
 
 ELFOSABI_NONE = 0
@@ -163,3 +164,7 @@ class ByteOrder(enum.Enum):
     def name_for_int(self) -> Literal["little", "big"]:
         """The word that int.from_bytes and int.to_bytes take."""
         return "little" if self is ByteOrder.LITTLE else "big"
+
+
+HOST_ORDER = ByteOrder.LITTLE if sys.byteorder == "little" else ByteOrder.BIG
+"""That of the machine that this runs on."""

@@ -10,26 +10,22 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bpfas.loader.kernel.kallsyms import read_kallsyms
 from bpfas.loader.nearest import nearest
 from bpfas.loader.privilege import Explanation
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-KALLSYMS = Path("/proc/kallsyms")
 _BLACKLIST = Path("/sys/kernel/debug/kprobes/blacklist")
 _MOST_SHOWN = 3
 
 
 @functools.cache
-def symbols(path: Path = KALLSYMS) -> dict[str, tuple[int, ...]]:
+def symbols() -> dict[str, tuple[int, ...]]:
     """The functions by name, and their addresses (0 where the kernel hides them)."""
-    try:
-        text = path.read_bytes()
-    except OSError:
-        return {}
     found: dict[str, tuple[int, ...]] = {}
-    for address, name in re.findall(rb"^([0-9a-f]+) [tTwW] (\S+)", text, re.MULTILINE):
+    for address, name in re.findall(rb"^([0-9a-f]+) [tTwW] (\S+)", read_kallsyms(), re.MULTILINE):
         key = name.decode(errors="replace")
         found[key] = (*found.get(key, ()), int(address, 16))
     return found

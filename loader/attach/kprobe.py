@@ -1,7 +1,7 @@
 """kprobes and kretprobes, one function (or address) at a time, and those of system calls.
 
 By a perf event of the source `kprobe` (since Linux 4.17), else by an event of the tracing files.
-Sources: loader.md §4.2; the kernel's documents kprobes.rst and kprobetrace.rst.
+Sources: libbpf 1.8; the kernel's documents kprobes.rst and kprobetrace.rst.
 """
 
 from __future__ import annotations

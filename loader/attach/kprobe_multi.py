@@ -1,7 +1,7 @@
 """Many kprobes as one link: by a pattern, by names or by addresses, each with a cookie of its own.
 
 Needs a kernel with fprobes (CONFIG_FPROBE, since Linux 5.18; sessions since 6.12), and a program that was loaded
-for it (section `kprobe.multi`, `kretprobe.multi` or `kprobe.session`). Source: loader.md §4.2.
+for it (section `kprobe.multi`, `kretprobe.multi` or `kprobe.session`). Source: libbpf 1.8.
 """
 
 from __future__ import annotations

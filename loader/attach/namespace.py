@@ -23,7 +23,7 @@ OWN_NAMESPACE = "/proc/thread-self/ns/net"
 NAMED_NAMESPACES = Path("/run/netns")
 """Where ip-netns(8) keeps those that it gives names."""
 
-_CLONE_NEWNET = 0x40000000
+CLONE_NEWNET = 0x40000000
 
 
 def open_namespace(stack: ExitStack) -> int:
@@ -36,7 +36,7 @@ def open_namespace(stack: ExitStack) -> int:
 def enter_namespace(fd: int) -> None:
     """Make a network namespace that of the calling thread. Raises OSError."""
     # os.setns came with Python 3.12.
-    if ctypes.CDLL(None, use_errno=True).setns(fd, _CLONE_NEWNET):
+    if ctypes.CDLL(None, use_errno=True).setns(fd, CLONE_NEWNET):
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
 

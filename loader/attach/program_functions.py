@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import errno
-import sys
 from typing import TYPE_CHECKING
 
 from bpfas.btf.kinds import Kind
 from bpfas.btf.reader import read_btf
-from bpfas.elf.constants import ByteOrder
+from bpfas.elf.constants import HOST_ORDER
 from bpfas.loader import syscall
 from bpfas.loader.attach.failure import attach_error
 from bpfas.loader.attach.kernel_functions import nearest_of
@@ -16,8 +15,6 @@ from bpfas.loader.privilege import Explanation
 
 if TYPE_CHECKING:
     from bpfas.loader.attach.protocols import Attachable
-
-_HOST_ORDER = ByteOrder.LITTLE if sys.byteorder == "little" else ByteOrder.BIG
 
 
 def function_type_id(program: Attachable, target: str, target_fd: int, name: str) -> int:
@@ -34,7 +31,7 @@ def function_type_id(program: Attachable, target: str, target_fd: int, name: str
             "the program with that function was loaded without BTF", "compile it with -g, and load it anew"
         )
         raise attach_error(program, target, errno.EINVAL, explanation=explanation)
-    types = read_btf(data, _HOST_ORDER, target)
+    types = read_btf(data, HOST_ORDER, target)
     functions = {types.name(type_id): type_id for type_id in types.ids_of_kind(Kind.FUNC)}
     if name not in functions:
         similar = nearest_of(name, functions)

@@ -1,6 +1,6 @@
 """What a program's section says of where to attach it, and the errors where it does not say enough.
 
-Source: loader.md §4.2.
+Source: libbpf 1.8.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """struct_ops: the kernel calls the programs that a map of functions holds, once that is registered.
 
 A map with BPF_F_LINK is registered by a link (since Linux 6.4); another by being written to, until its element is
-deleted. Sources: loader.md §9.1; the kernel's documents on struct_ops.
+deleted. Sources: libbpf 1.8; the kernel's documents on struct_ops.
 """
 
 from __future__ import annotations

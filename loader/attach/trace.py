@@ -1,7 +1,7 @@
 """What is loaded for a target, and then only switched on: fentry, fexit, fmod_ret, tp_btf, LSM, freplace.
 
 Also lsm_cgroup, which besides wants a cgroup, and tracing of many functions by one link. The target of the others
-is in the loaded program. Sources: loader.md §4.1 and §4.2.
+is in the loaded program. Source: libbpf 1.8.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Tracepoints: with their records (type TRACEPOINT, by a perf event), and raw (by BPF_RAW_TRACEPOINT_OPEN).
 
-Source: loader.md §4.2.
+Source: libbpf 1.8.
 """
 
 from __future__ import annotations

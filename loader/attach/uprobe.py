@@ -1,7 +1,7 @@
 """uprobes and uretprobes, one function (or offset) of an executable or library at a time.
 
 By a perf event of the source `uprobe` (since Linux 4.17), else by an event of the tracing files.
-Sources: loader.md §4.2; the kernel's document uprobetracer.rst.
+Sources: libbpf 1.8; the kernel's document uprobetracer.rst.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Many uprobes of one file as one link: by a pattern, by names or by offsets, each with a cookie of its own.
 
 Needs Linux 6.6 (sessions: 6.13), and a program that was loaded for it (section `uprobe.multi`, `uretprobe.multi`
-or `uprobe.session`). Source: loader.md §4.2.
+or `uprobe.session`). Source: libbpf 1.8.
 """
 
 from __future__ import annotations

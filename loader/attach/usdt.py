@@ -2,7 +2,7 @@
 
 How the arguments are fetched is written into the map __bpf_usdt_specs, which programs built with bpf/usdt.bpf.h
 read; the number of the entry is the attachment's cookie, or, on kernels without cookies, in the map
-__bpf_usdt_ip_to_spec_id by the site's address in memory. Sources: loader.md §4.2; bpf/usdt.bpf.h.
+__bpf_usdt_ip_to_spec_id by the site's address in memory. Sources: libbpf 1.8; bpf/usdt.bpf.h.
 """
 
 from __future__ import annotations

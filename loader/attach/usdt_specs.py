@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bpfas.btf.reader import read_btf
 from bpfas.diag import BpfasError
-from bpfas.elf.constants import ByteOrder
+from bpfas.elf.constants import HOST_ORDER
 from bpfas.loader import syscall
 from bpfas.loader.attach.failure import attach_error
 from bpfas.loader.attach.usdt_arguments import LARGEST_COUNT
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from bpfas.loader.syscall import MapInfo
 
 SPECS_NAME, ADDRESSES_NAME = "__bpf_usdt_specs", "__bpf_usdt_ip_to_spec_id"
-_HOST_ORDER = ByteOrder.LITTLE if sys.byteorder == "little" else ByteOrder.BIG
 _KEY = struct.Struct("=I")
 
 
@@ -198,7 +197,7 @@ def open_spec_table(program: Attachable, target: str) -> Iterator[SpecTable | No
 def _layout(info: MapInfo) -> SpecLayout:
     if info.btf_id and info.value_type:
         try:
-            types = read_btf(syscall.btf_data_by_id(info.btf_id), _HOST_ORDER, SPECS_NAME)
+            types = read_btf(syscall.btf_data_by_id(info.btf_id), HOST_ORDER, SPECS_NAME)
             return layout_of(types, info.value_type, info.value_size)
         except (OSError, BpfasError, KeyError):
             pass  # then by its size

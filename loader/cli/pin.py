@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from bpfas.diag import BpfasError
 from bpfas.loader.cli import report
 from bpfas.loader.cli.common import command_parser, loaded, loading_parser, print_json
-from bpfas.loader.loading.pins import is_on_bpf_file_system, unpin
+from bpfas.loader.runtime.pinning import is_on_bpf_file_system, unpin
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -3,7 +3,7 @@
 The first number is an index, as of an array of the root type; each other one is the number of a member or an
 element of what the way has led to. Steps leave anonymous members out, for what is in them belongs to the struct
 around them.
-Source: loader.md §6.5; libbpf's relo_core.c; LLVM's BPFAbstractMemberAccess.cpp makes the strings.
+Source: libbpf's relo_core.c; LLVM's BPFAbstractMemberAccess.cpp makes the strings.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 `types_compatible` is what bpf_core_type_exists asks and what typed externs have to be: a rough likeness of shapes.
 `types_match` is what bpf_core_type_matches asks: that all the program knows of a type is so in the kernel, too.
 Types of float fit nothing in either. The caller has compared the names of the two types themselves.
-Source: loader.md §6.5; libbpf's relo_core.c.
+Source: libbpf's relo_core.c.
 """
 
 from __future__ import annotations

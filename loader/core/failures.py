@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 _Reason = tuple[str, tuple[str, ...]]
 _NEAR = 3
-_CUTOFF = 0.6
 _KEYWORDS = {Kind.STRUCT: "struct", Kind.UNION: "union", Kind.ENUM: "enum", Kind.ENUM64: "enum"}
 
 
@@ -150,6 +149,6 @@ def near_members(btf: Btf, struct_id: int, name: str) -> tuple[str, ...]:
 def near_names(name: str, names: Iterable[str]) -> tuple[str, ...]:
     """Some of the names that are like a name, or have it inside, the most similar first."""
     known = dict.fromkeys(stem_of(other) for other in names)
-    near = close_matches(name, known, _NEAR, cutoff=_CUTOFF)
+    near = close_matches(name, known, _NEAR)
     near += [other for other in known if name in other and other not in near]
     return tuple(near[:_NEAR])

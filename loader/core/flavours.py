@@ -1,6 +1,6 @@
 """Names with a flavour: `task_struct___old` is a program's own idea of the kernel's `task_struct`.
 
-Source: loader.md §6.5; libbpf's bpf_core_essential_name_len.
+Source: libbpf's bpf_core_essential_name_len.
 """
 
 from __future__ import annotations

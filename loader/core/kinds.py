@@ -1,6 +1,6 @@
 """What an instruction with a CO-RE relocation holds of a type: enum bpf_core_relo_kind.
 
-Source: include/uapi/linux/bpf.h of Linux; loader.md §6.5.
+Source: include/uapi/linux/bpf.h of Linux; libbpf 1.8.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Finding in a kernel's type what an access leads to in a program's type.
 
 Members are found by their names, wherever in the kernel's type they are, anonymous structs and unions included.
-Source: loader.md §6.5; libbpf's relo_core.c.
+Source: libbpf's relo_core.c.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Writing what a CO-RE relocation leads to into its instruction.
 
-Source: loader.md §6.5; libbpf's relo_core.c.
+Source: libbpf's relo_core.c.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 A kernel may have several types of a name. All that have what an access leads to must agree on it. Those that
 lacked it are not asked any more when others had it. Modules' types are candidates where vmlinux has none of the
 name.
-Source: loader.md §6.5; libbpf's libbpf.c and relo_core.c.
+Source: libbpf's libbpf.c and relo_core.c.
 """
 
 from __future__ import annotations

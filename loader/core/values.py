@@ -1,6 +1,6 @@
 """What an instruction has to hold of what an access leads to.
 
-Source: loader.md §6.5; libbpf's relo_core.c.
+Source: libbpf's relo_core.c.
 """
 
 from __future__ import annotations

@@ -23,8 +23,9 @@ from bpfas.loader.doctor.finding import Finding, Need
 from bpfas.loader.doctor.machine import mounts
 from bpfas.loader.doctor.network import NETWORK_WAYS, new_network
 from bpfas.loader.doctor.operations import register_congestion_control
-from bpfas.loader.doctor.targets import closing, load_for, replacement
+from bpfas.loader.doctor.targets import load_for, replacement
 from bpfas.loader.doctor.way import NotTriedError, Way, load, returning
+from bpfas.loader.kernel.trial import closing
 from bpfas.loader.kinds import AttachType, MapType, ProgramType
 from bpfas.loader.syscall.perf import PerfEvent, perf_event_open
 

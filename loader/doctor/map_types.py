@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from bpfas.loader import syscall
 from bpfas.loader.doctor.finding import Finding, Group, Need, tried
 from bpfas.loader.doctor.operations import INT_TYPES, create_map
-from bpfas.loader.doctor.targets import closing
-from bpfas.loader.kernel.trial import answer_of
+from bpfas.loader.kernel.trial import answer_of, closing
 from bpfas.loader.kinds import MapFlag, MapType, map_type_name
 
 if TYPE_CHECKING:

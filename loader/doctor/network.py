@@ -17,23 +17,21 @@ from typing import TYPE_CHECKING
 from bpfas.loader import syscall
 from bpfas.loader.attach.filters import INGRESS_PARENT, Place, add_clsact, add_filter
 from bpfas.loader.attach.interfaces import INTERFACE_HEADER, set_xdp
+from bpfas.loader.attach.namespace import CLONE_NEWNET, OWN_NAMESPACE
 from bpfas.loader.attach.netlink import Flag, MessageType, Netlink, nested, text
 from bpfas.loader.doctor.finding import Need
-from bpfas.loader.doctor.targets import closing
 from bpfas.loader.doctor.way import NotTriedError, Way, load, returning
-from bpfas.loader.kernel.trial import answer_of
+from bpfas.loader.kernel.trial import answer_of, closing
 from bpfas.loader.kinds import AttachType, ProgramType
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _P, _A = ProgramType, AttachType
-_CLONE_NEWNET = 0x40000000
 _LOOPBACK = 1
 _XDP_PASS, _TC_NEXT, _SK_PASS, _NF_ACCEPT = 2, -1, 1, 1
 _XDP_GENERIC = 1 << 1  # XDP_FLAGS_SKB_MODE
 _IFLA_IFNAME, _IFLA_LINKINFO, _IFLA_INFO_KIND = 3, 18, 1
-_NETNS = "/proc/thread-self/ns/net"
 _NO_PROGRAM = -1
 
 
@@ -55,7 +53,7 @@ def new_network() -> Iterator[Callable[[Callable[[], None]], None]]:
 def _unshare() -> int:
     """Move the calling thread into a new namespace; gives the errno, 0 if that went well."""
     libc = ctypes.CDLL(None, use_errno=True)
-    return ctypes.get_errno() if libc.unshare(_CLONE_NEWNET) else 0
+    return ctypes.get_errno() if libc.unshare(CLONE_NEWNET) else 0
 
 
 def _link(fd: int, target: int, attach_type: AttachType, options: bytes = b"", flags: int = 0) -> None:
@@ -99,7 +97,7 @@ def _netkit() -> None:
 
 def _of_namespace(program_type: ProgramType, attach_type: AttachType, result: int) -> Callable[[], None]:
     def attach() -> None:
-        with closing(os.open(_NETNS, os.O_RDONLY | os.O_CLOEXEC)) as namespace:
+        with closing(os.open(OWN_NAMESPACE, os.O_RDONLY | os.O_CLOEXEC)) as namespace:
             _link(load(program_type, attach_type, returning(result)), namespace, attach_type)
 
     return attach

@@ -1,6 +1,6 @@
 """Registering a struct of operations: a congestion control of TCP that nobody uses, and that is gone at once.
 
-Source: loader.md §9.1; net/ipv4/bpf_tcp_ca.c of Linux, for the operations that have to be there.
+Source: libbpf 1.8; net/ipv4/bpf_tcp_ca.c of Linux, for the operations that have to be there.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import os
 
 from bpfas.btf.kinds import Kind
 from bpfas.loader import syscall
-from bpfas.loader.doctor.targets import closing, kernel_types, load_operation, type_named
-from bpfas.loader.kernel.trial import RETURN_0, btf_bytes, record
+from bpfas.loader.doctor.targets import kernel_types, load_operation, type_named
+from bpfas.loader.kernel.trial import RETURN_0, btf_bytes, closing, record
 from bpfas.loader.kinds import AttachType, MapFlag, MapType
 
 _OPERATIONS = "tcp_congestion_ops"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bpfas.btf.kinds import Kind, Linkage
 from bpfas.loader import syscall
-from bpfas.loader.kernel.trial import EXIT, RETURN_0, btf_bytes, instruction, record
+from bpfas.loader.kernel.trial import EXIT, RETURN_0, btf_bytes, closing, instruction, record
 from bpfas.loader.kernel.type_files import running_types
 from bpfas.loader.kinds import AttachType, ProgramType
 from bpfas.loader.syscall import ProgramLoad
@@ -25,15 +25,6 @@ if TYPE_CHECKING:
     from bpfas.loader.kernel.types import KernelTypes
 
 _GPL = b"GPL"
-
-
-@contextlib.contextmanager
-def closing(fd: int) -> Iterator[int]:
-    """A descriptor, closed at the end."""
-    try:
-        yield fd
-    finally:
-        os.close(fd)
 
 
 def kernel_types() -> KernelTypes:

@@ -1,7 +1,7 @@
 """The arena of an object, and the global data that lies in it.
 
 Data of `.addr_space.1` gets no map of its own: it lies in the one map of type ARENA, where it is copied to once
-that is in memory. Source: loader.md §3.1 and §9.
+that is in memory. Source: libbpf 1.8.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Maps that variables of `.maps` define by their types, with the maps and programs that they are filled with.
 
 What a type says is `bpfas.btf.map_definition`. The variable's own bytes are pointers to the elements of a map of
-maps or programs: a relocation of the section is one element. Source: loader.md §3.1 and §5.
+maps or programs: a relocation of the section is one element. Source: libbpf 1.8.
 """
 
 from __future__ import annotations

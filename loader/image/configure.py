@@ -1,7 +1,7 @@
 """Changing an Image before it is loaded: the values of variables, what maps and programs are.
 
 These are the methods of Image. What is asked for by a wrong name or with a wrong value is an error at once, and
-then nothing is changed. Source: loader.md §10 and §11 (what users of libbpf may override).
+then nothing is changed. Source: what users of libbpf may override.
 """
 
 from __future__ import annotations

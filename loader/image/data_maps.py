@@ -2,7 +2,7 @@
 
 Variables come from the section's DATASEC, and those that BTF does not know from the symbol table. User space may
 map the data into its memory if BTF knows a variable that the object does not keep to itself.
-Source: loader.md §3.2.
+Source: libbpf 1.8.
 """
 
 from __future__ import annotations

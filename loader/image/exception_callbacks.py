@@ -1,7 +1,7 @@
 """Exception callbacks: the functions that the kernel calls when programs throw (bpf_throw).
 
 A program names its own by a tag of its type, `exception_callback:FUNCTION`. Nothing calls that function, but it
-belongs to the program. Source: loader.md §6.2.
+belongs to the program. Source: libbpf 1.8.
 """
 
 from __future__ import annotations

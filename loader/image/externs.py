@@ -1,7 +1,7 @@
 """Which names an object's BTF declares to be the kernel's: the DATASECs `.ksyms` and `.kconfig`.
 
 Compilers write them for `extern … __ksym` and `extern … __kconfig`. What the kernel has by these names is
-`bpfas.loader.loading.ksyms`. Source: loader.md §2 (externs of libbpf 1.8).
+`bpfas.loader.loading.ksyms`. Source: the externs of libbpf 1.8.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Tables of computed jumps (`gotox`): the words of `.jumptables` as instructions of the function that jumps.
 
 LLVM's words are offsets in bytes from the start of the code's section; a symbol of type OBJECT tells a table's
-length. Source: loader.md §6.3.
+length. Source: libbpf 1.8.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The map `.kconfig`: which variables it has, by the types that objects declare, and where they lie.
 
 What the variables are worth is found when loading, in `bpfas.loader.kernel.kconfig`. The layout is libbpf's.
-Source: loader.md §2.1.
+Source: libbpf 1.8.
 """
 
 from __future__ import annotations

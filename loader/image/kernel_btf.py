@@ -1,8 +1,9 @@
 """An object's types as kernels take them: the same ids, without what only loaders understand.
 
 Kernels refuse declarations (`extern`), DATASECs that are no sections, and functions whose parameters have no
-names. What older kernels refuse besides is `bpfas.loader.loading.btf_sanitize`. Source: loader.md §1.5,
-§2.1 and §2.2; btf.md §2.
+names. What older kernels refuse besides is `bpfas.loader.loading.btf_sanitize`.
+
+Sources: libbpf 1.8; the kernel's btf.rst.
 """
 
 from __future__ import annotations

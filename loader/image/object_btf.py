@@ -2,7 +2,7 @@
 
 Compilers leave it to the loader to say where variables lie: a DATASEC of size 0 gets the size of its section, and
 its variables the offsets of their symbols. Variables that other objects cannot see become static. All of that
-leaves the ids as they are. Source: loader.md §1.6; the relocations of `.BTF` are LLVM's.
+leaves the ids as they are. Source: libbpf 1.8; the relocations of `.BTF` are LLVM's.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Records of `.BTF.ext` count from the start of a section; those of a program count from its start, and stand in
 the order of its instructions. The kernel refuses a program for one record that is out of order or missing, so
-what would make it do so is put right here. Source: btf.md §3 and §4, loader.md §6.2.
+what would make it do so is put right here. Sources: the kernel's btf.rst; libbpf 1.8.
 """
 
 from __future__ import annotations

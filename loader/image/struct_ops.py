@@ -2,7 +2,7 @@
 
 A variable of `.struct_ops` or `.struct_ops.link` is an instance; its pointers to functions are programs. Those of
 sections with `?` in front are created only when asked for. What the kernel makes of them is
-`bpfas.loader.loading.struct_ops`. Source: loader.md §3.3.
+`bpfas.loader.loading.struct_ops`. Source: libbpf 1.8.
 """
 
 from __future__ import annotations

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from bpfas.btf.untyped import Raw
 from bpfas.btf.values import codec_of
 from bpfas.diag import BpfasError, Diagnostic, Severity
 from bpfas.loader.nearest import close_matches
-from bpfas.loader.runtime.codecs import Raw
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -1,6 +1,6 @@
 """The text of the running kernel's configuration: /boot/config-RELEASE, else /proc/config.gz.
 
-Either may be compressed by gzip. Source: loader.md §2.1.
+Either may be compressed by gzip. Source: libbpf 1.8.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Features that kernels have or lack, and the release that brought each.
 
-How a running kernel is asked is `bpfas.loader.kernel.probes`. Source: loader.md §8.
+How a running kernel is asked is `bpfas.loader.kernel.probes`. Source: libbpf 1.8.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The kernel's symbols and their addresses, as /proc/kallsyms lists them.
 
-A process without CAP_SYSLOG may be shown 0 for all of them. Source: loader.md §2.2; the kernel's document on
+A process without CAP_SYSLOG may be shown 0 for all of them. Source: libbpf 1.8; the kernel's document on
 kptr_restrict.
 """
 

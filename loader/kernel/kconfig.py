@@ -1,7 +1,7 @@
 """The contents of the map `.kconfig`: a kernel's configuration, as the variables of a program ask for it.
 
 What the user says of an option comes before what the kernel's own configuration says, and of several lines about
-an option the first counts. Source: loader.md §2.1, the behaviour of libbpf.
+an option the first counts. Source: the behaviour of libbpf.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from bpfas.elf.constants import HOST_ORDER
 from bpfas.loader.kernel.features import Feature
-from bpfas.loader.kernel.trial import HOST_ORDER
 from bpfas.loader.nearest import close_matches
 from bpfas.loader.spec import KconfigKind
 

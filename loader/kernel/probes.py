@@ -1,12 +1,11 @@
 """What the running kernel can do, found out by trying: each feature by the smallest thing that needs it.
 
 A kernel that does not let this process try is judged by its release. Each feature is tried once in a process, or
-once for each token. Source: loader.md §8, and how libbpf's features.c tells kernels apart.
+once for each token. Source: how libbpf's features.c tells kernels apart.
 """
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import errno
 import os
@@ -25,6 +24,7 @@ from bpfas.loader.kernel.trial import (
     Answer,
     answer_of,
     btf_bytes,
+    closing,
     instruction,
     record,
     try_btf,
@@ -34,7 +34,7 @@ from bpfas.loader.kernel.version import release_text, running_version, version_t
 from bpfas.loader.kinds import AttachType, MapFlag, MapType, ProgramType
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from bpfas.loader.syscall import ProgramLoad
 
@@ -105,14 +105,6 @@ def _program(
     )
 
 
-@contextlib.contextmanager
-def _closing(fd: int) -> Iterator[int]:
-    try:
-        yield fd
-    finally:
-        os.close(fd)
-
-
 def _array(token_fd: int, value_size: int = _VALUE_SIZE, flags: int = 0) -> int:
     """The descriptor of a new array map of one element."""
     flags |= _TOKEN_FLAG if token_fd else 0
@@ -176,7 +168,7 @@ def _value_load(map_fd: int, offset: int) -> bytes:
 
 
 def _global_data(token_fd: int) -> _Verdict:
-    with _closing(_array(token_fd)) as map_fd:
+    with closing(_array(token_fd)) as map_fd:
         code = _value_load(map_fd, 16) + instruction("stdw", dst=1, off=0, imm=42) + RETURN_0
         return _verdict(try_program(_program(ProgramType.SOCKET_FILTER, code, token_fd)))
 
@@ -187,12 +179,12 @@ def _array_mmap(token_fd: int) -> _Verdict:
 
 def _bind_map(token_fd: int) -> _Verdict:
     load = _program(ProgramType.SOCKET_FILTER, RETURN_0, token_fd)
-    with _closing(_array(token_fd)) as map_fd, _closing(syscall.prog_load(load)) as prog_fd:
+    with closing(_array(token_fd)) as map_fd, closing(syscall.prog_load(load)) as prog_fd:
         return _called(lambda: syscall.prog_bind_map(prog_fd, map_fd))
 
 
 def _module_btf(token_fd: int) -> _Verdict:
-    with _closing(syscall.btf_load(_types(), token_fd=token_fd)) as btf_fd:
+    with closing(syscall.btf_load(_types(), token_fd=token_fd)) as btf_fd:
         return _called(lambda: syscall.btf_info(btf_fd))
 
 
@@ -209,7 +201,7 @@ _NO_FD = 0xFFFFFFFF
 
 def _link_refusal(load: ProgramLoad, target: int, attach_type: AttachType, options: bytes = b"") -> int:
     """The errno of making a link that cannot be."""
-    with _closing(syscall.prog_load(load)) as prog_fd:
+    with closing(syscall.prog_load(load)) as prog_fd:
         return answer_of(lambda: syscall.link_create(prog_fd, target, attach_type, options=options)).errno
 
 
@@ -272,13 +264,13 @@ def _arg_ctx_tag(token_fd: int) -> _Verdict:
         names,
     )
     code = instruction("call_pseudo", imm=1) + EXIT + _helper("bpf_get_func_ip") + EXIT
-    with _closing(syscall.btf_load(types, token_fd=token_fd)) as btf_fd:
+    with closing(syscall.btf_load(types, token_fd=token_fd)) as btf_fd:
         load = _program(ProgramType.KPROBE, code, token_fd)
         return _verdict(try_program(load._replace(btf_fd=btf_fd, func_info=struct.pack("=4I", 0, 4, 2, 5))))
 
 
 def _full_range_offset(token_fd: int) -> _Verdict:
-    with _closing(_array(token_fd, value_size=1)) as map_fd:
+    with closing(_array(token_fd, value_size=1)) as map_fd:
         load = _program(ProgramType.SOCKET_FILTER, _value_load(map_fd, 1 << 30) + RETURN_0, token_fd)
         answer = try_program(load, with_log=True)
     # The offset is beyond the map in any case; what matters is why it is refused.

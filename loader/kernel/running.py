@@ -1,7 +1,7 @@
 """The running kernel: what an Image asks of it, answered by the files of /proc and /sys and by trying.
 
 What is found out stays for all of the process; a RunningKernel itself owns nothing but descriptors of modules'
-BTF, and closes them. Source: loader.md §2 and §8.
+BTF, and closes them. Source: libbpf 1.8.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from bpfas.loader import syscall
-from bpfas.loader.errors import LoadError, Step, explain
+from bpfas.loader.errors import Step, load_error
 from bpfas.loader.kernel.type_files import SYSFS_BTF, VMLINUX_BTF, running_modules, running_types
 from bpfas.loader.kernel.version import running_version
 
@@ -94,10 +94,7 @@ class RunningKernel:
             try:
                 self._btf_fds[owner.name] = _open_module_btf(owner.name)
             except OSError as error:
-                number = error.errno or 0
-                raise LoadError(
-                    Step.OPEN_BTF, f"module {owner.name}", number, explain(Step.OPEN_BTF, number)
-                ) from error
+                raise load_error(Step.OPEN_BTF, f"module {owner.name}", error) from error
         return self._btf_fds[owner.name]
 
     def config(self) -> tuple[str, str] | None:

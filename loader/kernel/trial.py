@@ -5,23 +5,22 @@ Nothing is left behind. What is made of the kernel's answer is the caller's.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import struct
-import sys
 from typing import TYPE_CHECKING, NamedTuple
 
 from bpfas.btf.kinds import Kind, info_word
 from bpfas.btf.reader import HEADER_SIZE, MAGIC, VERSION
-from bpfas.elf.constants import ByteOrder
+from bpfas.elf.constants import HOST_ORDER
 from bpfas.isa import BY_NAME, Instruction, encode
 from bpfas.loader import syscall
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from bpfas.loader.syscall import ProgramLoad
 
-HOST_ORDER = ByteOrder.LITTLE if sys.byteorder == "little" else ByteOrder.BIG
 _LOG_SIZE = 1 << 16
 
 
@@ -44,6 +43,15 @@ def instruction(name: str, **operands: int) -> bytes:
 
 EXIT = instruction("exit")
 RETURN_0 = instruction("mov_imm", dst=0, imm=0) + EXIT
+
+
+@contextlib.contextmanager
+def closing(fd: int) -> Iterator[int]:
+    """A descriptor, closed at the end."""
+    try:
+        yield fd
+    finally:
+        os.close(fd)
 
 
 def answer_of(call: Callable[[], int]) -> Answer:

@@ -1,6 +1,6 @@
 """Where the BTF of kernels and modules is found, and reading it.
 
-Source: loader.md §6 (3), which has the places; Documentation/ABI/testing/sysfs-kernel-btf of Linux.
+Source: libbpf 1.8, which has the places; Documentation/ABI/testing/sysfs-kernel-btf of Linux.
 """
 
 from __future__ import annotations
@@ -8,15 +8,14 @@ from __future__ import annotations
 import functools
 import os
 import struct
-import sys
 from pathlib import Path
 from typing import BinaryIO
 
 from bpfas.btf.reader import HEADER_SIZE, MAGIC, read_btf, sections_of
 from bpfas.diag import BpfasError
-from bpfas.elf.constants import ByteOrder
+from bpfas.elf.constants import HOST_ORDER, ByteOrder
 from bpfas.loader.kernel.types import KernelTypes, ModuleTypes
-from bpfas.loader.runtime.memory import map_file
+from bpfas.loader.syscall.memory import map_file
 
 SYSFS_BTF = Path("/sys/kernel/btf")
 VMLINUX_BTF = SYSFS_BTF / "vmlinux"
@@ -29,7 +28,6 @@ _UNCOMPRESSED_KERNELS = (
     "/usr/lib/debug/boot/vmlinux-{release}.debug",
     "/usr/lib/debug/lib/modules/{release}/vmlinux",
 )
-_HOST_ORDER = ByteOrder.LITTLE if sys.byteorder == "little" else ByteOrder.BIG
 _ELF = b"\x7fELF"
 _KERNEL_NOTES = "/sys/kernel/notes"
 _NOTE = struct.Struct("=III")
@@ -46,7 +44,7 @@ def running_types() -> KernelTypes | None:
         release = os.uname().release
         places = (Path(place.format(release=release)) for place in _UNCOMPRESSED_KERNELS)
         return next((types_in_file(place) for place in places if place.exists()), None)
-    return KernelTypes.trusted(data, _HOST_ORDER, str(VMLINUX_BTF), build_id=_build_id())
+    return KernelTypes.trusted(data, HOST_ORDER, str(VMLINUX_BTF), build_id=_build_id())
 
 
 def _build_id() -> str:
@@ -114,7 +112,7 @@ def module_in_file(path: str | os.PathLike[str], base: KernelTypes) -> KernelTyp
         raise BpfasError.of(f"is of another byte order than {base.place}", place)
     _, types, strings = sections_of(data, order, place, is_split=True)
     words = base.btf.words
-    if order is not _HOST_ORDER:
+    if order is not HOST_ORDER:
         words = words[:]
         words.byteswap()
     types, strings = words.tobytes() + types, base.btf.strings + strings

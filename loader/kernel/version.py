@@ -1,7 +1,7 @@
 """A kernel's version as one number: out of a release's text, and that of the running kernel.
 
 Distributions that give their kernels numbers of their own say elsewhere which upstream version they are: Ubuntu in
-/proc/version_signature, Debian in what `uname -v` prints. Source: loader.md §2.1.
+/proc/version_signature, Debian in what `uname -v` prints. Source: libbpf 1.8.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 A global function may be called by programs of several types, and says by the tag which of its parameters is the
 program's context, whatever type it has. Older kernels tell that by the type's name alone, so that every type of
-program gets its own description of the function. Source: loader.md §6.4.
+program gets its own description of the function. Source: libbpf 1.8.
 """
 
 from __future__ import annotations

@@ -1,23 +1,22 @@
 """What a program is loaded for: a function, tracepoint or hook of the kernel, or a function of a loaded program.
 
 It is found by its name in the BTF of vmlinux, of modules, or of the loaded program (`SEC("freplace/NAME")`),
-which must have been loaded with BTF. Source: loader.md §4.1; bpf(2) BPF_PROG_GET_FD_BY_ID, BPF_OBJ_GET.
+which must have been loaded with BTF. Source: libbpf 1.8; bpf(2) BPF_PROG_GET_FD_BY_ID, BPF_OBJ_GET.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from bpfas.btf.kinds import Kind
 from bpfas.btf.reader import read_btf
 from bpfas.diag import BpfasError
-from bpfas.elf.constants import ByteOrder
+from bpfas.elf.constants import HOST_ORDER
 from bpfas.loader import syscall
-from bpfas.loader.errors import LoadError, Step, explain
+from bpfas.loader.errors import Step, load_error
 from bpfas.loader.kinds import AttachType, ProgramType
 from bpfas.loader.nearest import did_you_mean, nearest
 
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
 
 _LARGEST_ID = (1 << 32) - 1
 _PROGRAM_LINK = "anon_inode:bpf-prog"
-_HOST_ORDER = ByteOrder.LITTLE if sys.byteorder == "little" else ByteOrder.BIG
 _MAX_NAME = 127
 """Bytes of a name that the kernel looks at."""
 
@@ -192,7 +190,7 @@ class Target:
                 self.name,
                 ("load it from an object compiled with -g, by a loader that gives its BTF to the kernel",),
             )
-        btf = read_btf(data, _HOST_ORDER, self.name)
+        btf = read_btf(data, HOST_ORDER, self.name)
         self._functions = {btf.name(type_id): type_id for type_id in btf.ids_of_kind(Kind.FUNC)}
 
     def function(self, name: str, program_name: str) -> int:
@@ -226,5 +224,4 @@ def _told(name: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        number = error.errno or 0
-        raise LoadError(Step.OPEN_TARGET, name, number, explain(Step.OPEN_TARGET, number)) from error
+        raise load_error(Step.OPEN_TARGET, name, error) from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bpfas.loader import syscall
-from bpfas.loader.errors import LoadError, Step, explain
+from bpfas.loader.errors import Step, load_error
 
 if TYPE_CHECKING:
     from bpfas.loader.loading.session import Session
@@ -34,8 +34,7 @@ def load_btf(data: bytes, name: str, session: Session, *, is_required: bool) -> 
     try:
         return load(known, log)
     except OSError as error:
-        number = error.errno or 0
-        failure = LoadError(Step.LOAD_BTF, name, number, explain(Step.LOAD_BTF, number), log.text)
+        failure = load_error(Step.LOAD_BTF, name, error, log.text)
         if is_required:
             raise failure from error
         session.warnings.warning(failure.summary, None, (_CONSEQUENCE, *failure.log.splitlines()))

@@ -1,7 +1,7 @@
 """Types for kernels that do not know all kinds: what they lack is told as something that they know.
 
 Ids, sizes and as far as possible names stay, so that whatever refers to a type goes on doing so. It is for the
-kernel's copy alone; the Image keeps the types as they are. Source: loader.md §7.
+kernel's copy alone; the Image keeps the types as they are. Source: libbpf 1.8.
 """
 
 from __future__ import annotations

@@ -6,7 +6,8 @@ import contextlib
 from typing import TYPE_CHECKING, Self
 
 from bpfas.loader.loading.named import named_maps, named_programs
-from bpfas.loader.loading.pins import path_in, pin, unpin
+from bpfas.loader.loading.pins import path_in
+from bpfas.loader.runtime.pinning import pin, unpin
 from bpfas.loader.runtime.variables import Variables
 
 if TYPE_CHECKING:

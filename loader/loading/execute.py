@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 from typing import TYPE_CHECKING
 
 from bpfas.diag import Diagnostics
-from bpfas.elf.constants import ByteOrder
+from bpfas.elf.constants import HOST_ORDER, ByteOrder
 from bpfas.loader import syscall
 from bpfas.loader.kernel.running import RunningKernel
 from bpfas.loader.loading.btf_loading import load_btf
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
     from bpfas.loader.runtime.programs import Program
     from bpfas.loader.spec import Image
 
-_HOST_ORDER = ByteOrder.LITTLE if sys.byteorder == "little" else ByteOrder.BIG
 _ORDER_WORDS = {ByteOrder.LITTLE: "little-endian", ByteOrder.BIG: "big-endian"}
 
 
@@ -54,10 +52,10 @@ def load_image(image: Image, options: LoadOptions = NO_OPTIONS) -> Collection:
 
 def check_byte_order(image: Image) -> None:
     """Raise BpfasError if `image` is not for machines of this byte order."""
-    if image.byte_order is _HOST_ORDER:
+    if image.byte_order is HOST_ORDER:
         return
     diagnostics = Diagnostics()
-    given, host = _ORDER_WORDS[image.byte_order], _ORDER_WORDS[_HOST_ORDER]
+    given, host = _ORDER_WORDS[image.byte_order], _ORDER_WORDS[HOST_ORDER]
     diagnostics.error(
         f"the object is {given}, but this machine is {host}",
         image.name,

@@ -1,7 +1,7 @@
 """What a kernel has by the names that an image leaves to it: functions, variables, addresses.
 
 Functions and typed variables come from the BTF of vmlinux, then of modules, and must be what the program declares;
-variables without a type come from the kernel's list of symbols. Source: loader.md §2.2 and §6.3; the kernel's
+variables without a type come from the kernel's list of symbols. Source: libbpf 1.8; the kernel's
 document kfuncs.rst.
 """
 

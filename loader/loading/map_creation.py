@@ -1,6 +1,6 @@
 """Maps into the kernel: created or taken over from a pin, filled, frozen, and their slots filled with other maps.
 
-How the sizes and contents came to be is `bpfas.loader.loading.resolve`. Source: loader.md §9; bpf(2).
+How the sizes and contents came to be is `bpfas.loader.loading.resolve`. Source: libbpf 1.8; bpf(2).
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from bpfas.loader.errors import KernelError, LoadError, Step, errno_name
 from bpfas.loader.kernel.features import Feature
 from bpfas.loader.kinds import MAP_TYPES_WITHOUT_BTF, MapFlag, MapType
 from bpfas.loader.loading.map_faults import explain_refusal
-from bpfas.loader.loading.pins import map_pin_path, pin_new_map, reuse_pinned_map, unpin
+from bpfas.loader.loading.pins import map_pin_path, pin_new_map, reuse_pinned_map
 from bpfas.loader.runtime.maps import Map
+from bpfas.loader.runtime.pinning import unpin
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

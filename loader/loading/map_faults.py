@@ -11,7 +11,15 @@ import errno
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
-from bpfas.loader.kinds import MAPS_OF_MAPS, PER_CPU_MAP_TYPES, MapFlag, MapType, map_flag_names, map_type_name
+from bpfas.loader.kinds import (
+    MAPS_OF_MAPS,
+    PER_CPU_MAP_TYPES,
+    STORAGE_MAP_TYPES,
+    MapFlag,
+    MapType,
+    map_flag_names,
+    map_type_name,
+)
 from bpfas.loader.privilege import Explanation
 
 if TYPE_CHECKING:
@@ -101,9 +109,8 @@ _WANTS: dict[int, _Wants] = {
     MapType.ARENA: _Wants(_NONE, _NONE, MapFlag.MMAPABLE),
 }
 
-_STORAGES = frozenset({MapType.SK_STORAGE, MapType.INODE_STORAGE, MapType.TASK_STORAGE, MapType.CGRP_STORAGE})
 _FLAG_FOR: dict[MapFlag, frozenset[MapType]] = {
-    MapFlag.NO_PREALLOC: _STORAGES
+    MapFlag.NO_PREALLOC: STORAGE_MAP_TYPES
     | {MapType.HASH, MapType.PERCPU_HASH, MapType.HASH_OF_MAPS, MapType.LPM_TRIE, MapType.RHASH},
     MapFlag.NO_COMMON_LRU: frozenset({MapType.LRU_HASH, MapType.LRU_PERCPU_HASH}),
     MapFlag.STACK_BUILD_ID: frozenset({MapType.STACK_TRACE}),
@@ -157,7 +164,7 @@ def _faults(spec: MapSpec) -> Iterator[tuple[str, str]]:
     for flag, types in _FLAG_FOR.items():
         if spec.map_flags & flag and spec.map_type not in types:
             yield f"does not take {_flag_names(flag)}", f"leave {_flag_names(flag)} out of map_flags"
-    if spec.map_type in _STORAGES and not (spec.key_type and spec.value_type):
+    if spec.map_type in STORAGE_MAP_TYPES and not (spec.key_type and spec.value_type):
         yield "needs the types of its key and value", "define it in .maps with __type, and compile with -g"
 
 

@@ -1,34 +1,27 @@
-"""Pins: names for maps in a BPF file system, made and found again, with what has to agree.
+"""Pinned maps: where the maps of an object have their names, and what has to agree for one to be used again.
 
-Source: loader.md §9; the kernel's bpffs.
+Names in a BPF file system as such are `bpfas.loader.runtime.pinning`'s.
 """
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bpfas.loader import syscall
-from bpfas.loader.errors import KernelError, LoadError, Step, explain
+from bpfas.loader.errors import KernelError, LoadError, Step, load_error
 from bpfas.loader.kinds import MapFlag, MapType, map_flag_names, map_type_name
 from bpfas.loader.privilege import Explanation
+from bpfas.loader.runtime.pinning import pin
 from bpfas.loader.spec import Pinning, file_name
 
 if TYPE_CHECKING:
     from bpfas.loader.loading.options import LoadOptions
     from bpfas.loader.spec import MapSpec
 
-_MOUNTS = "/proc/self/mountinfo"
-_NOT_MOUNTED = Explanation(
-    "no BPF file system is mounted there (ip netns exec gives its command a new /sys, which has none)",
-    "choose a path below /sys/fs/bpf, or mount one: mount -t bpf bpffs /sys/fs/bpf; to be in a network namespace "
-    "and see it: nsenter --net=/run/netns/NAME COMMAND",
-)
 _MAP = "anon_inode:bpf-map"
-_DIRECTORY_MODE = 0o700
 _LEVELS_OF_DEFINITIONS = 2
 """Directories that are made for what the object itself says: iproute2's maps lie in /sys/fs/bpf/tc/globals."""
 
@@ -49,64 +42,6 @@ def path_in(directory: str | os.PathLike[str], name: str) -> str:
     return os.fspath(Path(directory) / file_name(name.replace(".", "_")))
 
 
-def pin(path: str, fd: int, subject: str, levels: int = 1) -> None:
-    """Pin an object at `path`, making up to `levels` directories of it if they are missing. Raises KernelError.
-
-    More than one is more likely a mistake of the user's. What cannot be pinned leaves no new directory.
-    """
-    made: list[str] = []
-    try:
-        for directory in reversed(_missing_directories(path)[:levels]):
-            with contextlib.suppress(FileExistsError):  # another process may have made it just now
-                os.mkdir(directory, _DIRECTORY_MODE)
-                made.append(directory)
-        syscall.obj_pin(path, fd)
-    except OSError as error:
-        for directory in reversed(made):
-            with contextlib.suppress(OSError):
-                os.rmdir(directory)
-        if not _leads_to_bpf_file_system(path):
-            raise LoadError(Step.PIN, f"{subject} at {path}", error.errno or 0, _NOT_MOUNTED) from error
-        raise _error(Step.PIN, f"{subject} at {path}", error) from error
-
-
-def _leads_to_bpf_file_system(path: str) -> bool:
-    """Whether the innermost directory of `path` that there is is on a BPF file system; True if that is unknown."""
-    (*_, outermost) = [os.path.abspath(path), *_missing_directories(path)]
-    with contextlib.suppress(OSError):
-        return is_on_bpf_file_system(os.path.dirname(outermost))
-    return True
-
-
-def _missing_directories(path: str) -> list[str]:
-    """The directories of `path` that there are not, the innermost first."""
-    missing = []
-    directory = os.path.dirname(os.path.abspath(path))
-    while not os.path.isdir(directory) and directory != os.path.dirname(directory):
-        missing.append(directory)
-        directory = os.path.dirname(directory)
-    return missing
-
-
-def unpin(path: str, subject: str) -> None:
-    """Take away the name `path` of an object. Raises KernelError, also for what is no pin at all."""
-    try:
-        if not is_on_bpf_file_system(path):
-            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
-        os.unlink(path)
-    except OSError as error:
-        raise _error(Step.UNPIN, f"{subject} at {path}", error) from error
-
-
-def is_on_bpf_file_system(path: str) -> bool:
-    """Whether the file or directory is of a BPF file system. Raises OSError if there is no such file."""
-    device = os.stat(path).st_dev
-    number = f"{os.major(device)}:{os.minor(device)}"
-    with open(_MOUNTS) as mounts:
-        # Fields: number, parent, device, …, a single dash, the file system's type (proc_pid_mountinfo(5)).
-        return any(line.split()[2] == number and line.partition(" - ")[2].startswith("bpf ") for line in mounts)
-
-
 def reuse_pinned_map(spec: MapSpec, path: str) -> int | None:
     """The descriptor of the map that is pinned at `path`, None if nothing is.
 
@@ -118,7 +53,7 @@ def reuse_pinned_map(spec: MapSpec, path: str) -> int | None:
     except OSError as error:
         if error.errno == errno.ENOENT:
             return None
-        raise _error(Step.OPEN_PIN, subject, error) from error
+        raise load_error(Step.OPEN_PIN, subject, error) from error
     try:
         differences = _differences(spec, fd)
         if differences:
@@ -127,7 +62,7 @@ def reuse_pinned_map(spec: MapSpec, path: str) -> int | None:
             raise LoadError(Step.OPEN_PIN, subject, errno.EINVAL, explanation)
     except OSError as error:
         os.close(fd)
-        raise _error(Step.GET_INFO, subject, error) from error
+        raise load_error(Step.GET_INFO, subject, error) from error
     except BaseException:
         os.close(fd)
         raise
@@ -176,8 +111,3 @@ def _differences(spec: MapSpec, fd: int) -> list[str]:
 
 def _flags(flags: int) -> str:
     return "|".join(map_flag_names(flags)) or "0"
-
-
-def _error(step: Step, subject: str, error: OSError) -> LoadError:
-    number = error.errno or 0
-    return LoadError(step, subject, number, explain(step, number))

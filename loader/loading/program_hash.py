@@ -1,7 +1,7 @@
 """The hash by which the kernel knows a program: of its instructions as they are given, without maps.
 
 A map can be made for the program of one hash alone (since Linux 6.18); a program's tag is how its hash begins.
-Source: loader.md §9; bpf_prog_calc_tag of Linux.
+Source: libbpf 1.8; bpf_prog_calc_tag of Linux.
 """
 
 from __future__ import annotations

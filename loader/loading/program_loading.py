@@ -1,6 +1,6 @@
 """Programs into the kernel: descriptors written in, loaded, and what is refused loaded again for the log.
 
-Source: loader.md §6.3 and §10; bpf(2).
+Source: libbpf 1.8; bpf(2).
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from bpfas.diag import Diagnostics
 from bpfas.loader import syscall
-from bpfas.loader.errors import LoadError, Step, explain
+from bpfas.loader.errors import LoadError, Step, explain, load_error
 from bpfas.loader.kernel.features import Feature
 from bpfas.loader.privilege import Explanation
 
@@ -118,8 +118,7 @@ def open_token(options: LoadOptions, owner: contextlib.ExitStack) -> int:
     except OSError as error:
         if not options.is_token_required:
             return 0
-        number = error.errno or 0
-        raise LoadError(Step.CREATE_TOKEN, path, number, explain(Step.CREATE_TOKEN, number)) from error
+        raise load_error(Step.CREATE_TOKEN, path, error) from error
     owner.callback(os.close, fd)
     return fd
 

@@ -2,7 +2,7 @@
 
 The struct is found by its name without a flavour, in vmlinux or a module, with the struct around it that is the
 map's value. Members are matched by name, so that an object may leave out what it does not need and have zeros in
-what this kernel does not know. Source: loader.md §9.1.
+what this kernel does not know. Source: libbpf 1.8.
 """
 
 from __future__ import annotations

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import ctypes
 import struct
-import sys
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from bpfas.btf.codecs import EncodingError, integer, raw_bytes, shown, too_short
 from bpfas.btf.compounds import Slot, Struct
+from bpfas.btf.untyped import Raw
 from bpfas.btf.values import codec_of, find_type
-from bpfas.elf.constants import ByteOrder
-from bpfas.loader.kinds import MAPS_OF_MAPS, MapFlag, MapType
+from bpfas.elf.constants import HOST_ORDER
+from bpfas.loader.kinds import MAPS_OF_MAPS, STORAGE_MAP_TYPES, MapFlag, MapType
 from bpfas.section_names import KCONFIG_SECTION
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-HOST_ORDER = ByteOrder.LITTLE if sys.byteorder == "little" else ByteOrder.BIG
 PER_CPU_ALIGNMENT = 8
 _GIVE_TYPES = "Map.typed() takes some"
 
@@ -54,9 +53,6 @@ INDEXED = frozenset(
 _NUMBERED = INDEXED | {MapType.STACK_TRACE, MapType.DEVMAP_HASH, MapType.STRUCT_OPS}
 """Types whose keys are numbers of 4 bytes."""
 
-_KEYED_BY_DESCRIPTOR = frozenset(
-    {MapType.SK_STORAGE, MapType.INODE_STORAGE, MapType.TASK_STORAGE, MapType.CGRP_STORAGE}
-)
 _HOLDING_DESCRIPTORS = MAPS_OF_MAPS | {
     MapType.PROG_ARRAY,
     MapType.PERF_EVENT_ARRAY,
@@ -72,41 +68,6 @@ _REDIRECTIONS = {
     MapType.CPUMAP: "qsize",
 }
 """Types whose values are a number, and behind it a program where they have 8 bytes."""
-
-
-class Raw:
-    """Bytes that nothing is known of. `remedy` is what may be done to have it known."""
-
-    finish: Callable[[Any], Any] | None = None
-
-    def __init__(self, size: int, order: ByteOrder = HOST_ORDER, remedy: str = "") -> None:
-        self.size = size
-        self.format = f"{size}s"
-        self._order = order
-        self._remedy = remedy
-
-    def encode(self, value: Any) -> bytes:
-        """Bytes as they are, an integer in as many bytes as there are."""
-        if isinstance(value, bytes | bytearray | memoryview) or hasattr(value, "_b_base_"):
-            data = bytes(value)
-            if len(data) != self.size:
-                raise EncodingError(f"it has {len(data)} bytes, not {self.size}")
-            return data
-        if not isinstance(value, int):
-            remedy = f"; {self._remedy}" if self._remedy else ""
-            raise EncodingError(
-                f"{shown(value)} is neither bytes nor an integer, and no type says what it is{remedy}"
-            )
-        try:
-            return int.to_bytes(value, self.size, self._order.name_for_int, signed=value < 0)
-        except OverflowError:
-            raise EncodingError(f"{value} does not fit into {self.size} bytes") from None
-
-    def decode(self, data: Buffer, at: int = 0) -> bytes:
-        """The bytes at `at`."""
-        if at + self.size > len(data):
-            raise too_short("it", self.size, data, at)
-        return bytes(data[at : at + self.size])
 
 
 class Descriptor:
@@ -285,7 +246,7 @@ def _given(kind: Any, size: int | None, types: Btf | None) -> Codec[Any]:
 
 def key_codec(spec: MapSpec, types: Btf | None) -> Codec[Any]:
     """How the keys of a map are given."""
-    if spec.map_type in _KEYED_BY_DESCRIPTOR and spec.key_size == 4:
+    if spec.map_type in STORAGE_MAP_TYPES and spec.key_size == 4:
         return Descriptor(4)
     typed = _typed(types, spec.key_type, spec.key_size)
     if typed is not None:

@@ -16,7 +16,7 @@ from collections import deque
 from operator import length_hint
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 
-from bpfas.loader.errors import KernelError, Step, explain
+from bpfas.loader.errors import Step, kernel_error
 from bpfas.loader.kinds import MapType, map_type_name
 from bpfas.loader.runtime.codecs import event_codec, given_codec
 from bpfas.loader.runtime.perf_buffer import DEFAULT_PAGES, PerfBuffer
@@ -86,7 +86,7 @@ class EventReader:
             wake, self._wake = self._wake, -1
             if wake >= 0:
                 os.close(wake)
-            raise _refusal("a reader of events", error) from error
+            raise kernel_error(Step.OPEN_BUFFER, "a reader of events", error) from error
         self._poll.register(self._wake, select.EPOLLIN)
 
     def __enter__(self) -> Self:
@@ -156,7 +156,7 @@ class EventReader:
                 self._poll.register(fd, select.EPOLLIN)
         except OSError as error:
             buffer.close()
-            raise _refusal(f"map {map_.name}", error) from error
+            raise kernel_error(Step.OPEN_BUFFER, f"map {map_.name}", error) from error
         self._sources.append(_Source(map_, buffer, event_of, callback))
 
     def poll(self, timeout: float | None = None) -> int:
@@ -349,9 +349,4 @@ def _open_ring(map_: Map) -> Ring:
     try:
         return Ring(map_.fd, map_.info().max_entries)
     except OSError as error:
-        raise _refusal(f"map {map_.name}", error) from error
-
-
-def _refusal(subject: str, error: OSError) -> KernelError:
-    number = error.errno or 0
-    return KernelError(Step.OPEN_BUFFER, subject, number, explain(Step.OPEN_BUFFER, number))
+        raise kernel_error(Step.OPEN_BUFFER, f"map {map_.name}", error) from error

@@ -10,7 +10,7 @@ import os
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from bpfas.loader import syscall
-from bpfas.loader.errors import KernelError, Step, explain
+from bpfas.loader.errors import Step, kernel_error
 from bpfas.loader.runtime.opening import ObjectKind, kind_of_descriptor
 from bpfas.loader.syscall import Command
 
@@ -78,8 +78,7 @@ def _listed(command: Command, info: Callable[[int], T], what: str) -> Iterator[T
             finally:
                 os.close(fd)
     except OSError as error:
-        number = error.errno or 0
-        raise KernelError(Step.LIST, what, number, explain(Step.LIST, number)) from error
+        raise kernel_error(Step.LIST, what, error) from error
 
 
 _INFO: dict[ObjectKind, Callable[[int], MapInfo | ProgramInfo | LinkInfo]] = {

@@ -9,12 +9,12 @@ import errno
 import os
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
+from bpfas.btf.untyped import Raw
 from bpfas.loader import syscall
 from bpfas.loader.errors import Step
-from bpfas.loader.kinds import MAPS_OF_MAPS, PER_CPU_MAP_TYPES, MapType, map_type_name
+from bpfas.loader.kinds import MAP_TYPES_WITHOUT_ELEMENTS, MAPS_OF_MAPS, PER_CPU_MAP_TYPES, MapType, map_type_name
 from bpfas.loader.runtime.codecs import (
     PerCpu,
-    Raw,
     aligned,
     given_codec,
     key_codec,
@@ -43,7 +43,6 @@ C = TypeVar("C", bound="ctypes.Structure | ctypes.Union")
 C2 = TypeVar("C2", bound="ctypes.Structure | ctypes.Union")
 
 _WITH_EVENTS = frozenset({MapType.RINGBUF, MapType.PERF_EVENT_ARRAY})
-_WITHOUT_ELEMENTS = frozenset({MapType.RINGBUF, MapType.USER_RINGBUF, MapType.ARENA})
 
 
 class Map(MapView[Any, Any], OwnedObject):
@@ -138,7 +137,7 @@ class Map(MapView[Any, Any], OwnedObject):
     @property
     def value_buffer_size(self) -> int:
         """Bytes of a value as it is looked up and updated, all CPUs together."""
-        if self.type in _WITHOUT_ELEMENTS:
+        if self.type in MAP_TYPES_WITHOUT_ELEMENTS:
             return 0
         return aligned(self.value_size) * possible_cpu_count() if self.is_per_cpu else self.value_size
 

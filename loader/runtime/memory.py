@@ -8,21 +8,18 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import errno
-import functools
 import mmap
 import os
 import threading
-import weakref
 from typing import TYPE_CHECKING
+
+from bpfas.loader.syscall.memory import map_at, unmap
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 PAGE_SIZE = mmap.PAGESIZE
 _IN_ORDER = ("x86_64", "i386", "i486", "i586", "i686")
-_MAP_FIXED_NOREPLACE = 0x100000
-_MAP_FAILED = ctypes.c_void_p(-1).value
 
 
 def whole_pages(size: int) -> int:
@@ -44,7 +41,7 @@ class Memory:
         self._mapping: mmap.mmap | None = None
         self._fixed = 0
         if address:
-            self.address = self._fixed = _map_at(address, size, protection, fd, offset)
+            self.address = self._fixed = map_at(address, size, protection, fd, offset)
             self.view = memoryview((ctypes.c_ubyte * size).from_address(address)).cast("B")
             return
         self._mapping = mmap.mmap(fd, size, mmap.MAP_SHARED, protection, offset=offset)
@@ -66,59 +63,16 @@ class Memory:
         except BufferError:
             return  # what users have made of the view keeps the memory
         if fixed:
-            _libc().munmap(ctypes.c_void_p(fixed), ctypes.c_size_t(self.size))
+            unmap(fixed, self.size)
         if mapping is not None:
             # Views that users have kept keep the memory, until they go.
             with contextlib.suppress(BufferError):
                 mapping.close()
 
 
-def map_file(fd: int, size: int) -> memoryview:
-    """The first bytes of a file, to be read where they lie, for as long as anybody has the view or a part of it.
-
-    Unlike Python's own mappings, this one keeps no descriptor open. Raises OSError for what cannot be mapped.
-    """
-    flags = mmap.MAP_PRIVATE | mmap.MAP_POPULATE
-    address = _libc().mmap(None, size, mmap.PROT_READ, flags, fd, 0)
-    if address is None or address == _MAP_FAILED:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
-    contents = (ctypes.c_ubyte * size).from_address(address)
-    weakref.finalize(contents, _libc().munmap, ctypes.c_void_p(address), ctypes.c_size_t(size)).atexit = False
-    return memoryview(contents).cast("B").toreadonly()
-
-
 def _address(view: memoryview) -> int:
     """Where memory lies; what is used for it lets go of it at once."""
     return ctypes.addressof(ctypes.c_ubyte.from_buffer(view))
-
-
-@functools.cache
-def _libc() -> ctypes.CDLL:
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.mmap.restype = ctypes.c_void_p
-    libc.mmap.argtypes = [
-        ctypes.c_void_p,
-        ctypes.c_size_t,
-        ctypes.c_int,
-        ctypes.c_int,
-        ctypes.c_int,
-        ctypes.c_long,
-    ]
-    return libc
-
-
-def _map_at(address: int, size: int, protection: int, fd: int, offset: int) -> int:
-    """mmap(2) at an address at which there is nothing yet."""
-    flags = mmap.MAP_SHARED | _MAP_FIXED_NOREPLACE
-    found: int | None = _libc().mmap(address, size, protection, flags, fd, offset)
-    if found is None or found == _MAP_FAILED:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
-    if found != address:  # kernels before 4.17 take the address for a wish
-        _libc().munmap(ctypes.c_void_p(found), ctypes.c_size_t(size))
-        raise OSError(errno.EEXIST, os.strerror(errno.EEXIST))
-    return address
 
 
 def _nothing() -> None:

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 from bpfas.btf.reader import read_btf
 from bpfas.diag import BpfasError
+from bpfas.elf.constants import HOST_ORDER
 from bpfas.loader import syscall
-from bpfas.loader.errors import KernelError, Step, explain
+from bpfas.loader.errors import KernelError, Step, kernel_error
 from bpfas.loader.privilege import Explanation
-from bpfas.loader.runtime.codecs import HOST_ORDER
 
 if TYPE_CHECKING:
     from bpfas.btf.btf import Btf
@@ -72,12 +72,12 @@ def open_pinned(path: str | os.PathLike[str], kind: ObjectKind) -> int:
     try:
         fd = syscall.obj_get(name)
     except OSError as error:
-        raise _error(_STEPS[kind], subject, error) from error
+        raise kernel_error(_STEPS[kind], subject, error, _CAUSES) from error
     try:
         found = kind_of_descriptor(fd)
     except OSError as error:
         os.close(fd)
-        raise _error(_STEPS[kind], subject, error) from error
+        raise kernel_error(_STEPS[kind], subject, error, _CAUSES) from error
     if found is not kind:
         os.close(fd)
         what = f"a {found.word}" if found else "something else"
@@ -92,7 +92,7 @@ def open_by_id(object_id: int, kind: ObjectKind) -> int:
     try:
         return syscall.fd_by_id(_BY_ID[kind], object_id)
     except OSError as error:
-        raise _error(_STEPS[kind], subject, error) from error
+        raise kernel_error(_STEPS[kind], subject, error, _CAUSES) from error
 
 
 def types_of(btf_id: int, name: str) -> Btf | None:
@@ -103,8 +103,3 @@ def types_of(btf_id: int, name: str) -> Btf | None:
         return read_btf(syscall.btf_data_by_id(btf_id), HOST_ORDER, name)
     except (OSError, BpfasError):
         return None
-
-
-def _error(step: Step, subject: str, error: OSError) -> KernelError:
-    number = error.errno or 0
-    return KernelError(step, subject, number, _CAUSES.get(number) or explain(step, number))

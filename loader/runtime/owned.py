@@ -9,9 +9,9 @@ import abc
 import os
 from typing import TYPE_CHECKING, ClassVar, Self
 
-from bpfas.loader.errors import KernelError, Step, explain
-from bpfas.loader.loading.pins import pin, unpin
+from bpfas.loader.errors import KernelError, Step, kernel_error
 from bpfas.loader.runtime.opening import open_by_id, open_pinned
+from bpfas.loader.runtime.pinning import pin, unpin
 
 if TYPE_CHECKING:
     from bpfas.loader.runtime.opening import ObjectKind
@@ -74,5 +74,4 @@ class OwnedObject(abc.ABC):
 def no_information(fd: int, error: OSError) -> KernelError:
     """The error for a descriptor of which the kernel does not say what it is; closes it."""
     os.close(fd)
-    number = error.errno or 0
-    return KernelError(Step.GET_INFO, f"descriptor {fd}", number, explain(Step.GET_INFO, number))
+    return kernel_error(Step.GET_INFO, f"descriptor {fd}", error)

@@ -13,7 +13,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from bpfas.loader.errors import KernelError, Step, explain
+from bpfas.loader.errors import Step, kernel_error
 from bpfas.loader.privilege import Explanation
 from bpfas.loader.runtime.cpus import online_cpus
 from bpfas.loader.runtime.memory import PAGE_SIZE, Memory, barrier
@@ -138,9 +138,8 @@ class PerfBuffer:
         try:
             ring = _CpuRing(cpu, pages)
         except OSError as error:
-            number = error.errno or 0
-            explanation = _CAUSES.get(number) or explain(Step.OPEN_BUFFER, number)
-            raise KernelError(Step.OPEN_BUFFER, f"map {self._map.name}, CPU {cpu}", number, explanation) from error
+            subject = f"map {self._map.name}, CPU {cpu}"
+            raise kernel_error(Step.OPEN_BUFFER, subject, error, _CAUSES) from error
         stack.callback(ring.close)
         self._map[cpu] = ring.fd
         return ring

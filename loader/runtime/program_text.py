@@ -2,7 +2,7 @@
 
 The verifier has put addresses in the place of names: a call's immediate is the distance of a kernel function from
 `__bpf_call_base`, a map is known by its id. What /proc/kallsyms and the program's BTF tell is told. Source: what
-kernel/bpf/syscall.c gives out (documented by `bpftool prog dump`), loader.md §10.
+kernel/bpf/syscall.c gives out (documented by `bpftool prog dump`).
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from bpfas.btf.kinds import Kind
+from bpfas.elf.constants import HOST_ORDER
 from bpfas.helpers import HELPERS_BY_NUMBER
 from bpfas.isa import SLOT_SIZE, DecodeError, Dialect, decode, format_instruction
 from bpfas.loader.instructions import CALL, LOAD_IMMEDIATE_64, CallSource, Code, LoadSource
 from bpfas.loader.kernel.kallsyms import addresses_in, names_at
-from bpfas.loader.runtime.codecs import HOST_ORDER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

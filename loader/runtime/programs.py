@@ -11,7 +11,7 @@ import os
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self, TypeVar, cast, overload
 
 from bpfas.loader import syscall
-from bpfas.loader.errors import KernelError, Step, explain
+from bpfas.loader.errors import KernelError, Step, explain, kernel_error
 from bpfas.loader.kinds import ProgramType, program_type_name
 from bpfas.loader.privilege import Explanation
 from bpfas.loader.runtime.opening import ObjectKind, types_of
@@ -197,9 +197,7 @@ class Program(OwnedObject):
         try:
             return question(self._fd)
         except OSError as error:
-            number = error.errno or 0
-            explanation = explain(Step.GET_INFO, number)
-            raise KernelError(Step.GET_INFO, f"program {self.name}", number, explanation) from error
+            raise kernel_error(Step.GET_INFO, f"program {self.name}", error) from error
 
     def test_run(
         self,

@@ -14,7 +14,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from bpfas.btf.codecs import EncodingError
-from bpfas.loader.errors import KernelError, Step, explain
+from bpfas.loader.errors import Step, kernel_error
 from bpfas.loader.kinds import MapType, map_type_name
 from bpfas.loader.runtime.codecs import event_codec
 from bpfas.loader.runtime.memory import PAGE_SIZE, Memory, barrier
@@ -43,10 +43,7 @@ class UserRing:
                 stack.callback(counter.close)
                 data = Memory(map_.fd, PAGE_SIZE + 2 * self.size, PAGE_SIZE)
             except OSError as error:
-                number = error.errno or 0
-                raise KernelError(
-                    Step.MAP_MEMORY, f"map {map_.name}", number, explain(Step.MAP_MEMORY, number)
-                ) from error
+                raise kernel_error(Step.MAP_MEMORY, f"map {map_.name}", error) from error
             stack.callback(data.close)
             self._consumer = stack.enter_context(counter.view.cast("Q"))
             self._producer = stack.enter_context(data.view[:8].cast("Q"))

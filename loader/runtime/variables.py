@@ -12,11 +12,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bpfas.btf.codecs import EncodingError
+from bpfas.elf.constants import HOST_ORDER
 from bpfas.loader.errors import KernelError, Step
 from bpfas.loader.image.variables import VariableDirectory
 from bpfas.loader.kinds import MapFlag, MapType
 from bpfas.loader.privilege import Explanation
-from bpfas.loader.runtime.codecs import HOST_ORDER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

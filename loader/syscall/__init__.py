@@ -1,7 +1,8 @@
-"""bpf(2), and nothing else: the only package that talks to the kernel through it.
+"""bpf(2): the only package that talks to the kernel through it.
 
-One function for each command, by what the command is about: `bpf` (the call itself), `maps`, `programs`, `objects`
-(pins, ids), `btf`, `links`, `tokens`.
+One function for each command, by what the command is about: `bpf` (the call itself), `maps`, `elements` (many of
+them), `programs`, `program_code`, `objects` (pins, ids), `btf`, `links`, `tokens`. `perf` and `memory` have what
+Python lacks of other calls: perf_event_open(2), mmap(2).
 """
 
 from __future__ import annotations

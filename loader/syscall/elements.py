@@ -13,13 +13,10 @@ import os
 from typing import NamedTuple
 
 from bpfas.loader.syscall.bpf import U32, U64, Command, caller
+from bpfas.loader.syscall.maps import MapElement
 
 _LEAST_TOKEN = 8
 """Bytes of the place where the kernel notes how far a batch has come: 4 or a key, by the type of the map."""
-
-
-class _Element(ctypes.Structure):
-    _fields_ = [("map_fd", U32), ("_pad", U32), ("key", U64), ("value", U64), ("flags", U64)]
 
 
 class _Batch(ctypes.Structure):
@@ -47,7 +44,7 @@ class _Scratch:
         self.key_view = memoryview(self.key).cast("B")[:key_size]
         self.value_view = memoryview(self.value).cast("B")[:value_size]
         self.keyless = not key_size
-        self.attributes = _Element(
+        self.attributes = MapElement(
             map_fd=fd,
             key=ctypes.addressof(self.key) if key_size else 0,
             value=ctypes.addressof(self.value),
@@ -55,7 +52,7 @@ class _Scratch:
         self.address = ctypes.addressof(self.attributes)
 
 
-_WHOLE = ctypes.sizeof(_Element)
+_WHOLE = ctypes.sizeof(MapElement)
 _UP_TO_KEY = 16
 """Bytes of the attributes that deletions have; those behind would have to be zero."""
 

@@ -35,7 +35,9 @@ class _MapCreate(ctypes.Structure):
     ]
 
 
-class _MapElement(ctypes.Structure):
+class MapElement(ctypes.Structure):
+    """What the commands of single elements take."""
+
     _fields_ = [("map_fd", U32), ("_pad", U32), ("key", U64), ("value", U64), ("flags", U64)]
 
 
@@ -133,7 +135,7 @@ def map_lookup_elem(map_fd: int, key: bytes, value_size: int, flags: int = 0) ->
     key_buffer, value = buffer(key), ctypes.create_string_buffer(value_size)
     bpf(
         Command.MAP_LOOKUP_ELEM,
-        _MapElement(map_fd=map_fd, key=pointer(key_buffer), value=ctypes.addressof(value), flags=flags),
+        MapElement(map_fd=map_fd, key=pointer(key_buffer), value=ctypes.addressof(value), flags=flags),
     )
     return value.raw
 
@@ -143,14 +145,14 @@ def map_update_elem(map_fd: int, key: bytes, value: bytes, flags: int = 0) -> No
     key_buffer, value_buffer = buffer(key), buffer(value)
     bpf(
         Command.MAP_UPDATE_ELEM,
-        _MapElement(map_fd=map_fd, key=pointer(key_buffer), value=pointer(value_buffer), flags=flags),
+        MapElement(map_fd=map_fd, key=pointer(key_buffer), value=pointer(value_buffer), flags=flags),
     )
 
 
 def map_delete_elem(map_fd: int, key: bytes) -> None:
     """BPF_MAP_DELETE_ELEM."""
     key_buffer = buffer(key)
-    bpf(Command.MAP_DELETE_ELEM, _MapElement(map_fd=map_fd, key=pointer(key_buffer)))
+    bpf(Command.MAP_DELETE_ELEM, MapElement(map_fd=map_fd, key=pointer(key_buffer)))
 
 
 def map_get_next_key(map_fd: int, key: bytes | None, key_size: int) -> bytes:
@@ -158,14 +160,14 @@ def map_get_next_key(map_fd: int, key: bytes | None, key_size: int) -> bytes:
     key_buffer, following = buffer(key or b""), ctypes.create_string_buffer(key_size)
     bpf(
         Command.MAP_GET_NEXT_KEY,
-        _MapElement(map_fd=map_fd, key=pointer(key_buffer), value=ctypes.addressof(following)),
+        MapElement(map_fd=map_fd, key=pointer(key_buffer), value=ctypes.addressof(following)),
     )
     return following.raw
 
 
 def map_freeze(map_fd: int) -> None:
     """BPF_MAP_FREEZE: no more writes by bpf(2)."""
-    bpf(Command.MAP_FREEZE, _MapElement(map_fd=map_fd))
+    bpf(Command.MAP_FREEZE, MapElement(map_fd=map_fd))
 
 
 def map_info(map_fd: int) -> MapInfo:

@@ -1,7 +1,7 @@
 """What the verifier's log says of a program's source: the line at fault, what registers held, and the way there.
 
 The log itself stays whole; this is what is told in front of it. Numbers that stand for what the kernel lacks
-(poisoned instructions) are put into words. Source: loader.md §6.3 and §10.
+(poisoned instructions) are put into words. Source: libbpf 1.8.
 """
 
 from __future__ import annotations

@@ -161,7 +161,7 @@ def test_the_values_of_all_cpus_and_of_one(app: Collection, capsys: pytest.Captu
     assert main(["maps", "lookup", of(app, "clicpus"), "1"]) == 0
     lines = [f"cpu {cpu}: 5" for cpu in range(possible_cpu_count())]
     assert said(capsys).splitlines() == (
-        ["1:", *(f"  {line}" for line in lines)] if len(lines) > 1 else [lines[0]]
+        ["1:", *(f"  {line}" for line in lines)] if len(lines) > 1 else [f"1: {lines[0]}"]
     )
     assert main(["maps", "update", of(app, "clistats"), "1", "5", "--all-cpus"]) == 1
     assert main(["maps", "update", of(app, "clicpus"), "1", "5", "--cpu", "100000"]) == 1

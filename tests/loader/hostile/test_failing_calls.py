@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from bpfas.loader import Collection, Image
 
 __all__ = ["tracefs"]
-pytestmark = [pytest.mark.kernel, pytest.mark.peer]
+pytestmark = [pytest.mark.kernel, pytest.mark.any_kernel, pytest.mark.peer]
 
 ERRNOS = (errno.ENOMEM, errno.EPERM, errno.EINVAL, errno.EMFILE, errno.ENOENT)
 MOST_CALLS = 400

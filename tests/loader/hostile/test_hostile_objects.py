@@ -19,7 +19,7 @@ from tests.loader.hostile.trial import Bench, descriptors
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.peer
+pytestmark = [pytest.mark.peer, pytest.mark.any_kernel]
 
 SMALL = ("rich", "instances", "jumps", "assembled")
 

@@ -9,10 +9,11 @@ import pytest
 
 from bpfas.btf.kinds import Kind
 from bpfas.btf.reader import read_btf
+from bpfas.elf.constants import HOST_ORDER
 from bpfas.loader.kernel.config_text import decoded_config, option, release_in
 from bpfas.loader.kernel.described import DescribedKernel
 from bpfas.loader.kernel.features import SINCE, Feature
-from bpfas.loader.kernel.trial import HOST_ORDER, btf_bytes, record
+from bpfas.loader.kernel.trial import btf_bytes, record
 from bpfas.loader.kernel.types import KernelTypes
 from bpfas.loader.kernel.version import kernel_version
 

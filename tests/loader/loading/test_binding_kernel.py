@@ -21,7 +21,7 @@ from bpfas.loader.cli import main
 from bpfas.loader.kernel.type_files import VMLINUX_BTF
 from bpfas.loader.kinds import ProgramType
 from tests.loader.builders import code, data, function, insn, obj
-from tests.loader.kernel_support import Need, what_is_wrong
+from tests.loader.kernel_support import Need, kfunc, needs, what_is_wrong
 from tests.peers import Peer
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ ROOT = Path(__file__).parents[3]
 KFUNCS = ("bpf_rcu_read_lock", "bpf_rcu_read_unlock")
 PR_CAPBSET_DROP, CAP_SYSLOG = 24, 34
 
+RCU_READ_LOCK = kfunc("bpf_rcu_read_lock")
 needs_btf = pytest.mark.skipif(not VMLINUX_BTF.exists(), reason=f"the kernel has no {VMLINUX_BTF}")
 
 
@@ -121,7 +122,7 @@ def test_objects_of_clang_are_bound_to_one_another(compile_c: Callable[..., str]
         assert loaded.maps["library:calls"][bytes(4)] == (2).to_bytes(8, sys.byteorder)
 
 
-@needs_btf
+@needs(RCU_READ_LOCK)
 @pytest.mark.peer
 def test_what_a_link_leaves_open_is_bound_when_it_is_loaded(compile_c: Callable[..., str]) -> None:
     first = """
@@ -170,13 +171,13 @@ def test_reaching_a_weak_function_that_is_missing_is_told_in_words() -> None:
         assert loaded.programs["prog"].test_run(PACKET).retval == 4
 
 
-@needs_btf
+@needs(RCU_READ_LOCK)
 def test_hand_written_assembly_calls_kernel_functions() -> None:
     with load(app("call bpf_rcu_read_lock; call bpf_rcu_read_unlock; r0 = 5"), ksyms=KFUNCS) as loaded:
         assert loaded.programs["prog"].test_run(PACKET).retval == 5
 
 
-@needs_btf
+@needs(Need.DYNPTRS_OF_PACKETS)
 def test_a_kernel_function_fills_a_dynptr() -> None:
     body = """
         r6 = r1
@@ -226,14 +227,14 @@ SEC("syscall") int prog(void *ctx)
 """
 
 
-@needs_btf
+@needs(RCU_READ_LOCK, kfunc("bpf_task_from_pid"))
 @pytest.mark.peer
 def test_externs_of_clang_are_found_in_the_kernel(compile_c: Callable[..., str]) -> None:
     with load(compile_c(KSYMS, "-g")) as loaded:
         assert loaded.programs["prog"].test_run(ctx=bytes(8)).retval == 1 | 8 | 16
 
 
-@needs_btf
+@needs(RCU_READ_LOCK)
 @pytest.mark.peer
 def test_strong_externs_that_the_kernel_lacks_are_errors_in_words(compile_c: Callable[..., str]) -> None:
     path = compile_c(
@@ -256,7 +257,7 @@ def test_strong_externs_that_the_kernel_lacks_are_errors_in_words(compile_c: Cal
     assert "the kernel has no symbol '_no_such_text' in /proc/kallsyms" in errors
 
 
-@needs_btf
+@needs(RCU_READ_LOCK)
 def test_what_the_verifier_says_of_kernel_functions_is_explained() -> None:
     with pytest.raises(VerifierError) as not_allowed:
         load(app("call tcp_v4_connect"), ksyms=["tcp_v4_connect"])

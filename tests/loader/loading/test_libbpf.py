@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bpfas.loader import load, syscall
+from tests.loader.kernel_support import kfunc, require
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -131,6 +132,8 @@ TYPED = {
 
 @pytest.mark.parametrize("programs", TYPED.values(), ids=TYPED)
 def test_the_tags_of_programs_with_types_are_those_of_libbpf(compile_c: Callable[..., str], programs: str) -> None:
+    if "bpf_rcu_read_lock" in programs:
+        require(kfunc("bpf_rcu_read_lock"))
     path = compile_c(GLOBALS + FUNCTIONS + programs, "-Wno-unused-function", "-g")
     with load(path) as app:
         ours = {name: program.info().tag for name, program in app.programs.items()}

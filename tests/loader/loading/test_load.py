@@ -192,7 +192,7 @@ def test_a_log_longer_than_the_first_buffer(monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(VerifierError) as caught:
         load(obj(xdp, function("prog", xdp)))
     assert caught.value.errno_name == "EACCES"
-    assert caught.value.log.startswith("0: R1=ctx()")
+    assert caught.value.log.startswith("0: R1=ctx(")
     assert "R5 !read_ok" in caught.value.log
 
 

@@ -12,6 +12,7 @@ import bpfas.loader
 from bpfas.loader import syscall
 from bpfas.loader.kernel.running import RunningKernel
 from bpfas.loader.kinds import ProgramType
+from tests.loader.kernel_support import Need, needs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -127,6 +128,7 @@ class TestStructsOfOperations:
             assert (list(app.programs), list(app.maps)) == ([], [])
 
 
+@needs(Need.ARENA)
 def test_arena_data_is_in_the_arena(open_c: Callable[..., Image]) -> None:
     image = open_c(
         """

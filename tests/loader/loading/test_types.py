@@ -20,6 +20,7 @@ from bpfas.loader.kernel.features import SINCE, Feature
 from bpfas.loader.loading.arg_ctx import with_context_types
 from bpfas.loader.loading.btf_sanitize import sanitize
 from bpfas.loader.loading.execute import load_image
+from tests.loader.kernel_support import Need, kfunc, needs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -96,6 +97,7 @@ SEC("tc") int plain(struct __sk_buff *ctx) { return other(ctx->len); }
 """
 
 
+@needs(Need.EXCEPTIONS)
 def test_an_exception_callback_belongs_to_its_program(compile_c: Callable[..., str]) -> None:
     image = read_image(compile_c(THROWING, "-g"))
     throws, plain = image.programs.values()
@@ -127,6 +129,7 @@ def test_what_is_no_exception_callback_is_told(
         read_image(path)
 
 
+@needs(kfunc("bpf_rcu_read_lock"))
 def test_names_of_the_kernel_and_its_configuration_are_taken(compile_c: Callable[..., str]) -> None:
     source = """
     extern int CONFIG_HZ __kconfig __attribute__((weak));
@@ -210,6 +213,7 @@ SEC("syscall") int prog(void *ctx)
 """
 
 
+@needs(Need.ARENA)
 def test_global_data_lies_in_the_arena(compile_c: Callable[..., str]) -> None:
     image = read_image(compile_c(ARENA, "-g", "-mcpu=v4"))
     assert image.arena == "arena"

@@ -16,6 +16,7 @@ from bpfas.loader.runtime.memory import PAGE_SIZE
 from bpfas.loader.runtime.variables import Variables
 from bpfas.loader.spec import MapSpec, Variable
 from tests.loader.builders import PASS, code, data, function, obj, variable
+from tests.loader.kernel_support import Need, needs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -177,6 +178,7 @@ def test_a_frozen_map_is_read_where_it_lies() -> None:
 ARENA_ADDRESS = 1 << 44
 
 
+@needs(Need.ARENA)
 @pytest.mark.parametrize("address", [0, ARENA_ADDRESS])
 def test_an_arena_lies_in_memory(address: int) -> None:
     fd = syscall.map_create("a", MapType.ARENA, 0, 0, 4, MapFlag.MMAPABLE, map_extra=address)
@@ -202,6 +204,7 @@ def test_an_arena_lies_in_memory(address: int) -> None:
         assert bytes(arena.memory.view[8:16]) == b"firs" + struct.pack("=I", 5)
 
 
+@needs(Need.ARENA)
 @pytest.mark.peer
 def test_the_end_of_data_in_an_arena(compile_c: Callable[..., str]) -> None:
     source = r"""
@@ -221,6 +224,7 @@ def test_the_end_of_data_in_an_arena(compile_c: Callable[..., str]) -> None:
         assert app.programs["last"].test_run().retval == 14
 
 
+@needs(Need.ARENA)
 @pytest.mark.peer
 def test_variables_in_an_arena(compile_c: Callable[..., str]) -> None:
     source = r"""
