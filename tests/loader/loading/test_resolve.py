@@ -163,7 +163,7 @@ def test_functions_of_more_modules_than_a_call_can_tell_apart(monkeypatch: pytes
     }
     kernel = DescribedKernel(types, modules, release="6.18")
     assert len(resolve(caller, kernel).programs["prog"].fd_array) == 3
-    monkeypatch.setattr("bpfas.loader.loading.execute.program_plans._MOST_MODULES", 2)
+    monkeypatch.setattr("bpfas.loader.loading.program_plans._MOST_MODULES", 2)
     with pytest.raises(BpfasError, match="program 'prog' calls functions of 3 modules"):
         resolve(caller, kernel)
 
