@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import gc
 import io
 import os
@@ -222,8 +223,11 @@ def run(program: str, command: Callable[[Sequence[str]], int], arguments: Sequen
         _discard_standard_output()  # whoever read it has gone
         return 1
     except OSError as error:
-        found = [Diagnostic(Severity.ERROR, f"cannot write the output: {error.strerror}")]
-        _discard_standard_output()
+        if error.errno in (errno.EMFILE, errno.ENFILE):
+            found = [Diagnostic(Severity.ERROR, "too many files are open", None, ("raise the limit: ulimit -n",))]
+        else:
+            found = [Diagnostic(Severity.ERROR, f"cannot write the output: {error.strerror}")]
+            _discard_standard_output()
     except UnicodeEncodeError as error:
         message = f"cannot write the output: {error}; set PYTHONIOENCODING=utf-8"
         found = [Diagnostic(Severity.ERROR, message)]

@@ -77,7 +77,8 @@ def _remedy(wanted: str | int, names: list[str]) -> str:
     there = namespaces_of(wanted) if isinstance(wanted, str) else []
     if there:
         which = " and ".join(there)
-        return f"it is in network namespace {which}: nsenter --net={NAMED_NAMESPACES}/{there[0]} COMMAND"
+        entered = f"nsenter --net={NAMED_NAMESPACES}/{there[0]} COMMAND"
+        return f"it is in network namespace {which}: {entered}; attaching takes netns={there[0]}"
     if similar := close_matches(str(wanted), names, 3):
         return f"did you mean {' or '.join(similar)}?"
     there_are = f"this network namespace has {', '.join(names)}" if names else "this network namespace has none"

@@ -39,11 +39,16 @@ def attach_netns(program: Attachable, *, netns: str | os.PathLike[str] | int | N
     what = attach_type.name.lower()
     target = f"{what} of {'this network namespace' if netns is None else f'network namespace {netns}'}"
     with ExitStack() as stack:
-        fd = netns if isinstance(netns, int) else _open(netns, target, program, stack)
+        fd = open_namespace_of(netns, target, program, stack)
         return create_link(program, target, fd, attach_type, causes=_NETNS_CAUSES.get)
 
 
-def _open(netns: str | os.PathLike[str] | None, target: str, program: Attachable, stack: ExitStack) -> int:
+def open_namespace_of(
+    netns: str | os.PathLike[str] | int | None, target: str, program: Attachable, stack: ExitStack
+) -> int:
+    """A descriptor of a network namespace, which `stack` closes unless it is the caller's. Raises AttachError."""
+    if isinstance(netns, int):
+        return netns
     path = OWN_NAMESPACE if netns is None else os.fspath(netns)
     if "/" not in path:
         path = str(NAMED_NAMESPACES / path)

@@ -6,6 +6,7 @@ program's section says, where section names say that. The modules are imported w
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import importlib
 import inspect
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from bpfas.loader.attach.failure import attach_error
+from bpfas.loader.attach.namespace import within
 from bpfas.loader.kinds import NO_ATTACH_TYPE, AttachType, ProgramType, program_type_name
 from bpfas.loader.privilege import Explanation
 from bpfas.loader.sections import AutoAttach
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
     from bpfas.loader.attach.link import Link
     from bpfas.loader.attach.protocols import Attachable
     from bpfas.loader.spec import ProgramSpec
+
+NAMESPACE = "netns"
+"""The keyword for the network namespace of an interface."""
 
 _P, _A, _H = ProgramType, AttachType, AutoAttach
 
@@ -132,7 +137,8 @@ def attach(program: Attachable, *, way: str | None = None, **how: Any) -> Link:
 
     Without `how`, to what its section names (`kprobe/do_unlinkat`); `how` are the keywords of the functions in
     the table (`function="do_unlinkat"`, `interface="eth0"`), and tell the way too where there are several; `way`
-    is one of `ways()` by name. Raises AttachError for what the program, the caller or the kernel does not permit,
+    is one of `ways()` by name. All that take an `interface` take `netns` as well, the network namespace that it is
+    in, as `attach_netns` does. Raises AttachError for what the program, the caller or the kernel does not permit,
     and TypeError for keywords that no way takes.
     """
     if program.fd < 0:
@@ -147,6 +153,13 @@ def attach(program: Attachable, *, way: str | None = None, **how: Any) -> Link:
         options = " ".join(f"--to {name}=…" for name in needed)
         remedy = f"say it: {options}; from Python attach({', '.join(f'{name}=…' for name in needed)})"
         raise attach_error(program, "", errno.EINVAL, explanation=Explanation(cause, remedy))
+    if NAMESPACE in how and NAMESPACE not in _own_keywords(chosen):
+        where = f"network namespace {how[NAMESPACE]}"
+        from bpfas.loader.attach.netns import open_namespace_of
+
+        with contextlib.ExitStack() as held:
+            held.enter_context(within(open_namespace_of(how.pop(NAMESPACE), where, program, held)))
+            return chosen.load()(program, **how)
     return chosen.load()(program, **how)
 
 
@@ -182,7 +195,13 @@ _REMEDIES = {
 
 
 def _keywords(way: Way) -> dict[str, bool]:
-    """The keywords that the row's function takes, and which of them it cannot do without."""
+    """The keywords that the row takes, and which of them it cannot do without."""
+    own = _own_keywords(way)
+    return {**own, NAMESPACE: False} if "interface" in own and NAMESPACE not in own else own
+
+
+def _own_keywords(way: Way) -> dict[str, bool]:
+    """Those that the row's function takes itself."""
     parameters = inspect.signature(way.load()).parameters.values()
     return {
         each.name: each.default is inspect.Parameter.empty

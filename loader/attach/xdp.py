@@ -145,8 +145,9 @@ def _explain(interface: Interface, mode: XdpMode, number: int) -> Explanation | 
         there = _present(interface)
         return Explanation(
             f"{interface.name} has an XDP program already{there}",
-            "detach that one (bpftool net list shows it; ip link set dev … xdp off takes away one without a "
-            "link), or put this one in its place: update() of its link, or replaces= by netlink",
+            "detach that one (bpf-load links lists it, bpf-load links detach id:N ends it; ip link set dev … xdp "
+            "off takes away one without a link), or put this one in its place: update() of its link, or replaces= "
+            "by netlink",
         )
     if number in (errno.ERANGE, errno.EMSGSIZE):
         return Explanation(

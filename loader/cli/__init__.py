@@ -33,8 +33,8 @@ Load BPF objects into the running kernel, and look after what is there.
   bpf-load bindings OBJ            list the names that OBJ leaves to others
   bpf-load doctor                  what BPF can do on this machine, and why not
 
-An OBJ of - is standard input. Exit status: 0 done; 1 something is at fault, or
-refused; 2 what was asked for is not there, or (doctor, check-core) not well.
+An OBJ of - is standard input. Exit status: 0 done; 1 refused, or at fault;
+2 no such map, program, link, pin or key, or (doctor, check-core) not well.
 """
 _EXAMPLES = """\
 examples:

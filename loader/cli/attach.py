@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from bpfas.loader.attach.link import Link
     from bpfas.loader.loading.collection import Collection
+    from bpfas.loader.runtime.maps import Map
     from bpfas.loader.runtime.programs import Program
 
 _DESCRIPTION = """\
@@ -59,6 +60,8 @@ def main(name: str, arguments: Sequence[str]) -> int:
     if options.pin and options.events:
         parser.error("--pin ends the command, and --events waits in it: attach, then bpf-load maps events PATH")
     with loaded(options) as collection, contextlib.ExitStack() as attachments:
+        if options.events:
+            _check_events(map_called(collection, options.events), options.event_type)
         with place_of(options, collection) as how:
             links = _attach(collection, options, how)
         for link in links.values():
@@ -74,6 +77,14 @@ def main(name: str, arguments: Sequence[str]) -> int:
                 _report(links, options)
                 _wait(collection, options, stopped)
     return DONE
+
+
+def _check_events(map_: Map, event_type: str | None) -> None:
+    """Raise BpfasError, before anything is attached, if the map has no events, or none of this type."""
+    try:
+        map_.events(event_type).close()
+    except TypeError as error:
+        raise BpfasError.of(str(error), None, ("--events takes a ring or perf buffer",)) from None
 
 
 def _attach(collection: Collection, options: argparse.Namespace, how: Mapping[str, Any]) -> dict[str, Link]:

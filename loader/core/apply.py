@@ -34,6 +34,7 @@ def apply_core(
     What is wrong with a relocation itself, or ambiguous in the kernel, is an error in `diagnostics`.
     """
     failures = []
+    errors: dict[tuple[str, tuple[str, ...]], list[int]] = {}
     for relocation in relocations:
         try:
             _, failure = apply_one(code, relocation, resolver)
@@ -41,8 +42,10 @@ def apply_core(
                 failures.append(failure)
         except BpfasError as error:
             for diagnostic in error.diagnostics:
-                text = f"CO-RE relocation of instruction {relocation.instruction}: {diagnostic.message}"
-                diagnostics.error(text, place, diagnostic.notes)
+                errors.setdefault((diagnostic.message, diagnostic.notes), []).append(relocation.instruction)
+    for (message, notes), (first, *others) in errors.items():
+        more = f" and of {len(others)} more" if others else ""
+        diagnostics.error(f"CO-RE relocation of instruction {first}{more}: {message}", place, notes)
     return failures
 
 

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from bpfas.btf.btf import Btf
     from bpfas.loader.image.variables import VariablePlace
     from bpfas.loader.sections import SectionKind
-    from bpfas.loader.spec import Image, ProgramSpec, StructOps, Variable
+    from bpfas.loader.spec import Image, ProgramSpec, StructOps
 
 _WORD_BITS = 32
 
@@ -348,7 +348,7 @@ def _with_programs(image: Image, spec: MapSpec, subject: str, programs: Any) -> 
 
 def _resized_data(image: Image, spec: MapSpec, subject: str, size: int) -> dict[str, Any]:
     """What changes in a map of global data of another size: its last variable, if an array, ends with it."""
-    last = max(spec.variables, key=_end_of, default=None)
+    last = max(spec.variables, key=lambda each: each.offset + each.size, default=None)
     types = image.types
     array_id = types.without_qualifiers(last.type_id) if types and last else 0
     grows = types is not None and last is not None and types.kind(array_id) is Kind.ARRAY
@@ -397,7 +397,3 @@ def _resized_section(types: Btf, datasec: int, size: int, count: int | None) -> 
         entries[-1] = DatasecEntry(variable, last.offset, size - last.offset)
     editor.set_datasec(datasec, size, entries)
     return editor.finish(), array_id
-
-
-def _end_of(variable: Variable) -> int:
-    return variable.offset + variable.size

@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any
 from bpfas.helpers import HELPERS_BY_NUMBER
 from bpfas.isa import SLOT_SIZE, DecodeError, Dialect, decode, format_instruction
 from bpfas.loader.instructions import CALL, CallSource, Code
-from bpfas.loader.kinds import attach_type_name, map_flag_names, map_type_name, program_type_name
+from bpfas.loader.kinds import (
+    NO_ATTACH_TYPE,
+    ProgramType,
+    attach_type_name,
+    map_flag_names,
+    map_type_name,
+    program_type_name,
+)
 from bpfas.loader.spec import ReferenceKind
 
 if TYPE_CHECKING:
@@ -19,7 +26,7 @@ if TYPE_CHECKING:
 
     from bpfas.btf.btf import Btf
     from bpfas.loader.loading.plan import MapPlan, Plan, ProgramPlan
-    from bpfas.loader.spec import MapSpec
+    from bpfas.loader.spec import MapSpec, ProgramSpec
 
 _LINE_WORDS = 4
 _SHOWN_BYTES = 16
@@ -54,7 +61,7 @@ def plan_json(plan: Plan) -> dict[str, object]:
                 "name": program.spec.name,
                 "section": program.spec.section,
                 "type": program_type_name(program.spec.program_type),
-                "expected_attach_type": attach_type_name(program.spec.expected_attach_type),
+                "expected_attach_type": _attach_type(program.spec),
                 "attach_btf_id": program.attach.type_id if program.attach else None,
                 "bytes": program.instructions.hex(),
                 "instructions": list(_instructions(program, plan)),
@@ -63,6 +70,12 @@ def plan_json(plan: Plan) -> dict[str, object]:
         ],
         "warnings": [warning.message for warning in plan.warnings],
     }
+
+
+def _attach_type(spec: ProgramSpec) -> str | None:
+    """The expected attach type; None for types of programs that have none, which the kernel is given 0 for."""
+    has_none = spec.expected_attach_type == NO_ATTACH_TYPE and spec.program_type != ProgramType.CGROUP_SKB
+    return None if has_none else attach_type_name(spec.expected_attach_type)
 
 
 def _attach(program: ProgramPlan) -> str:

@@ -18,6 +18,7 @@ from bpfas.btf.untyped import Raw
 from bpfas.btf.values import codec_of, find_type
 from bpfas.elf.constants import HOST_ORDER
 from bpfas.loader.kinds import MAPS_OF_MAPS, STORAGE_MAP_TYPES, MapFlag, MapType
+from bpfas.section_names import KCONFIG_SECTION
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -268,7 +269,18 @@ def value_codec(spec: MapSpec, types: Btf | None) -> Codec[Any]:
             return Struct(name, 8, [Slot(name, 0, number), Slot("program", 4, Descriptor(4))], HOST_ORDER)
     if spec.map_type == MapType.STACK_TRACE and not spec.map_flags & MapFlag.STACK_BUILD_ID:
         return Format(struct.Struct(f"={spec.value_size // 8}Q{spec.value_size % 8}x"))
+    if spec.section == KCONFIG_SECTION and types is not None and (found := _kconfig_codec(spec, types)):
+        return found
     return _typed(types, spec.value_type, spec.value_size) or Raw(spec.value_size, remedy=_GIVE_TYPES)
+
+
+def _kconfig_codec(spec: MapSpec, types: Btf) -> Codec[Any] | None:
+    """The value of `.kconfig`, of which the object's types do not say where its variables lie."""
+    try:
+        slots = [Slot(each.name, each.offset, codec_of(types, each.type_id)) for each in spec.variables]
+    except EncodingError:
+        return None
+    return Struct(spec.section, spec.value_size, slots, HOST_ORDER)
 
 
 def event_codec(spec: MapSpec, types: Btf | None) -> Codec[Any] | None:

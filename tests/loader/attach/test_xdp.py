@@ -122,7 +122,7 @@ def test_a_place_that_is_taken(compile_c: Callable[..., str]) -> None:
                 attach(app.programs["two"], interface="right", **how)
             assert caught.value.errno_name in ("EBUSY", "EEXIST")
             assert "right has an XDP program already" in caught.value.cause
-            assert "bpftool net list" in caught.value.remedy
+            assert "bpf-load links detach" in caught.value.remedy
 
 
 def test_closing_without_detaching(compile_c: Callable[..., str]) -> None:
@@ -200,8 +200,18 @@ def test_an_interface_of_a_namespace_with_a_name(
         with pytest.raises(AttachError, match="there is no network interface 'righteous'") as caught:
             attach(app.programs["one"], interface="righteous")
         assert caught.value.remedy == (
-            f"it is in network namespace another: nsenter --net={tmp_path}/another COMMAND"
+            f"it is in network namespace another: nsenter --net={tmp_path}/another COMMAND; "
+            "attaching takes netns=another"
         )
+        for way in ("xdp", "xdp-netlink"):
+            with attach(app.programs["one"], way=way, interface="righteous", netns=tmp_path / "another"):
+                with other:
+                    assert programs_of("righteous") != XdpPrograms()
+                assert socket.if_nameindex() == before
+            with other:
+                assert programs_of("righteous") == XdpPrograms()
+        with pytest.raises(AttachError, match="cannot open"):
+            attach(app.programs["one"], interface="righteous", netns=tmp_path / "nowhere")
     assert socket.if_nameindex() == before
 
 

@@ -129,6 +129,27 @@ def test_a_place_that_is_missing_is_asked_for_in_the_words_of_the_command(
     assert "remedy: say it: --to interface=…" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            ["sockets"],
+            "map sockets has no events: it is of type sockmap\n>>> --events takes a ring",
+        ),
+        (["event"], "there is no map 'event'"),
+        (["events", "--event-type", "struct evt"], "struct evt"),
+    ],
+)
+def test_events_are_looked_at_before_anything_is_attached(
+    words: list[str], message: str, compile_c: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = ["--to", "interface=lo", "--to", "mode=generic"]
+    assert main(["attach", compile_c(SOCKETS, "-g"), "watch", *place, "--events", *words]) == 1
+    captured = capsys.readouterr()
+    assert message in captured.err
+    assert "attached" not in captured.out
+
+
 def test_events_are_for_a_command_that_waits(
     compile_c: Callable[..., str], bpffs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

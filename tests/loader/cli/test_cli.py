@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -328,3 +330,41 @@ def test_a_directory_is_unpinned_from_within(
     monkeypatch.chdir(bpffs / "app")
     assert main(["unpin", "."]) == 0
     assert not (bpffs / "app").exists()
+
+
+def test_a_dry_run_says_of_attach_types_only_what_there_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for section, expected in (("raw_tp/sys_enter", None), ("cgroup_skb/ingress", "cgroup_inet_ingress")):
+        part = code(section, PASS)
+        (tmp_path / "app.o").write_bytes(write_object(obj(part, function("prog", part))))
+        assert main(["--dry-run", "--json", "--release", "6.12", str(tmp_path / "app.o")]) == 0
+        (program,) = json.loads(capsys.readouterr().out)["programs"]
+        assert program["expected_attach_type"] == expected
+
+
+@pytest.mark.peer
+def test_types_that_the_kernel_lacks_are_told_once(
+    compile_c: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    app = compile_c(
+        "struct task_struct { int pid, tgid; } __attribute__((preserve_access_index));"
+        'SEC("socket") int prog(void *ctx) { struct task_struct *task = 0;'
+        "return __builtin_preserve_field_info(task->pid, 0) + __builtin_preserve_field_info(task->tgid, 0); }",
+        "-g",
+    )
+    assert main(["--dry-run", "--release", "5.4", app]) == 1
+    error = capsys.readouterr().err
+    assert error.count("CO-RE relocations need the types of the kernel") == 1
+    assert "and of 1 more" in error
+
+
+def test_too_many_open_files_are_no_output(
+    app: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr("bpfas.loader.cli.common.read_object", refuse)
+    assert main([app]) == 1
+    assert capsys.readouterr().err == "bpf-load: error: too many files are open\n>>> raise the limit: ulimit -n\n"

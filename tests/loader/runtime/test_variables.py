@@ -240,3 +240,17 @@ def test_variables_in_an_arena(compile_c: Callable[..., str]) -> None:
         app.data["total"] = 10
         app.programs["add"].test_run()
         assert app.data["total"] == 13
+
+
+def test_options_of_the_kernel_are_typed(compile_c: Callable[..., str]) -> None:
+    source = """
+    extern int CONFIG_HZ __kconfig;
+    extern char CONFIG_NAME[8] __kconfig;
+    extern enum libbpf_tristate CONFIG_BPF __kconfig;
+    SEC("socket") int prog(void *ctx) { return CONFIG_HZ + CONFIG_BPF + CONFIG_NAME[0]; }
+    """
+    text = 'CONFIG_HZ=250\nCONFIG_NAME="abc"\nCONFIG_BPF=y\n'
+    with load(compile_c(source, "-g"), kconfig=text) as app:
+        value = app.maps[".kconfig"][0]
+        assert (value.CONFIG_HZ, value.CONFIG_NAME, str(value.CONFIG_BPF)) == (250, "abc", "TRI_YES")
+        assert app.data["CONFIG_HZ"] == 250
