@@ -18,7 +18,7 @@ from bpfas.loader.attach.perf_event import attach_to_event, open_event, source_b
 from bpfas.loader.attach.probe_file import Probe, attach_by_tracing_file, has_probe_file
 from bpfas.loader.attach.section_target import is_return, malformed, section_target, split_offset
 from bpfas.loader.attach.tracefs import NOT_MOUNTED
-from bpfas.loader.kernel.config_text import option, running_config
+from bpfas.loader.kernel.config_text import why_unset
 from bpfas.loader.privilege import Explanation
 from bpfas.loader.syscall.perf import PerfEvent
 
@@ -131,15 +131,14 @@ def _perf_event(
 
 def no_kprobes() -> Explanation:
     """Why there are no kprobes."""
-    config = running_config()
-    if config is not None and option(config[0], "CONFIG_KPROBES") is None:
+    if unset := why_unset("CONFIG_KPROBES"):
         return Explanation(
-            f"this kernel has no kprobes: CONFIG_KPROBES is not set ({config[1]})",
+            f"this kernel has no kprobes: {unset}",
             "use a kernel with CONFIG_KPROBES=y and CONFIG_KPROBE_EVENTS=y; or a tracepoint, or fentry",
         )
-    if config is not None and option(config[0], "CONFIG_KPROBE_EVENTS") is None:
+    if unset := why_unset("CONFIG_KPROBE_EVENTS"):
         return Explanation(
-            f"this kernel has no events of kprobes: CONFIG_KPROBE_EVENTS is not set ({config[1]})",
+            f"this kernel has no events of kprobes: {unset}",
             "use a kernel with CONFIG_KPROBE_EVENTS=y",
         )
     return Explanation(

@@ -19,7 +19,7 @@ from bpfas.loader.attach.link import create_link
 from bpfas.loader.attach.pointers import name_pointers, word_pointer
 from bpfas.loader.attach.section_target import is_return, malformed, section_target
 from bpfas.loader.attach.tracefs import NOT_MOUNTED, TracedFunction, traced_functions, tracing_directory
-from bpfas.loader.kernel.config_text import option, running_config
+from bpfas.loader.kernel.config_text import why_unset
 from bpfas.loader.kinds import AttachType
 from bpfas.loader.privilege import Explanation
 
@@ -127,11 +127,11 @@ def _traced(program: Attachable, target: str) -> list[TracedFunction]:
 
 
 def _not_configured() -> Explanation | None:
-    config = running_config()
-    if config is None or option(config[0], "CONFIG_FPROBE") is not None:
+    unset = why_unset("CONFIG_FPROBE")
+    if not unset:
         return None
     return Explanation(
-        f"this kernel has no multi kprobes: CONFIG_FPROBE is not set ({config[1]})",
+        f"this kernel has no multi kprobes: {unset}",
         "use a kernel with CONFIG_FPROBE=y; or one kprobe for each function",
     )
 

@@ -17,7 +17,8 @@ from bpfas.loader.attach.failure import attach_error
 from bpfas.loader.attach.link import KernelLink, create_link
 from bpfas.loader.attach.pointers import word_pointer
 from bpfas.loader.attach.section_target import section_stem
-from bpfas.loader.kernel.config_text import option, running_config
+from bpfas.loader.errors import ENOTSUPP
+from bpfas.loader.kernel.config_text import why_unset
 from bpfas.loader.kinds import AttachType, ProgramType
 from bpfas.loader.privilege import Explanation
 
@@ -158,14 +159,11 @@ def _cause(program: Attachable, number: int, cookie: int) -> Explanation | None:
         )
     if number == errno.E2BIG:
         return Explanation("the function has as many programs as a trampoline takes (38)", "detach another one")
-    if number in (errno.EPERM, errno.EOPNOTSUPP, 524):
-        config = running_config()
-        if config is not None and option(config[0], "CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS") is None:
-            return Explanation(
-                "this kernel has no trampolines into functions: CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS is not "
-                f"set ({config[1]})",
-                "use a kernel that has them; or a kprobe",
-            )
+    may_lack = number in (errno.EPERM, errno.EOPNOTSUPP, ENOTSUPP)
+    if may_lack and (unset := why_unset("CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS")):
+        return Explanation(
+            f"this kernel has no trampolines into functions: {unset}", "use a kernel that has them; or a kprobe"
+        )
     return None
 
 

@@ -17,7 +17,7 @@ from bpfas.loader.attach.link import KernelLink
 from bpfas.loader.attach.perf_event import PerfType, attach_to_event, open_event
 from bpfas.loader.attach.section_target import malformed, section_target
 from bpfas.loader.attach.tracefs import NOT_MOUNTED, tracepoint_id, tracepoints, tracing_directory
-from bpfas.loader.kernel.config_text import option, running_config
+from bpfas.loader.kernel.config_text import why_unset
 from bpfas.loader.kernel.type_files import VMLINUX_BTF
 from bpfas.loader.privilege import Explanation
 from bpfas.loader.syscall.perf import PerfEvent
@@ -86,10 +86,9 @@ def attach_raw_tracepoint(program: Attachable, *, name: str | None = None, cooki
 
 
 def _no_tracing_files() -> Explanation:
-    config = running_config()
-    if config is not None and option(config[0], "CONFIG_EVENT_TRACING") is None:
+    if unset := why_unset("CONFIG_EVENT_TRACING"):
         return Explanation(
-            f"this kernel has no events of tracepoints: CONFIG_EVENT_TRACING is not set ({config[1]})",
+            f"this kernel has no events of tracepoints: {unset}",
             "use a kernel with CONFIG_FTRACE=y; raw tracepoints (raw_tp/NAME) may do without",
         )
     return Explanation(

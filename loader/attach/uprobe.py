@@ -25,7 +25,7 @@ from bpfas.loader.attach.section_target import (
     split_offset,
 )
 from bpfas.loader.attach.tracefs import NOT_MOUNTED
-from bpfas.loader.kernel.config_text import option, running_config
+from bpfas.loader.kernel.config_text import why_unset
 from bpfas.loader.privilege import Explanation
 from bpfas.loader.syscall.perf import PerfEvent
 
@@ -181,12 +181,9 @@ def _perf_event(program: Attachable, target: str, place: UserPlace, *, is_return
 
 def no_uprobes() -> Explanation:
     """Why there are no uprobes."""
-    config = running_config()
     for name in ("CONFIG_UPROBES", "CONFIG_UPROBE_EVENTS"):
-        if config is not None and option(config[0], name) is None:
-            return Explanation(
-                f"this kernel has no uprobes: {name} is not set ({config[1]})", f"use a kernel with {name}=y"
-            )
+        if unset := why_unset(name):
+            return Explanation(f"this kernel has no uprobes: {unset}", f"use a kernel with {name}=y")
     return Explanation(
         "the kernel offers no uprobes: neither the perf event source 'uprobe' nor the file uprobe_events is there",
         f"use a kernel with CONFIG_UPROBE_EVENTS=y; {NOT_MOUNTED} where that file system is missing",

@@ -42,6 +42,12 @@ def running_config() -> tuple[str, str] | None:
     return None
 
 
+def why_unset(name: str) -> str:
+    """`CONFIG_… is not set (FILE)` if the running kernel's configuration says that, else empty."""
+    config = running_config()
+    return f"{name} is not set ({config[1]})" if config is not None and option(config[0], name) is None else ""
+
+
 def release_in(text: str) -> str:
     """The release that the title of a configuration names; empty if there is no title."""
     title = _TITLE.search(text)

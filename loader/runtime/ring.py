@@ -49,7 +49,7 @@ class Ring:
         return [self.fd]
 
     @property
-    def available(self) -> int:
+    def waiting(self) -> int:
         """Bytes that are written and not read yet, headers and unfinished records among them."""
         return self._producer[0] - self._consumer[0]
 

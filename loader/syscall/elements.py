@@ -168,7 +168,7 @@ class Elements:
         return True
 
     def take_batch(
-        self, token: bytes | None, capacity: int, command: int = Command.MAP_LOOKUP_BATCH, flags: int = 0
+        self, token: bytes | None, capacity: int, command: int = Command.MAP_LOOKUP_BATCH
     ) -> BatchResult:
         """BPF_MAP_LOOKUP_BATCH (or …_AND_DELETE_BATCH): up to `capacity` elements from `token` on.
 
@@ -179,7 +179,7 @@ class Elements:
         after = ctypes.create_string_buffer(token_size)
         keys = ctypes.create_string_buffer(max(capacity * self._key_size, 1))
         values = ctypes.create_string_buffer(max(capacity * self._value_size, 1))
-        attributes = self._batch(keys, values, capacity, flags)
+        attributes = self._batch(keys, values, capacity)
         attributes.in_batch = 0 if token is None else ctypes.addressof(before)
         attributes.out_batch = ctypes.addressof(after)
         is_last = False
@@ -214,7 +214,7 @@ class Elements:
         return count, 0
 
     def _batch(
-        self, keys: ctypes.Array[ctypes.c_char], values: ctypes.Array[ctypes.c_char], count: int, flags: int
+        self, keys: ctypes.Array[ctypes.c_char], values: ctypes.Array[ctypes.c_char], count: int, flags: int = 0
     ) -> _Batch:
         return _Batch(
             map_fd=self._fd & 0xFFFFFFFF,

@@ -148,11 +148,9 @@ def prog_attach(
     bpf(Command.PROG_ATTACH, attributes)
 
 
-def prog_detach(target: int, prog_fd: int, attach_type: int, expected_revision: int = 0) -> None:
+def prog_detach(target: int, prog_fd: int, attach_type: int) -> None:
     """BPF_PROG_DETACH: undo prog_attach."""
-    attributes = _ProgAttach(
-        target_fd=target, attach_bpf_fd=prog_fd, attach_type=attach_type, expected_revision=expected_revision
-    )
+    attributes = _ProgAttach(target_fd=target, attach_bpf_fd=prog_fd, attach_type=attach_type)
     bpf(Command.PROG_DETACH, attributes)
 
 

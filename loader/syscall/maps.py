@@ -130,12 +130,12 @@ def map_create(
     )
 
 
-def map_lookup_elem(map_fd: int, key: bytes, value_size: int, flags: int = 0) -> bytes:
+def map_lookup_elem(map_fd: int, key: bytes, value_size: int) -> bytes:
     """BPF_MAP_LOOKUP_ELEM: the value of `key`, `value_size` bytes of it (for all CPUs together)."""
     key_buffer, value = buffer(key), ctypes.create_string_buffer(value_size)
     bpf(
         Command.MAP_LOOKUP_ELEM,
-        MapElement(map_fd=map_fd, key=pointer(key_buffer), value=ctypes.addressof(value), flags=flags),
+        MapElement(map_fd=map_fd, key=pointer(key_buffer), value=ctypes.addressof(value)),
     )
     return value.raw
 

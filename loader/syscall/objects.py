@@ -48,10 +48,10 @@ def obj_pin(path: str, fd: int) -> None:
     bpf(Command.OBJ_PIN, _Object(pathname=ctypes.addressof(name), bpf_fd=fd))
 
 
-def obj_get(path: str, file_flags: int = 0) -> int:
+def obj_get(path: str) -> int:
     """BPF_OBJ_GET: a descriptor of the map, program or link that is pinned at `path`."""
     name = ctypes.create_string_buffer(os.fsencode(path))
-    return bpf(Command.OBJ_GET, _Object(pathname=ctypes.addressof(name), file_flags=file_flags))
+    return bpf(Command.OBJ_GET, _Object(pathname=ctypes.addressof(name)))
 
 
 def fd_by_id(command: Command, object_id: int) -> int:

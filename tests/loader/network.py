@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import ipaddress
 import os
+import select
 import socket
 import struct
 import time
@@ -125,6 +126,26 @@ def packet_socket(name: str) -> socket.socket:
     made.bind((name, ETH_P_ALL))
     made.settimeout(PATIENCE)
     return made
+
+
+LOCALHOST = "127.0.0.1"
+
+
+def udp(
+    port: int = 0, address: str = LOCALHOST, family: int = socket.AF_INET, *, shared: bool = False
+) -> socket.socket:
+    """A bound UDP socket; `shared`: with others on its port."""
+    made = socket.socket(family, socket.SOCK_DGRAM)
+    made.settimeout(PATIENCE)
+    if shared:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    made.bind((address, port))
+    return made
+
+
+def is_silent(which: socket.socket) -> bool:
+    """Whether nothing has come to a socket, and nothing comes for a while."""
+    return not select.select([which], [], [], 0.05)[0]
 
 
 FRAME = bytes.fromhex("ffffffffffff 020000000001 88b5".replace(" ", "")) + b"test".ljust(50, b".")

@@ -92,7 +92,8 @@ def test_packets_of_a_section_that_does_not_say_which(compile_c: Callable[..., s
         program = app.programs["prog"]
         with pytest.raises(AttachError, match="does not say where in the control group") as caught:
             attach(program, cgroup=cgroup)
-        assert "hook=ingress (attach(…, hook='…'), --to hook=…); it may be ingress, egress" in caught.value.remedy
+        assert "hook=ingress (" in caught.value.remedy
+        assert caught.value.remedy.endswith("it may be ingress, egress")
         with pytest.raises(ValueError, match="hook is 'bind4', not one of ingress, egress"):
             attach(program, cgroup=cgroup, hook="bind4")
         for hook in ("egress", AttachType.CGROUP_INET_EGRESS):

@@ -12,7 +12,7 @@ from bpfas.loader.attach.kernel_functions import symbols
 from bpfas.loader.attach.perf_event import source_type
 from bpfas.loader.attach.table import attach
 from bpfas.loader.errors import AttachError
-from tests.loader.attach_support import HIT, read_hits
+from tests.loader.attach_support import HIT, read_hits, times_of_a_stat
 from tests.loader.kernel_support import Need, needs
 
 if TYPE_CHECKING:
@@ -35,12 +35,6 @@ SEC("kprobe.multi/vfs_stat?") int many(void *ctx) {{ {FILTER} }}
 SEC("kretprobe.multi") int many_returns(void *ctx) {{ {FILTER} }}
 """
 SESSION = f'SEC("kprobe.session/vfs_statx") int session(void *ctx) {{ {FILTER} }}'
-
-
-def times_of_a_stat(app: Any) -> int:
-    before = read_hits(app).times
-    os.stat("/")
-    return read_hits(app).times - before
 
 
 @needs(Need.KPROBES)

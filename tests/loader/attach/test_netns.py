@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
 import socket
 import struct
 from pathlib import Path
@@ -18,7 +17,7 @@ from bpfas.loader.errors import AttachError
 from bpfas.loader.kinds import ProgramType
 from bpfas.loader.runtime.programs import Program
 from tests.loader.kernel_support import Need, needs
-from tests.loader.network import PATIENCE, add_address, create_veth, eventually
+from tests.loader.network import LOCALHOST, add_address, create_veth, eventually, is_silent, udp
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,22 +27,11 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.kernel, pytest.mark.peer, pytest.mark.usefixtures("no_leaks", "network")]
 
-LOCALHOST, PORT, OTHER_PORT = "127.0.0.1", 7001, 7002
+PORT, OTHER_PORT = 7001, 7002
 
 
 def number(app: Collection) -> int:
     return int(struct.unpack_from("=i", app.maps[".bss"].raw[bytes(4)])[0])
-
-
-def udp(port: int = 0, address: str = LOCALHOST, family: int = socket.AF_INET) -> socket.socket:
-    made = socket.socket(family, socket.SOCK_DGRAM)
-    made.settimeout(PATIENCE)
-    made.bind((address, port))
-    return made
-
-
-def is_silent(which: socket.socket) -> bool:
-    return not select.select([which], [], [], 0.05)[0]
 
 
 # -- sk_lookup --

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
 import socket
 import struct
 from typing import TYPE_CHECKING
@@ -15,7 +14,7 @@ from bpfas.loader import load
 from bpfas.loader.attach.link import KernelLink
 from bpfas.loader.attach.table import attach
 from bpfas.loader.errors import AttachError
-from tests.loader.network import PATIENCE, eventually
+from tests.loader.network import LOCALHOST, PATIENCE, eventually, is_silent, udp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.kernel, pytest.mark.peer, pytest.mark.usefixtures("no_leaks", "network")]
 
-LOCALHOST, PORT = "127.0.0.1", 7001
+PORT = 7001
 
 
 @contextlib.contextmanager
@@ -45,10 +44,6 @@ def put(sockets: Map, index: int, which: socket.socket) -> None:
 
 def numbers(app: Collection) -> list[int]:
     return list(struct.unpack("=4i", app.maps[".bss"].raw[bytes(4)]))
-
-
-def is_silent(which: socket.socket) -> bool:
-    return not select.select([which], [], [], 0.05)[0]
 
 
 # -- Sockmaps --
@@ -182,15 +177,6 @@ SEC("sk_reuseport") int select_one(struct sk_reuseport_md *md)
 }
 SEC("sk_reuseport/migrate") int migrating(struct sk_reuseport_md *md) { counts[3]++; return SK_PASS; }
 """
-
-
-def udp(port: int = 0, *, shared: bool = False) -> socket.socket:
-    made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    made.settimeout(PATIENCE)
-    if shared:
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    made.bind((LOCALHOST, port))
-    return made
 
 
 @pytest.mark.parametrize("by_descriptor", [False, True])

@@ -12,7 +12,7 @@ import pytest
 from bpfas.loader import load
 from bpfas.loader.attach.table import attach
 from bpfas.loader.errors import AttachError
-from tests.loader.attach_support import HIT, cgroup2_root, read_hits
+from tests.loader.attach_support import HIT, cgroup2_root, read_hits, times_of_a_stat
 from tests.loader.kernel_support import Need, needs
 
 if TYPE_CHECKING:
@@ -42,12 +42,6 @@ SEC("xdp") int outer(struct xdp_md *ctx) { return pick(ctx); }
 REPLACEMENT = """
 SEC("freplace/pick") int replacement(struct xdp_md *ctx) { return ctx ? 2 : 3; }
 """
-
-
-def times_of_a_stat(app: object) -> int:
-    before = read_hits(app).times  # type: ignore[arg-type]
-    os.stat("/")
-    return read_hits(app).times - before  # type: ignore[arg-type]
 
 
 @needs(Need.TRAMPOLINES)

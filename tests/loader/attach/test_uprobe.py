@@ -14,7 +14,7 @@ from bpfas.loader.attach.binary import open_binary
 from bpfas.loader.attach.binary_functions import data_addresses, function_offset
 from bpfas.loader.attach.table import attach
 from bpfas.loader.errors import AttachError
-from tests.loader.attach_support import HIT, compile_library, read_hits
+from tests.loader.attach_support import HIT, Library, compile_library, read_hits
 from tests.loader.kernel_support import Need, needs
 
 if TYPE_CHECKING:
@@ -40,16 +40,6 @@ SEC("uprobe.multi") int many(void *ctx) { return hit(ctx); }
 SEC("uretprobe.multi/libtarget.so:*d") int many_returns(void *ctx) { return hit(ctx); }
 """
 SESSION = 'SEC("uprobe.session") int session(void *ctx) { return hit(ctx); }'
-
-
-class Library:
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.functions = ctypes.CDLL(str(path))
-
-    def call(self, *names: str) -> None:
-        for name in names:
-            getattr(self.functions, name)(1)
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ from bpfas.loader.attach.usdt_notes import usdt_notes
 from bpfas.loader.attach.usdt_specs import KNOWN_LAYOUTS, UsdtSpec, layout_of
 from bpfas.loader.errors import AttachError
 from bpfas.loader.image.build import build_image
-from tests.loader.attach_support import compile_library
+from tests.loader.attach_support import Library, compile_library
 from tests.loader.kernel_support import Need, needs
 
 if TYPE_CHECKING:
@@ -123,12 +123,6 @@ def taken_specs(app: Collection) -> int:
     specs = app.maps["__bpf_usdt_specs"]
     keys = (struct.pack("=I", number) for number in range(256))
     return sum(any(syscall.map_lookup_elem(specs.fd, key, specs.value_size)) for key in keys)
-
-
-class Library:
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.functions = ctypes.CDLL(str(path))
 
 
 @pytest.fixture

@@ -154,11 +154,11 @@ class TestPins:
         path, real, calls = compile_c(self.SOURCE, "-g"), syscall.obj_get, []
         with bpfas.load(path, pin_root=bpf_file_system) as first:
 
-            def late(pin: str, file_flags: int = 0) -> int:
+            def late(pin: str) -> int:
                 calls.append(pin)
                 if len(calls) == 1:
                     raise FileNotFoundError(errno.ENOENT, "not yet")
-                return real(pin, file_flags)
+                return real(pin)
 
             monkeypatch.setattr("bpfas.loader.syscall.obj_get", late)
             with bpfas.load(path, pin_root=bpf_file_system) as second:
@@ -170,11 +170,11 @@ class TestPins:
         bpfas.load(compile_c(self.SOURCE, "-g"), pin_root=bpf_file_system).close()
         other, real, calls = compile_c(self.SOURCE.replace("entries, 4", "entries, 8"), "-g"), syscall.obj_get, []
 
-        def late(pin: str, file_flags: int = 0) -> int:
+        def late(pin: str) -> int:
             calls.append(pin)
             if len(calls) == 1:
                 raise FileNotFoundError(errno.ENOENT, "not yet")
-            return real(pin, file_flags)
+            return real(pin)
 
         monkeypatch.setattr("bpfas.loader.syscall.obj_get", late)
         with pytest.raises(LoadError, match="its max entries is 4, not 8"):

@@ -491,12 +491,12 @@ def test_records_that_are_not_finished_or_given_up(written_ring: tuple[Ring, mem
     struct.pack_into("=Q", view, PAGE_SIZE, 56)
     assert ring.take(10) == [b"first"]
     assert ring.is_blocked
-    assert ring.available == 24
+    assert ring.waiting == 24
     assert ring.take(10) == []
     struct.pack_into("=I", records, 32, 8)
     assert not ring.is_blocked
     assert ring.take(1) == [b"not yet "]
     assert ring.take(1) == [b""]
-    assert (ring.take(1), ring.available, ring.is_blocked) == ([], 0, False)
+    assert (ring.take(1), ring.waiting, ring.is_blocked) == ([], 0, False)
     assert struct.unpack_from("=Q", view) == (56,)
     records.release()

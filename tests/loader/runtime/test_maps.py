@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bpfas.elf.constants import ByteOrder
+from bpfas.elf.constants import HOST_ORDER
 from bpfas.loader import KernelError
 from bpfas.loader.kinds import MapType, UpdateFlag
 from bpfas.loader.loading.execute import load_image
@@ -26,8 +26,7 @@ pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("no_leaks")]
 def make_map(request: pytest.FixtureRequest) -> Iterator[Map]:
     map_type, key_size, value_size, max_entries = request.param
     spec = MapSpec("m", "m", map_type, key_size, value_size, max_entries)
-    order = ByteOrder.LITTLE if struct.pack("=H", 1) == b"\1\0" else ByteOrder.BIG
-    with load_image(Image("test", order, {"m": spec})) as app:
+    with load_image(Image("test", HOST_ORDER, {"m": spec})) as app:
         yield app.maps["m"]
 
 
