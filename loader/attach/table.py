@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from bpfas.loader.attach.failure import attach_error
+from bpfas.loader.attach.keyword_types import check_value
 from bpfas.loader.attach.namespace import within
 from bpfas.loader.kinds import NO_ATTACH_TYPE, AttachType, ProgramType, program_type_name
 from bpfas.loader.privilege import Explanation
@@ -139,7 +140,7 @@ def attach(program: Attachable, *, way: str | None = None, **how: Any) -> Link:
     the table (`function="do_unlinkat"`, `interface="eth0"`), and tell the way too where there are several; `way`
     is one of `ways()` by name. All that take an `interface` take `netns` as well, the network namespace that it is
     in, as `attach_netns` does. Raises AttachError for what the program, the caller or the kernel does not permit,
-    and TypeError for keywords that no way takes.
+    and TypeError for keywords that no way takes, and values of other types.
     """
     if program.fd < 0:
         raise attach_error(program, "", errno.EBADF, explanation=Explanation("the program is closed"))
@@ -153,6 +154,9 @@ def attach(program: Attachable, *, way: str | None = None, **how: Any) -> Link:
         options = " ".join(f"--to {name}=…" for name in needed)
         remedy = f"say it: {options}; from Python attach({', '.join(f'{name}=…' for name in needed)})"
         raise attach_error(program, "", errno.EINVAL, explanation=Explanation(cause, remedy))
+    for keyword, parameter in _parameters(chosen).items():
+        if keyword in how:
+            check_value(keyword, how[keyword], parameter.annotation)
     if NAMESPACE in how and NAMESPACE not in _own_keywords(chosen):
         where = f"network namespace {how[NAMESPACE]}"
         from bpfas.loader.attach.netns import open_namespace_of
@@ -202,12 +206,12 @@ def _keywords(way: Way) -> dict[str, bool]:
 
 def _own_keywords(way: Way) -> dict[str, bool]:
     """Those that the row's function takes itself."""
+    return {name: each.default is inspect.Parameter.empty for name, each in _parameters(way).items()}
+
+
+def _parameters(way: Way) -> dict[str, inspect.Parameter]:
     parameters = inspect.signature(way.load()).parameters.values()
-    return {
-        each.name: each.default is inspect.Parameter.empty
-        for each in parameters
-        if each.kind is inspect.Parameter.KEYWORD_ONLY
-    }
+    return {each.name: each for each in parameters if each.kind is inspect.Parameter.KEYWORD_ONLY}
 
 
 def _not_taken(program: Attachable, candidates: Sequence[Way], how: dict[str, Any]) -> str:

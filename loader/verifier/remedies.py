@@ -76,6 +76,10 @@ _VERDICTS = (
         r"At (?:program|async callback|callback) \w+ the register R0 has",
         "return a value of the range that it names, on every way: programs of this type may return no other",
     ),
+    (
+        r"unknown opcode 8d",
+        "compile with -O2: without optimisation functions are called by pointers, which kernels do not take",
+    ),
     (r"expected prog array map", "tail calls take a map of type BPF_MAP_TYPE_PROG_ARRAY"),
     (r"R0 !read_ok", "give R0, the return value, a value on every way to the end"),
     (r"R\d+ !read_ok", "give the register a value on every way there; calls leave none in R1 to R5"),

@@ -129,6 +129,53 @@ def test_a_place_that_is_missing_is_asked_for_in_the_words_of_the_command(
     assert "remedy: say it: --to interface=…" in capsys.readouterr().err
 
 
+TYPED = """
+SEC("perf_event") int event(void *ctx) { return 0; }
+SEC("uprobe") int user(void *ctx) { return 0; }
+SEC("tc") int shaped(struct __sk_buff *skb) { return 0; }
+SEC("xdp") int watch(struct xdp_md *ctx) { return XDP_PASS; }
+SEC("socket") int filter(struct __sk_buff *skb) { return 0; }
+SEC("cgroup_skb/egress") int group(struct __sk_buff *skb) { return 1; }
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("event event=cpu-clock pid=abc", "pid is 'abc', not a number"),
+        ("event event=cpu-clock cpus=abc", "cpus is 'abc', not a list of numbers"),
+        ("event event=cpu-clock cpus=0", "cpus is 0, not a list of numbers"),
+        ("event event=cpu-clock cookie=abc", "cookie is 'abc', not a number"),
+        ("event event=cpu-clock cookie=100000000000000000000", "not a number of 64 bits"),
+        ("event event=cpu-clock frequency=abc", "frequency is 'abc', not a number"),
+        ("user path=/bin/bash function=main retprobe=no", "retprobe is 'no', not true or false"),
+        ("user path=/bin/bash", "neither a function nor an offset says where in the file"),
+        ("event event=cpu-clock frequency=0", "the frequency is 0"),
+        ("watch interface=lo interface=lo0", "--to says interface twice: interface=lo0 is the second"),
+        ("user path=/bin/bash offset=abc", "offset is 'abc', not a number"),
+        ("shaped interface=lo way=tcx expected_revision=abc", "expected_revision is 'abc', not a number"),
+        ("shaped interface=lo way=clsact parent=abc", "parent is 'abc', not a number"),
+        ("watch interface=lo way=xdp-netlink force=perhaps", "force is 'perhaps', not true or false"),
+        ("watch interface=null", "interface is None, not a text or a number"),
+        ("filter socket=abc", "socket is 'abc', not a socket or a number"),
+        ("group cgroup=/sys/fs/cgroup preorder=maybe", "preorder is 'maybe', not true or false"),
+    ],
+)
+def test_values_of_another_type(
+    words: str, message: str, compile_c: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    program, *places = words.split()
+    options = [
+        word
+        for place in places
+        for word in (["--way", place.removeprefix("way=")] if place.startswith("way=") else ["--to", place])
+    ]
+    assert main(["attach", compile_c(TYPED, "-g"), program, *options]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("bpf-load: error: ")
+    assert message in error
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -132,6 +132,7 @@ def test_a_long_way_is_cut_in_front() -> None:
         ("BPF_EXIT instruction in main prog cannot be used inside bpf_spin_lock-ed region", "bpf_spin_unlock()"),
         ("BPF_EXIT instruction in main prog cannot be used inside bpf_rcu_read_lock-ed region", "rcu_read_unlock"),
         ("At program exit the register R0 has smin=7 smax=7 should have been in [0, 3]", "of the range"),
+        ("unknown opcode 8d", "compile with -O2"),
         ("expected prog array map for tail call", "BPF_MAP_TYPE_PROG_ARRAY"),
         ("infinite loop detected at insn 2\ncur state: R10=fp0\nold state: R10=fp0", "bpf_for()"),
         ("write into map forbidden, value_size=4 off=0 size=4", "read-only"),
