@@ -243,6 +243,9 @@ def attach_perf_event(
         return attach_to_event(program, f"perf event of descriptor {event}", os.dup(event), cookie)
     target = f"perf event {event}"
     event_type, config = _event_of(program, event)
+    if frequency is not None and frequency < 1:
+        explanation = Explanation(f"the frequency is {frequency}, and once a second is the least", "leave it out")
+        raise attach_error(program, target, errno.EINVAL, explanation=explanation)
     if period is None:
         opened = PerfEvent(event_type, config, period=frequency or _DEFAULT_FREQUENCY, is_frequency=True)
     else:

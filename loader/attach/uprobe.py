@@ -79,6 +79,10 @@ def attach_uprobe(
     if returns and function is not None and offset:
         explanation = Explanation("a function returns to one place, so a uretprobe has no offset", "leave it out")
         raise attach_error(program, target, errno.EINVAL, explanation=explanation)
+    if function is None and not offset:
+        cause = "neither a function nor an offset says where in the file: at its start there are no instructions"
+        explanation = Explanation(cause, "say it: function=NAME, or offset=N")
+        raise attach_error(program, target, errno.EINVAL, explanation=explanation)
     place = find_place(program, target, file, function, offset)
     return attach_at(
         program,

@@ -40,6 +40,8 @@ def place_of(options: argparse.Namespace, collection: Collection) -> Iterator[di
         how: dict[str, Any] = {}
         for assignment in options.to:
             key, text = split_assignment(assignment, "--to KEY=VALUE")
+            if key in how:
+                raise BpfasError.of(f"--to says {key} twice: {assignment} is the second")
             how[key] = _OBJECTS[key](text, collection, opened) if key in _OBJECTS else parse_value(text)
         yield how
 
