@@ -244,7 +244,9 @@ def attach_perf_event(
     target = f"perf event {event}"
     event_type, config = _event_of(program, event)
     if frequency is not None and frequency < 1:
-        explanation = Explanation(f"the frequency is {frequency}, and once a second is the least", "leave it out")
+        explanation = Explanation(
+            f"the frequency is {frequency}, and once a second is the least", "leave it out: 99"
+        )
         raise attach_error(program, target, errno.EINVAL, explanation=explanation)
     if period is None:
         opened = PerfEvent(event_type, config, period=frequency or _DEFAULT_FREQUENCY, is_frequency=True)

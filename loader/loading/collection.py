@@ -79,11 +79,12 @@ class Collection:
         """Register the struct of operations called `name` with the kernel. Raises AttachError."""
         from bpfas.loader.attach.struct_ops import attach_struct_ops
 
-        plan = self.plan.maps[name]
+        map_ = self.maps[name]
+        plan = self.plan.maps[map_.name]
         if plan.struct_ops is None or plan.spec.struct_ops is None:
             raise ValueError(f"map {name} is not of struct_ops")
         value = plan.struct_ops.with_programs({name: program.fd for name, program in self.programs.items()})
-        return attach_struct_ops(self.maps[name], value, is_link=plan.spec.struct_ops.is_link)
+        return attach_struct_ops(map_, value, is_link=plan.spec.struct_ops.is_link)
 
     def detach(self) -> None:
         """End what `attach` has attached. Raises AttachError for the last that fails, after all are tried."""

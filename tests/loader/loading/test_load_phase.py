@@ -76,6 +76,8 @@ def test_names_that_there_are_not(compile_c: Callable[..., str]) -> None:
             app.programs["prog"]
         with pytest.raises(KeyError):
             app.programs["prog"]
+        with pytest.raises(UnknownNameError, match="there is no map 'ops'"):
+            app.attach_struct_ops("ops")
 
 
 def test_what_the_image_warns_of_is_told(compile_c: Callable[..., str]) -> None:
