@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.ready
 
-.PHONY: demo test test-vm bench lint format clean
+.PHONY: demo test test-vm nightly bench lint format clean
 
 demo: $(STAMP)
 	$(BIN)/python examples/demo.py
@@ -20,6 +20,11 @@ test-vm: test-vm-$(KERNEL)
 
 test-vm-%: $(STAMP)
 	$(BIN)/python -m tests.vm.run $* --seconds 1800 -- python -m pytest -m 'kernel and not any_kernel' $(TESTS)
+
+# What finds more the longer it looks: hostile objects by the hundred thousand, other examples of the properties.
+nightly: $(STAMP)
+	$(BIN)/python -m tests.loader.hostile --cases 100000 --seed $$(date +%Y%m%d)
+	$(BIN)/python -m pytest --hypothesis-profile=thorough
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -182,9 +182,10 @@ def errno_name(number: int) -> str:
 class KernelError(BpfasError):
     """The kernel refused a step.
 
-    `step` is what was being done, `subject` what it was done for (`program xdp_prog`), `errno` the kernel's
-    number and `errno_name` its name, `cause` and `remedy` sentences (the remedy may be empty), `summary` one
-    line, `log` what the kernel said of it, if anything. As text: all of it.
+    `step` is what was being done and `phase` that in words, `subject` what it was done for (`program xdp_prog`)
+    and `program` the program's name alone, `errno` the kernel's number and `errno_name` its name, `cause` and
+    `remedy` sentences (the remedy may be empty), `summary` one line, `log` what the kernel said of it, if
+    anything. As text: all of it.
     """
 
     def __init__(
@@ -211,6 +212,17 @@ class KernelError(BpfasError):
         if log.strip():
             notes.append(f"the kernel's log:\n{log.rstrip()}")
         super().__init__([Diagnostic(Severity.ERROR, self.summary, None, tuple(notes))])
+
+    @property
+    def program(self) -> str:
+        """The name of the program that it was done for; empty if it was for something else."""
+        kind, _, name = self.subject.partition(" ")
+        return name if kind == "program" else ""
+
+    @property
+    def phase(self) -> str:
+        """`step` in words."""
+        return self.step.value
 
     def _done_for(self) -> str:
         return self.subject

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable, Iterator, Sequence
 
+    from bpfas.diag import Diagnostic
     from bpfas.loader.core.survey import Finding
     from bpfas.loader.kernel.kernel import TypedKernel
 
@@ -61,13 +62,17 @@ def main(name: str, arguments: Sequence[str]) -> int:
     paths = [path for given in options.kernels for path in _files(given)]
     if options.modules and len(paths) != 1:
         raise BpfasError.of(f"--module takes one BTF, which the module belongs to, not {len(paths)}")
-    found = [(kernel.name, _judged(survey(image, [kernel]))) for kernel in _kernels(paths, options.modules)]
+    unread: list[Diagnostic] = []
+    kernels = _kernels(paths, options.modules, unread)
+    found = [(kernel.name, _judged(survey(image, [kernel]))) for kernel in kernels]
     if options.json:
         print_json([_kernel_json(kernel, group) for kernel, group in found])
-    elif not any(findings for _, findings in found):
+    elif found and not any(findings for _, findings in found):
         print(f"{image.name} has no CO-RE relocations: it does not depend on a kernel's types")
     else:
         print("\n".join(line for kernel, group in found for line in _lines(kernel, group, options)))
+    if unread:
+        raise BpfasError(unread)
     is_good = all(word not in _BAD for _, findings in found for _, word in findings)
     return DONE if is_good else NOT_THERE
 
@@ -82,8 +87,11 @@ def _files(given: str) -> list[str]:
     return found
 
 
-def _kernels(paths: Sequence[str], modules: Sequence[str]) -> Iterator[TypedKernel]:
-    """The kernels one by one; each is forgotten when the next one's turn comes."""
+def _kernels(paths: Sequence[str], modules: Sequence[str], unread: list[Diagnostic]) -> Iterator[TypedKernel]:
+    """The kernels one by one; each is forgotten when the next one's turn comes.
+
+    What is wrong with files that cannot be read goes to `unread`.
+    """
     if not paths:
         with RunningKernel() as running:
             if running.types is None:
@@ -92,8 +100,13 @@ def _kernels(paths: Sequence[str], modules: Sequence[str]) -> Iterator[TypedKern
                 )
             yield running
     for path in paths:
-        types = types_in_file(path)
-        yield DescribedKernel(types, [module_in_file(module, types) for module in modules], name=path)
+        try:
+            types = types_in_file(path)
+            described = DescribedKernel(types, [module_in_file(module, types) for module in modules], name=path)
+        except BpfasError as error:
+            unread += error.diagnostics
+        else:
+            yield described
 
 
 def _judged(found: Iterable[Finding]) -> list[_Judged]:

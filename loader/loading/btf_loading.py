@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from typing import TYPE_CHECKING
 
 from bpfas.loader import syscall
@@ -10,7 +11,10 @@ from bpfas.loader.errors import Step, load_error
 if TYPE_CHECKING:
     from bpfas.loader.loading.session import Session
 
-_LOG_SIZE = 1 << 20
+_FIRST_LOG_SIZE = 1 << 20
+LARGEST_LOG_SIZE = 1 << 29
+"""Bytes of the kernel's log: the first buffer, and the largest power of two that the kernel takes."""
+
 _CONSEQUENCE = "loading goes on without it: maps get no types, programs no function names and source lines"
 
 
@@ -21,7 +25,13 @@ def load_btf(data: bytes, name: str, session: Session, *, is_required: bool) -> 
     """
 
     def load(contents: bytes, log: syscall.LogBuffer | None = None) -> int:
-        return session.with_memory(lambda: syscall.btf_load(contents, log, session.token_fd))
+        while True:
+            try:
+                return session.with_memory(lambda: syscall.btf_load(contents, log, session.token_fd))
+            except OSError as error:
+                if error.errno != errno.ENOSPC or log is None or log.size >= LARGEST_LOG_SIZE:
+                    raise
+            log.size *= 2
 
     try:
         return load(data)
@@ -30,7 +40,7 @@ def load_btf(data: bytes, name: str, session: Session, *, is_required: bool) -> 
         from bpfas.loader.loading.btf_sanitize import sanitize
 
         known = sanitize(data, session.kernel)
-    log = syscall.LogBuffer(_LOG_SIZE)
+    log = syscall.LogBuffer(_FIRST_LOG_SIZE)
     try:
         return load(known, log)
     except OSError as error:

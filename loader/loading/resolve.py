@@ -8,6 +8,7 @@ passes that many objects have nothing for are imported by those that have.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from bpfas.loader.loading.options import LoadOptions
     from bpfas.loader.loading.struct_ops import StructOpsMember, StructOpsValue
     from bpfas.loader.spec import Image, ProgramSpec
+
+_IPROUTE2_SLOT = re.compile(r"[0-9]+/[0-9]+")
 
 
 def resolve(image: Image, kernel: Kernel, options: LoadOptions = NO_OPTIONS) -> Plan:
@@ -127,6 +130,11 @@ def _check_program(
     if program.program_type == ProgramType.UNSPEC:
         similar = similar_sections(program.section)
         hint = f"did you mean {' or '.join(similar)}?" if similar else "name the section xdp, tc, kprobe/..., ..."
+        if _IPROUTE2_SLOT.fullmatch(program.section):
+            hint = (
+                "iproute2 names sections MAP/INDEX for what tail calls lead to; say what the program is: "
+                f"bpf-load --prog {program.name}.section=tc"
+            )
         diagnostics.error(
             f"section '{program.section}' of program '{program.name}' stands for no program type", at, (hint,)
         )

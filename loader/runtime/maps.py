@@ -29,7 +29,7 @@ from bpfas.loader.spec import MapSpec
 
 if TYPE_CHECKING:
     import ctypes
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator
 
     from bpfas.btf.btf import Btf
     from bpfas.btf.codecs import Codec
@@ -99,12 +99,19 @@ class Map(MapView[Any, Any], OwnedObject):
 
     def __iter__(self) -> Iterator[Any]:
         """The keys; of a map of events, the events as they come, without end."""
+        return self.keys() if self.type not in _WITH_EVENTS else iter(self._shared_reader())
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        """The events of a map of events as they come, without end, for `async for`."""
         if self.type not in _WITH_EVENTS:
-            return self.keys()
-        # One reader for all loops: what a loop that was left has taken out already is the next one's.
+            raise TypeError(f"map {self.name} has no events: it is of type {map_type_name(self.type)}")
+        return aiter(self._shared_reader())
+
+    def _shared_reader(self) -> EventReader:
+        """One reader for all loops: what a loop that was left has taken out already is the next one's."""
         if self._own_reader is None:
             self._own_reader = self.events()
-        return iter(self._own_reader)
+        return self._own_reader
 
     def close(self) -> None:
         """Close the descriptor; the kernel drops the map when nothing else refers to it."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from bpfas.loader.instructions import ABSENT_CALL, ABSENT_MAP, POISON
@@ -175,7 +176,7 @@ class _SourceLines:
             return SourceLine(types.string(file), place >> 10, types.string(text).strip())
         part = self._spec.part(index)
         found = part and part.line(index)
-        return SourceLine(found[0], found[1], "") if found else None
+        return SourceLine(found[0], found[1], _text_of(*found)) if found else None
 
     def function(self, index: int) -> str:
         """The function's name; empty if it is the program itself."""
@@ -186,3 +187,12 @@ class _SourceLines:
 def _last_line(log: str) -> str:
     lines = [line.strip() for line in log.splitlines()]
     return next((line for line in reversed(lines) if line and not line.startswith(STATISTICS)), "")
+
+
+def _text_of(file: str, line: int) -> str:
+    """A line of a source that lies where the object says; empty if it does not."""
+    try:
+        with open(file, encoding="utf-8", errors="replace") as source:
+            return next(islice(source, line - 1, None), "").strip()
+    except (OSError, ValueError):
+        return ""

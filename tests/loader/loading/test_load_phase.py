@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import struct
 import subprocess
@@ -26,6 +27,8 @@ from tests.loader.kernel_support import program_type, what_is_wrong
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from bpfas.loader import Collection
 
 pytestmark = [pytest.mark.kernel, pytest.mark.peer, pytest.mark.usefixtures("no_leaks")]
 
@@ -405,7 +408,8 @@ def test_a_refusal_names_the_line_of_assembly(tmp_path: Path) -> None:
     obj = bpfas.assemble(source, options=Options(debug_version=4))
     with pytest.raises(VerifierError) as caught:
         bpfas.load(obj)
-    assert str(caught.value.report.source).endswith("bad.s:4")
+    assert str(caught.value.report.source).endswith("bad.s:4: r0 = *(u32 *)(r2 + 0)")
+    assert (caught.value.program, caught.value.phase) == ("prog", "loading the program")
 
 
 def test_a_log_of_what_is_taken(compile_c: Callable[..., str]) -> None:
@@ -516,3 +520,36 @@ def test_a_type_of_programs_that_the_kernel_lacks(compile_c: Callable[..., str])
         bpfas.load(compile_c('SEC("lirc_mode2") int prog(void *ctx) { return 0; }', "-g"))
     assert caught.value.cause.startswith("this kernel has no programs of type lirc_mode2")
     assert "CONFIG_BPF_LIRC_MODE2" in caught.value.cause + caught.value.remedy
+
+
+def test_the_log_of_refused_types_is_whole(monkeypatch: pytest.MonkeyPatch, compile_c: Callable[..., str]) -> None:
+    """However long it is, and with the errno of the refusal."""
+    monkeypatch.setattr("bpfas.loader.loading.btf_loading._FIRST_LOG_SIZE", 128)
+    image = bpfas.open_image(compile_c(COUNTING, "-g"))
+    assert image.kernel_btf is not None
+    # The last word of the types is of the last type; what is in front of it is shown in the log.
+    damaged = bytearray(image.kernel_btf)
+    types_end = 24 + int.from_bytes(damaged[12:16], "little")
+    damaged[types_end - 4 : types_end] = b"\xff\xff\xff\x7f"
+    image.kernel_btf = bytes(damaged)
+    with bpfas.load(image) as app:
+        text = str(app.warnings[0])
+    assert "failed with EINVAL" in text
+    assert "magic: 0xeb9f" in text
+
+
+def test_events_are_awaited(compile_c: Callable[..., str]) -> None:
+    source = """
+    struct { __uint(type, BPF_MAP_TYPE_RINGBUF); __uint(max_entries, 4096); __type(value, int); } events
+    SEC(".maps"); SEC("socket") int prog(void *ctx) { int x = 9; return bpf_ringbuf_output(&events, &x, sizeof(x),
+    0); }
+    """
+
+    async def first(app: Collection) -> object:
+        async for event in app.maps["events"]:
+            return event
+        return None
+
+    with bpfas.load(compile_c(source, "-g")) as app:
+        app.programs["prog"].test_run(bytes(64))
+        assert asyncio.run(first(app)) == 9
