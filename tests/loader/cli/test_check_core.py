@@ -123,3 +123,15 @@ def test_what_is_no_btf_is_refused(app: str, tmp_path: Path, capsys: pytest.Capt
 def test_without_btf_it_is_the_running_kernel(app: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check-core", app]) == 2
     assert capsys.readouterr().out.startswith("the running kernel (")
+
+
+def test_a_file_that_is_no_btf_does_not_keep_it_from_the_others(
+    app: str, kernels: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    readme = tmp_path / "README"
+    readme.write_text("not types")
+    known = sorted(str(path) for path in kernels.iterdir())
+    assert main(["check-core", app, str(readme), *known]) == 1
+    shown = capsys.readouterr()
+    assert all(path in shown.out for path in known)
+    assert str(readme) in shown.err
