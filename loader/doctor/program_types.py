@@ -149,15 +149,7 @@ _TARGETED = (
 def examine_program_types() -> Iterator[Finding]:
     """Each type of programs, loaded."""
     for row in _ROWS:
-        name = program_type_name(row.program_type)
-        yield tried(
-            Group.PROGRAM_TYPES,
-            name,
-            "a program that returns at once was loaded",
-            _trial(row),
-            row.need,
-            (row.program_type,),
-        )
+        yield _examine(row)
     for targeted in _TARGETED:
         if running_types() is None:
             detail, remedy = "the kernel has no BTF", "use a kernel with CONFIG_DEBUG_INFO_BTF=y"
@@ -175,11 +167,14 @@ def examine_program_types() -> Iterator[Finding]:
 
 def finding_of_type(program_type: ProgramType) -> Finding | None:
     """Whether the kernel takes any program of a type; None where that cannot be told so."""
-    for row in _ROWS:
-        if row.program_type is program_type:
-            name, words = program_type_name(program_type), "a program that returns at once was loaded"
-            return tried(Group.PROGRAM_TYPES, name, words, _trial(row), row.need, (program_type,))
-    return None
+    row = next((row for row in _ROWS if row.program_type is program_type), None)
+    return _examine(row) if row else None
+
+
+def _examine(row: _Row) -> Finding:
+    """How it is with a type of programs that need no target."""
+    name, words = program_type_name(row.program_type), "a program that returns at once was loaded"
+    return tried(Group.PROGRAM_TYPES, name, words, _trial(row), row.need, (row.program_type,))
 
 
 def _trial(row: _Row) -> Callable[[], int]:

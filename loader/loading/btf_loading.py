@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import errno
 from typing import TYPE_CHECKING
 
 from bpfas.loader import syscall
 from bpfas.loader.errors import Step, load_error
+from bpfas.loader.loading.session import with_whole_log
 
 if TYPE_CHECKING:
     from bpfas.loader.loading.session import Session
 
 _FIRST_LOG_SIZE = 1 << 20
-LARGEST_LOG_SIZE = 1 << 29
-"""Bytes of the kernel's log: the first buffer, and the largest power of two that the kernel takes."""
+"""Bytes of the first buffer for the kernel's log."""
 
 _CONSEQUENCE = "loading goes on without it: maps get no types, programs no function names and source lines"
 
@@ -25,13 +24,7 @@ def load_btf(data: bytes, name: str, session: Session, *, is_required: bool) -> 
     """
 
     def load(contents: bytes, log: syscall.LogBuffer | None = None) -> int:
-        while True:
-            try:
-                return session.with_memory(lambda: syscall.btf_load(contents, log, session.token_fd))
-            except OSError as error:
-                if error.errno != errno.ENOSPC or log is None or log.size >= LARGEST_LOG_SIZE:
-                    raise
-            log.size *= 2
+        return session.with_memory(lambda: syscall.btf_load(contents, log, session.token_fd))
 
     try:
         return load(data)
@@ -42,7 +35,7 @@ def load_btf(data: bytes, name: str, session: Session, *, is_required: bool) -> 
         known = sanitize(data, session.kernel)
     log = syscall.LogBuffer(_FIRST_LOG_SIZE)
     try:
-        return load(known, log)
+        return with_whole_log(lambda: load(known, log), log)
     except OSError as error:
         failure = load_error(Step.LOAD_BTF, name, error, log.text)
         if is_required:

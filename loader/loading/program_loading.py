@@ -18,7 +18,7 @@ from bpfas.loader.instructions import Code, LoadSource
 from bpfas.loader.kernel.features import Feature
 from bpfas.loader.kinds import NO_ATTACH_TYPE, MapType, ProgramFlag, ProgramType, program_type_name
 from bpfas.loader.loading.attach_target import open_target
-from bpfas.loader.loading.session import is_invalid
+from bpfas.loader.loading.session import is_invalid, with_whole_log
 from bpfas.loader.privilege import Explanation
 from bpfas.loader.runtime.programs import Program
 from bpfas.loader.sections import SectionFlag
@@ -33,8 +33,7 @@ if TYPE_CHECKING:
 LOAD_ATTEMPTS = 5
 """How often a program is loaded in all while the kernel says EAGAIN."""
 FIRST_LOG_SIZE = 1 << 20
-LARGEST_LOG_SIZE = 1 << 29
-"""Bytes of the verifier's log: the first buffer, and the largest power of two that the kernel takes."""
+"""Bytes of the first buffer for the verifier's log."""
 
 _AFTER_VERIFICATION = (errno.EMFILE, errno.ENFILE)
 """Why a program that the verifier has taken gets no descriptor."""
@@ -177,14 +176,8 @@ def _requests(load: syscall.ProgramLoad, program: ProgramPlan, session: Session)
 
 
 def _load_with_log(load: syscall.ProgramLoad, log: syscall.LogBuffer, session: Session) -> tuple[int, str]:
-    """The descriptor and the log, whose buffer grows until all of it fits in."""
-    while True:
-        try:
-            return _attempt(load, log, session), log.text
-        except OSError as error:
-            if error.errno != errno.ENOSPC or log.size >= LARGEST_LOG_SIZE:
-                raise
-        log.size *= 2
+    """The descriptor and the whole log."""
+    return with_whole_log(lambda: _attempt(load, log, session), log), log.text
 
 
 def _attempt(load: syscall.ProgramLoad, log: syscall.LogBuffer | None, session: Session) -> int:

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
+LARGEST_LOG_SIZE = 1 << 29
+"""Bytes of the largest buffer for a log that is a power of two and that the kernel takes."""
+
 _NOT_DELEGATED = Explanation(
     "the token does not give the right to it",
     "mount the BPF file system with delegate_cmds, delegate_maps, delegate_progs and delegate_attachs that "
@@ -99,6 +102,17 @@ class Session:
         except (OSError, ValueError):
             return False
         return True
+
+
+def with_whole_log(action: Callable[[], _T], log: syscall.LogBuffer) -> _T:
+    """What `action` gives, which has the kernel write to `log`; tried again until all of that fits in."""
+    while True:
+        try:
+            return action()
+        except OSError as error:
+            if error.errno != errno.ENOSPC or log.size >= LARGEST_LOG_SIZE:
+                raise
+        log.size *= 2
 
 
 def open_token(options: LoadOptions, owner: contextlib.ExitStack) -> int:
