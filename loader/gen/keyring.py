@@ -1,6 +1,6 @@
 """Keyrings: which one a word of the user's means, and certificates put into one for a while.
 
-The kernel verifies signatures with the keys of a keyring. Its own (builtin, secondary, platform) it fills itself;
+The kernel verifies signatures with the keys of a keyring. Its own (builtin, secondary, platform, bpf) it fills itself;
 the others belong to processes and users. Source: the kernel's document core-api/keyrings; keyctl(2).
 """
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 BUILTIN, SECONDARY, PLATFORM = 0, 1, 2
 THREAD, PROCESS, SESSION, USER, USER_SESSION = -1, -2, -3, -4, -5
+BPF = -9
 KEYRINGS = {
     "builtin": BUILTIN,
     "secondary": SECONDARY,
@@ -31,6 +32,7 @@ KEYRINGS = {
     "session": SESSION,
     "user": USER,
     "user-session": USER_SESSION,
+    "bpf": BPF,
 }
 """The keyrings that have names, by the ids that BPF_PROG_LOAD takes. Others have serial numbers."""
 
@@ -106,7 +108,7 @@ def trusted(certificate: Certificate) -> Iterator[int]:
 def in_keyring(certificate: Certificate, keyring: str | int = SESSION) -> Iterator[int]:
     """`certificate` is in a keyring until the end; gives the keyring's id. Raises BpfasError as `trusted` does."""
     number = keyring_id(keyring)
-    if number in {BUILTIN, SECONDARY, PLATFORM}:
+    if number in {BUILTIN, SECONDARY, PLATFORM, BPF}:
         raise BpfasError.of(
             f"certificates cannot be put into {keyring_words(number)} this way: the kernel fills it itself",
             certificate.path,
