@@ -1,7 +1,7 @@
 """Keyrings: which one a word of the user's means, and certificates put into one for a while.
 
-The kernel verifies signatures with the keys of a keyring. Its own (builtin, secondary, platform, bpf) it fills itself;
-the others belong to processes and users. Source: the kernel's document core-api/keyrings; keyctl(2).
+The kernel verifies signatures with the keys of a keyring. Its own (builtin, secondary, platform, bpf) it fills
+itself; the others belong to processes and users. Source: the kernel's document core-api/keyrings; keyctl(2).
 """
 
 from __future__ import annotations

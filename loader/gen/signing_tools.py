@@ -186,11 +186,12 @@ class OpensslCommand:
                     "the key of the certificate cannot be used", algorithm.name, (_said(readable),)
                 )
             if algorithm.is_pure:
-                place = ("-pubin", "-keyform", "DER", "-inkey", key)
-                files = ("-in", signed, "-sigfile", signature_file)
-                return not _openssl("pkeyutl", "-verify", "-rawin", *place, *files).returncode
-            place = ("-keyform", "DER", "-verify", key, "-signature", signature_file)
-            return not _openssl("dgst", f"-{algorithm.digest}", *place, signed).returncode
+                owner = ("-pubin", "-keyform", "DER", "-inkey", key)
+                done = _openssl("pkeyutl", "-verify", "-rawin", *owner, "-in", signed, "-sigfile", signature_file)
+            else:
+                given = ("-keyform", "DER", "-verify", key, "-signature", signature_file)
+                done = _openssl("dgst", f"-{algorithm.digest}", *given, signed)
+            return not done.returncode
 
 
 class _OpensslKey:
