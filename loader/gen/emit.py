@@ -90,7 +90,7 @@ def _begin(code: DataCode, script: Script, steps: Sequence[Step], context: Conte
 
 
 def _close_many(code: DataCode, count: int, given: Mapping[Cell, Input]) -> None:
-    """Close the descriptors of a long table that were not given: the verifier takes longer for this shorter code."""
+    """Close the descriptors of a long table that were not given, by a loop: shorter, but not for the verifier."""
     for cell, each in given.items():
         code.load(1, CONTEXT, each.offset, each.size)
         with code.skipped_if("jeq_imm", 1):
