@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from bpfas.diag import BpfasError
 from bpfas.loader.errors import LoadError, Step, VerifierError, explain
 from bpfas.loader.gen.invocation import SUBJECT
-from bpfas.loader.gen.script import Call, Fill, Find, Need
+from bpfas.loader.gen.script import Call, Fill, Find, Need, Require
 from bpfas.loader.gen.trace import step_words
 from bpfas.loader.loading.map_faults import explain_refusal
 from bpfas.loader.privilege import Explanation
@@ -79,12 +79,13 @@ class Failure:
         details = [f"{self.place}: {step_words(step)}"]
         if isinstance(step, Call):
             return self._of_call(step, session, log, details)
-        if isinstance(step, Find):
-            return LoadError(
-                Step.FIND_NAME, step.subject, number, self._not_found(step, kernel, options), "", details
-            )
+        if isinstance(step, Find | Require):
+            found = step if isinstance(step, Find) else step.found
+            subject = SUBJECT if isinstance(step, Find) else step.subject
+            explanation = self._not_found(found, kernel, options)
+            return LoadError(Step.FIND_NAME, subject, number, explanation, "", details)
         explanation = _NOT_GIVEN if isinstance(step, Need) else explain(Step.TAKE_INPUT, number)
-        subject = step.subject if isinstance(step, Need) else step.item.name if isinstance(step, Fill) else SUBJECT
+        subject = step.subject if isinstance(step, Need | Fill) else SUBJECT
         return LoadError(Step.TAKE_INPUT, subject, number, explanation, "", details)
 
     def _of_call(self, call: Call, session: Session, log: str, details: list[str]) -> LoadError:

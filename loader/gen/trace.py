@@ -21,6 +21,7 @@ from bpfas.loader.gen.script import (
     Owner,
     PatchCall,
     PatchLoad,
+    Require,
     Step,
     UnlessGiven,
 )
@@ -89,19 +90,22 @@ def step_words(step: Step) -> str:
             verb = _VERBS.get(step.command, "call for")
             return f"{verb} {step.subject} ({command_name(step.command)})"
         case Find():
-            return f"find {step.name} in {_places(step)} for {step.subject}"
+            return f"look {step.name} up in {_places(step)}"
+        case Require():
+            return f"require {step.subject}"
         case PatchLoad():
             return f"write what {step.found.name} is into {_count(step.instructions, 'load')} of {step.code.name}"
         case PatchCall():
             return f"write what {step.found.name} is into {_count(step.instructions, 'call')} of {step.code.name}"
         case Fill():
-            return f"take {step.item.name} from the context, if given"
+            return f"take {step.subject} from what is given, if it is"
         case Need():
-            return f"need what is given for {step.subject}"
+            return f"need to be given: {step.subject}"
         case Close():
             return f"close {step.cell.name}"
         case UnlessGiven():
-            return f"take {step.cell.name} from the context, if given"
+            subject = step.cell.name if step.cell else "something else"
+            return f"unless {subject} is given in {_input_text(step.given)}"
 
 
 def trace_text(script: Script) -> str:
@@ -146,7 +150,7 @@ def _headline(step: Step) -> str:
         case Call():
             return f"{command_name(step.command)}: {step.subject}"
         case UnlessGiven():
-            return f"unless {_input_text(step.given)} gives {step.cell.name}:"
+            return f"{step_words(step)}:"
         case _:
             return step_words(step)
 
@@ -156,8 +160,6 @@ def _details(step: Step) -> Iterator[tuple[str, str]]:
         case Call():
             yield from _call_details(step)
         case Find():
-            if not step.required:
-                yield "may be missing", ""
             if step.expected_owner is not Owner.ANY:
                 yield "must be of", "vmlinux" if step.expected_owner is Owner.VMLINUX else "a module"
             if step.symbol:
@@ -165,6 +167,8 @@ def _details(step: Step) -> Iterator[tuple[str, str]]:
             yield "-> type id", step.type_id.name
             yield "-> module's BTF", step.owner.name
             yield "-> address", step.address.name
+        case Require():
+            yield "found as", step.found.name
         case PatchLoad():
             yield "instructions", _instructions_text(step.instructions)
         case PatchCall():
@@ -188,7 +192,12 @@ def _call_details(step: Call) -> Iterator[tuple[str, str]]:
         if name in step.optional:
             text += ", or 0 if that fails"
         if name == step.doubled:
-            text += f", doubled up to {step.doubled_until} while that gives EINVAL"
+            text += f", doubled up to {step.doublings} times while that gives EINVAL"
+        text += "".join(
+            f", {_WORDS[name](bits)} if {_source_text(source)} is not 0"
+            for field, source, bits in step.flags_if
+            if field == name
+        )
         yield name, text
     fields = dict(step.fields)
     for name, given in step.overrides:
@@ -207,7 +216,7 @@ def _value_text(name: str, value: object) -> str:
         case Cell():
             return value.name
         case Address():
-            return _item_text(name, value.item) if value.item else "the table of descriptors"
+            return _address_text(name, value)
         case Input():
             return _input_text(value)
     raise TypeError(value)
@@ -221,12 +230,20 @@ def _number_text(name: str, value: int) -> str:
     return _WORDS[name](value) if name in _WORDS else str(value)
 
 
-def _item_text(field: str, item: Item) -> str:
+def _address_text(field: str, address: Address) -> str:
+    """What is at an address, in a field of that name."""
+    item = address.target
+    if not isinstance(item, Item):
+        return f"the address of {item.name}" if item else "the table of descriptors"
     size = len(item.data)
     if field == "insns":
         return f"{size // _SLOT_SIZE} instructions ({item.name})"
     shown = item.data[:_SHOWN_BYTES].hex(" ") + (" …" if size > _SHOWN_BYTES else "")
     return f"{size} {'byte' if size == 1 else 'bytes'} ({item.name}): {shown}"
+
+
+def _source_text(source: Cell | Input) -> str:
+    return source.name if isinstance(source, Cell) else _input_text(source)
 
 
 def _input_text(given: Input) -> str:
@@ -264,14 +281,21 @@ def _step_json(step: Step, numbers: dict[int, int]) -> dict[str, Any]:
             if step.optional:
                 data["optional"] = list(step.optional)
             if step.doubled:
-                data["doubled"] = {"attribute": step.doubled, "until": step.doubled_until}
+                data["doubled"] = {"attribute": step.doubled, "times": step.doublings}
+            if step.flags_if:
+                data["flags_if"] = [
+                    {"attribute": name, "source": _source_json(source), "flags": bits}
+                    for name, source, bits in step.flags_if
+                ]
             if step.result:
                 data["result"] = step.result.name
         case Find():
-            data |= {"step": "find", "name": step.name, "subject": step.subject}
+            data |= {"step": "find", "name": step.name}
             data["places"] = [place.value for place in step.places]
-            data |= {"required": step.required, "expected_owner": step.expected_owner.value, "symbol": step.symbol}
+            data |= {"expected_owner": step.expected_owner.value, "symbol": step.symbol}
             data |= {"type_id": step.type_id.name, "owner": step.owner.name, "address": step.address.name}
+        case Require():
+            data |= {"step": "require", "subject": step.subject, "name": step.found.name}
         case PatchLoad():
             data |= {"step": "patch_load", "code": step.code.name, "name": step.found.name}
             data["instructions"] = list(step.instructions)
@@ -279,13 +303,15 @@ def _step_json(step: Step, numbers: dict[int, int]) -> dict[str, Any]:
             data |= {"step": "patch_call", "code": step.code.name, "name": step.found.name}
             data |= {"instructions": list(step.instructions), "absent": step.absent}
         case Fill():
-            data |= {"step": "fill", "item": _item_json(step.item), "given": _input_json(step.given)}
+            data |= {"step": "fill", "subject": step.subject, "item": _item_json(step.item)}
+            data["given"] = _input_json(step.given)
         case Need():
             data |= {"step": "need", "subject": step.subject, "given": _input_json(step.given)}
         case Close():
             data |= {"step": "close", "cell": step.cell.name}
         case UnlessGiven():
-            data |= {"step": "unless_given", "cell": step.cell.name, "given": _input_json(step.given)}
+            data |= {"step": "unless_given", "cell": step.cell.name if step.cell else None}
+            data["given"] = _input_json(step.given)
             data["steps"] = [_step_json(each, numbers) for each in step.steps]
     return data
 
@@ -299,7 +325,11 @@ def _value_json(name: str, value: object) -> Any:
         case Cell():
             return {"cell": value.name}
         case Address():
-            return {"address_of": _item_json(value.item) if value.item else "table"}
+            target = value.target
+            found = (
+                _item_json(target) if isinstance(target, Item) else {"cell": target.name} if target else "table"
+            )
+            return {"address_of": found}
         case Input():
             return _input_json(value)
     raise TypeError(value)
@@ -307,6 +337,10 @@ def _value_json(name: str, value: object) -> Any:
 
 def _item_json(item: Item) -> dict[str, Any]:
     return {"item": item.name, "size": len(item.data), "data": item.data.hex()}
+
+
+def _source_json(source: Cell | Input) -> dict[str, Any]:
+    return {"cell": source.name} if isinstance(source, Cell) else _input_json(source)
 
 
 def _input_json(given: Input) -> dict[str, Any]:
