@@ -1,4 +1,4 @@
-"""Named tuples as JSON and back, by their annotations: for files that are read by other programs, and may be hostile.
+"""Named tuples as JSON and back, by their annotations: for files that others read, and that may be hostile.
 
 A tuple is an object of its fields, without those that have their default; where one of several kinds can stand, it
 has the key `kind` with the name of the class. Enumerations are numbers if they are integers, else the members'
@@ -29,7 +29,7 @@ _FEW_BYTES = 32
 _LOWEST, _HIGHEST = -(1 << 63), (1 << 64) - 1
 
 
-class Malformed(Exception):  # noqa: N818 # told by the reader of the file
+class Malformed(Exception):
     """What is read is not what was written; the text says where and why."""
 
 
@@ -85,7 +85,7 @@ class Coder(NamedTuple):
                 return {key: self.encode(each, of_values, regions) for key, each in value.items()}
             case tuple() if hasattr(value, "_fields"):
                 fields = self.fields(type(value))
-                defaults = type(value)._field_defaults
+                defaults: dict[str, Any] = type(value)._field_defaults  # type: ignore[attr-defined]
                 data: dict[str, Any] = {_KIND: type(value).__name__} if _is_choice(hint) else {}
                 for name, of_field in fields.items():
                     each = getattr(value, name)
@@ -99,8 +99,6 @@ class Coder(NamedTuple):
 
     def decode(self, data: object, hint: object, regions: Sequence[bytes], at: str) -> Any:
         """The value of JSON that is annotated so; `at` says where in the file it is. Raises Malformed."""
-        if isinstance(hint, typing.TypeAliasType):
-            hint = hint.__value__
         if _is_union(hint):
             return self._decode_choice(data, hint, regions, at)
         origin = typing.get_origin(hint)
@@ -128,7 +126,7 @@ class Coder(NamedTuple):
             number = _checked(data, int, at)
             if isinstance(number, bool) or not _LOWEST <= number <= _HIGHEST:
                 raise Malformed(f"{at} is {number}, which is no number of 64 bits")
-            return hint(number) if hint is int or number in set(hint) else _flags(hint, number)
+            return _as_enumerated(hint, number)
         if issubclass(hint, enum.Enum):
             name = _checked(data, str, at).upper()
             if name not in hint.__members__:
@@ -166,7 +164,9 @@ class Coder(NamedTuple):
         for name in fields:
             if name not in data and name not in cls._field_defaults:
                 raise Malformed(f"{at} has no '{name}'")
-        return cls(**{name: self.decode(each, fields[name], regions, f"{at}.{name}") for name, each in data.items()})
+        return cls(
+            **{name: self.decode(each, fields[name], regions, f"{at}.{name}") for name, each in data.items()}
+        )
 
     def _words(self, data: bytes, at: str) -> array[int]:
         words = array("I")
@@ -216,9 +216,12 @@ def _checked(data: object, cls: type[T], at: str) -> T:
     return data
 
 
-def _flags(hint: type[int], number: int) -> int:
-    """Flags together; a number that an enumeration lacks stays one."""
-    return hint(number) if issubclass(hint, enum.IntFlag) and number >= 0 else number
+def _as_enumerated(hint: type[int], number: int) -> int:
+    """A member of an enumeration, or flags together; a number that it lacks stays one."""
+    if issubclass(hint, enum.IntFlag):
+        return hint(number) if number >= 0 else number
+    is_known = issubclass(hint, enum.IntEnum) and number in set(hint)
+    return hint(number) if is_known else number
 
 
 def _bytes(data: object, regions: Sequence[bytes], at: str) -> bytes:
