@@ -11,20 +11,21 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bpfas.diag import BpfasError, Diagnostics
 from bpfas.elf.constants import HOST_ORDER, ByteOrder
-from bpfas.loader.gen.loader_program import FactKind
+from bpfas.loader.gen.loader_program import CONTENTS_OFFSET, ENTRIES_OFFSET, FactKind
+from bpfas.loader.gen.script import Call, Fill
 from bpfas.loader.kinds import MapType
 from bpfas.loader.loading.map_plans import with_entries
 from bpfas.loader.loading.plan import MapPlan, Plan, ProgramPlan
 from bpfas.section_names import KCONFIG_SECTION
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from bpfas.loader.gen.loader_program import LoaderProgram
     from bpfas.loader.kernel.kernel import Kernel
     from bpfas.loader.loading.options import LoadOptions
     from bpfas.loader.loading.struct_ops import StructOpsMember, StructOpsValue
-    from bpfas.loader.spec import Image
+    from bpfas.loader.spec import Image, MapSpec
 
 _ORDER_WORDS = {ByteOrder.LITTLE: "little-endian", ByteOrder.BIG: "big-endian"}
 
@@ -33,13 +34,14 @@ class Inputs(NamedTuple):
     """What is put into the context, and the Plan of what results.
 
     `contents` and `entries` are, by map, what takes the place of the object's; `facts` those that need no
-    descriptor.
+    descriptor. `left_out` are programs that are not to be loaded on this kernel.
     """
 
     plan: Plan
     contents: dict[str, bytes]
     entries: dict[str, int]
     facts: dict[tuple[FactKind, str], int]
+    left_out: frozenset[str]
 
 
 def inputs_of(
@@ -83,15 +85,22 @@ def inputs_of(
     }
     facts = {(FactKind.VALUE_SIZE, name): value.value_size for name, value in struct_ops.items()}
     facts |= {(FactKind.MEMBER_INDEX, name): member.member_index for name, member in members.items()}
+    # Members that the kernel does not have are nothing that a program could be loaded for.
+    left_out = frozenset(
+        fact.subject
+        for fact in program.context.facts
+        if fact.kind is FactKind.MEMBER_INDEX and fact.subject not in members
+    )
     programs = {}
     for entry in program.context.programs:
-        if entry.is_loaded:
+        if entry.is_loaded and entry.spec.name not in left_out:
             loaded = entry.spec
             if member := members.get(loaded.name):
                 loaded = loaded._replace(expected_attach_type=member.member_index)
             programs[loaded.name] = ProgramPlan(loaded, loaded.instructions)
     warnings = (*image.warnings, *diagnostics.items)
-    return Inputs(Plan(image, image.kernel_btf, maps, programs, warnings), contents, entries, facts)
+    _check_has_places(program, image, contents.keys(), max_entries.keys())
+    return Inputs(Plan(image, image.kernel_btf, maps, programs, warnings), contents, entries, facts, left_out)
 
 
 def check_byte_order(program: LoaderProgram) -> None:
@@ -127,6 +136,31 @@ def _check_can_be_given(
             program.name,
             ("give it when the program is generated (bpf-load gen --kconfig), and sign that",),
         )
+
+
+def _check_has_places(
+    program: LoaderProgram, image: Image, contents: Collection[str], max_entries: Collection[str]
+) -> None:
+    """Refuse what the program would not look at."""
+    in_context = [name for name in contents if not (image.maps[name].struct_ops or _is_arena(image.maps[name]))]
+    if not in_context and not max_entries:
+        return
+    steps = program.script.numbered_steps()
+    taken = {step.given.offset for step in steps if isinstance(step, Fill)}
+    taken |= {given.offset for step in steps if isinstance(step, Call) for _, given in step.overrides}
+    offsets = {entry.spec.name: entry.offset for entry in program.context.maps}
+    for names, place, words in (
+        (in_context, CONTENTS_OFFSET, "other contents"),
+        (max_entries, ENTRIES_OFFSET, "another number of entries"),
+    ):
+        for name in names:
+            if offsets[name] + place not in taken:
+                message = f"the loader program is not made to give map '{name}' {words}"
+                raise BpfasError.of(message, program.name, ("set it when the program is generated",))
+
+
+def _is_arena(spec: MapSpec) -> bool:
+    return spec.map_type == MapType.ARENA
 
 
 def _changed(image: Image, values: Mapping[str, Any], max_entries: Mapping[str, int]) -> Image:

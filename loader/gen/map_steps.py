@@ -168,6 +168,8 @@ class MapSteps:
         contents = spec.contents
         if spec.section == KCONFIG_SECTION:
             contents = bytes(spec.value_size) if self.kconfig is None else self.kconfig
+        if contents is None and spec.section and self.options.scheme is None:
+            contents = bytes(spec.value_size)  # whoever runs the program may give others
         if contents is None or spec.struct_ops or spec.map_type == MapType.ARENA:
             return
         item = Item(f"contents of {spec.name}", contents)

@@ -19,7 +19,7 @@ from bpfas.loader.errors import KernelError, LoadError, Step
 from bpfas.loader.gen.failure import Failure
 from bpfas.loader.gen.inputs import check_byte_order, inputs_of
 from bpfas.loader.gen.invocation import SUBJECT, ContextMemory, invoke
-from bpfas.loader.gen.loader_program import FactKind
+from bpfas.loader.gen.loader_program import CONTENTS_OFFSET, ENTRIES_OFFSET, FactKind
 from bpfas.loader.kernel.running import RunningKernel
 from bpfas.loader.kinds import MapType, ProgramType
 from bpfas.loader.loading.attach_target import open_target
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from bpfas.loader.gen.inputs import Inputs
     from bpfas.loader.gen.loader_program import LoaderProgram
     from bpfas.loader.loading.options import LoadOptions
-    from bpfas.loader.spec import MapSpec
+    from bpfas.loader.spec import MapSpec, ProgramSpec
 
 _FIRST_USER_NAMESPACE = "user:[4026531837]"
 """The user namespace of the system itself, in which there are no tokens."""
@@ -49,8 +49,8 @@ _FOUR_GIB = 1 << 32
 _RUNS_FOR_OTHERS = 4
 """How often a program is run in all while other processes are in its way."""
 
-_ENTRIES_OFFSET, _CONTENTS_OFFSET = 4, 8
-"""Where an entry of a map in the context has the number of entries, and the address of the contents."""
+_NOT_LOADED = -1
+"""A descriptor that a program has in the context if it is not to be loaded."""
 
 
 def run(
@@ -205,9 +205,12 @@ class _Run:
             if name in self.pinned:
                 context.put(offset, 4, self.pinned[name])
             if name in inputs.entries:
-                context.put(offset + _ENTRIES_OFFSET, 4, inputs.entries[name])
+                context.put(offset + ENTRIES_OFFSET, 4, inputs.entries[name])
             if name in inputs.contents:
-                context.put_address(offset + _CONTENTS_OFFSET, inputs.contents[name])
+                context.put_address(offset + CONTENTS_OFFSET, inputs.contents[name])
+        for program in layout.programs:
+            if program.spec.name in inputs.left_out:
+                context.put(program.offset, 4, _NOT_LOADED & 0xFFFFFFFF)
         for fact in layout.facts:
             is_token = fact.kind is FactKind.TOKEN
             context.put(
@@ -257,16 +260,15 @@ class _Run:
             waiting.remove(map_fds[name])
         with contextlib.ExitStack() as on_failure:
             on_failure.callback(_close_all, waiting)
-            if missing := [name for name, fd in (*map_fds.items(), *program_fds.items()) if fd <= 0]:
-                cause = f"it has ended well, but without a descriptor of {', '.join(missing)}"
-                raise LoadError(Step.RUN_PROGRAM, SUBJECT, errno.EBADF, Explanation(cause))
             maps, programs = {}, {}
             for name, fd in map_fds.items():
+                _check_map(self.plan.maps[name].spec, fd)
                 maps[name] = map_ = Map(self._spec_of_map(name), fd, self.plan.image.types)
                 session.owner.callback(map_.close)
                 if self.pinned.pop(name, None) is None:
                     waiting.remove(fd)
             for name, fd in program_fds.items():
+                _check_program(self.plan.programs[name].spec, fd)
                 programs[name] = program = Program(self.plan.programs[name].spec, fd)
                 session.owner.callback(program.close)
                 waiting.remove(fd)
@@ -293,6 +295,43 @@ class _Run:
                     return False  # another thread of this process was faster
                 raise
         return True
+
+
+def _check_map(spec: MapSpec, fd: int) -> None:
+    """Raise LoadError unless `fd` is a map of this type and these sizes: who runs a program relies on them."""
+    found = _descriptor_facts(fd)
+    wanted = {
+        "map_type": spec.map_type,
+        "key_size": spec.key_size,
+        "value_size": spec.value_size,
+        "max_entries": spec.max_entries,
+    }
+    for name, number in wanted.items():
+        if found.get(name) != str(number):
+            raise _other_than_told(f"map {spec.name}", name, number, found.get(name))
+
+
+def _check_program(spec: ProgramSpec, fd: int) -> None:
+    """Raise LoadError unless `fd` is a program of this type."""
+    found = _descriptor_facts(fd).get("prog_type")
+    if found != str(spec.program_type.value):
+        raise _other_than_told(f"program {spec.name}", "prog_type", spec.program_type, found)
+
+
+def _descriptor_facts(fd: int) -> dict[str, str]:
+    """What the kernel says of a descriptor, without asking bpf(2)."""
+    try:
+        with open(f"/proc/self/fdinfo/{fd}") as file:
+            lines = file.read().splitlines()
+    except OSError:
+        return {}
+    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+
+
+def _other_than_told(subject: str, name: str, wanted: int, found: str | None) -> LoadError:
+    cause = f"the loader program gave back something else: its {name} is {found or 'nothing'}, not {wanted:d}"
+    explanation = Explanation(cause, "generate the loader program again; what describes it does not fit to it")
+    return LoadError(Step.RUN_PROGRAM, subject, errno.EBADF, explanation)
 
 
 def _pin(map_: Map, path: str, undo: contextlib.ExitStack) -> bool:

@@ -104,12 +104,14 @@ def step_words(step: Step) -> str:
         case Close():
             return f"close {step.cell.name}"
         case UnlessGiven():
-            subject = step.cell.name if step.cell else "something else"
-            return f"unless {subject} is given in {_input_text(step.given)}"
+            return f"unless {_given_name(step)} is given at {_input_text(step.given)}"
 
 
 def trace_text(script: Script) -> str:
-    """The steps as lines of text, each with its number; what a step is given stands below it."""
+    """The steps as lines of text, each with its number; what a step is given stands below it.
+
+    `context+24` is the number at that offset of the context. Attributes that are 0 are left out.
+    """
     lines: list[str] = []
     if script.table:
         lines += ["descriptors:", *_wrapped([cell.name for cell in script.table]), ""]
@@ -117,7 +119,7 @@ def trace_text(script: Script) -> str:
     lines += _steps_text(script.steps, numbers, "")
     if script.results:
         lines.append("give back:")
-        lines += [f"    {cell.name:{_NAME_WIDTH}} at {offset} of the context" for cell, offset in script.results]
+        lines += [f"    {cell.name:{_NAME_WIDTH}} at context+{offset}" for cell, offset in script.results]
     return "\n".join(lines)
 
 
@@ -185,7 +187,10 @@ def _details(step: Step) -> Iterator[tuple[str, str]]:
 
 def _call_details(step: Call) -> Iterator[tuple[str, str]]:
     overrides = dict(step.overrides)
+    changing = {*overrides, step.doubled, *(name for name, _, _ in step.flags_if)}
     for name, value in step.fields:
+        if value == 0 and name not in changing:
+            continue
         text = _value_text(name, value)
         if name in overrides:
             text += f", unless {_input_text(overrides[name])} has another"
@@ -247,7 +252,18 @@ def _source_text(source: Cell | Input) -> str:
 
 
 def _input_text(given: Input) -> str:
-    return f"the context at {given.offset}"
+    return f"context+{given.offset}"
+
+
+def _given_name(step: UnlessGiven) -> str:
+    """What the context may have already: what else the steps would make, or fill."""
+    if step.cell:
+        return step.cell.name
+    calls = [each for each in step.steps if isinstance(each, Call)]
+    made = next((each.result for each in reversed(calls) if each.result), None)
+    filled = next((value for each in calls for name, value in each.fields if name == "map_fd"), None)
+    cell = made or filled
+    return cell.name if isinstance(cell, Cell) else "a number"
 
 
 def _places(step: Find) -> str:
