@@ -18,7 +18,7 @@ from bpfas.diag import BpfasError
 from bpfas.loader.errors import KernelError, LoadError, Step
 from bpfas.loader.gen.failure import Failure
 from bpfas.loader.gen.inputs import check_byte_order, inputs_of
-from bpfas.loader.gen.invocation import SUBJECT, ContextMemory, invoke
+from bpfas.loader.gen.invocation import ContextMemory, invoke
 from bpfas.loader.gen.loader_program import CONTENTS_OFFSET, ENTRIES_OFFSET, FactKind
 from bpfas.loader.kernel.running import RunningKernel
 from bpfas.loader.kinds import MapType, ProgramType
@@ -49,6 +49,7 @@ _FOUR_GIB = 1 << 32
 _RUNS_FOR_OTHERS = 4
 """How often a program is run in all while other processes are in its way."""
 
+_LONGEST_FACTS = 4096
 _NOT_LOADED = -1
 """A descriptor that a program has in the context if it is not to be loaded."""
 
@@ -298,40 +299,34 @@ class _Run:
 
 
 def _check_map(spec: MapSpec, fd: int) -> None:
-    """Raise LoadError unless `fd` is a map of this type and these sizes: who runs a program relies on them."""
-    found = _descriptor_facts(fd)
-    wanted = {
-        "map_type": spec.map_type,
-        "key_size": spec.key_size,
-        "value_size": spec.value_size,
-        "max_entries": spec.max_entries,
-    }
-    for name, number in wanted.items():
-        if found.get(name) != str(number):
-            raise _other_than_told(f"map {spec.name}", name, number, found.get(name))
+    """Raise LoadError unless `fd` is a map of this type and these sizes: who uses it relies on them."""
+    wanted = (
+        f"map_type:\t{spec.map_type:d}\nkey_size:\t{spec.key_size}\n"
+        f"value_size:\t{spec.value_size}\nmax_entries:\t{spec.max_entries}\n"
+    )
+    _check_descriptor(f"map {spec.name}", wanted, fd)
 
 
 def _check_program(spec: ProgramSpec, fd: int) -> None:
     """Raise LoadError unless `fd` is a program of this type."""
-    found = _descriptor_facts(fd).get("prog_type")
-    if found != str(spec.program_type.value):
-        raise _other_than_told(f"program {spec.name}", "prog_type", spec.program_type, found)
+    _check_descriptor(f"program {spec.name}", f"prog_type:\t{spec.program_type:d}\n", fd)
 
 
-def _descriptor_facts(fd: int) -> dict[str, str]:
-    """What the kernel says of a descriptor, without asking bpf(2)."""
+def _check_descriptor(subject: str, wanted: str, fd: int) -> None:
+    """Compare what the kernel says of a descriptor, which it does without bpf(2)."""
     try:
-        with open(f"/proc/self/fdinfo/{fd}") as file:
-            lines = file.read().splitlines()
+        facts = os.open(f"/proc/self/fdinfo/{fd}", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            found = os.read(facts, _LONGEST_FACTS).decode(errors="replace")
+        finally:
+            os.close(facts)
     except OSError:
-        return {}
-    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
-
-
-def _other_than_told(subject: str, name: str, wanted: int, found: str | None) -> LoadError:
-    cause = f"the loader program gave back something else: its {name} is {found or 'nothing'}, not {wanted:d}"
-    explanation = Explanation(cause, "generate the loader program again; what describes it does not fit to it")
-    return LoadError(Step.RUN_PROGRAM, subject, errno.EBADF, explanation)
+        found = "nothing"
+    if wanted not in found:
+        texts = (", ".join(text.replace("\t", " ").split("\n")).strip(", ") for text in (found, wanted))
+        cause = "the loader program gave back something else: {}; not {}".format(*texts)
+        remedy = "generate the loader program again; what describes it does not fit to it"
+        raise LoadError(Step.RUN_PROGRAM, subject, errno.EBADF, Explanation(cause, remedy))
 
 
 def _pin(map_: Map, path: str, undo: contextlib.ExitStack) -> bool:
