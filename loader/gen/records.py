@@ -29,7 +29,7 @@ _FEW_BYTES = 32
 _LOWEST, _HIGHEST = -(1 << 63), (1 << 64) - 1
 
 
-class Malformed(Exception):
+class MalformedError(Exception):
     """What is read is not what was written; the text says where and why."""
 
 
@@ -98,7 +98,7 @@ class Coder(NamedTuple):
         raise TypeError(f"{value!r} cannot be written")
 
     def decode(self, data: object, hint: object, regions: Sequence[bytes], at: str) -> Any:
-        """The value of JSON that is annotated so; `at` says where in the file it is. Raises Malformed."""
+        """The value of JSON that is annotated so; `at` says where in the file it is. Raises MalformedError."""
         if _is_union(hint):
             return self._decode_choice(data, hint, regions, at)
         origin = typing.get_origin(hint)
@@ -106,7 +106,7 @@ class Coder(NamedTuple):
             elements = _checked(data, list, at)
             hints = _element_hints(hint, len(elements))
             if len(hints) != len(elements):
-                raise Malformed(f"{at} has {len(elements)} elements, not {len(hints)}")
+                raise MalformedError(f"{at} has {len(elements)} elements, not {len(hints)}")
             return tuple(
                 self.decode(each, of_each, regions, f"{at}[{index}]")
                 for index, (each, of_each) in enumerate(zip(elements, hints, strict=True))
@@ -115,7 +115,7 @@ class Coder(NamedTuple):
             _, of_values = typing.get_args(hint)
             members = _checked(data, dict, at)
             return {key: self.decode(each, of_values, regions, f"{at}.{key}") for key, each in members.items()}
-        if origin is array:
+        if origin is list:  # of words
             return self._words(_bytes(data, regions, at), at)
         assert isinstance(hint, type)
         if hint is bytes:
@@ -125,12 +125,12 @@ class Coder(NamedTuple):
         if issubclass(hint, int):
             number = _checked(data, int, at)
             if isinstance(number, bool) or not _LOWEST <= number <= _HIGHEST:
-                raise Malformed(f"{at} is {number}, which is no number of 64 bits")
+                raise MalformedError(f"{at} is {number}, which is no number of 64 bits")
             return _as_enumerated(hint, number)
         if issubclass(hint, enum.Enum):
             name = _checked(data, str, at).upper()
             if name not in hint.__members__:
-                raise Malformed(f"{at} is '{name.lower()}'; there are {', '.join(hint.__members__).lower()}")
+                raise MalformedError(f"{at} is '{name.lower()}'; there are {', '.join(hint.__members__).lower()}")
             return hint[name]
         return self._decode_tuple(_checked(data, dict, at), hint, regions, at)
 
@@ -148,22 +148,22 @@ class Coder(NamedTuple):
             classes = {each.__name__: each for each in choices if hasattr(each, "_fields")}
             kind = data.get(_KIND)
             if not isinstance(kind, str) or kind not in classes:
-                raise Malformed(f"{at} is of kind {kind!r}; there are {', '.join(classes)}")
+                raise MalformedError(f"{at} is of kind {kind!r}; there are {', '.join(classes)}")
             members = {name: each for name, each in data.items() if name != _KIND}
             return self._decode_tuple(members, classes[kind], regions, at)
         plain = choices if len(choices) == 1 else [each for each in choices if _is_plain(each, data)]
         if not plain:
-            raise Malformed(f"{at} is {_shown(data)}, which it cannot be")
+            raise MalformedError(f"{at} is {_shown(data)}, which it cannot be")
         return self.decode(data, plain[0], regions, at)
 
     def _decode_tuple(self, data: dict[str, Any], cls: Any, regions: Sequence[bytes], at: str) -> Any:
         fields = self.fields(cls)
         for name in data:
             if name not in fields:
-                raise Malformed(f"{at} has '{name}', which is no field of it")
+                raise MalformedError(f"{at} has '{name}', which is no field of it")
         for name in fields:
             if name not in data and name not in cls._field_defaults:
-                raise Malformed(f"{at} has no '{name}'")
+                raise MalformedError(f"{at} has no '{name}'")
         return cls(
             **{name: self.decode(each, fields[name], regions, f"{at}.{name}") for name, each in data.items()}
         )
@@ -171,7 +171,7 @@ class Coder(NamedTuple):
     def _words(self, data: bytes, at: str) -> array[int]:
         words = array("I")
         if len(data) % words.itemsize:
-            raise Malformed(f"{at} has {len(data)} bytes, which are no words of {words.itemsize}")
+            raise MalformedError(f"{at} has {len(data)} bytes, which are no words of {words.itemsize}")
         words.frombytes(data)
         return self._swapped(words)
 
@@ -199,9 +199,10 @@ def _is_choice(hint: object) -> bool:
 
 
 def _is_plain(hint: object, data: object) -> bool:
+    """Whether JSON that is no object can be one of these."""
     if hint is bytes:
         return isinstance(data, str | list)
-    return hint is int and isinstance(data, int)
+    return hint in (int, str) and isinstance(data, hint)
 
 
 def _element_hints(hint: object, count: int) -> Sequence[object]:
@@ -212,7 +213,7 @@ def _element_hints(hint: object, count: int) -> Sequence[object]:
 
 def _checked(data: object, cls: type[T], at: str) -> T:
     if not isinstance(data, cls):
-        raise Malformed(f"{at} is {_shown(data)}, which it cannot be")
+        raise MalformedError(f"{at} is {_shown(data)}, which it cannot be")
     return data
 
 
@@ -229,13 +230,13 @@ def _bytes(data: object, regions: Sequence[bytes], at: str) -> bytes:
         try:
             return bytes.fromhex(data)
         except ValueError:
-            raise Malformed(f"{at} is {_shown(data)}, which is not hexadecimal") from None
+            raise MalformedError(f"{at} is {_shown(data)}, which is not hexadecimal") from None
     place = _checked(data, list, at)
     if len(place) != 3 or not all(isinstance(each, int) and each >= 0 for each in place):
-        raise Malformed(f"{at} is no place of bytes: {_shown(data)}")
+        raise MalformedError(f"{at} is no place of bytes: {_shown(data)}")
     region, offset, size = place
     if region >= len(regions) or offset + size > len(regions[region]):
-        raise Malformed(f"{at} lies outside of the file: {size} bytes at {offset} of region {region}")
+        raise MalformedError(f"{at} lies outside of the file: {size} bytes at {offset} of region {region}")
     return regions[region][offset : offset + size]
 
 
