@@ -96,6 +96,7 @@ class Scheme(enum.Enum):
     """How a loader program is made to be signed."""
 
     HASH_IN_PROGRAM = "6.18"  # the instructions are signed, and compare the data with a hash
+    EARLY_HASH_IN_PROGRAM = "6.18-early"  # the same for kernels whose programs cannot see who owns the data
     INSTRUCTIONS_AND_DATA = "newer"  # both are signed, and the kernel compares
 
 
