@@ -97,7 +97,7 @@ class Maker:
         program_type: ProgramType = ProgramType.SOCKET_FILTER,
         **fields: object,
     ) -> ProgramSpec:
-        """A program of parts: instructions; `("map", NAME)`, `("value", NAME)`; `("load", NAME)`, `("call", NAME)`."""
+        """A program of parts: instructions, or `("map", NAME)` and the like for map, value, load and call."""
         code: list[Instruction] = []
         references, externs = [], []
         for part in parts:

@@ -46,9 +46,6 @@ KINDS = {
     Place.STRUCT: machine_kernel.STRUCT,
     Place.TYPEDEF: machine_kernel.TYPEDEF,
 }
-ATTEMPTS = 5
-"""Times that a program is loaded before it is given up, if the kernel says EAGAIN."""
-
 BASE = 0xFFFF_C900_4000_0000
 
 
@@ -232,12 +229,7 @@ class _Player:
             mask = (1 << 8 * size) - 1
             part = value if isinstance(value, bytes) else (value & mask).to_bytes(size, self.endian)
             data[offset : offset + len(part)] = part
-        result = -errno.EAGAIN
-        for _ in range(ATTEMPTS if step.command == machine_attributes.PROG_LOAD else 1):
-            result = self.kernel.bpf(step.command, bytes(data))
-            if result != -errno.EAGAIN:
-                break
-        return result
+        return self.kernel.bpf(step.command, bytes(data))
 
     def _find(self, step: Find) -> None:
         result = -errno.ENOENT

@@ -101,7 +101,7 @@ def check_failures(subject: Subject, errors: tuple[int, ...] = (errno.ENOMEM,)) 
     before = subject.kernel().open_names
     for number in range(1, calls + 1):
         for error in errors:
-            failures = {each: error for each in range(number, calls + 40)}
+            failures = dict.fromkeys(range(number, calls + 40), error)
             done = check(subject, failures=failures)
             assert done.result == -error
             assert done.kernel.open_names == before
