@@ -34,9 +34,9 @@ def emit_call(code: DataCode, number: int, step: Call, start: int, given: Input 
         field = layout[name]
         code.load_value(1, value)
         code.store(base, offset + field.offset, 1, field.size)
-    for name, given in step.overrides:
+    for name, override in step.overrides:
         field = layout[name]
-        code.load(1, CONTEXT, given.offset, given.size)
+        code.load(1, CONTEXT, override.offset, override.size)
         code.load(2, base, offset + field.offset, field.size)
         code.either(1, 2)
         code.store(base, offset + field.offset, 1, field.size)
