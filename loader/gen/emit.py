@@ -86,7 +86,8 @@ def _begin(code: DataCode, script: Script, steps: Sequence[Step], context: Conte
     code.put("mov_reg", CONTEXT, 1)
     code.load_data_address(DATA, 0)
     code.put("mov_imm", RESULT)
-    with code.skipped_if("ja", 0):
+    # A jump that depends on nothing, as the kernel refuses code that nothing leads to: some programs cannot fail.
+    with code.skipped_if("jeq_imm", RESULT):
         code.begin_exit()
         code.put("stxw", CONTEXT, STEP, context.failed_step)
         given = {step.cell: step.given for step in steps if isinstance(step, UnlessGiven) and step.cell}
