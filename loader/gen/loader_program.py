@@ -12,6 +12,7 @@ import enum
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from bpfas.diag import Diagnostic
     from bpfas.elf.constants import ByteOrder
     from bpfas.loader.gen.script import Script
     from bpfas.loader.spec import Image, MapSpec, ProgramSpec
@@ -34,6 +35,8 @@ LOG_SIZE = ContextField(12, 4)
 LOG_ADDRESS = ContextField(16, 8)
 HEADER_SIZE = 24
 MAP_ENTRY_SIZE = 16
+ENTRIES_OFFSET, CONTENTS_OFFSET = 4, 8
+"""Where a map's entry has the number of entries, and the address of the contents."""
 PROGRAM_ENTRY_SIZE = 4
 CALLER_IS_KERNEL = 1
 """The flag that addresses in the context are the kernel's."""
@@ -49,7 +52,10 @@ class MapEntry(NamedTuple):
 
 
 class ProgramEntry(NamedTuple):
-    """A program's 4 bytes at `offset`: its descriptor (s32), 0 if it is not among those that are loaded."""
+    """A program's 4 bytes at `offset`: its descriptor (s32), 0 if it is not among those that are loaded.
+
+    What is not 0 before (-1, as a rule) keeps the program from being loaded, and makes it 0.
+    """
 
     spec: ProgramSpec
     offset: int
@@ -109,7 +115,7 @@ class LoaderProgram(NamedTuple):
 
     `name` is that of the object without directories and suffix. `image` is the object as it was configured;
     `kconfig` the text of options that counts before the kernel's configuration. A program made for a signature
-    has a `scheme`: then the context cannot change what was signed.
+    has a `scheme`: then the context cannot change what was signed. `warnings` tell what is left out.
     """
 
     name: str
@@ -122,3 +128,4 @@ class LoaderProgram(NamedTuple):
     kconfig: str = ""
     scheme: Scheme | None = None
     signature: Signature | None = None
+    warnings: tuple[Diagnostic, ...] = ()
