@@ -1,7 +1,8 @@
 """Compression in the format of zlib (RFC 1950, 1951) that gives the same bytes everywhere.
 
-What the zlib of a machine makes of the same data depends on its version, and there are other implementations of it.
-Everybody's can read this. Repetitions are found by the last place of each four bytes; codes are the fixed ones.
+What the zlib of a machine makes of the same data depends on its version, and there are other implementations of
+it. All of them can read this. Repetitions are found by the last place of each four bytes; codes are the fixed
+ones.
 """
 
 from __future__ import annotations
@@ -10,38 +11,11 @@ import zlib
 
 _HEADER = b"\x78\x9c"
 _SHORTEST, _LONGEST, _FARTHEST = 4, 258, 1 << 15
-_LENGTH_BASES = (
-    3,
-    4,
-    5,
-    6,
-    7,
-    8,
-    9,
-    10,
-    11,
-    13,
-    15,
-    17,
-    19,
-    23,
-    27,
-    31,
-    35,
-    43,
-    51,
-    59,
-    67,
-    83,
-    99,
-    115,
-    131,
-    163,
-)
-_LENGTH_BASES += (195, 227, 258)
+_LENGTH_BASES = (*range(3, 11), *range(11, 19, 2), *range(19, 35, 4), *range(35, 67, 8), *range(67, 131, 16))
+_LENGTH_BASES += (131, 163, 195, 227, 258)
 _LENGTH_BITS = (0,) * 8 + tuple(bits for bits in range(1, 6) for _ in range(4)) + (0,)
 _DISTANCE_BITS = (0, 0, *(bits for bits in range(14) for _ in range(2)))
-END = 256
+_END = 256
 
 
 def compressed(data: bytes) -> bytes:
@@ -63,7 +37,7 @@ def compressed(data: bytes) -> bytes:
         else:
             writer.literal(data[at])
             at += 1
-    writer.literal(END)
+    writer.literal(_END)
     return _HEADER + writer.finish() + zlib.adler32(data).to_bytes(4, "big")
 
 

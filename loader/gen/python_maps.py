@@ -9,7 +9,7 @@ from bpfas.btf.sizes import size_of
 from bpfas.loader.core.flavours import stem_of
 from bpfas.loader.gen.loader_program import FactKind
 from bpfas.loader.gen.python_names import identifier
-from bpfas.loader.gen.python_text import bytes_expression
+from bpfas.loader.gen.python_text import Call, Expression, Keyword, Table, bytes_expression, quoted
 from bpfas.loader.kinds import (
     MAPS_OF_MAPS,
     PER_CPU_MAP_TYPES,
@@ -45,7 +45,7 @@ _PIN_ROOT = "/sys/fs/bpf"
 class MapText(NamedTuple):
     """A map: the expression that makes it, the parts that this takes, and whether it has variables."""
 
-    expression: str
+    expression: Expression
     parts: tuple[str, ...]
     has_variables: bool = False
 
@@ -69,16 +69,16 @@ class MapWriter:
 
     def map(self, spec: MapSpec, entry: int, programs: Mapping[str, str]) -> MapText:
         """A map at `entry` of the context; `programs` are the expressions of programs by their names."""
-        name = f"{spec.name!a}, {entry}"
+        start = (quoted(spec.name), str(entry))
         if spec.section == KCONFIG_SECTION:
-            return self._kconfig(spec, name)
+            return self._kconfig(spec, start)
         if spec.struct_ops:
-            return self._struct_ops(spec, name, programs)
+            return self._struct_ops(spec, start, programs)
         if spec.map_type == MapType.ARENA:
-            return self._arena(spec, name)
+            return self._arena(spec, start)
         if spec.section:
-            return self._data(spec, name)
-        return self._elements(spec, name)
+            return self._data(spec, start)
+        return self._elements(spec, start)
 
     def pin(self, spec: MapSpec, entry: int, expression: str) -> str:
         """Where a map is pinned; empty for one that is not."""
@@ -91,126 +91,112 @@ class MapWriter:
         return f"Pin({expression}, {entry}, {path!a}, {tuple(map(int, definition))})"
 
     def _variables(self, spec: MapSpec, size: int) -> str:
-        title = f"{self.program.name}_{identifier(spec.section.lstrip('.') or spec.name)}"
-        if spec.map_type == MapType.ARENA:
-            title = f"{self.program.name}_{spec.name}"
+        title = f"{self.program.name}_{map_attribute(spec)}"
         return self.types.section(title, size, spec.variables, spec.section or spec.name)
 
-    def _kconfig(self, spec: MapSpec, name: str) -> MapText:
-        values = self._variables(spec, spec.value_size)
-        kinds = "".join(
-            f"                    {each.name!a}: {(each.kind.value, each.is_signed, each.is_weak)},\n"
-            for each in self.image.kconfig
+    def _kconfig(self, spec: MapSpec, start: tuple[str, ...]) -> MapText:
+        kinds = Table(
+            tuple(
+                (quoted(each.name), f"({quoted(each.kind.value)}, {each.is_signed}, {each.is_weak})")
+                for each in self.image.kconfig
+            )
         )
-        is_mapped = bool(spec.map_flags & MapFlag.MMAPABLE)
-        text = _call(
-            "KconfigMap",
-            name,
+        arguments: tuple[Expression, ...] = (
+            *start,
             str(spec.value_size),
-            values,
-            f"{{\n{kinds}                }}",
-            ascii(self.program.kconfig),
-            str(is_mapped),
+            self._variables(spec, spec.value_size),
+            kinds,
+            quoted(self.program.kconfig),
+            f"is_mapped={bool(spec.map_flags & MapFlag.MMAPABLE)}",
         )
-        return MapText(text, ("kconfig",), has_variables=True)
+        return MapText(Call("KconfigMap", arguments), ("kconfig",), has_variables=True)
 
-    def _data(self, spec: MapSpec, name: str) -> MapText:
+    def _data(self, spec: MapSpec, start: tuple[str, ...]) -> MapText:
         contents = spec.contents if spec.contents is not None else bytes(spec.value_size)
-        text = _call(
-            "DataMap",
-            name,
+        arguments: tuple[Expression, ...] = (
+            *start,
             bytes_expression(contents),
             self._variables(spec, spec.value_size),
             f"is_mapped={bool(spec.map_flags & MapFlag.MMAPABLE)}",
             f"is_frozen={spec.frozen}",
             f"is_filled={spec.contents is not None}",
         )
-        return MapText(text, ("data_maps",), has_variables=True)
+        return MapText(Call("DataMap", arguments), ("data_maps",), has_variables=True)
 
-    def _arena(self, spec: MapSpec, name: str) -> MapText:
+    def _arena(self, spec: MapSpec, start: tuple[str, ...]) -> MapText:
         contents = spec.contents or b""
-        text = _call(
-            "ArenaMap",
-            name,
+        arguments: tuple[Expression, ...] = (
+            *start,
             str(spec.max_entries),
-            str(self.facts.get((FactKind.ARENA_ADDRESS, spec.name), 0)),
-            bytes_expression(contents),
-            str(spec.data_offset),
-            self._variables(spec, len(contents)),
+            Keyword("fact", str(self.facts.get((FactKind.ARENA_ADDRESS, spec.name), 0))),
+            Keyword("contents", bytes_expression(contents)),
+            Keyword("offset", str(spec.data_offset)),
+            Keyword("values", self._variables(spec, len(contents))),
         )
-        return MapText(text, ("arenas",), has_variables=bool(contents))
+        return MapText(Call("ArenaMap", arguments), ("arenas",), has_variables=bool(contents))
 
-    def _struct_ops(self, spec: MapSpec, name: str, programs: Mapping[str, str]) -> MapText:
+    def _struct_ops(self, spec: MapSpec, start: tuple[str, ...], programs: Mapping[str, str]) -> MapText:
         operations, types = spec.struct_ops, self.image.types
         assert operations is not None
         assert types is not None  # an instance is known by its type
-        members = "".join(
-            f"                    {member.name!a}: {self._member(member)},\n"
+        members = tuple(
+            (quoted(member.name), self._member(member))
             for member in types.members(operations.type_id)
             if member.name
         )
-        owners = "".join(
-            f"                    {member!a}: {programs[program]},\n"
+        owners = tuple(
+            (quoted(member), programs[program])
             for member, program in operations.programs.items()
             if program in programs
         )
-        indices = {
-            program: offset
+        indices = tuple(
+            (quoted(program), str(offset))
             for (kind, program), offset in self.facts.items()
             if kind is FactKind.MEMBER_INDEX and program in operations.programs.values()
-        }
-        contents = spec.contents or bytes(spec.value_size)
-        text = _call(
-            "StructOpsMap",
-            name,
-            ascii(stem_of(operations.type_name)),
-            bytes_expression(contents),
-            self.types.struct(operations.type_id),
-            f"{{\n{members}                }}",
-            f"{{\n{owners}                }}" if owners else "{}",
-            str(self.facts.get((FactKind.VALUE_SIZE, spec.name), 0)),
-            ascii(indices),
-            str(operations.is_link),
         )
-        return MapText(text, ("struct_ops",), has_variables=True)
+        arguments: tuple[Expression, ...] = (
+            *start,
+            quoted(stem_of(operations.type_name)),
+            bytes_expression(spec.contents or bytes(spec.value_size)),
+            self.types.struct(operations.type_id),
+            Keyword("members", Table(members)),
+            Keyword("programs", Table(owners)),
+            Keyword("value_size", str(self.facts.get((FactKind.VALUE_SIZE, spec.name), 0))),
+            Keyword("indices", Table(indices)),
+            Keyword("is_link", str(operations.is_link)),
+        )
+        return MapText(Call("StructOpsMap", arguments), ("struct_ops",), has_variables=True)
 
-    def _member(self, member: Member) -> tuple[int, int, str]:
+    def _member(self, member: Member) -> str:
+        """Where a member of an instance is, how long it is, and of what kind."""
         types = self.image.types
         assert types is not None
         if member.bit_size or member.bit_offset % 8:
             start, end = member.bit_offset // 8, -(-(member.bit_offset + member.bit_size) // 8)
-            return start, end - start, "bits"
+            return f'({start}, {end - start}, "bits")'
         plain = types.without_qualifiers(member.type_id)
         kind = "pointer" if types.kind(plain) is Kind.PTR else "data"
-        return member.bit_offset // 8, size_of(types, plain) or 0, kind
+        return f'({member.bit_offset // 8}, {size_of(types, plain) or 0}, "{kind}")'
 
-    def _elements(self, spec: MapSpec, name: str) -> MapText:
+    def _elements(self, spec: MapSpec, start: tuple[str, ...]) -> MapText:
         kind = spec.map_type
-        first = f"{name}, {map_type_name(kind)!a}, {spec.max_entries}"
+        first = (*start, quoted(map_type_name(kind)), str(spec.max_entries))
         if kind == MapType.RINGBUF:
-            return MapText(_call("RingBuffer", first), ("ring_buffers",))
+            return MapText(Call("RingBuffer", first), ("ring_buffers",))
         value, parts = self._value(spec)
         if kind in _QUEUES:
-            return MapText(_call(_QUEUES[MapType(kind)], first, "None", value), ("queues", *parts))
+            return MapText(Call(_QUEUES[MapType(kind)], (*first, "None", value)), ("queues", *parts))
         if not spec.key_size:
-            return MapText(_call("Map", first), ("maps",))
+            return MapText(Call("Map", first), ("maps",))
         key = self.types.value(spec.key_type, spec.key_size)
         if kind in STORAGE_MAP_TYPES:
             key, parts = f"Descriptor({spec.key_size})", ("descriptors", *parts)
         if kind == MapType.PERF_EVENT_ARRAY:
-            return MapText(_call("PerfEventArray", first, key, value), ("perf_event_array", *parts))
-        return MapText(_call("ElementMap", first, key, value), ("elements", *parts))
+            return MapText(Call("PerfEventArray", (*first, key, value)), ("perf_event_array", *parts))
+        return MapText(Call("ElementMap", (*first, key, value)), ("elements", *parts))
 
     def _value(self, spec: MapSpec) -> tuple[str, tuple[str, ...]]:
         if spec.map_type in _HOLDING_DESCRIPTORS:
             return f"Descriptor({spec.value_size})", ("descriptors",)
         value = self.types.value(spec.value_type, spec.value_size)
         return (f"PerCpu({value})", ("per_cpu",)) if spec.map_type in PER_CPU_MAP_TYPES else (value, ("values",))
-
-
-def _call(function: str, *arguments: str) -> str:
-    """A call on one line if it fits there, else with a line for each argument."""
-    line = f"{function}({', '.join(arguments)})"
-    if len(line) < 80 and "\n" not in line:
-        return line
-    return f"{function}(\n" + "".join(f"                {each},\n" for each in arguments) + "            )"

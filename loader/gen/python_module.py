@@ -1,7 +1,7 @@
 """A loader program as a Python module: one file that needs nothing beyond the standard library (Python 3.9).
 
-The module has the parts of `bpfas.loader.gen.parts` that the object needs, the types of its values, and a class for
-the object with its maps, programs and data. How names become Python's is `bpfas.loader.gen.python_names`.
+The module has the parts of `bpfas.loader.gen.parts` that the object needs, the types of its values, and a class
+for the object with its maps, programs and data. How names become Python's is `bpfas.loader.gen.python_names`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from bpfas.loader.gen.python_maps import MapWriter, map_attribute
 from bpfas.loader.gen.python_names import class_name, identifier, unique
 from bpfas.loader.gen.python_parts import all_parts, body_text, head_text, names_of, with_needs
 from bpfas.loader.gen.python_programs import program_expression
-from bpfas.loader.gen.python_text import packed_text
+from bpfas.loader.gen.python_text import Call, Keyword, Table, assigned, packed_text, quoted
 from bpfas.loader.gen.python_types import ValueTypes
 from bpfas.loader.gen.step_words import step_words
 
@@ -69,7 +69,10 @@ class _Module:
 
     def _docstring(self) -> str:
         name = _word(self.program.name)
-        return f'''"""The BPF object {name}: its maps, programs and data, loaded by one run of a program in the kernel.
+        title = (
+            f"The BPF object {name}: its maps, programs and data, loaded by one run of a program in the kernel."
+        )
+        return f'''"""{title}
 
     import {identifier(self.program.name)}
 
@@ -85,25 +88,23 @@ command.
         program = self.program
         steps = enumerate(program.script.numbered_steps(), 1)
         words = [(number, step_words(step)) for number, step in steps]
-        table = "".join(f"        {number}: {text!a},\n" for number, text in words if text)
-        byte_order = program.byte_order.name_for_int
-        return f"""LOADER = Loader(
-    name={program.name!a},
-    byte_order={byte_order!a},
-    context_size={program.context.size},
-    failed_step={program.context.failed_step},
-    steps={{
-{table}    }},
-    instructions={packed_text(program.instructions)},
-    data={packed_text(program.data)},
-)"""
+        arguments = (
+            Keyword("name", quoted(program.name)),
+            Keyword("byte_order", quoted(program.byte_order.name_for_int)),
+            Keyword("context_size", str(program.context.size)),
+            Keyword("failed_step", str(program.context.failed_step)),
+            Keyword("steps", Table(tuple((str(number), quoted(text)) for number, text in words if text))),
+            Keyword("instructions", packed_text(program.instructions)),
+            Keyword("data", packed_text(program.data)),
+        )
+        return assigned("LOADER", Call("Loader", arguments))
 
     def _programs_class(self) -> str:
         lines = []
         for entry in self.program.context.programs:
             expression, part = program_expression(entry, self.facts)
             self.parts.append(part)
-            lines.append(f"        self.{self.programs[entry.spec.name]} = self.add({expression})")
+            lines.append(assigned(f"self.{self.programs[entry.spec.name]}", Call("self.add", (expression,)), 8))
         return _group(self.programs_class, "", f"The programs of {_word(self.program.name)}.", lines)
 
     def _maps_class(self) -> str:
@@ -116,7 +117,7 @@ command.
             self.parts += text.parts
             takes_programs |= spec.struct_ops is not None
             attribute = self.maps[spec.name]
-            lines.append(f"        self.{attribute} = self.add(\n            {text.expression}\n        )")
+            lines.append(assigned(f"self.{attribute}", Call("self.add", (text.expression,)), 8))
             if text.has_variables and spec.struct_ops is None:
                 self.sections[spec.name] = attribute
         parameter = f"programs: {self.programs_class}" if takes_programs else ""
@@ -140,8 +141,8 @@ command.
             for name, attribute in self.sections.items()
         ]
         if names:
-            items = ", ".join(f"{attribute!a}: self.{attribute}" for attribute in names.values())
-            lines.append(f"        self.sections = {{{items}}}")
+            items = tuple((quoted(attribute), f"self.{attribute}") for attribute in names.values())
+            lines.append(assigned("self.sections", Table(items), 8))
         parts = ["*self.maps", *extra, "*self.progs"]
         if extra:
             self.parts.append("pins")
@@ -177,7 +178,7 @@ def open_and_load() -> {owner}:
 
 
 if __name__ == "__main__":
-    sys.exit(run_command(open, {f"The BPF object {self.program.name}."!a}))'''
+    sys.exit(run_command(open, {quoted(f"The BPF object {self.program.name}.")}))'''
 
 
 def _attributes(names: Iterable[tuple[str, str]], reserved: frozenset[str]) -> dict[str, str]:

@@ -97,7 +97,7 @@ class _Reader:
 
     def _read_for_typing(self, node: ast.stmt) -> None:
         if not isinstance(node, ast.ImportFrom):
-            self.typing_lines.append(ast.unparse(node))
+            self.typing_lines.append(ast.unparse(node).replace("'", '"'))
         elif node.module and node.module.startswith(_PACKAGE):
             self.needs.append(node.module.removeprefix(_PACKAGE))
         else:
@@ -147,4 +147,4 @@ def head_text(parts: Iterable[str]) -> str:
 
 def body_text(parts: Iterable[str]) -> str:
     """What these parts define, each behind its title."""
-    return "\n\n\n".join(f"# {read_part(name).title}\n\n{read_part(name).text}" for name in parts)
+    return "\n\n\n".join(f"# {read_part(name).title}\n\n\n{read_part(name).text}" for name in parts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from bpfas.loader.gen.loader_program import FactKind
+from bpfas.loader.gen.python_text import Call, quoted
 from bpfas.loader.kinds import NO_ATTACH_TYPE, AttachType, ProgramType
 from bpfas.loader.sections import AutoAttach
 
@@ -72,6 +73,8 @@ _WAYS = (
 )
 """What the parts attach."""
 
+_SOCKET = "give it to a socket: sock.setsockopt(socket.SOL_SOCKET"
+_ROUTE = "pin it, then: ip route add ... encap bpf"
 _LOADER = "bpf-load attach OBJ PROGRAM of bpf-as does"
 _BY_ATTACH_TYPE = {
     _A.XDP_DEVMAP: "put its descriptor (fd) into a value of the map of devices, behind the interface's index",
@@ -80,33 +83,33 @@ _BY_ATTACH_TYPE = {
 _BY_TYPE = {
     _P.KPROBE: _LOADER,
     _P.TRACING: _LOADER,
-    _P.SOCKET_FILTER: "give it to a socket: sock.setsockopt(socket.SOL_SOCKET, 50, program.fd)  # SO_ATTACH_BPF",
-    _P.SK_REUSEPORT: "give it to a socket: sock.setsockopt(socket.SOL_SOCKET, 52, program.fd)  # SO_ATTACH_REUSEPORT_EBPF",
+    _P.SOCKET_FILTER: f"{_SOCKET}, 50, program.fd)  # SO_ATTACH_BPF",
+    _P.SK_REUSEPORT: f"{_SOCKET}, 52, program.fd)  # SO_ATTACH_REUSEPORT_EBPF",
     _P.SCHED_ACT: "pin it, then: tc filter add ... action bpf object-pinned PATH",
-    _P.LWT_IN: "pin it, then: ip route add ... encap bpf in pinned PATH dev IF",
-    _P.LWT_OUT: "pin it, then: ip route add ... encap bpf out pinned PATH dev IF",
-    _P.LWT_XMIT: "pin it, then: ip route add ... encap bpf xmit pinned PATH dev IF",
-    _P.LWT_SEG6LOCAL: "pin it, then: ip -6 route add ... encap seg6local action End.BPF endpoint pinned PATH dev IF",
+    _P.LWT_IN: f"{_ROUTE} in pinned PATH dev IF",
+    _P.LWT_OUT: f"{_ROUTE} out pinned PATH dev IF",
+    _P.LWT_XMIT: f"{_ROUTE} xmit pinned PATH dev IF",
+    _P.LWT_SEG6LOCAL: "pin it, then: ip -6 route add ... encap seg6local action End.BPF endpoint pinned PATH",
     _P.LIRC_MODE2: f"{_LOADER}, by BPF_PROG_ATTACH to the device of a receiver",
     _P.STRUCT_OPS: "attach the map of section .struct_ops that calls it",
     _P.SYSCALL: "run it: test_run(context=...)",
 }
 
 
-def program_expression(entry: ProgramEntry, facts: Mapping[tuple[FactKind, str], int]) -> tuple[str, str]:
+def program_expression(entry: ProgramEntry, facts: Mapping[tuple[FactKind, str], int]) -> tuple[Call, str]:
     """What makes a program, and the part that this takes."""
     spec = entry.spec
-    start = f"{spec.name!a}, {entry.offset}, {spec.section!a}"
+    start = (quoted(spec.name), str(entry.offset), quoted(spec.section))
     way = next((way for way in _WAYS if way.takes(spec)), None)
     if way is None:
         remedy = _BY_ATTACH_TYPE.get(AttachType(spec.expected_attach_type)) if _is_known(spec) else None
         remedy = remedy or _BY_TYPE.get(spec.program_type, _LOADER)
-        return f"other_program({start}, {remedy!a})", "attach_elsewhere"
-    text = f"{start}, {spec.attach_target!a}, {int(spec.expected_attach_type)}"
+        return Call("other_program", (*start, quoted(remedy))), "attach_elsewhere"
+    arguments = [*start, quoted(spec.attach_target), str(int(spec.expected_attach_type))]
     if way.name == "ReplacingProgram":
         kinds = (FactKind.TARGET, FactKind.TARGET_TYPE)
-        text += "".join(f", {facts.get((kind, spec.name), 0)}" for kind in kinds)
-    return f"{way.name}({text})", way.part
+        arguments += [str(facts.get((kind, spec.name), 0)) for kind in kinds]
+    return Call(way.name, tuple(arguments)), way.part
 
 
 def _is_known(spec: ProgramSpec) -> bool:

@@ -1,7 +1,7 @@
 """The types of an object's values as the text of Python: expressions and definitions of `parts/values.py`.
 
-Characters are text, bytes are bytes, other arrays are arrays; members of nameless structs and unions are members of
-what they are in. What BTF says nothing of is a number if it has the size of one, else bytes.
+Characters are text, bytes are bytes, other arrays are arrays; members of nameless structs and unions are members
+of what they are in. What BTF says nothing of is a number if it has the size of one, else bytes.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from bpfas.btf.declaration import declaration
 from bpfas.btf.kinds import Kind
 from bpfas.btf.sizes import BPF_POINTER_SIZE, size_of
 from bpfas.loader.gen.python_names import class_name, unique
+from bpfas.loader.gen.python_text import Call, Table, assigned, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -102,13 +103,11 @@ class ValueTypes:
         assert types is not None
         values = dict(types.enumerators(type_id))
         size, is_signed = types.size_or_type(type_id), types.kflag(type_id)
-        if not values or not name:
-            return f"Integer({size}, {is_signed}, {_dictionary(values)})" if values else f"Integer({size})"
-        defined = unique(class_name(name), self._taken)
-        items = "".join(f"        {each!a}: {number},\n" for each, number in values.items())
-        self.definitions.append(
-            f"# enum {_comment(name)}\n{defined} = Integer(\n    {size},\n    {is_signed},\n    {{\n{items}    }},\n)"
-        )
+        if not values:
+            return f"Integer({size}, {is_signed})"
+        defined = unique(class_name(name or "enum"), self._taken)
+        names = Table(tuple((quoted(each), str(number)) for each, number in values.items()))
+        self.definitions.append(assigned(defined, Call("Integer", (str(size), str(is_signed), names))))
         return defined
 
     def _array(self, type_id: int) -> str:
@@ -149,15 +148,6 @@ class ValueTypes:
 
     def _define(self, name: str, words: str, size: int, fields: list[tuple[str, int, str]]) -> str:
         defined = unique(class_name(name), self._taken)
-        items = "".join(f"        {each!a}: ({offset}, {type_}),\n" for each, offset, type_ in fields)
-        body = f"{{\n{items}    }}" if fields else "{}"
-        self.definitions.append(f"{defined} = StructType(\n    {words!a},\n    {size},\n    {body},\n)")
+        items = Table(tuple((quoted(each), f"({offset}, {type_})") for each, offset, type_ in fields))
+        self.definitions.append(assigned(defined, Call("StructType", (quoted(words), str(size), items))))
         return defined
-
-
-def _dictionary(values: dict[str, int]) -> str:
-    return "{" + ", ".join(f"{name!a}: {number}" for name, number in values.items()) + "}"
-
-
-def _comment(text: str) -> str:
-    return ascii(text)[1:-1]

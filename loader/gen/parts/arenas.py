@@ -42,6 +42,13 @@ class ArenaMap(Map):
         return self.max_entries * mmap.PAGESIZE
 
     @property
+    def view(self) -> memoryview:
+        """All of it, once it is loaded and until it is closed; not to be used afterwards."""
+        if not self.address:
+            raise ValueError(f"map {self.name} is not loaded")
+        return memoryview((ctypes.c_char * self.size).from_address(self.address)).cast("B")
+
+    @property
     def variables(self) -> Any:
         """The variables, as attributes."""
         return self.values_type.read(self.memory, 0)
@@ -65,9 +72,8 @@ class ArenaMap(Map):
         map_memory(self.address, self.size, mmap.PROT_READ | mmap.PROT_WRITE, shared, self.fd)
         data = bytes(self.memory.buffer)
         if data:
-            place = (ctypes.c_char * len(data)).from_address(self.address + self._offset)
-            place[: len(data)] = data
-            self.memory.buffer = memoryview(place).cast("B")
+            self.memory.buffer = self.view[self._offset : self._offset + len(data)]
+            self.memory.buffer[:] = data
 
     def close(self) -> None:
         """Close it, and give its addresses back."""

@@ -19,6 +19,20 @@ if TYPE_CHECKING:
 ATTACH_PERF_EVENT = 41
 CLOSE_ON_EXEC, EVENT_BY_FREQUENCY = 1 << 3, 1 << 10
 EVENT_SOURCES = "/sys/bus/event_source/devices"
+SYSCALL_PREFIXES = (
+    "__x64_sys",
+    "__arm64_sys",
+    "__arm_sys",
+    "__s390x_sys",
+    "__riscv_sys",
+    "__powerpc64_sys",
+    "__powerpc_sys",
+    "__mips_sys",
+    "__ia32_sys",
+    "__se_sys",
+    "sys",
+    "SyS",
+)
 TRACING_FILES = ("/sys/kernel/tracing", "/sys/kernel/debug/tracing")
 
 
@@ -51,8 +65,8 @@ class PerfEvent:
             self.config2,
         )
         pointer = ctypes.c_void_p(address_of(attributes))
-        numbers = (ctypes.c_int(pid), ctypes.c_int(cpu), ctypes.c_int(-1), ctypes.c_ulong(CLOSE_ON_EXEC))
-        return system_call(1, pointer, *numbers)
+        where = (ctypes.c_int(pid), ctypes.c_int(cpu), ctypes.c_int(-1))
+        return system_call(1, pointer, *where, ctypes.c_ulong(CLOSE_ON_EXEC))
 
 
 def link_to_event(
@@ -135,16 +149,13 @@ class KsyscallProgram(EventProgram):
     """A program of section ksyscall or kretsyscall."""
 
     def attach(self, syscall: str = "", cookie: int = 0) -> Link:
-        """Attach it to the kernel's function for a system call (default: as the section says). Raises AttachError."""
+        """Attach it to the kernel's function for a system call (default: as the section says).
+
+        Raises AttachError.
+        """
         name = self.place(syscall, "openat")
-        wanted = [f"__{prefix}_sys_{name}" for prefix in ("x64", "arm64", "arm", "s390x", "riscv", "powerpc64")]
-        wanted += [f"__powerpc_sys_{name}", f"__mips_sys_{name}", f"__ia32_sys_{name}", f"__se_sys_{name}"]
-        wanted += [f"sys_{name}", f"SyS_{name}"]
-        known = {
-            line.split()[2]
-            for line in read_text("/proc/kallsyms").splitlines()
-            if "_sys_" in line or "sys_" in line
-        }
+        wanted = [f"{prefix}_{name}" for prefix in SYSCALL_PREFIXES]
+        known = {line.split()[2] for line in read_text("/proc/kallsyms").splitlines() if line.endswith(name)}
         function = next((each for each in wanted if each in known), wanted[0])
         returns = self.section.startswith("kret")
         words = f"{self.name} to system call {name}"

@@ -27,7 +27,7 @@ class IteratorLink(Link):
         except OSError as error:
             raise BpfError(f"begin a walk of {self.words}", error.errno or 0) from None
         try:
-            pieces = []
+            pieces: list[bytes] = []
             while True:
                 try:
                     piece = os.read(fd, 1 << 16)
@@ -51,8 +51,13 @@ class IteratorProgram(Program):
     attaches_by_section = True
 
     def attach(
-        self, map: Any = None, cgroup: str = "", order: int = 1, tid: int = 0, pid: int = 0
-    ) -> IteratorLink:  # noqa: A002
+        self,
+        map: Any = None,  # noqa: A002
+        cgroup: str = "",
+        order: int = 1,
+        tid: int = 0,
+        pid: int = 0,
+    ) -> IteratorLink:
         """Attach it, and give what walks are begun with.
 
         It is for a `map` (or its descriptor), for a `cgroup` (a path; `order` is 1 for it alone, 2 or 3 with what

@@ -84,7 +84,7 @@ def wait(skeleton: Any) -> None:
     try:
         signal.pause()
     except KeyboardInterrupt:
-        pass
+        print()
 
 
 def parsed(text: str) -> Any:

@@ -69,7 +69,7 @@ class ElementMap(Map):
         except OSError as error:
             if error.errno == errno.ENOENT:
                 raise KeyError(key) from None
-            raise BpfError(f"delete from map {self.name}", error.errno or 0) from None
+            raise BpfError(f"delete an element of map {self.name}", error.errno or 0) from None
 
     def __getitem__(self, key: Any) -> Any:
         missing = object()

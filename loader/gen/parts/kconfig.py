@@ -41,7 +41,10 @@ class KconfigMemory(Memory):
 
 
 class KconfigMap(DataMap):
-    """The map `.kconfig`; `kinds` say what its variables may hold, `text` has lines that come first."""
+    """The map `.kconfig`; `kinds` say what its variables may hold (kind, sign, weakness).
+
+    `text` has lines that come before what the kernel's configuration says.
+    """
 
     def __init__(
         self,

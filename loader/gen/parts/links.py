@@ -42,8 +42,8 @@ class Link:
         if self.fd >= 0:
             try:
                 bpf(LINK_DETACH, struct.pack("=I", self.fd))
-            except OSError:
-                pass  # kinds of links that cannot be detached end with their last descriptor
+            except OSError:  # kinds of links that cannot be detached end with their last descriptor
+                self.close()
         self.close()
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Maps: their sizes before loading, their descriptors afterwards; elements are those parts' that know their kind."""
+"""Maps: their sizes before loading, their descriptors afterwards."""
 
 from __future__ import annotations
 

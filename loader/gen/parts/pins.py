@@ -5,10 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import struct
+from typing import TYPE_CHECKING
 
 from bpfas.loader.gen.parts.kernel import LoadError, address_of, bpf
 from bpfas.loader.gen.parts.links import pin
-from bpfas.loader.gen.parts.maps import Map
+
+if TYPE_CHECKING:
+    from bpfas.loader.gen.parts.maps import Map
 
 PIN_GET, PIN_INFO = 7, 15
 DEFINED_LIKE = ("type", "key size", "value size", "max entries", "flags")
@@ -17,7 +20,7 @@ DEFINED_LIKE = ("type", "key size", "value size", "max entries", "flags")
 class Pin:
     """Where a map is pinned: what is there is used, and what is not is pinned once it is loaded.
 
-    `definition` is what struct bpf_map_info begins with behind the id: type, sizes of key and value, entries, flags.
+    `definition` is type, sizes of key and value, number of entries and flags, as in struct bpf_map_info.
     """
 
     def __init__(self, owner: Map, entry: int, path: str, definition: tuple[int, int, int, int, int]) -> None:
@@ -66,7 +69,7 @@ class Pin:
         if faults:
             raise LoadError(step, errno.EINVAL, f"{'; '.join(faults)} (rm {self.path} removes it)")
 
-    def take(self, context: bytearray) -> None:
+    def take(self, _: bytearray) -> None:
         """The map owns the descriptor from now on."""
         self._fd = -1
 

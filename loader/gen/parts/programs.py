@@ -52,7 +52,7 @@ class Program:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}, {f'descriptor {self.fd}' if self.fd >= 0 else 'not loaded'}>"
 
-    def prepare(self, context: bytearray) -> None:
+    def prepare(self, _: bytearray) -> None:
         """Nothing is to be told about a program."""
 
     def take(self, context: bytearray) -> None:
@@ -71,11 +71,6 @@ class Program:
             fd, self.fd = self.fd, -1
             if fd >= 0:
                 os.close(fd)
-
-    def attach(self) -> Link:
-        """Attach it to what its section says. Raises AttachError."""
-        reason = f"programs of section '{self.section}' are not attached by themselves"
-        raise AttachError(f"attach {self.name}", errno.EOPNOTSUPP, reason)
 
     def detach(self) -> None:
         """End its attachments. Raises AttachError."""

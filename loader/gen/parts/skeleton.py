@@ -53,8 +53,8 @@ class Group:
 class Skeleton:
     """An object that is loaded by its loader program; a context manager that closes it.
 
-    Values, sizes and the like are set before load(). close() ends what is attached and closes all descriptors; what
-    is pinned stays. `log` is what the kernel has said where load() was asked for it.
+    Values, sizes and the like are set before load(). close() ends what is attached and closes all descriptors;
+    what is pinned stays. `log` is what the kernel has said where load() was asked for it.
     """
 
     def __init__(self, loader: Loader) -> None:
@@ -106,11 +106,15 @@ class Skeleton:
         return self
 
     def attach(self) -> None:
-        """Attach what says by itself to what. If something cannot be, nothing of it stays so. Raises AttachError."""
+        """Attach what says by itself to what; if something cannot be, nothing of it stays so.
+
+        Raises AttachError.
+        """
         new = []
         try:
             for each in (*self.progs, *self.maps):
-                if getattr(each, "attaches_by_section", False) and not any(link.is_open for link in each.links):
+                is_wanted = each.fd >= 0 and getattr(each, "attaches_by_section", False)
+                if is_wanted and not any(link.is_open for link in each.links):
                     new.append(each.attach())
         except BaseException:
             for link in reversed(new):

@@ -165,7 +165,10 @@ class StructOpsMap(Map):
 
 
 def find_struct_ops(name: str) -> tuple[Types, int, int, int]:
-    """Whose types have it, the value's struct and the struct of operations in it, and where in it. Raises LoadError."""
+    """Whose types have it, the value's struct, the struct of operations in it, and where in it that is.
+
+    Raises LoadError.
+    """
     vmlinux = Types(read_file(f"{KERNEL_TYPES}/vmlinux"), "vmlinux")
     wanted = b"\0bpf_struct_ops_" + name.encode() + b"\0"
     found = struct_ops_in(vmlinux, name)
@@ -179,7 +182,7 @@ def find_struct_ops(name: str) -> tuple[Types, int, int, int]:
     if found is None:
         prefix = "bpf_struct_ops_"
         known = sorted(each[len(prefix) :] for each in vmlinux.names(STRUCT) if each.startswith(prefix))
-        reason = f"the kernel has no such struct of operations, nor has a module that is loaded; it has {', '.join(known)}"
+        reason = f"the kernel has no such struct of operations, nor has a loaded module, only {', '.join(known)}"
         raise LoadError(f"find struct {name}", errno.ENOENT, reason)
     return found
 

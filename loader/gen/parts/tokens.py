@@ -38,7 +38,7 @@ class Token:
         struct.pack_into("=Q", context, self._fact, self.fd)
         self._loader.token_fd = self.fd
 
-    def take(self, context: bytearray) -> None:
+    def take(self, _: bytearray) -> None:
         """It has served."""
 
     def finish(self) -> None:

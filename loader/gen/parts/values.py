@@ -245,6 +245,7 @@ class StructType:
         self.fields = fields
 
     def __call__(self, **members: Any) -> StructView:
+        """A new value."""
         view = StructView(self, Memory(bytearray(self.size)), 0)
         for name in members:
             view[name] = members[name]
