@@ -43,13 +43,13 @@ class Types:
             raise BpfError(f"read the types of {name}", 22, "they are no BTF of this machine's byte order")
         self.name = name
         self.base = base
-        self.first = base.end if base else 1
-        self.first_string = base.strings_end if base else 0
+        self.first: int = base.end if base else 1
+        self.first_string: int = base.strings_end if base else 0
         self.data = data
         self._strings = data[header + strings : header + strings + strings_size]
-        self.strings_end = self.first_string + strings_size
+        self.strings_end: int = self.first_string + strings_size
         self._places = self._walk(header + types, header + types + types_size)
-        self.end = self.first + len(self._places)
+        self.end: int = self.first + len(self._places)
 
     def _walk(self, at: int, end: int) -> list[int]:
         """Where each type is."""
@@ -102,7 +102,8 @@ class Types:
         if self.kind(type_id) == ARRAY:
             owner, at = self._at(type_id)
             element, _, count = BTF_ARRAY.unpack_from(owner.data, at + 12)
-            return count * self.size(element)
+            whole: int = count * self.size(element)
+            return whole
         return 8 if self.kind(type_id) == PTR else self.size_or_type(type_id)
 
     def find(self, kind: int, name: str) -> int:

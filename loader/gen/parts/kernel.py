@@ -101,7 +101,7 @@ def address_of(memory: bytes | bytearray) -> int:
         return 0
     if isinstance(memory, bytearray):
         return ctypes.addressof(ctypes.c_char.from_buffer(memory))
-    return ctypes.cast(memory, ctypes.c_void_p).value or 0
+    return ctypes.cast(ctypes.c_char_p(memory), ctypes.c_void_p).value or 0
 
 
 def read_text(path: str) -> str:

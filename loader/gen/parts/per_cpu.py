@@ -28,7 +28,8 @@ class PerCpu:
     @property
     def size(self) -> int:
         """Bytes of all of them."""
-        return self._step * self.count
+        whole: int = self._step * self.count
+        return whole
 
     def read(self, memory: Memory, at: int) -> list[Any]:
         """The values."""

@@ -75,7 +75,10 @@ class Integer:
 
 def packed_number(value: Any, bits: int, is_signed: bool) -> int:
     """A number as `bits` bits. Raises ValueError for one that does not fit, TypeError for what is none."""
-    number = operator.index(value)
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{value!r} is no whole number") from None
     low, high = (-(1 << bits - 1), 1 << bits - 1) if is_signed else (0, 1 << bits)
     if not low <= number < high:
         raise ValueError(f"{number} is not from {low} to {high - 1}")
@@ -208,7 +211,8 @@ class ArrayView:
         number = operator.index(index)
         if not -len(self) <= number < len(self):
             raise IndexError(f"{number} is not an index of {len(self)} elements")
-        return self._at + number % len(self) * self._type.element.size
+        place: int = self._at + number % len(self) * self._type.element.size
+        return place
 
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
