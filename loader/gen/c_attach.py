@@ -15,7 +15,7 @@ from bpfas.loader.kinds import NO_ATTACH_TYPE, AttachType, ProgramType
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from bpfas.loader.gen.c_skeleton import Skeleton
+    from bpfas.loader.gen.c_skeleton import Part, Skeleton
     from bpfas.loader.gen.loader_program import ProgramEntry
 
 _SWITCHED_ON = frozenset({ProgramType.TRACING, ProgramType.LSM, ProgramType.EXT})
@@ -108,7 +108,7 @@ def link_member(skeleton: Skeleton, name: str) -> str:
     return f"{skeleton.map_functions[name]}_fd"
 
 
-def attach_all(skeleton: Skeleton, struct_ops: list[str]) -> str:
+def attach_all(skeleton: Skeleton, struct_ops: list[str], parts: list[Part]) -> str:
     """The functions __attach and __detach; `struct_ops` are the maps that are attached, too."""
     functions = [skeleton.program_functions[name] for name in skeleton.programs]
     functions += [skeleton.map_functions[name] for name in struct_ops]
@@ -116,7 +116,8 @@ def attach_all(skeleton: Skeleton, struct_ops: list[str]) -> str:
     calls = "".join(
         f"\tret = ret < 0 ? ret : {skeleton.name}__{function}__attach(skel);\n" for function in functions
     )
-    ends = "".join(f"\tskel_closenz(skel->links.{link});\n\tskel->links.{link} = 0;\n" for link in links)
+    ends = "".join(part.detached for part in parts)
+    ends += "".join(f"\tskel_closenz(skel->links.{link});\n\tskel->links.{link} = 0;\n" for link in links)
     unused = "" if links else "\t(void)skel;\n"
     return (
         f"static inline int\n{skeleton.name}__attach(struct {skeleton.name} *skel)\n{{\n\tint ret = 0;\n\n"

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 from bpfas.elf.constants import ByteOrder
 from bpfas.loader.gen.c_attach import attach_all, attach_functions, link_member
-from bpfas.loader.gen.c_data import numbers, quoted, section_struct
+from bpfas.loader.gen.c_data import section_struct
 from bpfas.loader.gen.c_names import identifier
 from bpfas.loader.gen.c_parts import parts_of
 from bpfas.loader.gen.c_runtime import destroy_function, load_functions, open_function
-from bpfas.loader.gen.c_skeleton import Skeleton, is_arena
+from bpfas.loader.gen.c_skeleton import ARENA_MEMBER, Skeleton, is_arena
 from bpfas.loader.gen.c_steps import failed_step_function
 from bpfas.loader.gen.c_types import TypeText
 
@@ -43,14 +43,14 @@ def c_header(program: LoaderProgram, name: str | None = None) -> str:
         for spec in skeleton.specs()
         if spec.name in skeleton.pointers
     }
-    parts = parts_of(skeleton, sections)
+    parts = parts_of(skeleton)
     struct_ops = [spec.name for spec in skeleton.specs() if spec.struct_ops is not None and spec.autocreate]
     body = (
         _struct(skeleton, sections, parts, struct_ops)
         + "".join(part.helpers for part in parts)
         + attach_functions(skeleton)
         + "".join(part.functions for part in parts)
-        + attach_all(skeleton, struct_ops)
+        + attach_all(skeleton, struct_ops, parts)
         + destroy_function(skeleton, parts)
         + open_function(skeleton, parts)
         + load_functions(skeleton, parts)
@@ -62,7 +62,7 @@ def c_header(program: LoaderProgram, name: str | None = None) -> str:
     return (
         skeleton.fill(_HEAD, GUARD=guard)
         + _includes(skeleton, parts)
-        + "".join(part.shared for part in parts)
+        + "".join(_once(part.shared for part in parts))
         + skeleton.words.definitions()
         + mentioned
         + body
@@ -98,7 +98,11 @@ def _struct(
     if skeleton.program.signature is not None:
         lines.append("\t__s32 keyring_id;")
     for name, pointer in skeleton.pointers.items():
-        lines += [f"\tstruct {_tag(skeleton, name)} {{", sections[name].body.rstrip(), f"\t}} *{pointer};"]
+        body = sections[name].body.rstrip()
+        if not body and pointer == ARENA_MEMBER:
+            lines.append(f"\tvoid *{pointer};")
+            continue
+        lines += [f"\tstruct {_tag(skeleton, name)} {{", body, f"\t}} *{pointer};"]
     lines += ["\tstruct {", "\t\tconst char *failure;"]
     lines += [part.state.rstrip() for part in parts]
     lines += ["\t} runner;", "};"]
@@ -129,6 +133,3 @@ def _assert(skeleton: Skeleton, sections: dict[str, SectionStruct]) -> str:
         f"{checks}"
         "#ifdef __cplusplus\n#undef _Static_assert\n#endif\n}\n"
     )
-
-
-__all__ = ["c_header", "numbers", "quoted"]

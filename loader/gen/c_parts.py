@@ -4,15 +4,28 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from bpfas.loader.gen.c_arena import arena_part
+from bpfas.loader.gen.c_kconfig import kconfig_part
+from bpfas.loader.gen.c_machine import cpus_part, pins_part, targets_part
+from bpfas.loader.gen.c_signed import signed_part
+from bpfas.loader.gen.c_struct_ops import struct_ops_part
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from bpfas.loader.gen.c_data import SectionStruct
     from bpfas.loader.gen.c_skeleton import Part, Skeleton
 
-_PARTS: tuple[Callable[[Skeleton, dict[str, SectionStruct]], Part | None], ...] = ()
+_PARTS: tuple[Callable[[Skeleton], Part | None], ...] = (
+    cpus_part,
+    kconfig_part,
+    targets_part,
+    struct_ops_part,
+    arena_part,
+    pins_part,
+    signed_part,
+)
 
 
-def parts_of(skeleton: Skeleton, sections: dict[str, SectionStruct]) -> list[Part]:
-    """The parts that the skeleton's object needs; `sections` are the structs of its data by the names of maps."""
-    return [part for make in _PARTS if (part := make(skeleton, sections)) is not None]
+def parts_of(skeleton: Skeleton) -> list[Part]:
+    """The parts that the skeleton's object needs."""
+    return [part for make in _PARTS if (part := make(skeleton)) is not None]

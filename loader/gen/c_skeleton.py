@@ -31,7 +31,7 @@ class Part(NamedTuple):
     `includes` are files of the C library, `shared` C text that is the same in every header (in guards of its own),
     `helpers` functions before those of the skeleton, `state` members of its struct `runner`. The others are
     statements: `opened` in open(), `prepared` before the loader program runs and `loaded` after (both in load(),
-    where `err` is an int), `destroyed` in destroy(); `functions` come last. `needs` says, in words, what needs the
+    where `err` is an int), `detached` in detach(), `destroyed` in destroy(); `functions` come last. `needs` says, in words, what needs the
     part where it is for programs of user space only; empty for one that is in the kernel's own, too.
     """
 
@@ -42,6 +42,7 @@ class Part(NamedTuple):
     opened: str = ""
     prepared: str = ""
     loaded: str = ""
+    detached: str = ""
     destroyed: str = ""
     functions: str = ""
     needs: str = ""
