@@ -24,7 +24,7 @@ static inline void *bpfas_skel_reserve(unsigned long long wanted, size_t size)
 
 	if (wanted) {
 		memory = mmap((void *)(long)wanted, size, PROT_NONE,
-			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+				MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
 		if (memory == MAP_FAILED)
 			return NULL;
 		if (memory == (void *)(long)wanted)
@@ -75,7 +75,7 @@ _PREPARED = """\
 
 _LOADED = """\
 	if (mmap(skel->runner.arena, skel->runner.arena_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
-		 skel->maps.${map}.map_fd, 0) == MAP_FAILED) {
+			skel->maps.${map}.map_fd, 0) == MAP_FAILED) {
 		skel->runner.failure = "map ${shown}: mmap";
 		return ${X}__error(-ENOMEM);
 	}

@@ -68,7 +68,7 @@ static inline void bpfas_skel_btf_close(struct bpfas_skel_btf *btf)
 
 /* makes types of the bytes, which are given up to it; -1 where they are damaged */
 static inline int bpfas_skel_btf_open(struct bpfas_skel_btf *btf, struct bpfas_skel_bytes bytes,
-				      const struct bpfas_skel_btf *base)
+					const struct bpfas_skel_btf *base)
 {
 	static const unsigned char fixed_words[32] = { 3, 4, 3, 6, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 4, 3, 3, 4, 3, 3 };
 	static const unsigned char entry_words[32] = { 0, 0, 0, 0, 3, 3, 2, 0, 0, 0, 0, 0, 0, 2, 0, 3, 0, 0, 0, 3 };
@@ -83,9 +83,9 @@ static inline int bpfas_skel_btf_open(struct bpfas_skel_btf *btf, struct bpfas_s
 	btf->end_id = btf->first_id;
 	/* magic and version, then the sizes of the header, and places and sizes of types and strings */
 	if (bytes.size < 24 || (header[0] & 0xffff) != 0xeb9f || header[1] % 4 || header[2] % 4 ||
-	    (size_t)header[1] + header[2] + header[3] > bytes.size ||
-	    (size_t)header[1] + header[4] + header[5] > bytes.size || !header[5] ||
-	    bytes.data[header[1] + header[4] + header[5] - 1])
+		(size_t)header[1] + header[2] + header[3] > bytes.size ||
+		(size_t)header[1] + header[4] + header[5] > bytes.size || !header[5] ||
+		bytes.data[header[1] + header[4] + header[5] - 1])
 		goto damaged;
 	btf->strings = (const char *)bytes.data + header[1] + header[4];
 	btf->strings_size = header[5];

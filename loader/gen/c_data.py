@@ -124,6 +124,12 @@ def numbers(data: bytes, order: ByteOrder, indent: str) -> str:
     return "".join(f"{indent}{', '.join(line)},\n" for line in _lines(texts))
 
 
+def byte_list(data: bytes, indent: str) -> str:
+    """Bytes as the lines of a list of small numbers."""
+    texts = [str(byte) for byte in data]
+    return "".join(f"{indent}{', '.join(texts[at : at + 16])},\n" for at in range(0, len(texts), 16))
+
+
 def _lines(texts: list[str]) -> Iterable[list[str]]:
     return (texts[start : start + _NUMBERS_IN_LINE] for start in range(0, len(texts), _NUMBERS_IN_LINE))
 

@@ -123,8 +123,9 @@ static inline unsigned int bpfas_skel_symbol(struct bpfas_skel_unpacking *from, 
 	return 256;
 }
 
-static inline void bpfas_skel_unpack_block(struct bpfas_skel_unpacking *from, const struct bpfas_skel_code *lengths,
-					   const struct bpfas_skel_code *distances)
+static inline void bpfas_skel_unpack_block(struct bpfas_skel_unpacking *from,
+					const struct bpfas_skel_code *lengths,
+						const struct bpfas_skel_code *distances)
 {
 	while (!from->failed) {
 		unsigned int symbol = bpfas_skel_symbol(from, lengths), length, distance, extra;

@@ -1,8 +1,8 @@
 """A loader program as a C header, to be compiled with libbpf's <bpf/skel_internal.h> and without libbpf itself.
 
 It has the structs and functions that `bpftool gen skeleton -L` writes, so that programs written for one take the
-other, and besides what bpftool's loader programs cannot do: each of that is a Part, which is there only for objects
-that need it. The text is the same on every machine, and says nothing of page sizes or CPUs.
+other, and besides what bpftool's loader programs cannot do: each of that is a Part, which is there only for
+objects that need it. The text is the same on every machine, and says nothing of page sizes or CPUs.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def c_header(program: LoaderProgram, name: str | None = None) -> str:
     return (
         skeleton.fill(_HEAD, GUARD=guard)
         + _includes(skeleton, parts)
-        + "".join(_once(part.shared for part in parts))
+        + "".join(part.shared for part in parts)
         + skeleton.words.definitions()
         + mentioned
         + body

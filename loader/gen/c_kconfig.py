@@ -114,8 +114,8 @@ static inline int bpfas_skel_set_option(const struct bpfas_skel_kconfig_variable
 
 /* takes what lines NAME=VALUE say of variables that are still unset */
 static inline void bpfas_skel_read_options(const struct bpfas_skel_kconfig_variable *variables, size_t count,
-					   unsigned char *unset, unsigned char *bad, unsigned char *value,
-					   const char *text, size_t size)
+						unsigned char *unset, unsigned char *bad, unsigned char *value,
+						const char *text, size_t size)
 {
 	const char *end = text + size;
 
@@ -131,7 +131,7 @@ static inline void bpfas_skel_read_options(const struct bpfas_skel_kconfig_varia
 			size_t length = equals - text;
 
 			if (!unset[i] || bad[i] || variables[i].fact || strlen(variables[i].name) != length ||
-			    memcmp(variables[i].name, text, length))
+				memcmp(variables[i].name, text, length))
 				continue;
 			if (bpfas_skel_set_option(&variables[i], value, equals + 1, line_end - equals - 1))
 				bad[i] = 1;
@@ -161,7 +161,7 @@ static inline unsigned int bpfas_skel_kernel_version(void)
 	}
 	debian = strstr(name.version, "Debian ");
 	if (sscanf(text, "Ubuntu %*s %u.%u.%u", &major, &minor, &patch) < 2 &&
-	    (!debian || sscanf(debian, "Debian %u.%u.%u", &major, &minor, &patch) < 2))
+		(!debian || sscanf(debian, "Debian %u.%u.%u", &major, &minor, &patch) < 2))
 		sscanf(name.release, "%u.%u.%u", &major, &minor, &patch);
 	return major << 16 | minor << 8 | (patch > 255 ? 255 : patch);
 }
@@ -211,8 +211,8 @@ static inline unsigned int bpfas_skel_has_syscall_wrapper(void)
 
 /* fills the value of a map .kconfig; what stays unset is marked */
 static inline void bpfas_skel_read_kconfig(const struct bpfas_skel_kconfig_variable *variables, size_t count,
-					   unsigned char *unset, unsigned char *bad, unsigned char *value,
-					   const char *options)
+						unsigned char *unset, unsigned char *bad, unsigned char *value,
+						const char *options)
 {
 	struct bpfas_skel_bytes config = {};
 	size_t i, options_left = 0;
@@ -232,9 +232,9 @@ static inline void bpfas_skel_read_kconfig(const struct bpfas_skel_kconfig_varia
 		else
 			continue;
 		if ((variables[i].kind == BPFAS_SKEL_KCONFIG_BOOL && number > 1) ||
-		    variables[i].kind == BPFAS_SKEL_KCONFIG_TRISTATE ||
-		    variables[i].kind == BPFAS_SKEL_KCONFIG_STRING ||
-		    bpfas_skel_set_number(&variables[i], value, number))
+			variables[i].kind == BPFAS_SKEL_KCONFIG_TRISTATE ||
+			variables[i].kind == BPFAS_SKEL_KCONFIG_STRING ||
+			bpfas_skel_set_number(&variables[i], value, number))
 			bad[i] = 1;
 		else
 			unset[i] = 0;
@@ -256,7 +256,7 @@ static inline void bpfas_skel_read_kconfig(const struct bpfas_skel_kconfig_varia
 
 /* the first variable that still has no value, or -1; one that is not zero by now was given one */
 static inline int bpfas_skel_unset_kconfig(const struct bpfas_skel_kconfig_variable *variables, size_t count,
-					   const unsigned char *unset, const unsigned char *value)
+						const unsigned char *unset, const unsigned char *value)
 {
 	size_t i, j;
 
@@ -290,7 +290,7 @@ _OPENED = """\
 
 _PREPARED = """\
 	err = bpfas_skel_unset_kconfig(${X}__kconfig_variables, ${count}, skel->runner.kconfig_unset,
-				       (const unsigned char *)skel->${pointer});
+					(const unsigned char *)skel->${pointer});
 	if (err >= 0) {
 		skel->runner.failure = ${X}__kconfig_variables[err].failure;
 		return -ENODATA;

@@ -51,7 +51,10 @@ static inline unsigned int bpfas_skel_possible_cpus(void)
 """
 
 _SET_TARGET = """\
-/* says which function of which loaded program ${program} replaces, NULL for the one called ${shown}; before load() */
+/*
+ * Says which function of which loaded program ${program} replaces; NULL for the one called
+ * ${shown}. To be called before load().
+ */
 static inline int
 ${X}__${function}__set_target(struct $X *skel, int target_fd, const char *function)
 {
@@ -119,8 +122,8 @@ static inline int bpfas_skel_open_pin(const struct bpfas_skel_pin *pin, __u32 ma
 	/* maps of devices are read-only for programs, whatever was asked for */
 	flags = pin->type == ${devmap} || pin->type == ${devmap_hash} ? 0x80 : 0;
 	if (info.type == pin->type && info.key_size == pin->key_size && info.value_size == pin->value_size &&
-	    info.max_entries == max_entries && (info.map_flags | flags) == (pin->map_flags | flags) &&
-	    info.map_extra == pin->map_extra)
+		info.max_entries == max_entries && (info.map_flags | flags) == (pin->map_flags | flags) &&
+		info.map_extra == pin->map_extra)
 		return fd;
 	close(fd);
 	return -EINVAL;
@@ -128,7 +131,7 @@ static inline int bpfas_skel_open_pin(const struct bpfas_skel_pin *pin, __u32 ma
 
 /* takes the maps that are pinned already, and notes which are not */
 static inline int bpfas_skel_open_pins(void *skel, const struct bpfas_skel_pin *pins, size_t count,
-				       unsigned char *is_new, const char **failure)
+					unsigned char *is_new, const char **failure)
 {
 	size_t i;
 
@@ -176,7 +179,7 @@ static inline int bpfas_skel_make_pin(const char *path, int fd)
 
 /* pins the maps that are new, all or none of them */
 static inline int bpfas_skel_make_pins(void *skel, const struct bpfas_skel_pin *pins, size_t count,
-				       unsigned char *is_new, const char **failure)
+					unsigned char *is_new, const char **failure)
 {
 	size_t i;
 	int err;
@@ -284,5 +287,3 @@ def _pin_row(skeleton: Skeleton, spec: MapSpec, path: str) -> str:
     numbers = (spec.map_type, spec.key_size, spec.value_size, spec.max_entries, spec.map_flags, spec.map_extra)
     texts = ", ".join(f"{int(number):#x}" for number in numbers)
     return f"\t{{ {quoted(os.fsencode(path))}, {quoted(failure)},\n\t  {place}, {texts} }},\n"
-
-

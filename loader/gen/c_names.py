@@ -11,30 +11,31 @@ import re
 _NOT_IN_IDENTIFIERS = re.compile(r"[^A-Za-z0-9_]")
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
-_C_WORDS = frozenset(
+_C_WORDS_TEXT = (
     "auto break case char const continue default do double else enum extern float for goto if inline int long "
     "register restrict return short signed sizeof static struct switch typedef union unsigned void volatile while "
     "asm typeof _Alignas _Alignof _Atomic _Bool _Complex _Generic _Imaginary _Noreturn _Static_assert "
-    "_Thread_local".split()
+    "_Thread_local"
 )
 """Keywords of C11, and those that compilers add to it by themselves."""
 
-_CPP_WORDS = frozenset(
+_CPP_WORDS_TEXT = (
     "alignas alignof and and_eq asm bitand bitor bool catch char16_t char32_t char8_t class co_await co_return "
     "co_yield compl concept const_cast consteval constexpr constinit decltype delete dynamic_cast explicit export "
     "false friend mutable namespace new noexcept not not_eq nullptr operator or or_eq private protected public "
-    "reinterpret_cast requires static_assert static_cast template this thread_local throw true try typeid typename "
-    "using virtual wchar_t xor xor_eq".split()
+    "reinterpret_cast requires static_assert static_cast template this thread_local throw true try typeid "
+    "typename using virtual wchar_t xor xor_eq"
 )
-_C23_WORDS = frozenset(
-    "alignas alignof bool constexpr false nullptr static_assert thread_local true typeof_unqual".split()
-)
-_MACROS = frozenset(
+_C23_WORDS_TEXT = "alignas alignof bool constexpr false nullptr static_assert thread_local true typeof_unqual"
+_MACROS_TEXT = (
     "linux unix i386 mips errno NULL EOF stdin stdout stderr assert offsetof offsetofend set_err major minor "
-    "makedev".split()
+    "makedev"
 )
 """What compilers and common headers define."""
 
+_C_WORDS, _CPP_WORDS, _C23_WORDS, _MACROS = (
+    frozenset(text.split()) for text in (_C_WORDS_TEXT, _CPP_WORDS_TEXT, _C23_WORDS_TEXT, _MACROS_TEXT)
+)
 _CONDITIONAL_WORDS = _CPP_WORDS | _C23_WORDS | _MACROS
 
 
@@ -50,7 +51,7 @@ def is_identifier(name: str) -> bool:
 
 
 def map_identifier(name: str) -> str:
-    """What a skeleton calls the map: `rodata_x` for `.rodata.x`, and `lib_data` for the map `.data` of a library."""
+    """What a skeleton calls a map: `rodata_x` for `.rodata.x`, `lib_data` for the map `.data` of a library."""
     return identifier(name.replace(":.", ":").removeprefix("."))
 
 

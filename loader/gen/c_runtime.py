@@ -72,6 +72,9 @@ ${constant}		skel->${pointer} = (__typeof__(skel->${pointer}))${X}__prepare(
 	}
 	if (!skel->${pointer})
 		goto cleanup;
+"""
+
+_GIVEN_DATA = """\
 	skel->maps.${map}.initial_value = (__u64)(long)skel->${pointer};
 """
 
@@ -120,7 +123,7 @@ ${prepared}	opts.ctx = &skel->ctx;
 	opts.data = data;
 	opts.insns_sz = ${instructions_size};
 	opts.insns = insns;
-	err = ${run}(${arguments});
+	err = ${run};
 	if (err < 0) {
 		skel->runner.failure = opts.errstr;
 		return err;
@@ -154,10 +157,8 @@ def destroy_function(skeleton: Skeleton, parts: list[Part]) -> str:
         member = skeleton.maps[spec.name]
         if spec.name in skeleton.pointers and not is_arena(spec):
             pointer = skeleton.pointers[spec.name]
-            lines += [
-                f"\tif (skel->{pointer})\n\t\tskel_free_map_data(skel->{pointer}, "
-                f"skel->maps.{member}.initial_value, {spec.value_size});\n"
-            ]
+            arguments = f"skel->{pointer}, skel->maps.{member}.initial_value, {spec.value_size}"
+            lines.append(f"\tif (skel->{pointer})\n\t\tskel_free_map_data({arguments});\n")
         lines.append(f"\tskel_closenz(skel->maps.{member}.map_fd);\n")
     return skeleton.fill(_DESTROY, statements="".join(lines))
 
@@ -176,7 +177,6 @@ def load_functions(skeleton: Skeleton, parts: list[Part]) -> str:
     """The functions __load and __open_and_load."""
     program = skeleton.program
     finalized = "".join(_finalized(skeleton, spec) for spec in _mapped(skeleton) if not is_arena(spec))
-    is_signed = program.signature is not None
     return skeleton.fill(
         _LOAD,
         data=numbers(program.data, program.byte_order, "\t\t"),
@@ -186,8 +186,7 @@ def load_functions(skeleton: Skeleton, parts: list[Part]) -> str:
         declarations="\tvoid *mapped;\n" if finalized else "",
         prepared="".join(part.prepared for part in parts),
         loaded=finalized + "".join(part.loaded for part in parts),
-        run=f"{skeleton.name}__run_signed" if is_signed else "bpf_load_and_run",
-        arguments="&opts, skel->keyring_id" if is_signed else "&opts",
+        run=next((part.runner for part in parts if part.runner), "bpf_load_and_run(&opts)"),
     )
 
 
@@ -196,7 +195,7 @@ def _mapped(skeleton: Skeleton) -> list[MapSpec]:
 
 
 def _prepared_data(skeleton: Skeleton, spec: MapSpec) -> str:
-    contents = (spec.contents or b"").rstrip(b"\0")
+    contents = skeleton.contents(spec).rstrip(b"\0")
     size = len(spec.contents or b"") if is_arena(spec) else spec.value_size
     if not size:
         return ""
@@ -204,7 +203,7 @@ def _prepared_data(skeleton: Skeleton, spec: MapSpec) -> str:
     if contents:
         constant = skeleton.fill(_CONSTANT, numbers=numbers(contents, skeleton.program.byte_order, "\t\t\t"))
     return skeleton.fill(
-        _PREPARED_DATA,
+        _PREPARED_DATA + ("" if is_arena(spec) else _GIVEN_DATA),
         constant=constant,
         pointer=skeleton.pointers[spec.name],
         map=skeleton.maps[spec.name],

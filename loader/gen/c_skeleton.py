@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bpfas.loader.gen.c_names import Words, identifier, map_identifier
 from bpfas.loader.gen.loader_program import FactKind
+from bpfas.loader.gen.script import Address, Call, Item
 from bpfas.loader.kinds import MapFlag, MapType
+from bpfas.section_names import KCONFIG_SECTION
 
 if TYPE_CHECKING:
     from bpfas.loader.gen.loader_program import LoaderProgram
@@ -31,7 +33,8 @@ class Part(NamedTuple):
     `includes` are files of the C library, `shared` C text that is the same in every header (in guards of its own),
     `helpers` functions before those of the skeleton, `state` members of its struct `runner`. The others are
     statements: `opened` in open(), `prepared` before the loader program runs and `loaded` after (both in load(),
-    where `err` is an int), `detached` in detach(), `destroyed` in destroy(); `functions` come last. `needs` says, in words, what needs the
+    where `err` is an int), `detached` in detach(), `destroyed` in destroy(); `functions` come last. `runner` is an
+    expression in the place of libbpf's bpf_load_and_run(&opts). `needs` says, in words, what needs the
     part where it is for programs of user space only; empty for one that is in the kernel's own, too.
     """
 
@@ -45,6 +48,7 @@ class Part(NamedTuple):
     detached: str = ""
     destroyed: str = ""
     functions: str = ""
+    runner: str = ""
     needs: str = ""
 
 
@@ -88,6 +92,17 @@ class Skeleton:
         """The maps in the order of the context."""
         return [entry.spec for entry in self.program.context.maps]
 
+    def contents(self, spec: MapSpec) -> bytes:
+        """What the map begins with, as far as that does not depend on the machine."""
+        if spec.section != KCONFIG_SECTION:
+            return spec.contents or b""
+        for step in self.program.script.numbered_steps():
+            if isinstance(step, Call) and step.subject == f"map {spec.name}":
+                value = dict(step.fields).get("value")
+                if isinstance(value, Address) and isinstance(value.target, Item):
+                    return value.target.data
+        return b""
+
     def fact(self, kind: FactKind, subject: str) -> str | None:
         """The member of struct `loader` that tells a fact; None if the loader program does not ask for it."""
         return self.facts.get((kind, subject))
@@ -98,6 +113,7 @@ class Skeleton:
 
 
 def is_arena(spec: MapSpec) -> bool:
+    """Whether the map is memory that its programs and whoever runs them share."""
     return spec.map_type == MapType.ARENA
 
 

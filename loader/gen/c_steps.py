@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bpfas.loader.gen.c_data import quoted
-from bpfas.loader.gen.script import Call, Close, Fill, Find, Need, PatchCall, PatchLoad, Step, UnlessGiven
+from bpfas.loader.gen.script import Call, Close, Fill, Find, Need, PatchCall, PatchLoad, Require, Step, UnlessGiven
 
 if TYPE_CHECKING:
     from bpfas.loader.gen.c_skeleton import Skeleton
@@ -37,12 +37,11 @@ def step_text(step: Step) -> str:
     match step:
         case Call():
             return f"{step.subject}: bpf({step.command.name})"
-        case Find():
-            places = " or ".join(place.value for place in step.places)
-            return f"{step.subject}: the kernel's {step.name} ({places})" if step.required else ""
+        case Require():
+            return f"{step.subject}: the kernel has none"
         case Need():
             return f"{step.subject}: it has to be given before loading"
         case Fill():
-            return f"{step.item.name}: read from memory"
-        case Close() | PatchLoad() | PatchCall() | UnlessGiven():
+            return f"{step.subject}: read from memory"
+        case Find() | Close() | PatchLoad() | PatchCall() | UnlessGiven():
             return ""

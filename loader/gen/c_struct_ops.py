@@ -62,8 +62,9 @@ static inline int bpfas_skel_is_zero(const unsigned char *bytes, size_t size)
 }
 
 /* finds the struct of operations and the one around it; 1 if these types have them */
-static inline int bpfas_skel_find_operations(const struct bpfas_skel_btf *btf, const char *name, const __u32 **value,
-					     const __u32 **operations, size_t *place)
+static inline int bpfas_skel_find_operations(const struct bpfas_skel_btf *btf, const char *name,
+					const __u32 **value,
+						const __u32 **operations, size_t *place)
 {
 	char value_name[256];
 	__u32 i;
@@ -74,7 +75,7 @@ static inline int bpfas_skel_find_operations(const struct bpfas_skel_btf *btf, c
 		const __u32 *member = *value + 3 + 3 * i, *type = bpfas_skel_btf_type(btf, member[1]);
 
 		if (!type || bpfas_skel_btf_kind(type) != BPFAS_SKEL_BTF_STRUCT ||
-		    strcmp(bpfas_skel_btf_name(btf, type[0]), name))
+			strcmp(bpfas_skel_btf_name(btf, type[0]), name))
 			continue;
 		*operations = type;
 		*place = (type[1] >> 31 ? member[2] & 0xffffff : member[2]) / 8;
@@ -84,9 +85,9 @@ static inline int bpfas_skel_find_operations(const struct bpfas_skel_btf *btf, c
 }
 
 static inline int bpfas_skel_fill_operations(const struct bpfas_skel_btf *btf, const __u32 *type, size_t place,
-					     const struct bpfas_skel_operation *members, size_t count,
-					     const unsigned char *contents, void *skel,
-					     struct bpfas_skel_operations *result, const char **failure)
+						const struct bpfas_skel_operation *members, size_t count,
+						const unsigned char *contents, void *skel,
+						struct bpfas_skel_operations *result, const char **failure)
 {
 	size_t i;
 	__u32 j;
@@ -127,7 +128,8 @@ static inline int bpfas_skel_fill_operations(const struct bpfas_skel_btf *btf, c
 }
 
 /* the types of a module, which go on from the kernel's; by the name of its file, which is opened next */
-static inline int bpfas_skel_next_module(DIR *directory, const struct bpfas_skel_btf *kernel, struct bpfas_skel_btf *btf)
+static inline int bpfas_skel_next_module(DIR *directory, const struct bpfas_skel_btf *kernel,
+					struct bpfas_skel_btf *btf)
 {
 	struct bpfas_skel_bytes bytes;
 	struct dirent *entry;
@@ -180,7 +182,7 @@ static inline int bpfas_skel_lay_out_operations(const char *name, const struct b
 		err = -ENOMEM;
 		if (result->value && result->places)
 			err = bpfas_skel_fill_operations(btf, type, place, members, count,
-							 (const unsigned char *)contents, skel, result, failure);
+								(const unsigned char *)contents, skel, result, failure);
 	}
 	bpfas_skel_btf_close(&module);
 	bpfas_skel_btf_close(&kernel);
@@ -188,8 +190,9 @@ static inline int bpfas_skel_lay_out_operations(const char *name, const struct b
 }
 
 /* gives a map its functions, and registers them by a link if it is for that; its descriptor, 0 for none */
-static inline int bpfas_skel_register_operations(int map_fd, const struct bpfas_skel_operation *members, size_t count,
-						 void *skel, struct bpfas_skel_operations *operations, int is_link)
+static inline int bpfas_skel_register_operations(int map_fd,
+					const struct bpfas_skel_operation *members, size_t count,
+							void *skel, struct bpfas_skel_operations *operations, int is_link)
 {
 	int key = 0;
 	size_t i;
@@ -222,7 +225,7 @@ ${contents}		};
 
 		skel->runner.failure = ${failure};
 		err = bpfas_skel_lay_out_operations(${name}, ${X}__${map}__members, ${count}, contents, skel,
-						    &skel->runner.${map}_operations, &skel->runner.failure);
+							&skel->runner.${map}_operations, &skel->runner.failure);
 		if (err)
 			return err;
 		skel->runner.failure = NULL;
@@ -292,9 +295,7 @@ def _of_map(skeleton: Skeleton, spec: MapSpec, operations: StructOps, types: Btf
         "count": len(members),
         "name": quoted(name),
         "rows": rows,
-        "contents": numbers(
-            spec.contents or bytes(spec.value_size), skeleton.program.byte_order, "\t\t\t"
-        ),
+        "contents": numbers(spec.contents or bytes(spec.value_size), skeleton.program.byte_order, "\t\t\t"),
         "failure": quoted(f"map {spec.name}: the kernel's types (/sys/kernel/btf) have no operations {name}"),
         "is_link": int(operations.is_link),
     }

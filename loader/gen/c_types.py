@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _QUALIFIERS = {Kind.CONST: "const", Kind.VOLATILE: "volatile", Kind.RESTRICT: "__restrict"}
 _KEYWORDS = {Kind.STRUCT: "struct", Kind.UNION: "union", Kind.ENUM: "enum", Kind.ENUM64: "enum"}
-_INTEGER_WORDS = frozenset("signed unsigned char short int long __int128".split())
+_INTEGER_WORDS = frozenset({"signed", "unsigned", "char", "short", "int", "long", "__int128"})
 _FLOATS = {4: "float", 8: "double", 16: "long double"}
 _ENUM_MODES = {1: "byte", 2: "HI"}
 _MAX_DEPTH = 24
@@ -36,7 +36,7 @@ class TypeText:
     def __init__(self, btf: Btf, words: Words) -> None:
         self.btf = btf
         self.mentioned: set[str] = set()
-        self._words = words
+        self.words = words
 
     def declare(self, type_id: int, name: str, indent: int, *, keeps_qualifiers: bool = False) -> str | None:
         """`name` declared as of the type, lines after the first indented by at least `indent` tabs.
@@ -44,12 +44,6 @@ class TypeText:
         Without const, volatile and restrict unless `keeps_qualifiers`. None for a type that cannot be written.
         """
         return _Declaration(self, indent, keeps_qualifiers=keeps_qualifiers).text(type_id, name, 0)
-
-    def boolean(self) -> str:
-        return self._words.boolean()
-
-    def member_name(self, name: str, taken: set[str]) -> str:
-        return self._words.member(name, taken)
 
 
 class _Unwritable(Exception):
@@ -136,7 +130,7 @@ class _Declaration:
     def _integer(self, type_id: int, name: str) -> str:
         words = name.split()
         if words == ["_Bool"]:
-            return self.types.boolean()
+            return self.types.words.boolean()
         if words and _INTEGER_WORDS.issuperset(words):
             return name
         size = self.btf.size_or_type(type_id)
@@ -153,7 +147,7 @@ class _Declaration:
         lines = []
         for enumerator in self.btf.enumerators(type_id):
             suffix = "" if -(1 << 31) <= enumerator.value < 1 << 32 else "LL" if enumerator.value < 0 else "ULL"
-            name = self.types.member_name(enumerator.name, taken)
+            name = self.types.words.member(enumerator.name, taken)
             lines.append(f"{tabs}\t{name} = {enumerator.value}{suffix},\n")
         if not lines:
             raise _Unwritable
@@ -176,7 +170,7 @@ class _Declaration:
         inner = _Declaration(self.types, self.indent + 1, keeps_qualifiers=self.keeps_qualifiers)
         for member in btf.members(type_id):
             lines += layout.reach(btf, member) if is_struct else []
-            name = self.types.member_name(member.name, taken) if member.name else ""
+            name = self.types.words.member(member.name, taken) if member.name else ""
             width = f": {member.bit_size}" if member.bit_size else ""
             lines.append(f"{inner._declared(member.type_id, name, depth + 1)}{width}")
             layout.put(btf, member)
