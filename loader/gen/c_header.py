@@ -63,11 +63,15 @@ def c_header(program: LoaderProgram, name: str | None = None) -> str:
         skeleton.fill(_HEAD, GUARD=guard)
         + _includes(skeleton, parts)
         + "".join(part.shared for part in parts)
-        + skeleton.words.definitions()
-        + mentioned
+        + _paragraph(skeleton.words.definitions())
+        + _paragraph(mentioned)
         + body
         + f"\n#endif /* __{guard}_SKEL_H__ */\n"
     )
+
+
+def _paragraph(text: str) -> str:
+    return f"{text}\n" if text else ""
 
 
 def _includes(skeleton: Skeleton, parts: list[Part]) -> str:

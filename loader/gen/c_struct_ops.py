@@ -229,7 +229,11 @@ ${contents}		};
 		if (err)
 			return err;
 		skel->runner.failure = NULL;
-	}
+${told}	}
+"""
+
+_TOLD = """\
+		skel->loader.${fact} = skel->runner.${map}_operations.size;
 """
 
 _FUNCTIONS = """\
@@ -302,11 +306,13 @@ def _of_map(skeleton: Skeleton, spec: MapSpec, operations: StructOps, types: Btf
     state = f"\t\tstruct bpfas_skel_operations {values['map']}_operations;\n"
     if not operations.is_link:
         state += f"\t\tint {values['map']}_is_registered;\n"
+    fact = skeleton.fact(FactKind.VALUE_SIZE, spec.name)
+    told = skeleton.fill(_TOLD, fact=fact, **values) if fact else ""
     noted = "" if operations.is_link else skeleton.fill(_NOTED, **values)
     return Part(
         helpers=skeleton.fill(_HELPERS, **values),
         state=state,
-        prepared=skeleton.fill(_PREPARED, **values),
+        prepared=skeleton.fill(_PREPARED, told=told, **values),
         detached="" if operations.is_link else skeleton.fill(_DETACHED, **values),
         destroyed=f"\tbpfas_skel_free_operations(&skel->runner.{values['map']}_operations);\n",
         functions=skeleton.fill(_FUNCTIONS, noted=noted, **values),
