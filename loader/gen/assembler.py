@@ -68,16 +68,16 @@ class Assembler:
         """The common exit begins here."""
         self._exit = self.here
 
-    def jump_to_exit(self) -> None:
-        """Jump back to the common exit."""
-        self.put("ja", off=self._exit - self.here - 1)
+    def exit_if(self, name: str, dst: int = 0, imm: int = 0) -> None:
+        """Jump back to the common exit on a condition (a row of jumps)."""
+        self.put(name, dst, 0, self._exit - self.here - 1, imm)
 
     def build_island(self) -> None:
         """Make sure that the exit is within reach, at a place where nothing is jumped over."""
         if self.here - self._exit >= _ISLAND_EVERY:
             with self.skipped_if("ja", 0):
                 island = self.here
-                self.jump_to_exit()
+                self.exit_if("ja")
             self._exit = island
 
     def code(self) -> bytes:

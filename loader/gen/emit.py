@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from bpfas.helpers import HELPERS
 from bpfas.loader.gen.data import DESCRIPTOR_SIZE, DataLayout
-from bpfas.loader.gen.data_code import CONTEXT, COUNTER, DATA, RESULT, STEP, SYS_CLOSE, DataCode
+from bpfas.loader.gen.data_code import CONTEXT, COUNTER, DATA, RESULT, STEP, DataCode
 from bpfas.loader.gen.emit_calls import emit_call, known_attributes
 from bpfas.loader.gen.emit_lookups import emit_find, emit_patch_calls, emit_patch_loads, emit_require
 from bpfas.loader.gen.loader_program import CALLER_IS_KERNEL, FLAGS
@@ -22,14 +22,17 @@ if TYPE_CHECKING:
 
     from bpfas.elf.constants import ByteOrder
     from bpfas.loader.gen.loader_program import Context
-    from bpfas.loader.gen.script import Cell, Script, Step
+    from bpfas.loader.gen.script import Cell, Input, Script, Step
+
+_MANY = 1000
+"""Descriptors, from which on they are closed in a loop; jumps over their code have 16 bits."""
 
 _TRACE_PRINTK, _READ_KERNEL, _COPY_FROM_USER = (
     HELPERS[f"bpf_{name}"].number for name in ("trace_printk", "probe_read_kernel", "copy_from_user")
 )
 
 
-def emit(
+def emit_script(
     script: Script,
     context: Context,
     order: ByteOrder,
@@ -52,13 +55,12 @@ def emit(
     }
     code = DataCode(order, data)
     _begin(code, script, steps, context)
-    guards = {id(inner): step.given for step in steps if isinstance(step, UnlessGiven) for inner in step.steps}
+    conditions = {id(inner): step.given for step in steps if isinstance(step, UnlessGiven) for inner in step.steps}
     for number, step in enumerate(steps, 1):
         code.build_island()
-        with code.unless_given(guards.get(id(step))):
-            _emit_step(code, number, step, attributes)
-            if words:
-                _emit_words(code, words(step))
+        _emit_step(code, number, step, conditions.get(id(step)), attributes)
+        if words:
+            _emit_words(code, words(step))
     _finish(code, script)
     content = data.content()
     return (check(content) if check else b"") + code.code(), content
@@ -77,25 +79,28 @@ def _begin(code: DataCode, script: Script, steps: Sequence[Step], context: Conte
     with code.skipped_if("ja", 0):
         code.begin_exit()
         code.put("stxw", CONTEXT, STEP, context.failed_step)
-        for step in steps:
-            if isinstance(step, UnlessGiven) and step.cell:
-                code.load(1, CONTEXT, step.given.offset, step.given.size)
-                with code.skipped_if("jeq_imm", 1):
-                    code.zero(step.cell)
-        _close_all(code, len(script.table))
+        given = {step.cell: step.given for step in steps if isinstance(step, UnlessGiven) and step.cell}
+        if len(script.table) < _MANY:
+            for cell in script.table:
+                code.close(cell, given.get(cell))
+        else:
+            _close_many(code, len(script.table), given)
         code.put("mov_reg", 0, RESULT)
         code.put("exit")
 
 
-def _close_all(code: DataCode, count: int) -> None:
-    """Close what the table has. It is a loop because jumps over it have 16 bits."""
+def _close_many(code: DataCode, count: int, given: Mapping[Cell, Input]) -> None:
+    """Close the descriptors of a long table that were not given, by a loop: shorter, but not for the verifier."""
+    for cell, each in given.items():
+        code.load(1, CONTEXT, each.offset, each.size)
+        with code.skipped_if("jeq_imm", 1):
+            code.zero(cell)
     code.put("mov_imm", COUNTER)
     again = code.here
     code.put("mov_reg", 1, DATA)
     code.put("add_reg", 1, COUNTER)
     code.load(1, 1, 0, DESCRIPTOR_SIZE)
-    with code.skipped_if("jeq_imm", 1):
-        code.put("call", imm=SYS_CLOSE)
+    code.close_number()
     code.put("add_imm", COUNTER, imm=DESCRIPTOR_SIZE)
     code.jump_back(again, "jne_imm", COUNTER, imm=DESCRIPTOR_SIZE * count)
 
@@ -109,14 +114,20 @@ def _finish(code: DataCode, script: Script) -> None:
     code.put("exit")
 
 
-def _emit_step(code: DataCode, number: int, step: Step, attributes: Mapping[int, int]) -> None:
+def _emit_step(
+    code: DataCode, number: int, step: Step, given: Input | None, attributes: Mapping[int, int]
+) -> None:
+    """A step, which is not to be done if a number of the context is `given`.
+
+    What changes nothing but the data is done nevertheless.
+    """
     match step:
         case Call():
-            emit_call(code, number, step, attributes[number])
+            emit_call(code, number, step, attributes[number], given)
         case Find():
             emit_find(code, number, step)
         case Require():
-            emit_require(code, number, step)
+            emit_require(code, number, step, given)
         case PatchLoad():
             emit_patch_loads(code, step)
         case PatchCall():
@@ -125,8 +136,7 @@ def _emit_step(code: DataCode, number: int, step: Step, attributes: Mapping[int,
             _emit_fill(code, number, step)
         case Need():
             code.load(1, CONTEXT, step.given.offset, step.given.size)
-            with code.skipped_if("jne_imm", 1):
-                code.fail(number, errno.ENODATA)
+            code.fail_if_zero(1, number, errno.ENODATA, given)
         case Close():
             code.close(step.cell)
             code.zero(step.cell)

@@ -12,19 +12,20 @@ from bpfas.helpers import HELPERS
 from bpfas.loader.gen.attributes import LAYOUTS, size_up_to
 from bpfas.loader.gen.data import DESCRIPTOR_SIZE
 from bpfas.loader.gen.data_code import CONTEXT, COUNTER, RESULT
-from bpfas.loader.loading.program_loading import LOAD_ATTEMPTS
-from bpfas.loader.syscall.bpf import Command
 
 if TYPE_CHECKING:
     from bpfas.elf.constants import ByteOrder
     from bpfas.loader.gen.data_code import DataCode
-    from bpfas.loader.gen.script import Call
+    from bpfas.loader.gen.script import Call, Input
 
 _SYS_BPF = HELPERS["bpf_sys_bpf"].number
 
 
-def emit_call(code: DataCode, number: int, step: Call, start: int) -> None:
-    """A call, whose attributes are at `start` of the data; its descriptor goes to the call's cell."""
+def emit_call(code: DataCode, number: int, step: Call, start: int, given: Input | None) -> None:
+    """A call, whose attributes are at `start` of the data; its descriptor goes to the call's cell.
+
+    If a number of the context is `given` the kernel is asked for a command that there is not.
+    """
     layout = LAYOUTS[step.command]
     base, offset = code.base(start)
     for name, value in step.fields:
@@ -36,8 +37,9 @@ def emit_call(code: DataCode, number: int, step: Call, start: int) -> None:
     for name, given in step.overrides:
         field = layout[name]
         code.load(1, CONTEXT, given.offset, given.size)
-        with code.skipped_if("jeq_imm", 1):
-            code.store(base, offset + field.offset, 1, field.size)
+        code.load(2, base, offset + field.offset, field.size)
+        code.either(1, 2)
+        code.store(base, offset + field.offset, 1, field.size)
     for name, condition, bits in step.flags_if:
         field = layout[name]
         code.load_value(1, condition)
@@ -45,22 +47,26 @@ def emit_call(code: DataCode, number: int, step: Call, start: int) -> None:
             code.load(1, base, offset + field.offset, field.size)
             code.put("or_imm", 1, imm=bits)
             code.store(base, offset + field.offset, 1, field.size)
-    _bpf(code, step, start)
+    _bpf(code, step, start, given)
     if step.optional:
         with code.skipped_if("jsge_imm", RESULT):
             base, offset = code.base(start)
             for name in step.optional:
                 code.put("stw", base, off=offset + layout[name].offset)
-            _bpf(code, step, start)
+            _bpf(code, step, start, given)
     if step.doublings:
-        _double(code, step, start, layout[step.doubled].offset)
+        _double(code, step, start, given)
     code.fail_if_negative(number)
     if step.result:
+        if given:
+            code.load_value(1, step.result)
+            code.put("or_reg", RESULT, 1)
         code.store_data(code.data.cell(step.result), RESULT, DESCRIPTOR_SIZE)
 
 
-def _double(code: DataCode, step: Call, start: int, field: int) -> None:
+def _double(code: DataCode, step: Call, start: int, given: Input | None) -> None:
     """Ask for twice as much while the kernel finds it too little."""
+    field = LAYOUTS[step.command][step.doubled].offset
     code.put("mov_imm", COUNTER, imm=step.doublings)
     again = code.here
     with code.skipped_if("jne_imm", RESULT, imm=-errno.EINVAL):
@@ -68,25 +74,25 @@ def _double(code: DataCode, step: Call, start: int, field: int) -> None:
         code.load(1, base, offset + field, 4)
         code.put("lsh_imm", 1, imm=1)
         code.store(base, offset + field, 1, 4)
-        _bpf(code, step, start)
+        _bpf(code, step, start, given)
         code.put("sub_imm", COUNTER, imm=1)
         code.jump_back(again, "jne_imm", COUNTER)
 
 
-def _bpf(code: DataCode, step: Call, attributes: int) -> None:
-    is_interruptible = step.command is Command.PROG_LOAD
-    if is_interruptible:
-        code.put("mov_imm", COUNTER, imm=LOAD_ATTEMPTS)
-    again = code.here
+def _bpf(code: DataCode, step: Call, attributes: int, given: Input | None) -> None:
     code.load_data_address(2, attributes)
     code.put("mov_imm", 1, imm=step.command)
     code.put("mov_imm", 3, imm=_size(step))
+    if given:
+        code.ones_if_given(4, given)
+        code.put("or_reg", 1, 4)
     code.put("call", imm=_SYS_BPF)
     code.put("mov_reg", RESULT, 0)
-    if is_interruptible:
-        with code.skipped_if("jne_imm", RESULT, imm=-errno.EAGAIN):
-            code.put("sub_imm", COUNTER, imm=1)
-            code.jump_back(again, "jne_imm", COUNTER)
+    if given:
+        # What came of that is no failure.
+        code.ones_if_given(1, given)
+        code.put("xor_imm", 1, imm=-1)
+        code.put("and_reg", RESULT, 1)
 
 
 def known_attributes(step: Call, order: ByteOrder) -> bytes:

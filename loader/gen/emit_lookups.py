@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bpfas.loader.gen.data_code import DataCode
-    from bpfas.loader.gen.script import Cell, Find, PatchCall, PatchLoad, Require
+    from bpfas.loader.gen.script import Cell, Find, Input, PatchCall, PatchLoad, Require
 
 _FIND_TYPE = HELPERS["bpf_btf_find_by_name_kind"].number
 _FIND_SYMBOL = HELPERS["bpf_kallsyms_lookup_name"].number
@@ -63,15 +63,14 @@ def emit_find(code: DataCode, number: int, step: Find) -> None:
             code.zero(step.type_id)
 
 
-def emit_require(code: DataCode, number: int, step: Require) -> None:
-    """The failure of what has not been found."""
+def emit_require(code: DataCode, number: int, step: Require, given: Input | None) -> None:
+    """The failure of what has not been found, unless a number of the context is given."""
     found = step.found
     code.load_value(1, found.type_id)
     if Place.ADDRESS in found.places:
         code.load_value(2, found.address)
         code.put("or_reg", 1, 2)
-    with code.skipped_if("jne_imm", 1):
-        code.fail(number, errno.ENOENT)
+    code.fail_if_zero(1, number, errno.ENOENT, given)
 
 
 def _find_symbol(code: DataCode, name: bytes, address: Cell) -> None:
