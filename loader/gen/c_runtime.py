@@ -94,7 +94,7 @@ _FINALIZE = """\
 	skel->${pointer} = (__typeof__(skel->${pointer}))mapped;
 """
 
-_LOAD = """\
+_ERROR = """\
 /* the error of a system call that has failed; inside of the kernel, what it would be */
 static inline int
 ${X}__error(int otherwise)
@@ -106,6 +106,9 @@ ${X}__error(int otherwise)
 #endif
 }
 
+"""
+
+_LOAD = """\
 static inline int
 ${X}__load(struct $X *skel)
 {
@@ -177,7 +180,7 @@ def load_functions(skeleton: Skeleton, parts: list[Part]) -> str:
     """The functions __load and __open_and_load."""
     program = skeleton.program
     finalized = "".join(_finalized(skeleton, spec) for spec in _mapped(skeleton) if not is_arena(spec))
-    return skeleton.fill(
+    text = skeleton.fill(
         _LOAD,
         data=numbers(program.data, program.byte_order, "\t\t"),
         instructions=numbers(program.instructions, program.byte_order, "\t\t"),
@@ -188,6 +191,7 @@ def load_functions(skeleton: Skeleton, parts: list[Part]) -> str:
         loaded=finalized + "".join(part.loaded for part in parts),
         run=next((part.runner for part in parts if part.runner), "bpf_load_and_run(&opts)"),
     )
+    return (skeleton.fill(_ERROR) if f"{skeleton.name}__error(" in text else "") + text
 
 
 def _mapped(skeleton: Skeleton) -> list[MapSpec]:
