@@ -17,6 +17,8 @@ from bpfas.loader.gen.script import Address, Cell, CellKind, Input, Item
 from bpfas.loader.instructions import LoadSource
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from bpfas.loader.gen.data import DataLayout
 
 CONTEXT, RESULT, DATA, STEP = 6, 7, 8, 9
@@ -50,13 +52,17 @@ class DataCode(Assembler):
             case Address(target=Item() as item):
                 self.load_data_address(register, self.data.item(item))
 
-    def ones_if_given(self, register: int, given: Input) -> None:
-        """All ones if a number of 32 bits in the context is given, else 0. There are no jumps: see `either`."""
-        self.load(register, CONTEXT, given.offset, given.size)
+    def ones_if_given(self, register: int, given: Sequence[Input]) -> None:
+        """All ones if any of these numbers of 32 bits in the context is given, else 0; r5 is used."""
+        for place, each in enumerate(given):
+            loaded = 5 if place else register
+            self.load(loaded, CONTEXT, each.offset, each.size)
+            if place:
+                self.put("or_reg", register, loaded)
         self.put("neg", register)
         self.put("arsh_imm", register, imm=63)
 
-    def close(self, cell: Cell, given: Input | None = None) -> None:
+    def close(self, cell: Cell, given: Sequence[Input] = ()) -> None:
         """Close a descriptor, if there is one and it was not given."""
         self.load_value(1, cell)
         if given:
@@ -128,7 +134,7 @@ class DataCode(Assembler):
         self.put("mov_imm", STEP, imm=number)
         self.exit_if("jslt_imm", RESULT)
 
-    def fail_if_zero(self, register: int, number: int, error: int, given: Input | None = None) -> None:
+    def fail_if_zero(self, register: int, number: int, error: int, given: Sequence[Input] = ()) -> None:
         """Leave by the common exit with an errno if a register is 0, unless a number of the context is given."""
         if given:
             self.ones_if_given(3, given)

@@ -55,15 +55,25 @@ def emit_script(
     }
     code = DataCode(order, data)
     _begin(code, script, steps, context)
-    conditions = {id(inner): step.given for step in steps if isinstance(step, UnlessGiven) for inner in step.steps}
+    conditions = _conditions(script.steps)
     for number, step in enumerate(steps, 1):
         code.build_island()
-        _emit_step(code, number, step, conditions.get(id(step)), attributes)
+        _emit_step(code, number, step, conditions.get(id(step), ()), attributes)
         if words:
             _emit_words(code, words(step))
     _finish(code, script)
     content = data.content()
     return (check(content) if check else b"") + code.code(), content
+
+
+def _conditions(steps: Sequence[Step], outer: tuple[Input, ...] = ()) -> dict[int, tuple[Input, ...]]:
+    """By the identity of a step, the numbers of the context none of which may be given."""
+    found = {}
+    for step in steps:
+        found[id(step)] = outer
+        if isinstance(step, UnlessGiven):
+            found |= _conditions(step.steps, (*outer, step.given))
+    return found
 
 
 def _numbers(steps: Sequence[Step]) -> list[Cell]:
@@ -82,7 +92,7 @@ def _begin(code: DataCode, script: Script, steps: Sequence[Step], context: Conte
         given = {step.cell: step.given for step in steps if isinstance(step, UnlessGiven) and step.cell}
         if len(script.table) < _MANY:
             for cell in script.table:
-                code.close(cell, given.get(cell))
+                code.close(cell, (given[cell],) if cell in given else ())
         else:
             _close_many(code, len(script.table), given)
         code.put("mov_reg", 0, RESULT)
@@ -115,9 +125,9 @@ def _finish(code: DataCode, script: Script) -> None:
 
 
 def _emit_step(
-    code: DataCode, number: int, step: Step, given: Input | None, attributes: Mapping[int, int]
+    code: DataCode, number: int, step: Step, given: tuple[Input, ...], attributes: Mapping[int, int]
 ) -> None:
-    """A step, which is not to be done if a number of the context is `given`.
+    """A step, which is not to be done if any of these numbers of the context is `given`.
 
     What changes nothing but the data is done nevertheless.
     """

@@ -14,6 +14,8 @@ from bpfas.loader.gen.data import DESCRIPTOR_SIZE
 from bpfas.loader.gen.data_code import CONTEXT, COUNTER, RESULT
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from bpfas.elf.constants import ByteOrder
     from bpfas.loader.gen.data_code import DataCode
     from bpfas.loader.gen.script import Call, Input
@@ -21,10 +23,10 @@ if TYPE_CHECKING:
 _SYS_BPF = HELPERS["bpf_sys_bpf"].number
 
 
-def emit_call(code: DataCode, number: int, step: Call, start: int, given: Input | None) -> None:
+def emit_call(code: DataCode, number: int, step: Call, start: int, given: Sequence[Input]) -> None:
     """A call, whose attributes are at `start` of the data; its descriptor goes to the call's cell.
 
-    If a number of the context is `given` the kernel is asked for a command that there is not.
+    If one of these numbers of the context is `given` the kernel is asked for a command that there is not.
     """
     layout = LAYOUTS[step.command]
     base, offset = code.base(start)
@@ -34,9 +36,9 @@ def emit_call(code: DataCode, number: int, step: Call, start: int, given: Input 
         field = layout[name]
         code.load_value(1, value)
         code.store(base, offset + field.offset, 1, field.size)
-    for name, given in step.overrides:
+    for name, override in step.overrides:
         field = layout[name]
-        code.load(1, CONTEXT, given.offset, given.size)
+        code.load(1, CONTEXT, override.offset, override.size)
         code.load(2, base, offset + field.offset, field.size)
         code.either(1, 2)
         code.store(base, offset + field.offset, 1, field.size)
@@ -64,7 +66,7 @@ def emit_call(code: DataCode, number: int, step: Call, start: int, given: Input 
         code.store_data(code.data.cell(step.result), RESULT, DESCRIPTOR_SIZE)
 
 
-def _double(code: DataCode, step: Call, start: int, given: Input | None) -> None:
+def _double(code: DataCode, step: Call, start: int, given: Sequence[Input]) -> None:
     """Ask for twice as much while the kernel finds it too little."""
     field = LAYOUTS[step.command][step.doubled].offset
     code.put("mov_imm", COUNTER, imm=step.doublings)
@@ -79,7 +81,7 @@ def _double(code: DataCode, step: Call, start: int, given: Input | None) -> None
         code.jump_back(again, "jne_imm", COUNTER)
 
 
-def _bpf(code: DataCode, step: Call, attributes: int, given: Input | None) -> None:
+def _bpf(code: DataCode, step: Call, attributes: int, given: Sequence[Input]) -> None:
     code.load_data_address(2, attributes)
     code.put("mov_imm", 1, imm=step.command)
     code.put("mov_imm", 3, imm=_size(step))

@@ -63,8 +63,8 @@ def emit_find(code: DataCode, number: int, step: Find) -> None:
             code.zero(step.type_id)
 
 
-def emit_require(code: DataCode, number: int, step: Require, given: Input | None) -> None:
-    """The failure of what has not been found, unless a number of the context is given."""
+def emit_require(code: DataCode, number: int, step: Require, given: Sequence[Input]) -> None:
+    """The failure of what has not been found, unless one of these numbers of the context is given."""
     found = step.found
     code.load_value(1, found.type_id)
     if Place.ADDRESS in found.places:
