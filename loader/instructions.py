@@ -38,6 +38,8 @@ class LoadSource(enum.IntEnum):
     MAP_VALUE = 2
     BTF_ID = 3
     FUNCTION = 4
+    MAP_BY_INDEX = 5  # of the map's descriptor in fd_array of BPF_PROG_LOAD
+    VALUE_BY_INDEX = 6
 
 
 class CallSource(enum.IntEnum):

@@ -59,7 +59,7 @@ class ProgramEntry(NamedTuple):
 class FactKind(enum.Enum):
     """What of the machine, or of other programs, a loader program has to be told by whoever runs it."""
 
-    TOKEN = "token_fd"  # the descriptor of a BPF token, 0 for none
+    TOKEN = "token_fd"  # noqa: S105 # the descriptor of a BPF token, 0 for none
     ARENA_ADDRESS = "address"  # of an arena: where whoever runs the program will have it mapped
     TARGET = "target_fd"  # of a program: the descriptor of the program whose function it replaces
     TARGET_TYPE = "target_type"  # of a program: the type id of that function in the target's BTF

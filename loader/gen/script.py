@@ -38,9 +38,9 @@ class Cell(NamedTuple):
 
 
 class Address(NamedTuple):
-    """The address of an item when the program runs; of the table of descriptors where `item` is None."""
+    """The address of an item or a cell when the program runs; of the table of descriptors for None."""
 
-    item: Item | None
+    target: Item | Cell | None
 
 
 class Input(NamedTuple):
@@ -50,7 +50,7 @@ class Input(NamedTuple):
     size: int
 
 
-Value = int | Cell | Address | Input
+Value = int | bytes | Cell | Address | Input
 
 
 class Place(enum.Enum):
@@ -74,9 +74,9 @@ class Owner(enum.Enum):
 class Call(NamedTuple):
     """bpf(command, attributes): `fields` by the names of union bpf_attr, `result` the cell of the new descriptor.
 
-    A number of the context that is not 0 takes the place of a field in `overrides`. What fails is tried again:
-    without the fields `optional` (with 0 instead), and with the field `doubled` doubled while the kernel says
-    EINVAL and the field is below `doubled_until`.
+    A number of the context that is not 0 takes the place of a field in `overrides`; a field in `flags_if` gets
+    these bits if the number is not 0. What fails is tried again: without the fields `optional` (with 0 instead);
+    while the kernel says EINVAL, `doublings` times with the field `doubled` doubled; while it says EAGAIN.
     """
 
     subject: str
@@ -84,32 +84,38 @@ class Call(NamedTuple):
     fields: tuple[tuple[str, Value], ...]
     result: Cell | None = None
     overrides: tuple[tuple[str, Input], ...] = ()
+    flags_if: tuple[tuple[str, Cell | Input, int], ...] = ()
     optional: tuple[str, ...] = ()
     doubled: str = ""
-    doubled_until: int = 0
+    doublings: int = 0
 
 
 class Find(NamedTuple):
     """Look a name up in the kernel, in `places` one after the other.
 
     A type's id goes to `type_id`, and the descriptor of its module's BTF, 0 for vmlinux, to `owner`; an address
-    goes to `address`. All stay 0 where nothing is found, which is a failure (ENOENT) if the name is `required`.
-    `symbol` must be an address that kallsyms knows, as `module:function`, where it is not empty.
+    goes to `address`. All stay 0 where nothing is found, and where it is in the BTF of another than the expected
+    owner. `symbol`, where it is not empty, must be an address that kallsyms has, as `module:function`.
     """
 
-    subject: str
     name: str
     places: tuple[Place, ...]
     type_id: Cell
     owner: Cell
     address: Cell
-    required: bool = True
     expected_owner: Owner = Owner.ANY
     symbol: str = ""
 
 
+class Require(NamedTuple):
+    """Fail (ENOENT) if nothing was found."""
+
+    subject: str
+    found: Find
+
+
 class PatchLoad(NamedTuple):
-    """Put what a Find has found into 64-bit immediate loads: `instructions` count slots of `code`."""
+    """Put what was found into 64-bit immediate loads: `instructions` count slots of `code`."""
 
     code: Item
     instructions: tuple[int, ...]
@@ -117,7 +123,7 @@ class PatchLoad(NamedTuple):
 
 
 class PatchCall(NamedTuple):
-    """Put the function that a Find has found into calls; `absent` is the helper's number that stands for none."""
+    """Put the function that was found into calls; `absent` is the helper's number that stands for none."""
 
     code: Item
     instructions: tuple[int, ...]
@@ -128,6 +134,7 @@ class PatchCall(NamedTuple):
 class Fill(NamedTuple):
     """Let the context override an item: `given` is an address in the memory of who runs it, 0 for none."""
 
+    subject: str
     item: Item
     given: Input
 
@@ -146,14 +153,17 @@ class Close(NamedTuple):
 
 
 class UnlessGiven(NamedTuple):
-    """Do `steps` unless the context has a descriptor already, which is then put into `cell` and not closed."""
+    """Do `steps` unless a number of the context is given.
+
+    A descriptor that is given goes to `cell`, where there is one, and is not closed when something fails.
+    """
 
     given: Input
-    cell: Cell
+    cell: Cell | None
     steps: tuple[Step, ...]
 
 
-Step = Call | Find | PatchLoad | PatchCall | Fill | Need | Close | UnlessGiven
+Step = Call | Find | Require | PatchLoad | PatchCall | Fill | Need | Close | UnlessGiven
 
 
 class Result(NamedTuple):

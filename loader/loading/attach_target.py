@@ -43,7 +43,7 @@ class AttachTarget(NamedTuple):
     owner: KernelBtf
 
 
-class _Form(NamedTuple):
+class TargetForm(NamedTuple):
     """What BTF has for a kind of target: its kind, what stands before its name, and what people call it."""
 
     kind: Kind
@@ -51,15 +51,28 @@ class _Form(NamedTuple):
     words: str
 
 
-_FUNCTION = _Form(Kind.FUNC, "", "function")
+_FUNCTION = TargetForm(Kind.FUNC, "", "function")
 _FORMS = {
-    AttachType.TRACE_RAW_TP: _Form(Kind.TYPEDEF, "btf_trace_", "tracepoint"),
-    AttachType.LSM_MAC: _Form(Kind.FUNC, "bpf_lsm_", "LSM hook"),
-    AttachType.LSM_CGROUP: _Form(Kind.FUNC, "bpf_lsm_", "LSM hook"),
-    AttachType.TRACE_ITER: _Form(Kind.FUNC, "bpf_iter_", "iterator"),
+    AttachType.TRACE_RAW_TP: TargetForm(Kind.TYPEDEF, "btf_trace_", "tracepoint"),
+    AttachType.LSM_MAC: TargetForm(Kind.FUNC, "bpf_lsm_", "LSM hook"),
+    AttachType.LSM_CGROUP: TargetForm(Kind.FUNC, "bpf_lsm_", "LSM hook"),
+    AttachType.TRACE_ITER: TargetForm(Kind.FUNC, "bpf_iter_", "iterator"),
 }
 _MANY = frozenset({AttachType.TRACE_FENTRY_MULTI, AttachType.TRACE_FEXIT_MULTI, AttachType.TRACE_FSESSION_MULTI})
 _TARGETED = frozenset({ProgramType.TRACING, ProgramType.LSM})
+
+
+def target_form(program: ProgramSpec) -> TargetForm | None:
+    """What kind of the kernel's types `program` is attached to by its type and attach type; None for none."""
+    if program.program_type not in _TARGETED:
+        return None
+    is_known = program.expected_attach_type in set(AttachType)
+    return _FORMS.get(AttachType(program.expected_attach_type), _FUNCTION) if is_known else _FUNCTION
+
+
+def is_for_many(program: ProgramSpec) -> bool:
+    """Whether `program` is loaded for many functions at once, and for none of them by its type id."""
+    return program.expected_attach_type in _MANY
 
 
 def find_attach_target(
@@ -70,11 +83,12 @@ def find_attach_target(
     Without a module's name vmlinux comes first, then each module. None for a program that is attached to nothing
     in the kernel's BTF, and where something is wrong, which goes to `diagnostics` with `image_name` as the place.
     """
-    if program.program_type not in _TARGETED:
+    form = target_form(program)
+    if form is None:
         return None
     at = f"{image_name}:({program.section})" if image_name else f"program {program.name}"
-    search = _Search(program, kernel, diagnostics, at)
-    if program.expected_attach_type in _MANY:
+    search = _Search(program, form, kernel, diagnostics, at)
+    if is_for_many(program):
         return search.module_of_many()
     if not program.attach_target:
         search.report_no_name()
@@ -85,13 +99,14 @@ def find_attach_target(
 class _Search:
     """Looking for what one program is attached to."""
 
-    def __init__(self, program: ProgramSpec, kernel: Kernel, diagnostics: Diagnostics, at: str) -> None:
+    def __init__(
+        self, program: ProgramSpec, form: TargetForm, kernel: Kernel, diagnostics: Diagnostics, at: str
+    ) -> None:
         self.program = program
         self.kernel = kernel
         self.diagnostics = diagnostics
         self.at = at
-        is_known = program.expected_attach_type in set(AttachType)
-        self.form = _FORMS.get(AttachType(program.expected_attach_type), _FUNCTION) if is_known else _FUNCTION
+        self.form = form
 
     def report_no_name(self) -> None:
         """Say that nothing tells what the program is attached to."""

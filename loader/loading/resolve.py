@@ -8,20 +8,18 @@ passes that many objects have nothing for are imported by those that have.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from bpfas.diag import Diagnostics
 from bpfas.loader.kernel.features import Feature
-from bpfas.loader.kinds import ProgramType
 from bpfas.loader.loading.arg_ctx import has_tagged_contexts, with_context_types
 from bpfas.loader.loading.map_plans import plan_maps
 from bpfas.loader.loading.options import NO_OPTIONS
 from bpfas.loader.loading.plan import Plan
+from bpfas.loader.loading.program_choice import check_program, programs_to_load
 from bpfas.loader.loading.program_plans import ProgramPlanner
 from bpfas.loader.nearest import did_you_mean
-from bpfas.loader.sections import similar_sections
 
 if TYPE_CHECKING:
     from bpfas.loader.core.resolver import CoreResolver
@@ -29,9 +27,7 @@ if TYPE_CHECKING:
     from bpfas.loader.loading.ksyms import KernelSymbol
     from bpfas.loader.loading.options import LoadOptions
     from bpfas.loader.loading.struct_ops import StructOpsMember, StructOpsValue
-    from bpfas.loader.spec import Image, ProgramSpec
-
-_IPROUTE2_SLOT = re.compile(r"[0-9]+/[0-9]+")
+    from bpfas.loader.spec import Image
 
 
 def resolve(image: Image, kernel: Kernel, options: LoadOptions = NO_OPTIONS) -> Plan:
@@ -43,17 +39,23 @@ def resolve(image: Image, kernel: Kernel, options: LoadOptions = NO_OPTIONS) -> 
     if has_tagged_contexts(image) and not kernel.has(Feature.ARG_CTX_TAG):
         image = with_context_types(image)
     struct_ops, operations = _resolve_struct_ops(image, kernel, diagnostics)
-    programs_to_load = _programs_to_load(image, struct_ops)
+    chosen = programs_to_load(image, {name for value in struct_ops.values() for name in value.programs})
     for name in options.target if isinstance(options.target, Mapping) else ():
         if name not in image.programs:
             message = f"a target is given for program '{name}', which there is not"
             diagnostics.error(message, image.name, did_you_mean(name, list(image.programs)))
-    for program in programs_to_load:
-        _check_program(program, image, options, diagnostics, is_of_struct_ops=program.name in operations)
-    used = {extern.name for program in programs_to_load for extern in program.externs}
+    for program in chosen:
+        check_program(
+            program,
+            image,
+            diagnostics,
+            has_target=options.target_of(program) is not None,
+            is_of_struct_ops=program.name in operations,
+        )
+    used = {extern.name for program in chosen for extern in program.externs}
     externs = {name: extern for name, extern in image.externs.items() if name in used}
     symbols = _find_externs(image.with_parts(externs=externs), kernel, diagnostics) if externs else {}
-    names = {program.name for program in programs_to_load}
+    names = {program.name for program in chosen}
     maps = plan_maps(image, names, kernel, options, struct_ops, diagnostics)
     # From here on it is settled which maps there are and what each name stands for.
     resolver = _core_resolver(image, kernel, options)
@@ -68,7 +70,7 @@ def resolve(image: Image, kernel: Kernel, options: LoadOptions = NO_OPTIONS) -> 
         resolver,
         diagnostics,
     )
-    programs = {program.name: planner.plan(program) for program in programs_to_load}
+    programs = {program.name: planner.plan(program) for program in chosen}
     diagnostics.raise_if_errors()
     return Plan(image, image.kernel_btf, maps, programs, (*image.warnings, *diagnostics.items))
 
@@ -108,46 +110,3 @@ def _core_resolver(image: Image, kernel: Kernel, options: LoadOptions) -> CoreRe
     from bpfas.loader.kernel.type_files import types_in_file
 
     return CoreResolver(image.types, DescribedKernel(types_in_file(options.btf)))
-
-
-def _programs_to_load(image: Image, struct_ops: Mapping[str, StructOpsValue]) -> list[ProgramSpec]:
-    """The programs that are asked for; those of struct_ops are if a map that is created calls them."""
-    wanted = {name for value in struct_ops.values() for name in value.programs}
-    of_struct_ops = {
-        name for spec in image.maps.values() if spec.struct_ops for name in spec.struct_ops.programs.values()
-    }
-    return [
-        program
-        for program in image.programs.values()
-        if (program.name in wanted if program.name in of_struct_ops else program.autoload)
-    ]
-
-
-def _check_program(
-    program: ProgramSpec, image: Image, options: LoadOptions, diagnostics: Diagnostics, *, is_of_struct_ops: bool
-) -> None:
-    at = f"{image.name}:({program.section})"
-    if program.program_type == ProgramType.UNSPEC:
-        similar = similar_sections(program.section)
-        hint = f"did you mean {' or '.join(similar)}?" if similar else "name the section xdp, tc, kprobe/..., ..."
-        if _IPROUTE2_SLOT.fullmatch(program.section):
-            hint = (
-                "iproute2 names sections MAP/INDEX for what tail calls lead to; say what the program is: "
-                f"bpf-load --prog {program.name}.section=tc"
-            )
-        diagnostics.error(
-            f"section '{program.section}' of program '{program.name}' stands for no program type", at, (hint,)
-        )
-    elif program.program_type == ProgramType.EXT:
-        if not program.attach_target:
-            message = f"section '{program.section}' does not say which function '{program.name}' replaces"
-            diagnostics.error(message, at, ("name the section freplace/FUNCTION",))
-        elif options.target_of(program) is None:
-            message = f"program '{program.name}' replaces function '{program.attach_target}' of a loaded program"
-            diagnostics.error(message, at, ("say of which: bpf-load --target ID or --target /sys/fs/bpf/PATH",))
-    elif program.program_type == ProgramType.STRUCT_OPS and not is_of_struct_ops:
-        diagnostics.error(
-            f"program '{program.name}' is of type struct_ops, but no struct of operations refers to it",
-            at,
-            ("put its address into a member of a variable in section .struct_ops or .struct_ops.link",),
-        )

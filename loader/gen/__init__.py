@@ -1,0 +1,53 @@
+"""Loader programs: an object as one BPF program whose run makes all the bpf() calls of loading.
+
+from bpfas.loader import open_image
+from bpfas.loader.gen import generate
+
+program = generate(open_image("app.o"))
+"""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+from typing import TYPE_CHECKING
+
+from bpfas.diag import BpfasError
+from bpfas.loader.gen.compose import compose
+from bpfas.loader.gen.emit import emit
+from bpfas.loader.gen.loader_program import LoaderProgram
+from bpfas.loader.gen.options import NO_GEN_OPTIONS, GenOptions
+
+if TYPE_CHECKING:
+    from bpfas.loader.spec import Image
+
+__all__ = ["GenOptions", "LoaderProgram", "generate"]
+
+_MOST_INSTRUCTIONS = 1_000_000
+_LARGEST_DATA = (1 << 31) - 1
+
+
+def generate(image: Image, options: GenOptions = NO_GEN_OPTIONS) -> LoaderProgram:
+    """The loader program of an image, the same on every machine; needs no privilege.
+
+    Raises BpfasError with everything that is wrong with the image, or that no loader program can do.
+    """
+    composition = compose(image, options)
+    instructions, data = emit(composition.script, composition.context, image.byte_order)
+    for what, size, largest in (
+        ("instructions", len(instructions) // 8, _MOST_INSTRUCTIONS),
+        ("bytes of data", len(data), _LARGEST_DATA),
+    ):
+        if size > largest:
+            message = f"the loader program would have {size} {what}; the kernel takes {largest}"
+            raise BpfasError.of(message, image.name, ("make it several objects",))
+    return LoaderProgram(
+        PurePath(image.name).name.split(".")[0],
+        image.byte_order,
+        instructions,
+        data,
+        composition.context,
+        composition.script,
+        image,
+        options.kconfig,
+        options.scheme,
+    )
