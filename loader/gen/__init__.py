@@ -50,4 +50,5 @@ def generate(image: Image, options: GenOptions = NO_GEN_OPTIONS) -> LoaderProgra
         image,
         options.kconfig,
         options.scheme,
+        warnings=composition.warnings,
     )

@@ -12,6 +12,7 @@ import enum
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from bpfas.diag import Diagnostic
     from bpfas.elf.constants import ByteOrder
     from bpfas.loader.gen.script import Script
     from bpfas.loader.spec import Image, MapSpec, ProgramSpec
@@ -108,7 +109,7 @@ class LoaderProgram(NamedTuple):
 
     `name` is that of the object without directories and suffix. `image` is the object as it was configured;
     `kconfig` the text of options that counts before the kernel's configuration. A program made for a signature
-    has a `scheme`: then the context cannot change what was signed.
+    has a `scheme`: then the context cannot change what was signed. `warnings` tell what is left out.
     """
 
     name: str
@@ -121,3 +122,4 @@ class LoaderProgram(NamedTuple):
     kconfig: str = ""
     scheme: Scheme | None = None
     signature: Signature | None = None
+    warnings: tuple[Diagnostic, ...] = ()

@@ -100,7 +100,7 @@ def _check_program(program: ProgramSpec, image: Image, diagnostics: Diagnostics)
             f"program '{program.name}' has {len(program.core)} CO-RE relocations, but no records of functions",
             at,
             (
-                "a loader program leaves them to the kernel, which looks at them in programs with such records only",
+                "a loader program leaves them to the kernel, which resolves them in programs with such records",
                 "compile with -g, or load the object directly",
             ),
         )
