@@ -34,6 +34,8 @@ class Step(enum.Enum):
     FILL_SLOT = "filling the slot"
     OPEN_PIN = "opening what is pinned"
     LOAD_PROGRAM = "loading the program"
+    FIND_NAME = "looking up what it names in the kernel"
+    TAKE_INPUT = "taking what the loader program is given"
     OPEN_BTF = "opening the module's types"
     OPEN_TARGET = "opening the program whose function is to be replaced"
     GET_INFO = "asking for information"
@@ -253,9 +255,12 @@ class VerifierError(LoadError):
     place in the source, the registers there and the way that led there.
     """
 
-    def __init__(self, subject: str, number: int, log: str, report: VerifierReport) -> None:
+    def __init__(
+        self, subject: str, number: int, log: str, report: VerifierReport, details: Sequence[str] = ()
+    ) -> None:
         self.report = report
-        super().__init__(Step.LOAD_PROGRAM, subject, number, report.explanation, log, report.lines())
+        lines = [*report.lines(), *details]
+        super().__init__(Step.LOAD_PROGRAM, subject, number, report.explanation, log, lines)
 
 
 def kernel_error(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from bpfas.diag import BpfasError
 from bpfas.loader.gen.compose import compose
 from bpfas.loader.gen.emit import emit_script
+from bpfas.loader.gen.hash_check import check_of
 from bpfas.loader.gen.loader_program import LoaderProgram
 from bpfas.loader.gen.options import NO_GEN_OPTIONS, GenOptions
 
@@ -32,7 +33,8 @@ def generate(image: Image, options: GenOptions = NO_GEN_OPTIONS) -> LoaderProgra
     Raises BpfasError with everything that is wrong with the image, or that no loader program can do.
     """
     composition = compose(image, options)
-    instructions, data = emit_script(composition.script, composition.context, image.byte_order)
+    check = check_of(options.scheme, image.byte_order)
+    instructions, data = emit_script(composition.script, composition.context, image.byte_order, check=check)
     for what, size, largest in (
         ("instructions", len(instructions) // 8, _MOST_INSTRUCTIONS),
         ("bytes of data", len(data), _LARGEST_DATA),

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from bpfas.diag import BpfasError
 from bpfas.loader.gen.loader_program import (
+    CONTENTS_OFFSET,
+    ENTRIES_OFFSET,
     HEADER_SIZE,
     MAP_ENTRY_SIZE,
     PROGRAM_ENTRY_SIZE,
@@ -28,8 +30,6 @@ _LARGEST_CONTEXT = 0xFFFF
 """Bytes that a program of type SYSCALL can be given."""
 
 _FACT_SIZE = 8
-_ENTRIES, _CONTENTS = 4, 8
-"""Where in a map's entry the number of entries and the address of the contents are."""
 
 
 def lay_out(image: Image, loaded: Collection[str], options: GenOptions) -> Context:
@@ -92,11 +92,11 @@ class Inputs:
 
     def map_entries(self, name: str) -> Input:
         """The number of a map's entries."""
-        return Input(self._maps[name] + _ENTRIES, 4)
+        return Input(self._maps[name] + ENTRIES_OFFSET, 4)
 
     def map_contents(self, name: str) -> Input:
         """The address of a map's first contents."""
-        return Input(self._maps[name] + _CONTENTS, 8)
+        return Input(self._maps[name] + CONTENTS_OFFSET, 8)
 
     def program_fd(self, name: str) -> Input:
         """A program's descriptor."""

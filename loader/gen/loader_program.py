@@ -35,6 +35,8 @@ LOG_SIZE = ContextField(12, 4)
 LOG_ADDRESS = ContextField(16, 8)
 HEADER_SIZE = 24
 MAP_ENTRY_SIZE = 16
+ENTRIES_OFFSET, CONTENTS_OFFSET = 4, 8
+"""Where a map's entry has the number of entries, and the address of the contents."""
 PROGRAM_ENTRY_SIZE = 4
 CALLER_IS_KERNEL = 1
 """The flag that addresses in the context are the kernel's."""
@@ -94,6 +96,7 @@ class Scheme(enum.Enum):
     """How a loader program is made to be signed."""
 
     HASH_IN_PROGRAM = "6.18"  # the instructions are signed, and compare the data with a hash
+    EARLY_HASH_IN_PROGRAM = "6.18-early"  # the same for kernels whose programs cannot see who owns the data
     INSTRUCTIONS_AND_DATA = "newer"  # both are signed, and the kernel compares
 
 

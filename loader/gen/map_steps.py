@@ -148,7 +148,7 @@ class MapSteps:
             result,
             tuple(overrides),
             tuple(flags_if),
-            _TYPES if "btf_key_type_id" in fields else (),
+            _TYPES if "btf_key_type_id" in fields and not spec.section else (),
             "max_entries" if doublings else "",
             doublings,
         )
@@ -168,7 +168,12 @@ class MapSteps:
         contents = spec.contents
         if spec.section == KCONFIG_SECTION:
             contents = bytes(spec.value_size) if self.kconfig is None else self.kconfig
-        if contents is None or spec.struct_ops or spec.map_type == MapType.ARENA:
+        if spec.struct_ops or spec.map_type == MapType.ARENA:
+            return
+        if contents is None and spec.section and self.options.scheme is None:
+            # Whoever runs the program may give others, as those do who use libbpf's header.
+            contents = bytes(spec.value_size)
+        if contents is None:
             return
         item = Item(f"contents of {spec.name}", contents)
         if self.options.scheme is None:

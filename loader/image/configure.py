@@ -170,7 +170,7 @@ def set_program(image: Image, name: str, **fields: Any) -> None:
         of_section |= {"expected_attach_type": kind.attach_type, "flags": kind.program_flags}
         changes = of_section | changes | {"section": section}
     changed = spec._replace(**changes)
-    image.programs[name] = changed._replace(kind=_kind_of(changed))
+    image.programs[name] = changed._replace(kind=kind_of(changed))
 
 
 def _read(table: Mapping[str, _Reader], subject: str, field: str, value: Any) -> Any:
@@ -285,7 +285,7 @@ def _is_data(spec: MapSpec) -> bool:
     return bool(spec.section) and spec.map_type == MapType.ARRAY
 
 
-def _kind_of(program: ProgramSpec) -> SectionKind:
+def kind_of(program: ProgramSpec) -> SectionKind:
     """What is known of programs of this type and attach type; what the section says where it agrees."""
     wanted = program.program_type, program.expected_attach_type
     rows = (program.kind, *SECTION_KINDS)

@@ -93,16 +93,22 @@ def _index_of(slot: Slot) -> int:
 
 
 def _for_machine(spec: MapSpec, kernel: Kernel) -> MapSpec:
+    """`spec` with what depends on the machine: its entries, and where an arena has its data."""
+    spec = with_entries(spec, kernel)
+    if spec.map_type == MapType.ARENA and spec.contents and kernel.has(Feature.LDIMM64_FULL_RANGE_OFF):
+        # At the end, so that the program's own allocations begin where the arena does.
+        pages = -(-len(spec.contents) // kernel.page_size)
+        spec = spec._replace(data_offset=max(0, spec.max_entries - pages) * kernel.page_size)
+    return spec
+
+
+def with_entries(spec: MapSpec, kernel: Kernel) -> MapSpec:
     """`spec` with the entries that depend on the machine: those of ring buffers, and one for each CPU."""
-    inner = spec.inner and _for_machine(spec.inner, kernel)
+    inner = spec.inner and with_entries(spec.inner, kernel)
     entries = spec.max_entries
     if spec.map_type in RING_BUFFER_MAP_TYPES:
         # A power of two, and whole pages.
         entries = max(kernel.page_size, 1 << (entries - 1).bit_length()) if entries else 0
     elif spec.map_type == MapType.PERF_EVENT_ARRAY and not entries:
         entries = kernel.possible_cpus
-    elif spec.map_type == MapType.ARENA and spec.contents and kernel.has(Feature.LDIMM64_FULL_RANGE_OFF):
-        # At the end, so that the program's own allocations begin where the arena does.
-        pages = -(-len(spec.contents) // kernel.page_size)
-        spec = spec._replace(data_offset=max(0, entries - pages) * kernel.page_size)
     return spec._replace(max_entries=entries, inner=inner)

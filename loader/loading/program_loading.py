@@ -129,26 +129,26 @@ def _load(load: syscall.ProgramLoad, program: ProgramPlan, plan: Plan, session: 
     failure, request = OSError(), load
     for request in _requests(load, program, session):
         try:
-            return _load_with_log(request, log, session) if log else (_attempt(request, None, session), "")
+            return load_with_log(request, log, session) if log else (try_to_load(request, None, session), "")
         except OSError as error:
             failure = error
             if not is_invalid(error):
                 break
     log = syscall.LogBuffer(FIRST_LOG_SIZE, level=level or 1)
     with contextlib.suppress(OSError):  # the same again, or that the log does not fit
-        return _load_with_log(request, log, session)
+        return load_with_log(request, log, session)
     spec = program.spec
     subject = f"program {spec.name}"
     if log.text.strip() and failure.errno not in _AFTER_VERIFICATION:
         from bpfas.loader.verifier.report import report_on  # what takes most of its time is the import
 
         raise VerifierError(subject, failure.errno or 0, log.text, report_on(log.text, program, plan)) from failure
-    if failure.errno == errno.EINVAL and (lacking := _lacking_type(spec.program_type)):
+    if failure.errno == errno.EINVAL and (lacking := lacking_type(spec.program_type)):
         raise LoadError(Step.LOAD_PROGRAM, subject, errno.EINVAL, lacking) from failure
     raise session.error(Step.LOAD_PROGRAM, subject, failure, (spec.program_type,)) from failure
 
 
-def _lacking_type(program_type: ProgramType) -> Explanation | None:
+def lacking_type(program_type: ProgramType) -> Explanation | None:
     """What there is to say if the kernel takes no program of a type at all."""
     from bpfas.loader.doctor.finding import State
     from bpfas.loader.doctor.program_types import finding_of_type  # only for what fails
@@ -175,12 +175,13 @@ def _requests(load: syscall.ProgramLoad, program: ProgramPlan, session: Session)
         yield known
 
 
-def _load_with_log(load: syscall.ProgramLoad, log: syscall.LogBuffer, session: Session) -> tuple[int, str]:
+def load_with_log(load: syscall.ProgramLoad, log: syscall.LogBuffer, session: Session) -> tuple[int, str]:
     """The descriptor and the whole log."""
-    return with_whole_log(lambda: _attempt(load, log, session), log), log.text
+    return with_whole_log(lambda: try_to_load(load, log, session), log), log.text
 
 
-def _attempt(load: syscall.ProgramLoad, log: syscall.LogBuffer | None, session: Session) -> int:
+def try_to_load(load: syscall.ProgramLoad, log: syscall.LogBuffer | None, session: Session) -> int:
+    """The descriptor of a program, which is loaded again when a signal comes. Raises OSError."""
     attempts_left = LOAD_ATTEMPTS
     while True:
         attempts_left -= 1

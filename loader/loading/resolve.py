@@ -38,7 +38,7 @@ def resolve(image: Image, kernel: Kernel, options: LoadOptions = NO_OPTIONS) -> 
     diagnostics = Diagnostics()
     if has_tagged_contexts(image) and not kernel.has(Feature.ARG_CTX_TAG):
         image = with_context_types(image)
-    struct_ops, operations = _resolve_struct_ops(image, kernel, diagnostics)
+    struct_ops, operations = resolve_struct_ops_maps(image, kernel, diagnostics)
     chosen = programs_to_load(image, {name for value in struct_ops.values() for name in value.programs})
     for name in options.target if isinstance(options.target, Mapping) else ():
         if name not in image.programs:
@@ -75,7 +75,7 @@ def resolve(image: Image, kernel: Kernel, options: LoadOptions = NO_OPTIONS) -> 
     return Plan(image, image.kernel_btf, maps, programs, (*image.warnings, *diagnostics.items))
 
 
-def _resolve_struct_ops(
+def resolve_struct_ops_maps(
     image: Image, kernel: Kernel, diagnostics: Diagnostics
 ) -> tuple[dict[str, StructOpsValue], dict[str, StructOpsMember]]:
     """The maps of struct_ops by name, and by a program's name the member that calls it."""

@@ -2,7 +2,7 @@
 
 One function for each command, by what the command is about: `bpf` (the call itself), `maps`, `elements` (many of
 them), `programs`, `program_code`, `objects` (pins, ids), `btf`, `links`, `tokens`. `perf` and `memory` have what
-Python lacks of other calls: perf_event_open(2), mmap(2).
+Python lacks of other calls: perf_event_open(2), mmap(2); `keys` has add_key(2) and keyctl(2).
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from bpfas.loader.syscall.maps import (
     map_delete_elem,
     map_freeze,
     map_get_next_key,
+    map_hash,
     map_info,
     map_lookup_elem,
     map_update_elem,
@@ -94,6 +95,7 @@ __all__ = [
     "map_freeze",
     "map_get_fd_by_id",
     "map_get_next_key",
+    "map_hash",
     "map_info",
     "map_lookup_elem",
     "map_update_elem",

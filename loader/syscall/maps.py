@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 from bpfas.loader.syscall.bpf import S32, U32, U64, Command, bpf, buffer, pointer
 from bpfas.loader.syscall.objects import get_info
 
+_SHA256_SIZE = 32
+
 
 class _MapCreate(ctypes.Structure):
     _fields_ = [
@@ -60,6 +62,10 @@ class _MapInfo(ctypes.Structure):
         ("btf_vmlinux_id", U32),
         ("map_extra", U64),
     ]
+
+
+class _MapHashInfo(ctypes.Structure):
+    _fields_ = [*_MapInfo._fields_, ("hash", U64), ("hash_size", U32)]
 
 
 class MapInfo(NamedTuple):
@@ -186,3 +192,13 @@ def map_info(map_fd: int) -> MapInfo:
         info.btf_value_type_id,
         info.map_extra,
     )
+
+
+def map_hash(map_fd: int) -> bytes:
+    """BPF_OBJ_GET_INFO_BY_FD of a map: SHA-256 of its contents, each element padded to a multiple of 8 bytes.
+
+    The kernel keeps it with the map, where programs see it. Only of a frozen ARRAY, since Linux 6.18.
+    """
+    digest = ctypes.create_string_buffer(_SHA256_SIZE)
+    get_info(map_fd, _MapHashInfo(hash=ctypes.addressof(digest), hash_size=_SHA256_SIZE))
+    return digest.raw

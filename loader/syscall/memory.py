@@ -10,6 +10,7 @@ import os
 import weakref
 
 _MAP_FIXED_NOREPLACE = 0x100000
+_MAP_NORESERVE = 0x4000
 _MAP_FAILED = ctypes.c_void_p(-1).value
 
 
@@ -19,6 +20,21 @@ def map_at(address: int, size: int, protection: int, fd: int, offset: int) -> in
     if found != address:  # kernels before 4.17 take the address for a wish
         unmap(found, size)
         raise OSError(errno.EEXIST, os.strerror(errno.EEXIST))
+    return address
+
+
+def reserve(size: int, limit: int) -> int:
+    """The address of `size` bytes, across no multiple of `limit`, that nothing comes to lie in until `unmap`.
+
+    Raises OSError.
+    """
+    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_NORESERVE
+    start = _map(None, 2 * size, 0, flags, -1, 0)
+    boundary = -(-start // limit) * limit
+    address = boundary if start < boundary < start + size else start
+    for unused, length in ((start, address - start), (address + size, start + size - address)):
+        if length:
+            unmap(unused, length)
     return address
 
 

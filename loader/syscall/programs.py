@@ -175,8 +175,10 @@ class LogBuffer:
 class ProgramLoad(NamedTuple):
     """What BPF_PROG_LOAD is given. `func_info` and `line_info` are the kernel's records, whole.
 
-    `attach_prog_fd` and `attach_btf_obj_fd` exclude each other. `fd_array` holds descriptors of BTF objects that
-    kfunc calls name by their index, the first of them unused.
+    `attach_prog_fd` and `attach_btf_obj_fd` exclude each other. `fd_array` holds descriptors that instructions
+    name by their index: of maps, and of BTF objects that kfunc calls need, none of these the first. With
+    `is_fd_array_counted` the kernel is told how many there are, and all of them belong to the program.
+    `signature` (CMS, DER) is verified with the keys of the keyring `keyring_id`.
     """
 
     name: str
@@ -197,6 +199,9 @@ class ProgramLoad(NamedTuple):
     attach_btf_obj_fd: int = 0
     fd_array: tuple[int, ...] = ()
     token_fd: int = 0
+    signature: bytes = b""
+    keyring_id: int = 0
+    is_fd_array_counted: bool = False
 
 
 def prog_load(program: ProgramLoad, log: LogBuffer | None = None) -> int:
@@ -208,6 +213,7 @@ def prog_load(program: ProgramLoad, log: LogBuffer | None = None) -> int:
     code, license_buffer = buffer(program.instructions), ctypes.create_string_buffer(program.license)
     functions, lines = buffer(program.func_info), buffer(program.line_info)
     descriptors = buffer(b"".join(fd.to_bytes(4, _HOST) for fd in program.fd_array))
+    signature = buffer(program.signature)
     attributes = _ProgLoad(
         prog_type=program.program_type,
         insn_cnt=len(program.instructions) // 8,
@@ -223,6 +229,10 @@ def prog_load(program: ProgramLoad, log: LogBuffer | None = None) -> int:
         attach_prog_or_btf_obj_fd=program.attach_prog_fd or program.attach_btf_obj_fd,
         fd_array=pointer(descriptors),
         prog_token_fd=program.token_fd,
+        fd_array_cnt=len(program.fd_array) if program.is_fd_array_counted else 0,
+        signature=pointer(signature),
+        signature_size=len(program.signature),
+        keyring_id=program.keyring_id,
     )
     if program.func_info:
         attributes.func_info = pointer(functions)

@@ -1,0 +1,356 @@
+"""Run a LoaderProgram on the running kernel: a Collection, as loading the object itself would have given.
+
+The program does what bpf(2) lets it do; the rest is done here: descriptors of pins, tokens and targets, the memory
+of arenas, new pins. On any failure nothing stays: no descriptor, no pin. The calls themselves are
+`bpfas.loader.gen.invocation`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import sys
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from bpfas.diag import BpfasError
+from bpfas.loader.errors import KernelError, LoadError, Step
+from bpfas.loader.gen.failure import Failure
+from bpfas.loader.gen.inputs import check_byte_order, inputs_of
+from bpfas.loader.gen.invocation import ContextMemory, invoke
+from bpfas.loader.gen.loader_program import CONTENTS_OFFSET, ENTRIES_OFFSET, FactKind
+from bpfas.loader.kernel.running import RunningKernel
+from bpfas.loader.kinds import MapType, ProgramType
+from bpfas.loader.loading.attach_target import open_target
+from bpfas.loader.loading.collection import Collection
+from bpfas.loader.loading.options import NO_OPTIONS
+from bpfas.loader.loading.pins import map_pin_path, pin_new_map, reuse_pinned_map
+from bpfas.loader.loading.program_loading import FIRST_LOG_SIZE, LOAD_ATTEMPTS
+from bpfas.loader.loading.session import LARGEST_LOG_SIZE, Session, open_token
+from bpfas.loader.privilege import Explanation
+from bpfas.loader.runtime.maps import Map
+from bpfas.loader.runtime.pinning import unpin
+from bpfas.loader.runtime.programs import Program
+from bpfas.loader.syscall.memory import reserve, unmap
+from bpfas.loader.syscall.programs import LogBuffer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from bpfas.loader.gen.inputs import Inputs
+    from bpfas.loader.gen.loader_program import LoaderProgram
+    from bpfas.loader.loading.options import LoadOptions
+    from bpfas.loader.spec import MapSpec, ProgramSpec
+
+_FIRST_USER_NAMESPACE = "user:[4026531837]"
+"""The user namespace of the system itself, in which there are no tokens."""
+_FOUR_GIB = 1 << 32
+_RUNS_FOR_OTHERS = 4
+"""How often a program is run in all while other processes are in its way."""
+
+_LONGEST_FACTS = 4096
+_NOT_LOADED = -1
+"""A descriptor that a program has in the context if it is not to be loaded."""
+
+
+def run(
+    program: LoaderProgram,
+    options: LoadOptions = NO_OPTIONS,
+    *,
+    values: Mapping[str, Any] | None = None,
+    max_entries: Mapping[str, int] | None = None,
+) -> Collection:
+    """Have `program` load its maps and programs into the running kernel.
+
+    `values` are what global variables start with, by their names (`{"threshold": 5}`), `max_entries` the sizes of
+    maps; what is not given is as it was when the program was made. Of `options`, all count but `btf`. The log of
+    `log_level` is that of the program which is loaded last. Raises BpfasError for what the program or this machine
+    cannot do, before anything is done; VerifierError for a program that the verifier refuses; LoadError for
+    everything else that the kernel refuses, with the step that failed.
+    """
+    check_byte_order(program)
+    with contextlib.ExitStack() as until_run:
+        token_fd = open_token(options, until_run) if _wants_token(program, options) else 0
+        kernel = until_run.enter_context(RunningKernel(token_fd))
+        inputs = inputs_of(program, kernel, options, values or {}, max_entries or {})
+        for _ in range(_RUNS_FOR_OTHERS):
+            collection = _Run(program, inputs, options, kernel, token_fd).collection()
+            if collection:
+                return collection
+    raise BpfasError.of("others pin and unpin the same maps all the time", program.name, ("try again",))
+
+
+def _wants_token(program: LoaderProgram, options: LoadOptions) -> bool:
+    """Whether to look for a token: if one is asked for, or if there may be one."""
+    if not any(fact.kind is FactKind.TOKEN for fact in program.context.facts):
+        if options.token:
+            message = "the loader program is not made to be run by the right of a token"
+            raise BpfasError.of(message, program.name, ("generate it for one: bpf-load gen --token",))
+        return False
+    if options.is_token_required:
+        return True
+    with contextlib.suppress(OSError):
+        return os.readlink("/proc/self/ns/user") != _FIRST_USER_NAMESPACE
+    return True
+
+
+class _Run:
+    """One attempt to run a program.
+
+    `pinned` are the descriptors of maps that are there already, `arenas` the addresses and sizes that are kept
+    free, both by the names of the maps, `facts` what the context says of the machine.
+    """
+
+    def __init__(
+        self, program: LoaderProgram, inputs: Inputs, options: LoadOptions, kernel: RunningKernel, token_fd: int
+    ) -> None:
+        self.program = program
+        self.inputs = inputs
+        self.plan = inputs.plan
+        self.options = options
+        self.kernel = kernel
+        self.token_fd = token_fd
+        self.pinned: dict[str, int] = {}
+        self.arenas: dict[str, tuple[int, int]] = {}
+        self.facts = dict(inputs.facts)
+
+    def collection(self) -> Collection | None:
+        """What was loaded; None if another process was in the way, and it is to be run again."""
+        with (
+            contextlib.ExitStack() as owner,
+            contextlib.ExitStack() as undo,
+            contextlib.ExitStack() as until_run,
+        ):
+            types = [ProgramType.SYSCALL, *(each.spec.program_type for each in self.plan.programs.values())]
+            session = Session(self.kernel, self.options, owner, undo, types, token_fd=self.token_fd)
+            paths = {
+                name: path
+                for name, each in self.plan.maps.items()
+                if (path := map_pin_path(each.spec, self.options))
+            }
+            self._open_pinned(paths, until_run)
+            self._open_targets(until_run)
+            self._reserve_arenas(until_run)
+            context, log = self._context_after_run(session)
+            known = set(self.pinned)
+            maps, programs = self._take_over(context, session)
+            new = {name: path for name, path in paths.items() if name not in known}
+            if not (
+                self._fill_arenas(maps, session)
+                and all(_pin(maps[name], path, undo) for name, path in new.items())
+            ):
+                return None
+            if log and programs:
+                programs[next(reversed(programs))].log = log
+            undo.pop_all()
+            return Collection(self.plan, maps, programs, self.plan.warnings, owner.pop_all())
+
+    # Before the run.
+
+    def _open_pinned(self, paths: Mapping[str, str], until_run: contextlib.ExitStack) -> None:
+        until_run.callback(self._close_pinned)
+        for name, path in paths.items():
+            fd = reuse_pinned_map(self.plan.maps[name].spec, path)
+            if fd is not None:
+                self.pinned[name] = fd
+
+    def _close_pinned(self) -> None:
+        while self.pinned:
+            os.close(self.pinned.popitem()[1])
+
+    def _open_targets(self, until_run: contextlib.ExitStack) -> None:
+        subjects = {fact.subject for fact in self.program.context.facts if fact.kind is FactKind.TARGET}
+        at = self.program.name
+        for name, each in self.plan.programs.items():
+            spec, target = each.spec, self.options.target_of(each.spec)
+            if target is None:
+                if spec.program_type == ProgramType.EXT:
+                    message = f"program '{name}' replaces function '{spec.attach_target}' of a loaded program"
+                    remedy = "say of which: --target ID or --target /sys/fs/bpf/PATH"
+                    raise BpfasError.of(message, at, (remedy,))
+                continue
+            if name not in subjects:
+                message = f"program '{name}' is not made to be loaded for a function of another program"
+                raise BpfasError.of(message, at, ("generate the loader program with a target for it",))
+            opened = until_run.enter_context(open_target(target))
+            self.facts[FactKind.TARGET, name] = opened.fd
+            self.facts[FactKind.TARGET_TYPE, name] = opened.function(spec.attach_target, name)
+
+    def _reserve_arenas(self, until_run: contextlib.ExitStack) -> None:
+        """Keep addresses free at which the arenas will lie: programs are loaded for these."""
+        subjects = {fact.subject for fact in self.program.context.facts if fact.kind is FactKind.ARENA_ADDRESS}
+        until_run.callback(self._release_arenas)
+        for name, each in self.plan.maps.items():
+            if name in subjects and not each.spec.map_extra:
+                size = each.spec.max_entries * self.kernel.page_size
+                try:
+                    self.arenas[name] = reserve(size, _FOUR_GIB), size
+                except OSError as error:
+                    explanation = Explanation(
+                        f"there is no room for its {size} bytes among this process's addresses"
+                    )
+                    number = error.errno or 0
+                    raise LoadError(Step.MAP_MEMORY, f"map {name}", number, explanation) from error
+                self.facts[FactKind.ARENA_ADDRESS, name] = self.arenas[name][0]
+
+    def _release_arenas(self) -> None:
+        while self.arenas:
+            unmap(*self.arenas.popitem()[1])
+
+    def _context(self) -> ContextMemory:
+        layout, inputs = self.program.context, self.inputs
+        context = ContextMemory(layout.size)
+        for entry in layout.maps:
+            name, offset = entry.spec.name, entry.offset
+            if name in self.pinned:
+                context.put(offset, 4, self.pinned[name])
+            if name in inputs.entries:
+                context.put(offset + ENTRIES_OFFSET, 4, inputs.entries[name])
+            if name in inputs.contents:
+                context.put_address(offset + CONTENTS_OFFSET, inputs.contents[name])
+        for program in layout.programs:
+            if program.spec.name in inputs.left_out:
+                context.put(program.offset, 4, _NOT_LOADED & 0xFFFFFFFF)
+        for fact in layout.facts:
+            is_token = fact.kind is FactKind.TOKEN
+            context.put(
+                fact.offset, 8, self.token_fd if is_token else self.facts.get((fact.kind, fact.subject), 0)
+            )
+        return context
+
+    # The run.
+
+    def _context_after_run(self, session: Session) -> tuple[bytes, str]:
+        """The context as the program has left it, and the log if it was asked for. Raises LoadError.
+
+        What fails is run again for a log that is whole.
+        """
+        level = self.options.log_level
+        log = LogBuffer(FIRST_LOG_SIZE, level=level) if level else None
+        attempts_left = LOAD_ATTEMPTS
+        while True:
+            result, context = invoke(self.program, self._context(), session, log)
+            if result >= 0:
+                return context, log.text if log else ""
+            failure = Failure(
+                self.program, self.inputs, -result, _number(context, self.program.context.failed_step)
+            )
+            attempts_left -= 1
+            if result == -errno.EAGAIN and attempts_left:
+                continue  # a signal came
+            if failure.has_log and log is None:
+                log = LogBuffer(FIRST_LOG_SIZE)
+            elif failure.has_log and log and result == -errno.ENOSPC and log.size < LARGEST_LOG_SIZE:
+                log.size *= 2
+            else:
+                text = log.text if log and failure.has_log else ""
+                raise failure.exception(session, self.kernel, self.options, text)
+
+    # After the run.
+
+    def _take_over(self, context: bytes, session: Session) -> tuple[dict[str, Map], dict[str, Program]]:
+        """The maps and programs whose descriptors the context holds, which the session closes."""
+        layout = self.program.context
+        found = {entry.spec.name: _number(context, entry.offset) for entry in layout.maps}
+        map_fds = {name: found[name] for name in self.plan.maps}
+        found = {entry.spec.name: _number(context, entry.offset) for entry in layout.programs}
+        program_fds = {name: found[name] for name in self.plan.programs}
+        waiting = [*program_fds.values(), *map_fds.values()]
+        for name in self.pinned:
+            waiting.remove(map_fds[name])
+        with contextlib.ExitStack() as on_failure:
+            on_failure.callback(_close_all, waiting)
+            maps, programs = {}, {}
+            for name, fd in map_fds.items():
+                _check_map(self.plan.maps[name].spec, fd)
+                maps[name] = map_ = Map(self._spec_of_map(name), fd, self.plan.image.types)
+                session.owner.callback(map_.close)
+                if self.pinned.pop(name, None) is None:
+                    waiting.remove(fd)
+            for name, fd in program_fds.items():
+                _check_program(self.plan.programs[name].spec, fd)
+                programs[name] = program = Program(self.plan.programs[name].spec, fd)
+                session.owner.callback(program.close)
+                waiting.remove(fd)
+            return maps, programs
+
+    def _spec_of_map(self, name: str) -> MapSpec:
+        spec = self.plan.maps[name].spec
+        return spec._replace(map_extra=self.arenas[name][0]) if name in self.arenas else spec
+
+    def _fill_arenas(self, maps: Mapping[str, Map], session: Session) -> bool:
+        """Put arenas where they were promised to be; whether nothing else has come to lie there meanwhile."""
+        for name, map_ in maps.items():
+            if map_.type != MapType.ARENA:
+                continue
+            is_reserved = name in self.arenas
+            if is_reserved:
+                unmap(*self.arenas.pop(name))
+            contents = map_.spec.contents or b""
+            fill = partial(map_.fill_arena, map_.spec.data_offset, contents)
+            try:
+                session.attempt(Step.FILL_MAP, f"map {name}", fill)
+            except LoadError as error:
+                if is_reserved and error.errno == errno.EEXIST:
+                    return False  # another thread of this process was faster
+                raise
+        return True
+
+
+def _check_map(spec: MapSpec, fd: int) -> None:
+    """Raise LoadError unless `fd` is a map of this type and these sizes: who uses it relies on them."""
+    wanted = (
+        f"map_type:\t{spec.map_type:d}\nkey_size:\t{spec.key_size}\n"
+        f"value_size:\t{spec.value_size}\nmax_entries:\t{spec.max_entries}\n"
+    )
+    _check_descriptor(f"map {spec.name}", wanted, fd)
+
+
+def _check_program(spec: ProgramSpec, fd: int) -> None:
+    """Raise LoadError unless `fd` is a program of this type."""
+    _check_descriptor(f"program {spec.name}", f"prog_type:\t{spec.program_type:d}\n", fd)
+
+
+def _check_descriptor(subject: str, wanted: str, fd: int) -> None:
+    """Compare what the kernel says of a descriptor, which it does without bpf(2)."""
+    try:
+        facts = os.open(f"/proc/self/fdinfo/{fd}", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            found = os.read(facts, _LONGEST_FACTS).decode(errors="replace")
+        finally:
+            os.close(facts)
+    except OSError:
+        found = "nothing"
+    if wanted not in found:
+        texts = (", ".join(text.replace("\t", " ").split("\n")).strip(", ") for text in (found, wanted))
+        cause = "the loader program gave back something else: {}; not {}".format(*texts)
+        remedy = "generate the loader program again; what describes it does not fit to it"
+        raise LoadError(Step.RUN_PROGRAM, subject, errno.EBADF, Explanation(cause, remedy))
+
+
+def _pin(map_: Map, path: str, undo: contextlib.ExitStack) -> bool:
+    """Pin a new map; whether it is this one that is pinned there now."""
+    copy = os.dup(map_.fd)
+    other = pin_new_map(map_.spec, path, copy)
+    os.close(copy)
+    if other is None:
+        undo.callback(_unpin, path, map_.name)
+        return True
+    os.close(other)
+    return False
+
+
+def _unpin(path: str, name: str) -> None:
+    with contextlib.suppress(KernelError):  # somebody else may have done it
+        unpin(path, f"map {name}")
+
+
+def _close_all(descriptors: list[int]) -> None:
+    for fd in descriptors:
+        if fd > 0:
+            os.close(fd)
+
+
+def _number(context: bytes, offset: int) -> int:
+    return int.from_bytes(context[offset : offset + 4], sys.byteorder, signed=True)
