@@ -76,8 +76,10 @@ class MapSteps:
                     ("value", Address(cell)),
                 ),
             )
-            step: Step = UnlessGiven(self.inputs.map_fd(spec.name), None, (update,))
-            yield step
+            step: Step = update
+            if is_of_programs:
+                step = UnlessGiven(self.inputs.program_fd(slot.name), None, (step,))
+            yield UnlessGiven(self.inputs.map_fd(spec.name), None, (step,))
 
     def _needs(self, spec: MapSpec) -> Iterator[Step]:
         """What the context, or the kernel, must have for a map."""
