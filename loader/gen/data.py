@@ -42,7 +42,9 @@ class DataLayout:
         """Where the outcomes are: what a step gave and its number, in the steps' order, and one of no step."""
         self._outcomes: dict[int, int] = {}
         for number in (*fallible, 0):
-            self._outcomes[number] = self._append(bytes(NUMBER_SIZE) + number.to_bytes(NUMBER_SIZE, order.name_for_int))
+            self._outcomes[number] = self._append(
+                bytes(NUMBER_SIZE) + number.to_bytes(NUMBER_SIZE, order.name_for_int)
+            )
         self._items: dict[str, int] = {}
         self._constants: dict[bytes, int] = {}
 

@@ -37,8 +37,8 @@ class DataCode(Assembler):
     def __init__(self, order: ByteOrder, data: DataLayout) -> None:
         super().__init__(order)
         self.data = data
-        self.given: Input | None = None
-        """The number of the context that the steps are not done for, if it is given."""
+        self.conditions: tuple[Input, ...] = ()
+        """The numbers of the context of which none may be given for the steps to be done."""
 
     def begin(self) -> None:
         """Set the registers up."""
@@ -46,30 +46,32 @@ class DataCode(Assembler):
         self.load_data_address(DATA, 0)
         self.put("mov_imm", FAILED)
 
-    def unless(self, given: Input | None) -> None:
-        """From here on, steps are done unless this number of the context is given."""
-        self.given = given
-        if given:
-            self.load(GIVEN, CONTEXT, given.offset, given.size)
-            self.ones_if_not_zero(GIVEN)
+    def unless(self, *conditions: Input) -> None:
+        """From here on, steps are done unless one of these numbers of the context is given."""
+        self.conditions = conditions
+        for number, given in enumerate(conditions):
+            register = 1 if number else GIVEN
+            self.load_value(register, given)
+            self.ones_if_not_zero(register)
+            if number:
+                self.put("or_reg", GIVEN, register)
 
-    def settle(self, number: int, descriptor: Cell | None = None) -> None:
+    def settle(self, number: int, cell: Cell | None = None, given: Input | None = None) -> None:
         """Note how a step has ended: with what is in r0, negative if it has failed.
 
-        A descriptor goes to its cell; in its place what is given, if its step is not done then.
+        A descriptor goes to its cell, or in its place what is given.
         """
         self.store_data(self.data.outcome(number), RESULT, NUMBER_SIZE)
-        if self.given:
+        if self.conditions:
             self.put("mov_reg", 1, GIVEN)
             self.put("xor_imm", 1, imm=-1)
             self.put("and_reg", RESULT, 1)
-        if descriptor:
-            if self.given:
-                self.load(1, CONTEXT, self.given.offset, self.given.size)
-                self.put("or_reg", 1, RESULT)
-                self.store_data(self.data.cell(descriptor), 1, DESCRIPTOR_SIZE)
-            else:
-                self.store_data(self.data.cell(descriptor), RESULT, DESCRIPTOR_SIZE)
+        if cell and given:
+            self.load_value(1, given)
+            self.put("or_reg", 1, RESULT)
+            self.store_data(self.data.cell(cell), 1, DESCRIPTOR_SIZE)
+        elif cell:
+            self.store_data(self.data.cell(cell), RESULT, DESCRIPTOR_SIZE)
         # Behind a failure all count as failed, so that the first is known by their number.
         self.put("or_reg", RESULT, FAILED)
         self.put("arsh_imm", RESULT, imm=63)
@@ -78,7 +80,7 @@ class DataCode(Assembler):
     def put_off(self, register: int) -> None:
         """Make a number negative if a step has failed, or is not to be done."""
         self.put("or_reg", register, FAILED)
-        if self.given:
+        if self.conditions:
             self.put("or_reg", register, GIVEN)
 
     def ones_if_not_zero(self, register: int) -> None:

@@ -53,16 +53,18 @@ def emit_script(
         for number, step in enumerate(steps, 1)
         if isinstance(step, Call)
     }
+    made = {step.result: number for number, step in enumerate(steps, 1) if isinstance(step, Call) and step.result}
     code = DataCode(order, data)
     code.begin()
-    for number, (step, given) in enumerate(_with_conditions(script.steps), 1):
-        if given != code.given:
-            code.unless(given)
-        _emit_step(code, number, step, attributes)
+    given = {step.cell: step.given for step in steps if isinstance(step, UnlessGiven) and step.cell}
+    for number, (step, conditions) in enumerate(_with_conditions(script.steps), 1):
+        if conditions != code.conditions:
+            code.unless(*conditions)
+        _emit_step(code, number, step, attributes, given)
         if words and isinstance(step, _FALLIBLE):
             _emit_words(code, words(step), number)
-    code.unless(None)
-    _finish(code, script, steps, len(fallible), context)
+    code.unless()
+    _finish(code, script, given, made, len(fallible), context)
     content = data.content()
     return (check(content) if check else b"") + code.code(), content
 
@@ -70,12 +72,14 @@ def emit_script(
 _FALLIBLE = Call | Find | Require | Fill | Need
 
 
-def _with_conditions(steps: Sequence[Step]) -> Iterator[tuple[Step, Input | None]]:
-    """The numbered steps, and the number of the context that each is not done for, if it is given."""
+def _with_conditions(
+    steps: Sequence[Step], conditions: tuple[Input, ...] = ()
+) -> Iterator[tuple[Step, tuple[Input, ...]]]:
+    """The steps as they are numbered, and the numbers of the context of which one stands against each."""
     for step in steps:
-        yield step, None
+        yield step, conditions
         if isinstance(step, UnlessGiven):
-            yield from ((inner, step.given) for inner in step.steps)
+            yield from _with_conditions(step.steps, (*conditions, step.given))
 
 
 def _numbers(steps: Sequence[Step]) -> list[Cell]:
@@ -83,22 +87,30 @@ def _numbers(steps: Sequence[Step]) -> list[Cell]:
     return [cell for step in steps if isinstance(step, Find) for cell in (step.type_id, step.address)]
 
 
-def _finish(code: DataCode, script: Script, steps: Sequence[Step], fallible: int, context: Context) -> None:
-    """Give the descriptors back if nothing has failed, else close them and tell what has."""
+def _finish(
+    code: DataCode,
+    script: Script,
+    given: Mapping[Cell, Input],
+    made: Mapping[Cell, int],
+    fallible: int,
+    context: Context,
+) -> None:
+    """Give the descriptors back if nothing has failed, else close them and tell what has.
+
+    `made` are the numbers of the steps that make them.
+    """
     keep = GIVEN
     code.put("mov_reg", keep, FAILED)
     code.put("arsh_imm", keep, imm=63)
     code.put("xor_imm", keep, imm=-1)
-    given = {step.cell.name: step.given for step in steps if isinstance(step, UnlessGiven) and step.cell}
-    made = {step.result.name: number for number, step in enumerate(steps, 1) if isinstance(step, Call) and step.result}
     for cell, offset in script.results:
         code.load_value(1, cell)
         code.put("and_reg", 1, keep)
-        if cell.name in given:
-            code.load_value(2, given[cell.name])
+        if cell in given:
+            code.load_value(2, given[cell])
             code.put("or_reg", 1, 2)
         code.store(CONTEXT, offset, 1, DESCRIPTOR_SIZE)
-        code.load_data(1, code.data.outcome(made[cell.name]), NUMBER_SIZE)
+        code.load_data(1, code.data.outcome(made[cell]), NUMBER_SIZE)
         code.put("or_reg", 1, keep)
         code.close_number()
     # The outcomes are in the steps' order, and behind the last is one of no step.
@@ -112,10 +124,12 @@ def _finish(code: DataCode, script: Script, steps: Sequence[Step], fallible: int
     code.put("exit")
 
 
-def _emit_step(code: DataCode, number: int, step: Step, attributes: Mapping[int, int]) -> None:
+def _emit_step(
+    code: DataCode, number: int, step: Step, attributes: Mapping[int, int], given: Mapping[Cell, Input]
+) -> None:
     match step:
         case Call():
-            emit_call(code, number, step, attributes[number])
+            emit_call(code, number, step, attributes[number], given.get(step.result) if step.result else None)
         case Find():
             emit_find(code, number, step)
         case Require():
@@ -140,25 +154,29 @@ def _emit_step(code: DataCode, number: int, step: Step, attributes: Mapping[int,
 
 def _emit_fill(code: DataCode, number: int, step: Fill) -> None:
     """Contents from the memory of a process, or of the kernel if it is the kernel that runs the program."""
-    for helper, is_of_kernel in ((_COPY_FROM_USER, False), (_READ_KERNEL, True)):
+    outcome = code.data.outcome(number)
+    for helper, is_of_kernel in ((_READ_KERNEL, True), (_COPY_FROM_USER, False)):
         code.load_value(3, step.given)
+        code.ones_if_any(1, 3)
         code.load(4, CONTEXT, FLAGS.offset, FLAGS.size)
         code.put("and_imm", 4, imm=CALLER_IS_KERNEL)
         code.put("neg", 4)
         if not is_of_kernel:
             code.put("xor_imm", 4, imm=-1)
-        code.ones_if_any(1, 3)
         code.put("and_reg", 4, 1)
-        # Nothing is copied from where nothing is.
+        if is_of_kernel:
+            code.store_data(outcome, 4, NUMBER_SIZE)
         code.put("mov_imm", 2, imm=len(step.item.data))
         code.put("and_reg", 2, 4)
         code.load_data_address(1, code.data.item(step.item))
         code.put("call", imm=helper)
+        code.load_data(1, outcome, NUMBER_SIZE)
         if is_of_kernel:
-            code.load_data(1, code.data.outcome(number), NUMBER_SIZE)
-            code.put("or_reg", RESULT, 1)
+            # It does not take addresses of processes, even if it is to copy nothing.
+            code.put("and_reg", RESULT, 1)
+            code.store_data(outcome, RESULT, NUMBER_SIZE)
         else:
-            code.store_data(code.data.outcome(number), RESULT, NUMBER_SIZE)
+            code.put("or_reg", RESULT, 1)
     code.settle(number)
 
 

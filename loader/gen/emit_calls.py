@@ -16,13 +16,16 @@ from bpfas.loader.gen.data_code import RESULT
 if TYPE_CHECKING:
     from bpfas.elf.constants import ByteOrder
     from bpfas.loader.gen.data_code import DataCode
-    from bpfas.loader.gen.script import Call
+    from bpfas.loader.gen.script import Call, Input
 
 _SYS_BPF = HELPERS["bpf_sys_bpf"].number
 
 
-def emit_call(code: DataCode, number: int, step: Call, start: int) -> None:
-    """A call, whose attributes are at `start` of the data; its descriptor goes to the call's cell."""
+def emit_call(code: DataCode, number: int, step: Call, start: int, given: Input | None) -> None:
+    """A call, whose attributes are at `start` of the data; its descriptor goes to the call's cell.
+
+    It is not done if a number of the context says so, of which one may be the descriptor that is `given`.
+    """
     layout = LAYOUTS[step.command]
     base, offset = code.base(start)
     for name, value in step.fields:
@@ -31,9 +34,9 @@ def emit_call(code: DataCode, number: int, step: Call, start: int) -> None:
         field = layout[name]
         code.load_value(1, value)
         code.store(base, offset + field.offset, 1, field.size)
-    for name, given in step.overrides:
+    for name, override in step.overrides:
         field = layout[name]
-        code.load_value(1, given)
+        code.load_value(1, override)
         code.load(3, base, offset + field.offset, field.size)
         code.ones_if_zero(2, 1)
         code.put("and_reg", 2, 3)
@@ -56,7 +59,7 @@ def emit_call(code: DataCode, number: int, step: Call, start: int) -> None:
             _bpf(code, step, start)
     if step.doublings:
         _double(code, step, start, layout[step.doubled].offset)
-    code.settle(number, step.result)
+    code.settle(number, step.result, given)
 
 
 def _double(code: DataCode, step: Call, start: int, field: int) -> None:

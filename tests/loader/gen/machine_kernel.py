@@ -191,7 +191,7 @@ class Kernel:
         if source is None:
             raise MachineError("a helper is given r3, which has no value")
         if not size:
-            return 0
+            return 0 if from_user else -errno.ERANGE
         address = source.address if isinstance(source, Pointer) else source
         data = self.memory.user_bytes(address, size) if from_user else self.memory.kernel_bytes(address, size)
         target.region.write(target.offset, bytes(size) if data is None else data)
