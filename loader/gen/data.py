@@ -25,8 +25,8 @@ class DataLayout:
     """Where everything lies in the data; offsets in bytes from its start.
 
     `attributes` are the bpf_attr of each call by the call's number, as far as they are known before the program
-    runs. `fallible` are the numbers of the steps that can fail. Items that are there already under the same name are put in once; bytes that are equal and nobody changes
-    (`constants`) are, too.
+    runs. `fallible` are the numbers of the steps that can fail. Items that are there already under the same name
+    are put in once; bytes that are equal and nobody changes (`constants`) are, too.
     """
 
     def __init__(
