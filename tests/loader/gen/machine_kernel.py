@@ -196,6 +196,8 @@ class Kernel:
         source = registers[2]
         if source is None:
             raise MachineError("a helper is given r3, which has no value")
+        if not size:
+            return 0 if from_user else -errno.ERANGE
         address = source.address if isinstance(source, Pointer) else source
         data = self.memory.user_bytes(address, size) if from_user else self.memory.kernel_bytes(address, size)
         target.region.write(target.offset, bytes(size) if data is None else data)
@@ -262,6 +264,8 @@ class Kernel:
     def _sys_bpf(self, registers: list[Register]) -> int:
         # The helper takes 32 bits of its first and last argument.
         command, size = _number(registers, 1) & 0xFFFFFFFF, _number(registers, 3) & 0xFFFFFFFF
+        if command >> 31 & 1:  # which is how programs leave calls out
+            return -errno.EINVAL
         data = self._buffer(registers, 2, size)
         return self.bpf(command, data)
 
