@@ -14,7 +14,7 @@ from tests.loader.gen.machine import Machine
 from tests.loader.gen.machine_kernel import Closed, Kernel, MapFacts
 from tests.loader.gen.machine_runs import Given, Run, context_of, endian_of, run
 from tests.loader.gen.machine_script import play
-from tests.loader.gen.test_script_calls import GIVEN, MEMORY, ORDERS, USER, effective, made
+from tests.loader.gen.test_script_calls import GIVEN, MEMORY, ORDERS, USER, check_same, made
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,14 +49,11 @@ def compared(
         kernel, played = kernel_with(descriptors, **options), kernel_with(descriptors, **options)
         done = run(program, kernel, given, **memory)
         expected = play(program, played, context_of(program, given), **memory)
-        assert effective(done) == played.events
-        assert (done.result, done.failed_step) == (expected.result, expected.failed_step)
+        check_same(done, played, expected)
         assert set(before) <= set(kernel.open_names)
         assert not any(event.name in before for event in kernel.events if isinstance(event, Closed))
         if done.result:
             assert kernel.open_names == before
-        else:
-            assert done.outcome.context == expected.context
         return done
 
     done = both(**options)
