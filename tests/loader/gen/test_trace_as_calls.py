@@ -10,7 +10,6 @@ import pytest
 from bpfas.loader.gen.trace import trace_json
 from bpfas.loader.kinds import AttachType, MapFlag, MapType, ProgramFlag, ProgramType
 from tests.loader.gen import corpus, images
-from tests.loader.gen.machine_kernel import BpfCall
 from tests.loader.gen.machine_runs import run
 from tests.loader.gen.test_script_calls import MEMORY, ORDERS, Subject, compiled, made
 
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bpfas.elf.constants import ByteOrder
+    from tests.loader.gen.machine_kernel import BpfCall
 
 NUMBERS = {
     "map_type": ("BPF_MAP_TYPE_", MapType),
