@@ -253,16 +253,17 @@ def test_a_key_that_is_not_in_the_keyring(tmp_path: Path) -> None:
     refused = "ENOKEY: the key that has signed the program is not in the keyring"
     with trusted(read_certificate(other.certificate)) as keyring:
         assert refused in run(program, keyring)
-    no_keyring = "EINVAL: there is no keyring of this process behind the keyring"
     with trusted(certificate) as keyring, trusted(certificate) as left:
         pass
-    assert no_keyring in run(program, left)
-    assert no_keyring in run(program, keyring)
+    # The kernel takes a keyring away a little after it was made invalid.
+    for gone in (keyring, left):
+        assert run(program, gone).startswith((refused, "EINVAL: there is no keyring of this process"))
     with in_keyring(certificate):
         pass
     assert f"{refused} 'session'" in run(program, KEYRINGS["session"])
     assert f"{refused} 'builtin'" in run(program, KEYRINGS["builtin"])
-    assert f"{no_keyring} 2147483647" in run(program, (1 << 31) - 1)
+    no_keyring = "EINVAL: there is no keyring of this process behind the keyring 2147483647"
+    assert no_keyring in run(program, (1 << 31) - 1)
 
 
 def test_a_program_for_other_kernels(tmp_path: Path) -> None:
