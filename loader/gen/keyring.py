@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from bpfas.diag import BpfasError
 from bpfas.loader.errors import errno_name
-from bpfas.loader.syscall.keys import add_key, describe_key, invalidate_key, unlink_key
+from bpfas.loader.syscall.keys import add_key, clear_keyring, describe_key, invalidate_key, unlink_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -101,6 +101,7 @@ def trusted(certificate: Certificate) -> Iterator[int]:
         yield keyring
     finally:
         with contextlib.suppress(OSError):  # somebody else has
+            clear_keyring(keyring)
             invalidate_key(keyring)
 
 
