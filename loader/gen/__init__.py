@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 
 from bpfas.diag import BpfasError
 from bpfas.loader.gen.compose import compose
-from bpfas.loader.gen.emit import emit
+from bpfas.loader.gen.emit import emit_script
 from bpfas.loader.gen.hash_check import check_of
 from bpfas.loader.gen.loader_program import LoaderProgram
 from bpfas.loader.gen.options import NO_GEN_OPTIONS, GenOptions
+from bpfas.loader.gen.trace import step_words
 
 if TYPE_CHECKING:
     from bpfas.loader.spec import Image
@@ -32,9 +33,10 @@ def generate(image: Image, options: GenOptions = NO_GEN_OPTIONS) -> LoaderProgra
 
     Raises BpfasError with everything that is wrong with the image, or that no loader program can do.
     """
-    composition = compose(image, options)
+    script, context, warnings = compose(image, options)
     check = check_of(options.scheme, image.byte_order)
-    instructions, data = emit(composition.script, composition.context, image.byte_order, check=check)
+    words = step_words if options.debug else None
+    instructions, data = emit_script(script, context, image.byte_order, check=check, words=words)
     for what, size, largest in (
         ("instructions", len(instructions) // 8, _MOST_INSTRUCTIONS),
         ("bytes of data", len(data), _LARGEST_DATA),
@@ -47,10 +49,10 @@ def generate(image: Image, options: GenOptions = NO_GEN_OPTIONS) -> LoaderProgra
         image.byte_order,
         instructions,
         data,
-        composition.context,
-        composition.script,
+        context,
+        script,
         image,
         options.kconfig,
         options.scheme,
-        warnings=composition.warnings,
+        warnings=warnings,
     )

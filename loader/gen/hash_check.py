@@ -14,14 +14,12 @@ from typing import TYPE_CHECKING
 
 from bpfas.loader.gen.assembler import Assembler
 from bpfas.loader.gen.loader_program import Scheme
+from bpfas.loader.instructions import LoadSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from bpfas.elf.constants import ByteOrder
-
-_MAP_BY_INDEX = 5
-"""src of a 64-bit immediate load: a map, by its index in `fd_array`."""
 
 _MAP, _FOUND, _EXPECTED = 2, 3, 4
 """Registers; r1, the context, stays as it is."""
@@ -52,7 +50,7 @@ def hash_check(data: bytes, order: ByteOrder, *, has_owner: bool = True) -> byte
     of kernels without `excl` refuses that.
     """
     code = Assembler(order)
-    code.load_wide(_MAP, 0, source=_MAP_BY_INDEX)
+    code.load_wide(_MAP, 0, source=LoadSource.MAP_BY_INDEX)
     code.put("mov_imm", 0, imm=-errno.EINVAL)
     if has_owner:
         code.put("ldxw", _FOUND, _MAP, _EXCL)

@@ -52,7 +52,10 @@ class MapEntry(NamedTuple):
 
 
 class ProgramEntry(NamedTuple):
-    """A program's 4 bytes at `offset`: its descriptor (s32), 0 if it is not among those that are loaded."""
+    """A program's 4 bytes at `offset`: its descriptor (s32), 0 if it is not among those that are loaded.
+
+    What is not 0 before (-1, as a rule) keeps the program from being loaded, and makes it 0.
+    """
 
     spec: ProgramSpec
     offset: int

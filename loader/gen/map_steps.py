@@ -76,8 +76,10 @@ class MapSteps:
                     ("value", Address(cell)),
                 ),
             )
-            step: Step = UnlessGiven(self.inputs.map_fd(spec.name), None, (update,))
-            yield step
+            step: Step = update
+            if is_of_programs:
+                step = UnlessGiven(self.inputs.program_fd(slot.name), None, (step,))
+            yield UnlessGiven(self.inputs.map_fd(spec.name), None, (step,))
 
     def _needs(self, spec: MapSpec) -> Iterator[Step]:
         """What the context, or the kernel, must have for a map."""
@@ -148,7 +150,7 @@ class MapSteps:
             result,
             tuple(overrides),
             tuple(flags_if),
-            _TYPES if "btf_key_type_id" in fields else (),
+            _TYPES if "btf_key_type_id" in fields and not spec.section else (),
             "max_entries" if doublings else "",
             doublings,
         )
@@ -168,9 +170,12 @@ class MapSteps:
         contents = spec.contents
         if spec.section == KCONFIG_SECTION:
             contents = bytes(spec.value_size) if self.kconfig is None else self.kconfig
+        if spec.struct_ops or spec.map_type == MapType.ARENA:
+            return
         if contents is None and spec.section and self.options.scheme is None:
-            contents = bytes(spec.value_size)  # whoever runs the program may give others
-        if contents is None or spec.struct_ops or spec.map_type == MapType.ARENA:
+            # Whoever runs the program may give others, as those do who use libbpf's header.
+            contents = bytes(spec.value_size)
+        if contents is None:
             return
         item = Item(f"contents of {spec.name}", contents)
         if self.options.scheme is None:

@@ -76,7 +76,7 @@ class Call(NamedTuple):
 
     A number of the context that is not 0 takes the place of a field in `overrides`; a field in `flags_if` gets
     these bits if the number is not 0. What fails is tried again: without the fields `optional` (with 0 instead);
-    while the kernel says EINVAL, `doublings` times with the field `doubled` doubled; while it says EAGAIN.
+    while the kernel says EINVAL, `doublings` times with the field `doubled` doubled.
     """
 
     subject: str
