@@ -29,7 +29,7 @@ PROGRAM = f"""
 int main(int argc, char **argv) {{
     struct bpfas_skel_bytes bytes;
     if (argc != 2 || bpfas_skel_read_packed_file(argv[1], &bytes)) return 3;
-    fwrite(bytes.data, 1, bytes.size, stdout);
+    if (bytes.size) fwrite(bytes.data, 1, bytes.size, stdout);
     free(bytes.data);
     return 0;
 }}
