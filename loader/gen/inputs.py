@@ -98,7 +98,7 @@ def inputs_of(
             if member := members.get(loaded.name):
                 loaded = loaded._replace(expected_attach_type=member.member_index)
             programs[loaded.name] = ProgramPlan(loaded, loaded.instructions)
-    warnings = (*image.warnings, *diagnostics.items)
+    warnings = (*program.warnings, *diagnostics.items)
     _check_has_places(program, image, contents.keys(), max_entries.keys())
     return Inputs(Plan(image, image.kernel_btf, maps, programs, warnings), contents, entries, facts, left_out)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from bpfas.diag import BpfasError
 from bpfas.loader.errors import errno_name
-from bpfas.loader.syscall.keys import add_key, describe_key, unlink_key
+from bpfas.loader.syscall.keys import add_key, describe_key, invalidate_key, unlink_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -100,8 +100,8 @@ def trusted(certificate: Certificate) -> Iterator[int]:
             add_key("asymmetric", _description(certificate), certificate.der, keyring)
         yield keyring
     finally:
-        with contextlib.suppress(OSError):  # a program that has left its process keyring has lost it as well
-            unlink_key(keyring, PROCESS)
+        with contextlib.suppress(OSError):  # somebody else has
+            invalidate_key(keyring)
 
 
 @contextlib.contextmanager

@@ -153,7 +153,9 @@ def _description_of(program: LoaderProgram) -> _Description:
         image.kconfig,
         None if types is None else write_btf(types.words, types.strings, types.order),
         image.arena,
-        tuple(warning._replace(at=None if warning.at is None else str(warning.at)) for warning in image.warnings),
+        tuple(
+            warning._replace(at=None if warning.at is None else str(warning.at)) for warning in program.warnings
+        ),
         program.kconfig,
         program.scheme,
         program.signature,
@@ -182,7 +184,6 @@ def _read(data: bytes) -> LoaderProgram:
         kconfig=found.kconfig_variables,
         types=None if found.types is None else read_btf(found.types, order, found.object_name),
         arena=found.arena,
-        warnings=found.warnings,
     )
     context = _context_of(found.context, found.maps, programs)
     if context.size != context_size:
@@ -200,6 +201,7 @@ def _read(data: bytes) -> LoaderProgram:
         found.kconfig,
         found.scheme,
         found.signature,
+        found.warnings,
     )
 
 

@@ -199,7 +199,7 @@ def _call_details(step: Call) -> Iterator[tuple[str, str]]:
         if name == step.doubled:
             text += f", doubled up to {step.doublings} times while that gives EINVAL"
         text += "".join(
-            f", {_WORDS[name](bits)} if {_source_text(source)} is not 0"
+            f", with {_WORDS[name](bits)} if {_source_text(source)} is not 0"
             for field, source, bits in step.flags_if
             if field == name
         )

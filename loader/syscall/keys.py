@@ -17,7 +17,7 @@ from bpfas.loader.syscall.bpf import buffer
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_UNLINK, _DESCRIBE = 9, 6
+_DESCRIBE, _UNLINK, _INVALIDATE = 6, 9, 21
 """Commands of keyctl(2)."""
 
 
@@ -74,6 +74,11 @@ def add_key(kind: str, description: str, payload: bytes, keyring: int) -> int:
 def unlink_key(key: int, keyring: int) -> None:
     """KEYCTL_UNLINK: take a key out of a keyring; what is in none is gone."""
     _call(_numbers().keyctl, *map(ctypes.c_long, (_UNLINK, key, keyring)))
+
+
+def invalidate_key(key: int) -> None:
+    """KEYCTL_INVALIDATE: nobody finds a key or keyring any more, and the kernel takes it out of all keyrings."""
+    _call(_numbers().keyctl, *map(ctypes.c_long, (_INVALIDATE, key)))
 
 
 def describe_key(key: int) -> str:

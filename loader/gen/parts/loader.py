@@ -1,0 +1,180 @@
+"""The loader program: one run makes all the bpf() calls that loading the object takes.
+
+Its context: `struct bpf_loader_ctx` of 24 bytes, 16 for each map, 4 for each program, and on a multiple of 8 the
+number of the step that failed.
+"""
+
+from __future__ import annotations
+
+import binascii
+import errno
+import mmap
+import os
+import struct
+import sys
+import zlib
+from typing import TYPE_CHECKING
+
+from bpfas.loader.gen.parts.kernel import LoadError, address_of, bpf
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MAP_CREATE, PROG_LOAD, PROG_RUN = 0, 5, 10
+MAP_TYPE_ARRAY, PROGRAM_TYPE_SYSCALL = 2, 31
+MMAPABLE, SLEEPABLE, WITH_TOKEN = 1 << 10, 1 << 4, 1 << 16
+LOADER_LICENSE = b"Dual BSD/GPL\0"
+LOG_FIELDS = struct.Struct("=IIQ")  # at offset 8: level, size and address of the kernel's log
+FIRST_LOG, LARGEST_LOG = 1 << 16, 1 << 28
+
+
+def unpacked(text: str) -> bytes:
+    """What zlib and base64 have made `text` of."""
+    return zlib.decompress(binascii.a2b_base64(text))
+
+
+class Loader:
+    """The loader program of one object, for machines of one byte order.
+
+    `steps` say in words what the steps do that can fail, by their numbers.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        byte_order: str,
+        instructions: str,
+        data: str,
+        context_size: int,
+        failed_step: int,
+        steps: Mapping[int, str],
+    ) -> None:
+        self.name = name
+        self.byte_order = byte_order
+        self.instructions = instructions
+        self.data = data
+        self.context_size = context_size
+        self.failed_step = failed_step
+        self.steps = steps
+        self.token_fd = 0  # of a token, by whose right the loader program is loaded
+
+    def run(self, context: bytearray, log_level: int = 0) -> str:
+        """Load the object; descriptors are in the context then. The kernel's log if `log_level` is not 0.
+
+        Raises LoadError, and then nothing is left open; the kernel is asked a second time to have its log.
+        """
+        if sys.byteorder != self.byte_order:
+            reason = f"it is for {self.byte_order}-endian machines, and this one is {sys.byteorder}-endian"
+            raise LoadError(f"load {self.name}", errno.ENOEXEC, reason)
+        if not log_level:
+            try:
+                self._run(context, bytearray(), 0)
+            except LoadError as error:
+                first = error
+            else:
+                return ""
+        size = FIRST_LOG
+        while True:
+            log = bytearray(size)
+            try:
+                self._run(context, log, log_level or 1)
+            except LoadError as error:
+                if error.errno != errno.ENOSPC or size >= LARGEST_LOG:
+                    text = log_text(log)
+                    raise LoadError(error.step, error.errno or 0, error.reason, text) from None
+            else:
+                if log_level:
+                    return log_text(log)
+                raise LoadError(first.step, first.errno or 0, f"{first.reason} (a second time it worked)")
+            size *= 8
+
+    def _run(self, context: bytearray, log: bytearray, log_level: int) -> None:
+        """Make the map of the data and the program, run it once, close both."""
+        started = bytearray(context)
+        LOG_FIELDS.pack_into(started, 8, log_level, len(log), address_of(log))
+        struct.pack_into("=I", started, 0, len(started))
+        map_fd = program_fd = -1
+        try:
+            map_fd = self._create_map()
+            program_fd = self._load(map_fd, log, log_level)
+            result = self._execute(program_fd, started)
+        finally:
+            for fd in (program_fd, map_fd):
+                if fd >= 0:
+                    os.close(fd)
+        if result < 0:
+            (number,) = struct.unpack_from("=I", started, self.failed_step)
+            raise LoadError(self.steps.get(number, f"load {self.name}"), -result)
+        context[:] = started
+
+    def _create_map(self) -> int:
+        data = unpacked(self.data)
+        name = b"__loader.map"
+        flags = MMAPABLE | (WITH_TOKEN if self.token_fd else 0)
+        attributes = struct.pack(
+            "=IIIIIII16s32xi4x", MAP_TYPE_ARRAY, 4, len(data), 1, flags, 0, 0, name, self.token_fd
+        )
+        try:
+            fd = bpf(MAP_CREATE, attributes)
+        except OSError as error:
+            step = f"create the map of the loader program of {self.name}"
+            raise LoadError(step, error.errno or 0, explained(error)) from None
+        try:
+            with mmap.mmap(fd, len(data)) as memory:
+                memory[:] = data
+        except BaseException:
+            os.close(fd)
+            raise
+        return fd
+
+    def _load(self, map_fd: int, log: bytearray, log_level: int) -> int:
+        instructions = unpacked(self.instructions)
+        descriptors = struct.pack("=i", map_fd)
+        attributes = struct.pack(
+            "=IIQQIIQII16sIIIIQIIQIIIIQ16xi4x",
+            PROGRAM_TYPE_SYSCALL,
+            len(instructions) // 8,
+            address_of(instructions),
+            address_of(LOADER_LICENSE),
+            log_level,
+            len(log),
+            address_of(log),
+            0,
+            SLEEPABLE | (WITH_TOKEN if self.token_fd else 0),
+            b"__loader.prog",
+            *(0,) * 12,
+            address_of(descriptors),
+            self.token_fd,
+        )
+        try:
+            return bpf(PROG_LOAD, attributes)
+        except OSError as error:
+            step = f"load the loader program of {self.name}"
+            raise LoadError(step, error.errno or 0, explained(error)) from None
+
+    def _execute(self, program_fd: int, context: bytearray) -> int:
+        """What the program returns: 0, or the negative errno of the step that failed."""
+        numbers = (program_fd, *(0,) * 7, len(context), 0, address_of(context), *(0,) * 4)
+        attributes = bytearray(struct.pack("=IIIIQQIIIIQQIII4x", *numbers))
+        try:
+            bpf(PROG_RUN, attributes)
+        except OSError as error:
+            step = f"run the loader program of {self.name}"
+            raise LoadError(step, error.errno or 0, explained(error)) from None
+        result: int = struct.unpack_from("=i", attributes, 4)[0]
+        return result
+
+
+def log_text(log: bytearray) -> str:
+    """What the kernel has written up to the first NUL."""
+    return bytes(log).partition(b"\0")[0].decode(errors="replace")
+
+
+def explained(error: OSError) -> str:
+    """The errno in words, and what to do about the usual ones."""
+    words = error.strerror or ""
+    if error.errno == errno.EPERM:
+        return f"{words}; this takes root, or CAP_BPF with CAP_PERFMON and what the programs want"
+    if error.errno == errno.EINVAL:
+        return f"{words}; loader programs take Linux 5.14, and some objects more"
+    return words
