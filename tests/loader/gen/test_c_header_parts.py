@@ -68,7 +68,7 @@ def expected_kconfig() -> str:
 def test_configuration_of_the_running_kernel(compile_c: Callable[..., str], tmp_path: Path) -> None:
     header = header_of(compile_c(KCONFIG, "-g"))
     path = executable(header, KCONFIG_PROGRAM, tmp_path, declarations=KCONFIG_DECLARATIONS)
-    assert run_program(path) == [f"{expected_kconfig()}0", "load -61 CONFIG_MINE has no value that its variab"]
+    assert run_program(path) == [f"{expected_kconfig()}0", "load -61 cannot tell CONFIG_MINE: no configuratio"]
     assert run_program(path, "77") == [f"{expected_kconfig()}77".replace(" 77", " 0"), "load 0 ", "mine 77"]
 
 
@@ -162,7 +162,10 @@ def test_arena(compile_c: Callable[..., str], tmp_path: Path) -> None:
     initial, now = "initial 5 0", "now 1001 42"
     assert run_program(path) == [initial, "load 0 ", "run 0", now]
     assert run_program(path, str(1 << 19)) == [initial, "load 0 ", "run 0", now]
-    assert run_program(path, "1") == [initial, "load -7 map memory: it has fewer pages than its data takes"]
+    assert run_program(path, "1") == [
+        initial,
+        "load -7 cannot create map memory: it has fewer pages than its data takes",
+    ]
 
 
 PINNED = """
@@ -184,7 +187,7 @@ int main(int argc, char **argv) {
     int err;
     if (argc > 1 && argv) skel->maps.c_header_shared.max_entries = 9;
     err = app__load(skel);
-    SAY("load %d %.24s", err, app__failed_step(skel));
+    SAY("load %d %.40s", err, app__failed_step(skel));
     if (!err) {
         attr.test.prog_fd = skel->progs.add.prog_fd;
         skel_sys_bpf(BPF_PROG_RUN, &attr, sizeof(attr));
@@ -213,7 +216,7 @@ def test_pinned_maps_are_shared(compile_c: Callable[..., str], tmp_path: Path) -
     assert run_program(path) == ["load 0 ", "value 1"]
     assert Path("/sys/fs/bpf/c_header_ring").exists()
     assert run_program(path) == ["load 0 ", "value 2"]
-    assert run_program(path, "larger") == ["load -22 map c_header_shared: wha"]
+    assert run_program(path, "larger") == ["load -22 cannot share map c_header_shared: what i"]
 
 
 STRUCT_OPS = """
@@ -310,7 +313,7 @@ int main(void) {
 }
 """
 UNTOLD = [
-    "untold -61 program whose function replacing replaces: it has to be given before loading",
+    "untold -61 cannot go on without being given the program whose function replacing replaces",
     "nothing -2",
     "victim 0",
 ]
