@@ -36,7 +36,9 @@ class DataMap(ElementMap):
         self.values_type = values
         self._contents = contents
         self._is_mapped = is_mapped
-        self._is_filled = is_filled  # by the loader program; others begin as zeros
+        self._is_filled = (
+            is_filled  # with what the loader program is given; others are changed once they are there
+        )
         self.is_frozen = is_frozen
 
     @property
@@ -46,7 +48,7 @@ class DataMap(ElementMap):
 
     def prepare(self, context: bytearray) -> None:
         """Give the loader program the values, if they are others than those of the object."""
-        if self.memory.buffer != self._contents:
+        if self._is_filled and self.memory.buffer != self._contents:
             struct.pack_into("=Q", context, self._entry + 8, address_of(self.memory.buffer))
 
     def finish(self) -> None:
@@ -57,7 +59,7 @@ class DataMap(ElementMap):
             self.memory.buffer = mmap.mmap(self.fd, len(self._contents), mmap.MAP_SHARED, protection)
         elif self.fd >= 0:
             self.memory.buffer = ElementBuffer(self)
-        if self.fd >= 0 and not self._is_filled and any(given):
+        if self.fd >= 0 and not self._is_filled and given != self._contents:
             self.memory.write(0, given)
 
     def close(self) -> None:
