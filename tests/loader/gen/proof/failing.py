@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tests.loader.proof.corpus import CLANG
 from tests.object_cache import compiled
 from tests.peers import Peer
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 BEFORE = """
 #include "proof.h"
 const volatile char text[] = "contents";
 struct { __uint(type, BPF_MAP_TYPE_HASH); __uint(max_entries, 8); __type(key, __u32); __type(value, __u64); }
     hash SEC(".maps");
-struct inner { __uint(type, BPF_MAP_TYPE_ARRAY); __uint(max_entries, 2); __type(key, __u32); __type(value, __u32); }
+struct inner { __uint(type, BPF_MAP_TYPE_ARRAY); __uint(max_entries, 2); __type(key, int); __type(value, int); }
     inner_1 SEC(".maps");
 struct { __uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS); __uint(max_entries, 2); __type(key, __u32);
     __array(values, struct inner); } outer SEC(".maps") = { .values = { [1] = &inner_1 } };
@@ -23,6 +26,7 @@ SEC("xdp") int good(struct xdp_md *ctx) { return count() + text[ctx->rx_queue_in
 BEHIND = """
 SEC("xdp") int good_too(struct xdp_md *ctx) { return count(); }
 """
+
 
 @dataclass(frozen=True)
 class Failing:
@@ -47,8 +51,8 @@ FAILING = (
     Failing(
         "bad_types",
         # Such a number is written as the length of an array of int.
-        "struct { __uint(type, BPF_MAP_TYPE_ARRAY); __uint(max_entries, 1 << 30); __type(key, __u32);"
-        ' __type(value, __u32); } large SEC(".maps");',
+        "struct { __uint(type, BPF_MAP_TYPE_LPM_TRIE); __uint(max_entries, 1 << 30); __uint(key_size, 8);"
+        ' __uint(value_size, 4); __uint(map_flags, BPF_F_NO_PREALLOC); } large SEC(".maps");',
         "EINVAL",
         "BTF",
         "Array size overflows U32_MAX",
@@ -56,13 +60,14 @@ FAILING = (
     Failing(
         "too_large",
         "struct { __uint(type, BPF_MAP_TYPE_ARRAY); __uint(max_entries, 1 << 22); __type(key, __u32);"
-        " __type(value, char[1 << 20]); } large SEC(\".maps\");",
+        ' __type(value, char[1 << 20]); } large SEC(".maps");',
         "ENOMEM",
         "large",
     ),
     Failing(
         "refused",
-        'SEC("tc") int bad(struct __sk_buff *skb) { __u32 key = 0; return *(int *)bpf_map_lookup_elem(&hash, &key); }',
+        'SEC("tc") int bad(struct __sk_buff *skb) { __u32 key = 0;'
+        " return *(int *)bpf_map_lookup_elem(&hash, &key); }",
         "EACCES",
         "bad",
         "R0 invalid mem access 'map_value_or_null'",

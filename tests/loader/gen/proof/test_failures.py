@@ -1,4 +1,4 @@
-"""What fails in the middle leaves nothing open, and says which step it was, the errno, and all of the kernel's log."""
+"""What fails in the middle leaves nothing open, and tells the step, the errno, and all of the kernel's log."""
 
 from __future__ import annotations
 
