@@ -81,7 +81,8 @@ class Loader:
                 self._run(context, log, log_level or 1)
             except LoadError as error:
                 if error.errno != errno.ENOSPC or size >= LARGEST_LOG:
-                    text = log_text(log)
+                    # Of steps that load nothing the kernel has no log; what there is comes from one before.
+                    text = log_text(log) if error.step.startswith("load ") else ""
                     raise LoadError(error.step, error.errno or 0, error.reason, text) from None
             else:
                 if log_level:
