@@ -45,7 +45,7 @@ def generate(image: Image, options: GenOptions = NO_GEN_OPTIONS) -> LoaderProgra
             message = f"the loader program would have {size} {what}; the kernel takes {largest}"
             raise BpfasError.of(message, image.name, ("make it several objects",))
     return LoaderProgram(
-        PurePath(image.name).name.split(".")[0],
+        PurePath(image.name).name.removesuffix(".o"),
         image.byte_order,
         instructions,
         data,
