@@ -545,9 +545,10 @@ def test_struct_ops(write_module: Callable[..., Path]) -> None:
             print("bpf_module_2" in known())
             skel.detach()
             print("bpf_module_2" in known())
+        with app.open_and_load() as skel:
             with skel.maps.proof.attach() as link:
-                print(link, "bpf_module_2" in known())
-        print("bpf_module_2" in known())
+                print(link, "bpf_module_1" in known())
+            print("bpf_module_1" in known())
         """,
     )
     assert printed.splitlines() == ["True", "False", "<Link struct_ops proof> True", "False"]
@@ -559,8 +560,8 @@ def test_struct_ops(write_module: Callable[..., Path]) -> None:
     ("old", "new", "message"),
     [
         (
-            ", .name",
-            ", .of_no_kernel = (void *)1, .name",
+            ".name =",
+            ".of_no_kernel = (void *)1, .name =",
             "of_no_kernel is not zero, but the kernel has no such member",
         ),
         ("unsigned flags", "unsigned short flags", "flags has 2 bytes, but 4 in the kernel"),
