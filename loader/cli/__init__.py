@@ -31,16 +31,16 @@ Load BPF objects into the running kernel, and look after what is there.
   bpf-load maps | progs | links    what is in the kernel: list, dump, read and write
   bpf-load check-core OBJ BTF...   which kernels have the types that OBJ wants
   bpf-load bindings OBJ            list the names that OBJ leaves to others
+  bpf-load gen OBJ... -o FILE      make a program that loads OBJ by itself
   bpf-load doctor                  what BPF can do on this machine, and why not
 
-An OBJ of - is standard input. Exit status: 0 done; 1 refused, or at fault;
-2 no such map, program, link, pin or key, or (doctor, check-core) not well.
+'bpf-load COMMAND --help' lists its options; an OBJ of - is standard input. Exit status:
+0 done; 1 refused, or at fault; 2 what is named is not there, or (doctor, check-core) not well.
 """
 _EXAMPLES = """\
 examples:
   bpf-load app.o --set threshold=5 --map counts.max_entries=100000
   bpf-load attach app.o xdp_prog --to interface=eth0
-'bpf-load COMMAND --help' lists a command's options.
 """
 
 _COMMANDS = {
@@ -54,6 +54,7 @@ _COMMANDS = {
     "links": "links",
     "check-core": "check_core",
     "bindings": "bindings",
+    "gen": "gen",
     "doctor": "doctor",
 }
 """The module of each command. It is imported when the command is asked for."""

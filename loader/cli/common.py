@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import os
+import stat
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
     from bpfas.loader.spec import Image
     from bpfas.objfile import ObjectFile
 
+LOADER_PROGRAM_MAGIC = b"\x7fBPFLOAD"
+"""What the file of a loader program begins with (`bpfas.loader.gen.raw_file`)."""
+
 _MAP_FIELDS = (
     "max_entries",
     "map_flags",
@@ -41,6 +46,10 @@ _MAP_FIELDS = (
     "autocreate",
 )
 _PROGRAM_FIELDS = ("autoload", "target", "section")
+
+
+_KEYRING_HELP = """\
+of a signed loader program: with the keys of which keyring the kernel verifies it (session, user, builtin, …)"""
 
 
 def parser_with_text(name: str, description: str, epilog: str | None = None) -> argparse.ArgumentParser:
@@ -78,6 +87,12 @@ def object_parser(name: str, description: str, epilog: str | None = None) -> arg
     """The parser of a subcommand that makes an Image of an object."""
     parser = command_parser(name, description, epilog)
     parser.add_argument("object", metavar="OBJ", help="the object file")
+    add_binding_options(parser)
+    return parser
+
+
+def add_binding_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say what undefined names are bound to."""
     parser.add_argument(
         "--with",
         metavar="LIB",
@@ -94,12 +109,10 @@ def object_parser(name: str, description: str, epilog: str | None = None) -> arg
         default=[],
         help="an undefined name that the kernel has: a kfunc or a variable (may be given several times)",
     )
-    return parser
 
 
-def loading_parser(name: str, description: str, epilog: str | None = None) -> argparse.ArgumentParser:
-    """The parser of a subcommand that loads an object."""
-    parser = object_parser(name, description, epilog)
+def add_change_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that change an Image; `changed` looks at them."""
     parser.add_argument(
         "--set", metavar="VARIABLE=VALUE", dest="variables", action="append", default=[],
         help="the value that a global variable, or a part (limits.low, sizes[2]), starts with: a number, or JSON",
@@ -112,11 +125,17 @@ def loading_parser(name: str, description: str, epilog: str | None = None) -> ar
         "--prog", metavar="PROGRAM.FIELD=VALUE", dest="program_changes", action="append", default=[],
         help="change a program before it is loaded: autoload, target",
     )  # fmt: skip
+    parser.add_argument("--relaxed-maps", action="store_true", help="let attributes of maps pass that are unknown")
+
+
+def loading_parser(name: str, description: str, epilog: str | None = None) -> argparse.ArgumentParser:
+    """The parser of a subcommand that loads an object, or runs a loader program."""
+    parser = object_parser(name, description, epilog)
+    add_change_options(parser)
     parser.add_argument(
         "--target", metavar="PROGRAM", type=lambda text: int(text) if text.isdecimal() else text,
         help="the loaded program, by its id or pinned path, whose functions freplace/NAME replaces",
     )  # fmt: skip
-    parser.add_argument("--relaxed-maps", action="store_true", help="let attributes of maps pass that are unknown")
     parser.add_argument(
         "--btf", metavar="FILE",
         help="the kernel's types, which CO-RE relocations are resolved by: raw BTF, or an ELF file with .BTF",
@@ -132,6 +151,8 @@ def loading_parser(name: str, description: str, epilog: str | None = None) -> ar
     parser.add_argument(
         "--log-level", metavar="N", type=int, default=0, help="keep the verifier's log: 1, 2 (all), 4 (statistics)"
     )
+    parser.add_argument("--keyring", metavar="NAME", help=_KEYRING_HELP)
+    parser.add_argument("--cert", metavar="FILE", help="verify it with the key of this certificate instead")
     return parser
 
 
@@ -157,15 +178,19 @@ def image_of_object(options: argparse.Namespace, *, relaxed_maps: bool = False) 
 
 def image_of(options: argparse.Namespace) -> Image:
     """The Image that the options describe, with what they change in it."""
-    image = image_of_object(options, relaxed_maps=options.relaxed_maps)
+    return changed(image_of_object(options, relaxed_maps=options.relaxed_maps), options)
+
+
+def changed(image: Image, options: argparse.Namespace) -> Image:
+    """The image, with what the options change in it."""
     for assignment in options.variables:
         name, value = split_assignment(assignment, "--set VARIABLE=VALUE")
         set_part(image.data, name, parse_value(value))
     for assignment in options.map_changes:
-        (name, field), value = _field(assignment, _MAP_FIELDS, "--map MAP.FIELD=VALUE")
+        (name, field), value = split_field(assignment, _MAP_FIELDS, "--map MAP.FIELD=VALUE")
         image.set_map(name, **{field: value})
     for assignment in options.program_changes:
-        (name, field), value = _field(assignment, _PROGRAM_FIELDS, "--prog PROGRAM.FIELD=VALUE")
+        (name, field), value = split_field(assignment, _PROGRAM_FIELDS, "--prog PROGRAM.FIELD=VALUE")
         image.set_program(name, **{field: value})
     return image
 
@@ -179,9 +204,33 @@ def load_options(options: argparse.Namespace) -> LoadOptions:
 @contextlib.contextmanager
 def loaded(options: argparse.Namespace) -> Iterator[Collection]:
     """What the options describe, in the kernel; warnings are printed."""
-    with load_image(image_of(options), load_options(options)) as collection:
+    with _collection(options) as collection:
         warn([*collection.warnings, *_pins(collection, options)], options)
         yield collection
+
+
+def _collection(options: argparse.Namespace) -> Collection:
+    if begins_with(options.object, LOADER_PROGRAM_MAGIC):
+        from bpfas.loader.cli.loader_program import run_file  # most of what is loaded are objects
+
+        return run_file(options)
+    if options.keyring or options.cert:
+        raise BpfasError.of("--keyring and --cert are for loader programs, which can be signed", options.object)
+    return load_image(image_of(options), load_options(options))
+
+
+def begins_with(path: str, magic: bytes) -> bool:
+    """Whether a file, or standard input, which stays whole, begins so; not if that cannot be read."""
+    try:
+        if path == STANDARD_STREAM:
+            peek = getattr(sys.stdin.buffer, "peek", None)
+            return peek is not None and peek(len(magic)).startswith(magic)
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            return False
+        with open(path, "rb") as file:
+            return file.read(len(magic)) == magic
+    except OSError:
+        return False
 
 
 def _pins(collection: Collection, options: argparse.Namespace) -> Iterator[Diagnostic]:
@@ -217,7 +266,7 @@ def split_assignment(assignment: str, form: str) -> tuple[str, str]:
     return name, value
 
 
-def _field(assignment: str, known: Sequence[str], form: str) -> tuple[tuple[str, str], Any]:
+def split_field(assignment: str, known: Sequence[str], form: str) -> tuple[tuple[str, str], Any]:
     """The name and field that are set, and the value."""
     place, value = split_assignment(assignment, form)
     name, dot, field = place.rpartition(".")

@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING
 
 from bpfas.diag import BpfasError
 from bpfas.loader.cli import report
-from bpfas.loader.cli.common import image_of, load_options, loaded, loading_parser, print_json, warn
+from bpfas.loader.cli.common import (
+    LOADER_PROGRAM_MAGIC,
+    begins_with,
+    image_of,
+    load_options,
+    loaded,
+    loading_parser,
+    print_json,
+    warn,
+)
 from bpfas.loader.cli.kernels import add_kernel_options, described_kernel
 from bpfas.loader.kernel.running import RunningKernel
 from bpfas.loader.loading.plan_text import plan_json, plan_text
@@ -46,6 +55,12 @@ def main(name: str, arguments: Sequence[str]) -> int:
 
 
 def _dry_run(options: argparse.Namespace) -> int:
+    if begins_with(options.object, LOADER_PROGRAM_MAGIC):
+        raise BpfasError.of(
+            "a loader program finds out what it loads when it is run",
+            options.object,
+            ("bpf-load gen --trace FILE shows what it does",),
+        )
     described = described_kernel(options)
     with described or RunningKernel() as kernel:
         plan = resolve(image_of(options), kernel, load_options(options)._replace(btf=None))

@@ -1,8 +1,4 @@
-"""Instructions one after the other, with jumps to a common exit that may be far away.
-
-Jumps have 16 bits: code that is longer than they reach gets islands, jumps that others go through on their way
-back to the exit. Which instructions there are is `bpfas.loader.gen.emit`'s part.
-"""
+"""Instructions one after the other. Which ones there are is `bpfas.loader.gen.emit`'s part."""
 
 from __future__ import annotations
 
@@ -18,8 +14,6 @@ if TYPE_CHECKING:
 
     from bpfas.elf.constants import ByteOrder
 
-_ISLAND_EVERY = 30_000
-
 
 class Assembler:
     """Code that grows. Registers and offsets are numbers; indexes count slots of 8 bytes."""
@@ -27,7 +21,6 @@ class Assembler:
     def __init__(self, order: ByteOrder) -> None:
         self.order = order
         self._code = bytearray()
-        self._exit = 0
 
     @property
     def here(self) -> int:
@@ -59,26 +52,6 @@ class Assembler:
         self._code[SLOT_SIZE * place : SLOT_SIZE * (place + 1)] = _encoded(
             name, dst, src, distance, imm, self.order
         )
-
-    def jump_back(self, start: int, name: str, dst: int, src: int = 0, imm: int = 0) -> None:
-        """Jump back to the index `start` on a condition."""
-        self.put(name, dst, src, start - self.here - 1, imm)
-
-    def begin_exit(self) -> None:
-        """The common exit begins here."""
-        self._exit = self.here
-
-    def exit_if(self, name: str, dst: int = 0, imm: int = 0) -> None:
-        """Jump back to the common exit on a condition (a row of jumps)."""
-        self.put(name, dst, 0, self._exit - self.here - 1, imm)
-
-    def build_island(self) -> None:
-        """Make sure that the exit is within reach, at a place where nothing is jumped over."""
-        if self.here - self._exit >= _ISLAND_EVERY:
-            with self.skipped_if("ja", 0):
-                island = self.here
-                self.exit_if("ja")
-            self._exit = island
 
     def code(self) -> bytes:
         """All instructions."""

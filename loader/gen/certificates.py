@@ -39,7 +39,7 @@ _CENTURY_OF_SHORT_YEARS = 50
 
 
 class Certificate(NamedTuple):
-    """A certificate: `der` all of it, `public_key` its SubjectPublicKeyInfo (DER).
+    """A certificate: `der` all of it, `public_key` its SubjectPublicKeyInfo, `key_type` what kind that is (DER).
 
     `key_identifier` is empty where it has none. `path` is the file that it was read from.
     """
@@ -48,6 +48,7 @@ class Certificate(NamedTuple):
     der: bytes
     subject: str
     public_key: bytes
+    key_type: bytes
     key_identifier: bytes
     not_before: datetime
     not_after: datetime
@@ -86,12 +87,14 @@ def parse_certificate(der: bytes, path: str = "") -> Certificate:
     subject = _expect(_at(body, 4), SEQUENCE)
     public_key = _expect(_at(body, 5), SEQUENCE)
     _expect(_at(public_key.children(), 1), BIT_STRING)
+    key_type = _expect(_at(_expect(_at(public_key.children(), 0), SEQUENCE).children(), 0), OBJECT_IDENTIFIER)
     extensions = next((each for each in body[6:] if each.tag == context(3)), None)
     return Certificate(
         path,
         der,
         _name(subject),
         public_key.encoded,
+        key_type.encoded,
         _key_identifier(extensions) if extensions else b"",
         _time(_at(validity, 0)),
         _time(_at(validity, 1)),

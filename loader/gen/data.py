@@ -13,32 +13,48 @@ from bpfas.loader.gen.script import Cell, CellKind, Item
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from bpfas.elf.constants import ByteOrder
+
 _ALIGNMENT = 8
 DESCRIPTOR_SIZE = 4
 NUMBER_SIZE = 8
+OUTCOME_SIZE = 2 * NUMBER_SIZE
 
 
 class DataLayout:
     """Where everything lies in the data; offsets in bytes from its start.
 
     `attributes` are the bpf_attr of each call by the call's number, as far as they are known before the program
-    runs. Items that are there already under the same name are put in once; bytes that are equal and nobody changes
-    (`constants`) are, too.
+    runs. `fallible` are the numbers of the steps that can fail. Items that are there already under the same name
+    are put in once; bytes that are equal and nobody changes (`constants`) are, too.
     """
 
-    def __init__(self, table: Sequence[Cell], numbers: Iterable[Cell]) -> None:
+    def __init__(
+        self, table: Sequence[Cell], numbers: Iterable[Cell], fallible: Iterable[int], order: ByteOrder
+    ) -> None:
         self._cells = {cell.name: DESCRIPTOR_SIZE * index for index, cell in enumerate(table)}
         self._data = bytearray(_aligned(DESCRIPTOR_SIZE * len(table)))
         for cell in numbers:
             assert cell.kind is CellKind.NUMBER
             if cell.name not in self._cells:
                 self._cells[cell.name] = self._append(bytes(NUMBER_SIZE))
+        self.outcomes = len(self._data)
+        """Where the outcomes are: what a step gave and its number, in the steps' order, and one of no step."""
+        self._outcomes: dict[int, int] = {}
+        for number in (*fallible, 0):
+            self._outcomes[number] = self._append(
+                bytes(NUMBER_SIZE) + number.to_bytes(NUMBER_SIZE, order.name_for_int)
+            )
         self._items: dict[str, int] = {}
         self._constants: dict[bytes, int] = {}
 
     def cell(self, cell: Cell) -> int:
         """The offset of a cell."""
         return self._cells[cell.name]
+
+    def outcome(self, number: int) -> int:
+        """The offset of what the step of that number gave."""
+        return self._outcomes[number]
 
     def item(self, item: Item) -> int:
         """The offset of an item, which is put in if it is new."""

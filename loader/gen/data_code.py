@@ -1,8 +1,9 @@
 """Instructions that work on the data and the context of a loader program: what all its steps are made of.
 
-Registers: r6 is the context, r7 what the last call gave, r8 where the data starts, r9 the number of the step that
-failed; the others are free. The stack is not used: descriptors are in a table in the data, which the common exit
-closes.
+There are next to no jumps, for the kernel's verifier takes as long for one that it cannot decide as for 25 other
+instructions, and the kernel verifies a loader program each time that it is run. What depends on a number is done
+with masks: all ones or all zeros. Registers: r6 is the context, r7 the number of steps that have failed, negated,
+r8 where the data starts, r9 a mask that is all ones where what the steps would make is given; the others are free.
 """
 
 from __future__ import annotations
@@ -17,15 +18,14 @@ from bpfas.loader.gen.script import Address, Cell, CellKind, Input, Item
 from bpfas.loader.instructions import LoadSource
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from bpfas.loader.gen.data import DataLayout
 
-CONTEXT, RESULT, DATA, STEP = 6, 7, 8, 9
-COUNTER = STEP
-"""A counter: no step fails before it has stopped counting."""
+CONTEXT, FAILED, DATA, GIVEN = 6, 7, 8, 9
+RESULT = 0
+"""What a helper gives."""
 
 _SYS_CLOSE = HELPERS["bpf_sys_close"].number
+_SCRATCH = 5
 _SIZES = {1: "b", 2: "h", 4: "w", 8: "dw"}
 _NEAR = 0x7FFF - 256
 """The highest place in the data whose fields are within reach of a load or store from its start."""
@@ -37,6 +37,69 @@ class DataCode(Assembler):
     def __init__(self, order: ByteOrder, data: DataLayout) -> None:
         super().__init__(order)
         self.data = data
+        self.conditions: tuple[Input, ...] = ()
+        """The numbers of the context of which none may be given for the steps to be done."""
+
+    def begin(self) -> None:
+        """Set the registers up."""
+        self.put("mov_reg", CONTEXT, 1)
+        self.load_data_address(DATA, 0)
+        self.put("mov_imm", FAILED)
+
+    def unless(self, *conditions: Input) -> None:
+        """From here on, steps are done unless one of these numbers of the context is given."""
+        self.conditions = conditions
+        for number, given in enumerate(conditions):
+            register = 1 if number else GIVEN
+            self.load_value(register, given)
+            self.ones_if_not_zero(register)
+            if number:
+                self.put("or_reg", GIVEN, register)
+
+    def settle(self, number: int, cell: Cell | None = None, given: Input | None = None) -> None:
+        """Note how a step has ended: with what is in r0, negative if it has failed.
+
+        A descriptor goes to its cell, or in its place what is given.
+        """
+        self.store_data(self.data.outcome(number), RESULT, NUMBER_SIZE)
+        if self.conditions:
+            self.put("mov_reg", 1, GIVEN)
+            self.put("xor_imm", 1, imm=-1)
+            self.put("and_reg", RESULT, 1)
+        if cell and given:
+            self.load_value(1, given)
+            self.put("or_reg", 1, RESULT)
+            self.store_data(self.data.cell(cell), 1, DESCRIPTOR_SIZE)
+        elif cell:
+            self.store_data(self.data.cell(cell), RESULT, DESCRIPTOR_SIZE)
+        # Behind a failure all count as failed, so that the first is known by their number.
+        self.put("or_reg", RESULT, FAILED)
+        self.put("arsh_imm", RESULT, imm=63)
+        self.put("add_reg", FAILED, RESULT)
+
+    def put_off(self, register: int) -> None:
+        """Make a number negative if a step has failed, or is not to be done."""
+        self.put("or_reg", register, FAILED)
+        if self.conditions:
+            self.put("or_reg", register, GIVEN)
+
+    def ones_if_not_zero(self, register: int) -> None:
+        """A mask out of a number below 1 << 63."""
+        self.put("neg", register)
+        self.put("arsh_imm", register, imm=63)
+
+    def ones_if_zero(self, mask: int, register: int) -> None:
+        """A mask of a number below 1 << 63."""
+        self.put("mov_reg", mask, register)
+        self.put("sub_imm", mask, imm=1)
+        self.put("arsh_imm", mask, imm=63)
+
+    def ones_if_any(self, mask: int, register: int) -> None:
+        """A mask of any number: all ones if it is not 0."""
+        self.put("mov_reg", mask, register)
+        self.put("neg", mask)
+        self.put("or_reg", mask, register)
+        self.put("arsh_imm", mask, imm=63)
 
     def load_value(self, register: int, value: Cell | Address | Input) -> None:
         """A value, into a register."""
@@ -52,40 +115,17 @@ class DataCode(Assembler):
             case Address(target=Item() as item):
                 self.load_data_address(register, self.data.item(item))
 
-    def ones_if_given(self, register: int, given: Sequence[Input]) -> None:
-        """All ones if any of these numbers of 32 bits in the context is given, else 0; r5 is used."""
-        for place, each in enumerate(given):
-            loaded = 5 if place else register
-            self.load(loaded, CONTEXT, each.offset, each.size)
-            if place:
-                self.put("or_reg", register, loaded)
-        self.put("neg", register)
-        self.put("arsh_imm", register, imm=63)
-
-    def close(self, cell: Cell, given: Sequence[Input] = ()) -> None:
-        """Close a descriptor, if there is one and it was not given."""
+    def close(self, cell: Cell) -> None:
+        """Close a descriptor, if there is one, and forget it."""
         self.load_value(1, cell)
-        if given:
-            self.ones_if_given(2, given)
-            self.put("or_reg", 1, 2)  # -1 is nobody's
+        self.ones_if_zero(2, 1)
+        self.put("or_reg", 1, 2)
         self.close_number()
+        self.zero(cell)
 
     def close_number(self) -> None:
-        """Close the descriptor in r1, if it is not 0."""
-        self.put("mov_imm", 2, imm=-1)  # nobody's
-        self.either(1, 2)
+        """Close the descriptor in r1; a negative one is nobody's."""
         self.put("call", imm=_SYS_CLOSE)
-
-    def either(self, first: int, second: int) -> None:
-        """The first register, or the second if that is 0, in the first; r3 is used.
-
-        The verifier takes 10 times as long for a jump as for one of these instructions.
-        """
-        self.put("mov_reg", 3, first)
-        self.put("sub_imm", 3, imm=1)
-        self.put("arsh_imm", 3, imm=63)  # all ones if the first was 0
-        self.put("and_reg", 3, second)
-        self.put("or_reg", first, 3)
 
     def zero(self, cell: Cell) -> None:
         """Forget a number."""
@@ -110,7 +150,7 @@ class DataCode(Assembler):
         base, offset = self.base(offset)
         self.store(base, offset, register, size)
 
-    def base(self, offset: int, scratch: int = 0) -> tuple[int, int]:
+    def base(self, offset: int, scratch: int = _SCRATCH) -> tuple[int, int]:
         """A register and an offset for a place in the data: its start, or `scratch` if that is far."""
         if offset <= _NEAR:
             return DATA, offset
@@ -128,21 +168,6 @@ class DataCode(Assembler):
     def dst(self, registers_byte: int) -> int:
         """The destination in such a byte."""
         return registers_byte & 15 if self.order is ByteOrder.LITTLE else registers_byte >> 4
-
-    def fail_if_negative(self, number: int) -> None:
-        """Leave by the common exit if the last call has failed, in the step of this number."""
-        self.put("mov_imm", STEP, imm=number)
-        self.exit_if("jslt_imm", RESULT)
-
-    def fail_if_zero(self, register: int, number: int, error: int, given: Sequence[Input] = ()) -> None:
-        """Leave by the common exit with an errno if a register is 0, unless a number of the context is given."""
-        if given:
-            self.ones_if_given(3, given)
-            self.put("or_reg", register, 3)
-        self.put("mov_imm", STEP, imm=number)
-        self.put("mov_imm", RESULT, imm=-error)
-        self.exit_if("jeq_imm", register)
-        self.put("mov_imm", RESULT)
 
 
 def _cell_size(cell: Cell) -> int:

@@ -1,7 +1,9 @@
 """A Script to the instructions and the data of a loader program.
 
 This module has the frame and the smaller steps; calls are `bpfas.loader.gen.emit_calls`, look-ups
-`bpfas.loader.gen.emit_lookups`. Source: the helpers' documentation in include/uapi/linux/bpf.h.
+`bpfas.loader.gen.emit_lookups`. All instructions are gone through, whatever fails: behind a failure the kernel is
+asked for nothing more, at the end the first that has failed is told, and what was made is closed. Source: the
+helpers' documentation in include/uapi/linux/bpf.h.
 """
 
 from __future__ import annotations
@@ -10,22 +12,19 @@ import errno
 from typing import TYPE_CHECKING
 
 from bpfas.helpers import HELPERS
-from bpfas.loader.gen.data import DESCRIPTOR_SIZE, DataLayout
-from bpfas.loader.gen.data_code import CONTEXT, COUNTER, DATA, RESULT, STEP, DataCode
+from bpfas.loader.gen.data import DESCRIPTOR_SIZE, NUMBER_SIZE, OUTCOME_SIZE, DataLayout
+from bpfas.loader.gen.data_code import CONTEXT, FAILED, GIVEN, RESULT, DataCode
 from bpfas.loader.gen.emit_calls import emit_call, known_attributes
 from bpfas.loader.gen.emit_lookups import emit_find, emit_patch_calls, emit_patch_loads, emit_require
 from bpfas.loader.gen.loader_program import CALLER_IS_KERNEL, FLAGS
 from bpfas.loader.gen.script import Call, Close, Fill, Find, Need, PatchCall, PatchLoad, Require, UnlessGiven
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from bpfas.elf.constants import ByteOrder
     from bpfas.loader.gen.loader_program import Context
     from bpfas.loader.gen.script import Cell, Input, Script, Step
-
-_MANY = 1000
-"""Descriptors, from which on they are closed in a loop; jumps over their code have 16 bits."""
 
 _TRACE_PRINTK, _READ_KERNEL, _COPY_FROM_USER = (
     HELPERS[f"bpf_{name}"].number for name in ("trace_printk", "probe_read_kernel", "copy_from_user")
@@ -46,34 +45,41 @@ def emit_script(
     writes what it was and what came of it to the kernel's trace buffer.
     """
     steps = script.numbered_steps()
-    data = DataLayout(script.table, _numbers(steps))
+    fallible = [number for number, step in enumerate(steps, 1) if isinstance(step, _FALLIBLE)]
+    data = DataLayout(script.table, _numbers(steps), fallible, order)
     # Instructions refer to attributes most often, so these come before all that is long.
     attributes = {
         number: data.attributes(known_attributes(step, order))
         for number, step in enumerate(steps, 1)
         if isinstance(step, Call)
     }
+    made = {step.result: number for number, step in enumerate(steps, 1) if isinstance(step, Call) and step.result}
     code = DataCode(order, data)
-    _begin(code, script, steps, context)
-    conditions = _conditions(script.steps)
-    for number, step in enumerate(steps, 1):
-        code.build_island()
-        _emit_step(code, number, step, conditions.get(id(step), ()), attributes)
-        if words:
-            _emit_words(code, words(step))
-    _finish(code, script)
+    code.begin()
+    given = {step.cell: step.given for step in steps if isinstance(step, UnlessGiven) and step.cell}
+    for number, (step, conditions) in enumerate(_with_conditions(script.steps), 1):
+        if conditions != code.conditions:
+            code.unless(*conditions)
+        _emit_step(code, number, step, attributes, given)
+        if words and isinstance(step, _FALLIBLE):
+            _emit_words(code, words(step), number)
+    code.unless()
+    _finish(code, script, given, made, len(fallible), context)
     content = data.content()
     return (check(content) if check else b"") + code.code(), content
 
 
-def _conditions(steps: Sequence[Step], outer: tuple[Input, ...] = ()) -> dict[int, tuple[Input, ...]]:
-    """By the identity of a step, the numbers of the context none of which may be given."""
-    found = {}
+_FALLIBLE = Call | Find | Require | Fill | Need
+
+
+def _with_conditions(
+    steps: Sequence[Step], conditions: tuple[Input, ...] = ()
+) -> Iterator[tuple[Step, tuple[Input, ...]]]:
+    """The steps as they are numbered, and the numbers of the context of which one stands against each."""
     for step in steps:
-        found[id(step)] = outer
+        yield step, conditions
         if isinstance(step, UnlessGiven):
-            found |= _conditions(step.steps, (*outer, step.given))
-    return found
+            yield from _with_conditions(step.steps, (*conditions, step.given))
 
 
 def _numbers(steps: Sequence[Step]) -> list[Cell]:
@@ -81,63 +87,53 @@ def _numbers(steps: Sequence[Step]) -> list[Cell]:
     return [cell for step in steps if isinstance(step, Find) for cell in (step.type_id, step.address)]
 
 
-def _begin(code: DataCode, script: Script, steps: Sequence[Step], context: Context) -> None:
-    """Set the registers up, and put the common exit behind a jump, as jumps to it go backwards."""
-    code.put("mov_reg", CONTEXT, 1)
-    code.load_data_address(DATA, 0)
-    code.put("mov_imm", RESULT)
-    with code.skipped_if("ja", 0):
-        code.begin_exit()
-        code.put("stxw", CONTEXT, STEP, context.failed_step)
-        given = {step.cell: step.given for step in steps if isinstance(step, UnlessGiven) and step.cell}
-        if len(script.table) < _MANY:
-            for cell in script.table:
-                code.close(cell, (given[cell],) if cell in given else ())
-        else:
-            _close_many(code, len(script.table), given)
-        code.put("mov_reg", 0, RESULT)
-        code.put("exit")
+def _finish(
+    code: DataCode,
+    script: Script,
+    given: Mapping[Cell, Input],
+    made: Mapping[Cell, int],
+    fallible: int,
+    context: Context,
+) -> None:
+    """Give the descriptors back if nothing has failed, else close them and tell what has.
 
-
-def _close_many(code: DataCode, count: int, given: Mapping[Cell, Input]) -> None:
-    """Close the descriptors of a long table that were not given, by a loop: shorter, but not for the verifier."""
-    for cell, each in given.items():
-        code.load(1, CONTEXT, each.offset, each.size)
-        with code.skipped_if("jeq_imm", 1):
-            code.zero(cell)
-    code.put("mov_imm", COUNTER)
-    again = code.here
-    code.put("mov_reg", 1, DATA)
-    code.put("add_reg", 1, COUNTER)
-    code.load(1, 1, 0, DESCRIPTOR_SIZE)
-    code.close_number()
-    code.put("add_imm", COUNTER, imm=DESCRIPTOR_SIZE)
-    code.jump_back(again, "jne_imm", COUNTER, imm=DESCRIPTOR_SIZE * count)
-
-
-def _finish(code: DataCode, script: Script) -> None:
-    """Give the descriptors back."""
+    `made` are the numbers of the steps that make them.
+    """
+    keep = GIVEN
+    code.put("mov_reg", keep, FAILED)
+    code.put("arsh_imm", keep, imm=63)
+    code.put("xor_imm", keep, imm=-1)
     for cell, offset in script.results:
         code.load_value(1, cell)
+        code.put("and_reg", 1, keep)
+        if cell in given:
+            code.load_value(2, given[cell])
+            code.put("or_reg", 1, 2)
         code.store(CONTEXT, offset, 1, DESCRIPTOR_SIZE)
-    code.put("mov_imm", 0)
+        code.load_data(1, code.data.outcome(made[cell]), NUMBER_SIZE)
+        code.put("or_reg", 1, keep)
+        code.close_number()
+    # The outcomes are in the steps' order, and behind the last is one of no step.
+    code.put("add_imm", FAILED, imm=fallible)
+    code.put("lsh_imm", FAILED, imm=OUTCOME_SIZE.bit_length() - 1)
+    code.load_data_address(1, code.data.outcomes)
+    code.put("add_reg", 1, FAILED)
+    code.load(2, 1, NUMBER_SIZE, NUMBER_SIZE)
+    code.store(CONTEXT, context.failed_step, 2, 4)
+    code.load(RESULT, 1, 0, NUMBER_SIZE)
     code.put("exit")
 
 
 def _emit_step(
-    code: DataCode, number: int, step: Step, given: tuple[Input, ...], attributes: Mapping[int, int]
+    code: DataCode, number: int, step: Step, attributes: Mapping[int, int], given: Mapping[Cell, Input]
 ) -> None:
-    """A step, which is not to be done if any of these numbers of the context is `given`.
-
-    What changes nothing but the data is done nevertheless.
-    """
     match step:
         case Call():
-            emit_call(code, number, step, attributes[number], given)
+            emit_call(code, number, step, attributes[number], given.get(step.result) if step.result else None)
         case Find():
             emit_find(code, number, step)
         case Require():
-            emit_require(code, number, step, given)
+            emit_require(code, number, step)
         case PatchLoad():
             emit_patch_loads(code, step)
         case PatchCall():
@@ -145,37 +141,49 @@ def _emit_step(
         case Fill():
             _emit_fill(code, number, step)
         case Need():
-            code.load(1, CONTEXT, step.given.offset, step.given.size)
-            code.fail_if_zero(1, number, errno.ENODATA, given)
+            code.load_value(1, step.given)
+            code.ones_if_any(RESULT, 1)
+            code.put("xor_imm", RESULT, imm=-1)
+            code.put("and_imm", RESULT, imm=-errno.ENODATA)
+            code.settle(number)
         case Close():
             code.close(step.cell)
-            code.zero(step.cell)
         case UnlessGiven():
-            if step.cell:  # its steps ask for themselves
-                code.load(1, CONTEXT, step.given.offset, step.given.size)
-                code.store_data(code.data.cell(step.cell), 1, DESCRIPTOR_SIZE)
+            pass  # its steps ask for themselves
 
 
 def _emit_fill(code: DataCode, number: int, step: Fill) -> None:
     """Contents from the memory of a process, or of the kernel if it is the kernel that runs the program."""
-    code.load(3, CONTEXT, step.given.offset, step.given.size)
-    with code.skipped_if("jeq_imm", 3):
-        code.load_data_address(1, code.data.item(step.item))
-        code.put("mov_imm", 2, imm=len(step.item.data))
+    outcome = code.data.outcome(number)
+    for helper, is_of_kernel in ((_READ_KERNEL, True), (_COPY_FROM_USER, False)):
+        code.load_value(3, step.given)
+        code.ones_if_any(1, 3)
         code.load(4, CONTEXT, FLAGS.offset, FLAGS.size)
         code.put("and_imm", 4, imm=CALLER_IS_KERNEL)
-        code.put("jne_imm", 4, off=2)
-        code.put("call", imm=_COPY_FROM_USER)
-        code.put("ja", off=1)
-        code.put("call", imm=_READ_KERNEL)
-        code.put("mov_reg", RESULT, 0)
-        code.fail_if_negative(number)
+        code.put("neg", 4)
+        if not is_of_kernel:
+            code.put("xor_imm", 4, imm=-1)
+        code.put("and_reg", 4, 1)
+        if is_of_kernel:
+            code.store_data(outcome, 4, NUMBER_SIZE)
+        code.put("mov_imm", 2, imm=len(step.item.data))
+        code.put("and_reg", 2, 4)
+        code.load_data_address(1, code.data.item(step.item))
+        code.put("call", imm=helper)
+        code.load_data(1, outcome, NUMBER_SIZE)
+        if is_of_kernel:
+            # It does not take addresses of processes, even if it is to copy nothing.
+            code.put("and_reg", RESULT, 1)
+            code.store_data(outcome, RESULT, NUMBER_SIZE)
+        else:
+            code.put("or_reg", RESULT, 1)
+    code.settle(number)
 
 
-def _emit_words(code: DataCode, words: str) -> None:
-    """A line in the kernel's trace buffer with what the last call gave."""
+def _emit_words(code: DataCode, words: str, number: int) -> None:
+    """A line in the kernel's trace buffer with what a step gave."""
     text = f"{words.replace('%', '%%')}: %d\n".encode(errors="replace") + b"\0"
     code.load_data_address(1, code.data.constant(text))
     code.put("mov_imm", 2, imm=len(text))
-    code.put("mov_reg", 3, RESULT)
+    code.load_data(3, code.data.outcome(number), NUMBER_SIZE)
     code.put("call", imm=_TRACE_PRINTK)

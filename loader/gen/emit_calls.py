@@ -5,17 +5,15 @@ Source: union bpf_attr of include/uapi/linux/bpf.h.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 from typing import TYPE_CHECKING
 
 from bpfas.helpers import HELPERS
 from bpfas.loader.gen.attributes import LAYOUTS, size_up_to
-from bpfas.loader.gen.data import DESCRIPTOR_SIZE
-from bpfas.loader.gen.data_code import CONTEXT, COUNTER, RESULT
+from bpfas.loader.gen.data_code import RESULT
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from bpfas.elf.constants import ByteOrder
     from bpfas.loader.gen.data_code import DataCode
     from bpfas.loader.gen.script import Call, Input
@@ -23,10 +21,10 @@ if TYPE_CHECKING:
 _SYS_BPF = HELPERS["bpf_sys_bpf"].number
 
 
-def emit_call(code: DataCode, number: int, step: Call, start: int, given: Sequence[Input]) -> None:
+def emit_call(code: DataCode, number: int, step: Call, start: int, given: Input | None) -> None:
     """A call, whose attributes are at `start` of the data; its descriptor goes to the call's cell.
 
-    If one of these numbers of the context is `given` the kernel is asked for a command that there is not.
+    It is not done if a number of the context says so, of which one may be the descriptor that is `given`.
     """
     layout = LAYOUTS[step.command]
     base, offset = code.base(start)
@@ -38,63 +36,51 @@ def emit_call(code: DataCode, number: int, step: Call, start: int, given: Sequen
         code.store(base, offset + field.offset, 1, field.size)
     for name, override in step.overrides:
         field = layout[name]
-        code.load(1, CONTEXT, override.offset, override.size)
-        code.load(2, base, offset + field.offset, field.size)
-        code.either(1, 2)
+        code.load_value(1, override)
+        code.load(3, base, offset + field.offset, field.size)
+        code.ones_if_zero(2, 1)
+        code.put("and_reg", 2, 3)
+        code.put("or_reg", 1, 2)
         code.store(base, offset + field.offset, 1, field.size)
     for name, condition, bits in step.flags_if:
         field = layout[name]
         code.load_value(1, condition)
-        with code.skipped_if("jeq_imm", 1):
-            code.load(1, base, offset + field.offset, field.size)
-            code.put("or_imm", 1, imm=bits)
-            code.store(base, offset + field.offset, 1, field.size)
-    _bpf(code, step, start, given)
+        code.ones_if_not_zero(1)
+        code.put("and_imm", 1, imm=bits)
+        code.load(2, base, offset + field.offset, field.size)
+        code.put("or_reg", 1, 2)
+        code.store(base, offset + field.offset, 1, field.size)
+    _bpf(code, step, start)
     if step.optional:
         with code.skipped_if("jsge_imm", RESULT):
             base, offset = code.base(start)
             for name in step.optional:
                 code.put("stw", base, off=offset + layout[name].offset)
-            _bpf(code, step, start, given)
+            _bpf(code, step, start)
     if step.doublings:
-        _double(code, step, start, given)
-    code.fail_if_negative(number)
-    if step.result:
-        if given:
-            code.load_value(1, step.result)
-            code.put("or_reg", RESULT, 1)
-        code.store_data(code.data.cell(step.result), RESULT, DESCRIPTOR_SIZE)
+        _double(code, step, start, layout[step.doubled].offset)
+    code.settle(number, step.result, given)
 
 
-def _double(code: DataCode, step: Call, start: int, given: Sequence[Input]) -> None:
+def _double(code: DataCode, step: Call, start: int, field: int) -> None:
     """Ask for twice as much while the kernel finds it too little."""
-    field = LAYOUTS[step.command][step.doubled].offset
-    code.put("mov_imm", COUNTER, imm=step.doublings)
-    again = code.here
-    with code.skipped_if("jne_imm", RESULT, imm=-errno.EINVAL):
-        base, offset = code.base(start)
-        code.load(1, base, offset + field, 4)
-        code.put("lsh_imm", 1, imm=1)
-        code.store(base, offset + field, 1, 4)
-        _bpf(code, step, start, given)
-        code.put("sub_imm", COUNTER, imm=1)
-        code.jump_back(again, "jne_imm", COUNTER)
+    with contextlib.ExitStack() as attempts:
+        for _ in range(step.doublings):
+            attempts.enter_context(code.skipped_if("jne_imm", RESULT, imm=-errno.EINVAL))
+            base, offset = code.base(start)
+            code.load(1, base, offset + field, 4)
+            code.put("lsh_imm", 1, imm=1)
+            code.store(base, offset + field, 1, 4)
+            _bpf(code, step, start)
 
 
-def _bpf(code: DataCode, step: Call, attributes: int, given: Sequence[Input]) -> None:
-    code.load_data_address(2, attributes)
+def _bpf(code: DataCode, step: Call, attributes: int) -> None:
+    """The call, by a command that there is not (EINVAL) if it is not to be done."""
     code.put("mov_imm", 1, imm=step.command)
+    code.put_off(1)
+    code.load_data_address(2, attributes)
     code.put("mov_imm", 3, imm=_size(step))
-    if given:
-        code.ones_if_given(4, given)
-        code.put("or_reg", 1, 4)
     code.put("call", imm=_SYS_BPF)
-    code.put("mov_reg", RESULT, 0)
-    if given:
-        # What came of that is no failure.
-        code.ones_if_given(1, given)
-        code.put("xor_imm", 1, imm=-1)
-        code.put("and_reg", RESULT, 1)
 
 
 def known_attributes(step: Call, order: ByteOrder) -> bytes:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from bpfas.btf.kinds import Kind
 from bpfas.helpers import HELPERS
+from bpfas.isa import SLOT_SIZE
 from bpfas.loader.gen.data import DESCRIPTOR_SIZE
 from bpfas.loader.gen.data_code import RESULT
 from bpfas.loader.gen.script import Owner, Place
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bpfas.loader.gen.data_code import DataCode
-    from bpfas.loader.gen.script import Cell, Find, Input, PatchCall, PatchLoad, Require
+    from bpfas.loader.gen.script import Cell, Find, PatchCall, PatchLoad, Require
 
 _FIND_TYPE = HELPERS["bpf_btf_find_by_name_kind"].number
 _FIND_SYMBOL = HELPERS["bpf_kallsyms_lookup_name"].number
@@ -33,24 +34,25 @@ _KINDS = {
 
 
 def emit_find(code: DataCode, number: int, step: Find) -> None:
-    """A look-up: its cells stay as they are where the name is not found."""
+    """A look-up: its cells are 0 where the name is not found."""
     name = step.name.encode(errors="surrogateescape") + b"\0"
-    for place in step.places:
-        is_first = place is step.places[0]
-        # What was found first counts; r7 is negative until then.
-        with contextlib.nullcontext() if is_first else code.skipped_if("jsge_imm", RESULT):
+    with contextlib.ExitStack() as attempts:
+        for place in step.places:
+            if place is not step.places[0]:  # what was found first counts
+                attempts.enter_context(code.skipped_if("jsge_imm", RESULT))
             if place is Place.ADDRESS:
                 _find_symbol(code, name, step.address)
             else:
-                _call_with_name(code, name, _FIND_TYPE, (_KINDS[place], 0))
-                with code.skipped_if("jslt_imm", RESULT):
-                    code.put("mov32_reg", 1, RESULT)
-                    code.store_data(code.data.cell(step.type_id), 1, 8)
-                    code.put("mov_reg", 1, RESULT)
-                    code.put("rsh_imm", 1, imm=32)
-                    code.store_data(code.data.cell(step.owner), 1, 4)
-    with code.skipped_if("jeq_imm", RESULT, imm=-errno.ENOENT):
-        code.fail_if_negative(number)
+                _find_type(code, name, _KINDS[place], step)
+    # An error is what is negative and not -ENOENT.
+    code.put("mov_reg", 1, RESULT)
+    code.put("arsh_imm", 1, imm=63)
+    code.put("and_reg", RESULT, 1)
+    code.put("mov_reg", 1, RESULT)
+    code.put("xor_imm", 1, imm=-errno.ENOENT)
+    code.ones_if_any(2, 1)
+    code.put("and_reg", RESULT, 2)
+    code.settle(number)
     if step.expected_owner is not Owner.ANY:
         code.load_value(1, step.owner)
         is_right = "jne_imm" if step.expected_owner is Owner.MODULE else "jeq_imm"
@@ -63,14 +65,30 @@ def emit_find(code: DataCode, number: int, step: Find) -> None:
             code.zero(step.type_id)
 
 
-def emit_require(code: DataCode, number: int, step: Require, given: Sequence[Input]) -> None:
-    """The failure of what has not been found, unless one of these numbers of the context is given."""
+def _find_type(code: DataCode, name: bytes, kind: Kind, step: Find) -> None:
+    """The id in the low half of what is found, the descriptor of the module's BTF in the high half."""
+    _call_with_name(code, name, _FIND_TYPE, (kind, 0))
+    code.put("mov_reg", 2, RESULT)
+    code.put("arsh_imm", 2, imm=63)
+    code.put("xor_imm", 2, imm=-1)
+    code.put("and_reg", 2, RESULT)
+    code.put("mov32_reg", 1, 2)
+    code.store_data(code.data.cell(step.type_id), 1, 8)
+    code.put("rsh_imm", 2, imm=32)
+    code.store_data(code.data.cell(step.owner), 2, 4)
+
+
+def emit_require(code: DataCode, number: int, step: Require) -> None:
+    """The failure of what has not been found."""
     found = step.found
     code.load_value(1, found.type_id)
     if Place.ADDRESS in found.places:
         code.load_value(2, found.address)
         code.put("or_reg", 1, 2)
-    code.fail_if_zero(1, number, errno.ENOENT, given)
+    code.ones_if_any(RESULT, 1)
+    code.put("xor_imm", RESULT, imm=-1)
+    code.put("and_imm", RESULT, imm=-errno.ENOENT)
+    code.settle(number)
 
 
 def _find_symbol(code: DataCode, name: bytes, address: Cell) -> None:
@@ -84,46 +102,55 @@ def _call_with_name(code: DataCode, name: bytes, helper: int, numbers: Sequence[
     for register, number in enumerate(numbers, 3):
         code.put("mov_imm", register, imm=number)
     code.put("call", imm=helper)
-    code.put("mov_reg", RESULT, 0)
 
 
 def emit_patch_loads(code: DataCode, step: PatchLoad) -> None:
     """Of a type: its id and its module's descriptor; else the two halves of an address, 0 for nothing."""
     found = step.found
-    by_type = code.registers_byte(0, LoadSource.BTF_ID)
-    code.load_value(1, found.type_id)
-    code.load_value(2, found.owner)
-    code.put("mov_imm", 5, imm=by_type)
-    with code.skipped_if("jne_imm", 1):
-        code.load_value(1, found.address)
-        code.put("mov_reg", 2, 1)
-        code.put("rsh_imm", 2, imm=32)
-        code.put("mov_imm", 5)
+    low, high, source = 1, 2, 5
+    if found.places == (Place.ADDRESS,):
+        code.load_value(low, found.address)
+        code.put("mov_reg", high, low)
+        code.put("rsh_imm", high, imm=32)
+        code.put("mov_imm", source)
+    else:
+        code.load_value(low, found.type_id)
+        code.load_value(high, found.owner)
+        code.ones_if_zero(3, low)
+        if Place.ADDRESS in found.places:
+            code.load_value(4, found.address)
+            code.put("and_reg", 4, 3)
+            code.put("or_reg", low, 4)
+            code.put("rsh_imm", 4, imm=32)
+            code.put("or_reg", high, 4)
+        code.put("xor_imm", 3, imm=-1)
+        code.put("mov_imm", source, imm=code.registers_byte(0, LoadSource.BTF_ID))
+        code.put("and_reg", source, 3)
     for index in step.instructions:
-        code.build_island()
-        place = code.data.item(step.code) + 8 * index
-        base, offset = code.base(place)
-        code.put("mov_reg", 4, 5)
-        code.put("or_imm", 4, imm=code.registers_byte(code.dst(step.code.data[8 * index + 1]), 0))
+        base, offset = code.base(code.data.item(step.code) + SLOT_SIZE * index, 3)
+        code.put("mov_reg", 4, source)
+        code.put("or_imm", 4, imm=code.registers_byte(code.dst(step.code.data[SLOT_SIZE * index + 1]), 0))
         code.store(base, offset + 1, 4, 1)
-        code.store(base, offset + 4, 1, 4)
-        code.store(base, offset + 12, 2, 4)
+        code.store(base, offset + 4, low, 4)
+        code.store(base, offset + SLOT_SIZE + 4, high, 4)
 
 
 def emit_patch_calls(code: DataCode, step: PatchCall) -> None:
     """A function's id, and the index of its module's descriptor; or the number that stands for none."""
     found = step.found
-    code.load_value(1, found.type_id)
-    code.load_value(2, found.owner)
-    code.put("mov_imm", 4, imm=code.registers_byte(0, CallSource.KFUNC))
-    with code.skipped_if("jeq_imm", 2):
-        code.put("mov_imm", 2, imm=code.data.cell(found.owner) // DESCRIPTOR_SIZE)
-    with code.skipped_if("jne_imm", 1):
-        code.put("mov_imm", 1, imm=step.absent)
-        code.put("mov_imm", 4)
+    number, index_of_module, source = 1, 2, 4
+    code.load_value(number, found.type_id)
+    code.load_value(index_of_module, found.owner)
+    code.ones_if_not_zero(index_of_module)
+    code.put("and_imm", index_of_module, imm=code.data.cell(found.owner) // DESCRIPTOR_SIZE)
+    code.ones_if_zero(3, number)
+    code.put("mov_reg", source, 3)
+    code.put("xor_imm", source, imm=-1)
+    code.put("and_imm", source, imm=code.registers_byte(0, CallSource.KFUNC))
+    code.put("and_imm", 3, imm=step.absent)
+    code.put("or_reg", number, 3)
     for index in step.instructions:
-        code.build_island()
-        base, offset = code.base(code.data.item(step.code) + 8 * index)
-        code.store(base, offset + 1, 4, 1)
-        code.store(base, offset + 2, 2, 2)
-        code.store(base, offset + 4, 1, 4)
+        base, offset = code.base(code.data.item(step.code) + SLOT_SIZE * index, 3)
+        code.store(base, offset + 1, source, 1)
+        code.store(base, offset + 2, index_of_module, 2)
+        code.store(base, offset + 4, number, 4)

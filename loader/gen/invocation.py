@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from bpfas.loader import syscall
 from bpfas.loader.errors import LoadError, Step
 from bpfas.loader.gen.loader_program import LICENSE, LOG_ADDRESS, LOG_LEVEL, LOG_SIZE, SIZE
-from bpfas.loader.kinds import MapFlag, MapType, ProgramFlag, ProgramType
+from bpfas.loader.kinds import NO_MAP_FLAGS, MapFlag, MapType, ProgramFlag, ProgramType
 from bpfas.loader.loading.program_loading import FIRST_LOG_SIZE, lacking_type, load_with_log, try_to_load
 from bpfas.loader.privilege import Explanation
 
@@ -65,17 +65,22 @@ class ContextMemory:
 
 
 def invoke(
-    program: LoaderProgram, context: ContextMemory, session: Session, log: syscall.LogBuffer | None = None
+    program: LoaderProgram,
+    context: ContextMemory,
+    session: Session,
+    log: syscall.LogBuffer | None = None,
+    keyring: int | None = None,
 ) -> tuple[int, bytes]:
     """Run a loader program: what it returns, and the context as it has left it.
 
+    The kernel verifies its signature with the keys of `keyring`, by the keyring's id; not at all if that is None.
     Descriptors that the kernel gives it are never those of the standard streams. With `log` what the kernel says
     while it runs is put there. Raises LoadError if it cannot be run.
     """
     with contextlib.ExitStack() as until_done:
         until_done.enter_context(_standard_streams())
         map_fd = _create_data(program, session, until_done)
-        program_fd = _load(program, map_fd, session)
+        program_fd = _load(program, map_fd, session, keyring)
         until_done.callback(os.close, program_fd)
         memory = ctypes.create_string_buffer(log.size) if log else None
         if log and memory:
@@ -110,24 +115,51 @@ def _standard_streams() -> Iterator[None]:
 def _create_data(program: LoaderProgram, session: Session, until_done: contextlib.ExitStack) -> int:
     """The descriptor of the map with the data."""
     data, subject = program.data, f"map {_MAP_NAME}"
-    flags = MapFlag.MMAPABLE | (MapFlag.TOKEN_FD if session.token_fd else 0)
-    fd = session.attempt(
-        Step.CREATE_MAP,
-        subject,
-        lambda: syscall.map_create(
-            _MAP_NAME, MapType.ARRAY, _KEY_SIZE, len(data), 1, flags, token_fd=session.token_fd
-        ),
-    )
-    until_done.callback(os.close, fd)
+    if program.scheme is None:
+        # Mapped memory takes no call of bpf(2) to be filled. The kernel does not freeze what may be written so.
+        flags, exclusive_hash = MapFlag.MMAPABLE, b""
+    else:
+        from bpfas.loader.gen import signed_loading  # what few programs need
+
+        flags, exclusive_hash = NO_MAP_FLAGS, signed_loading.exclusive_hash(program)
     try:
-        with mmap.mmap(fd, len(data), mmap.MAP_SHARED, mmap.PROT_WRITE) as memory:
-            memory[:] = data
-    except OSError:
+        fd = session.attempt(
+            Step.CREATE_MAP,
+            subject,
+            lambda: syscall.map_create(
+                _MAP_NAME,
+                MapType.ARRAY,
+                _KEY_SIZE,
+                len(data),
+                1,
+                flags | (MapFlag.TOKEN_FD if session.token_fd else 0),
+                token_fd=session.token_fd,
+                exclusive_hash=exclusive_hash,
+            ),
+        )
+    except LoadError as error:
+        if exclusive_hash and error.errno in signed_loading.UNKNOWN_FIELD:
+            raise LoadError(Step.CREATE_MAP, subject, error.errno, signed_loading.NO_EXCLUSIVE_MAPS) from error
+        raise
+    until_done.callback(os.close, fd)
+    if program.scheme is not None or not _copied(data, fd):
         session.attempt(Step.FILL_MAP, subject, lambda: syscall.map_update_elem(fd, _FIRST_KEY, data))
+    if program.scheme is not None:
+        session.attempt(Step.FREEZE_MAP, subject, lambda: signed_loading.seal(program, fd))
     return fd
 
 
-def _load(program: LoaderProgram, map_fd: int, session: Session) -> int:
+def _copied(data: bytes, map_fd: int) -> bool:
+    """Copy `data` into the memory of a map; whether that could be done."""
+    try:
+        with mmap.mmap(map_fd, len(data), mmap.MAP_SHARED, mmap.PROT_WRITE) as memory:
+            memory[:] = data
+    except OSError:
+        return False
+    return True
+
+
+def _load(program: LoaderProgram, map_fd: int, session: Session, keyring: int | None) -> int:
     """The descriptor of the program of type SYSCALL."""
     load = syscall.ProgramLoad(
         _PROGRAM_NAME,
@@ -138,14 +170,25 @@ def _load(program: LoaderProgram, map_fd: int, session: Session) -> int:
         fd_array=(map_fd,),
         token_fd=session.token_fd,
     )
+    if program.scheme is not None and keyring is not None:
+        from bpfas.loader.gen.signed_loading import with_signature
+
+        load = with_signature(load, program, keyring)
     log = syscall.LogBuffer(FIRST_LOG_SIZE)
     try:
         return try_to_load(load, None, session)
     except OSError as error:
         with contextlib.suppress(OSError):  # the same again
             return load_with_log(load, log, session)[0]
-        explanation = lacking_type(ProgramType.SYSCALL) if error.errno == errno.EINVAL else None
+        number = error.errno or 0
+        explanation = None
+        if program.scheme is not None:
+            from bpfas.loader.gen.signed_loading import explain_refusal
+
+            explanation = explain_refusal(program, keyring, number, log.text)
+        if explanation is None and number == errno.EINVAL:
+            explanation = lacking_type(ProgramType.SYSCALL)
         if explanation is None:
             found = session.error(Step.LOAD_PROGRAM, SUBJECT, error, _OWN_TYPE)
             explanation = Explanation(found.cause, found.remedy)
-        raise LoadError(Step.LOAD_PROGRAM, SUBJECT, error.errno or 0, explanation, log.text) from error
+        raise LoadError(Step.LOAD_PROGRAM, SUBJECT, number, explanation, log.text) from error

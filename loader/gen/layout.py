@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from bpfas.loader.gen.options import GenOptions
     from bpfas.loader.spec import Image
 
-_LARGEST_CONTEXT = 0xFFFF
-"""Bytes that a program of type SYSCALL can be given."""
+_LARGEST_CONTEXT = 1 << 15
+"""Bytes that a program reaches: offsets have 16 bits, one of them the sign, and the address may not be changed."""
 
 _FACT_SIZE = 8
 

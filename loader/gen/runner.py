@@ -60,25 +60,39 @@ def run(
     *,
     values: Mapping[str, Any] | None = None,
     max_entries: Mapping[str, int] | None = None,
+    keyring: str | int | None = None,
 ) -> Collection:
     """Have `program` load its maps and programs into the running kernel.
 
     `values` are what global variables start with, by their names (`{"threshold": 5}`), `max_entries` the sizes of
     maps; what is not given is as it was when the program was made. Of `options`, all count but `btf`. The log of
-    `log_level` is that of the program which is loaded last. Raises BpfasError for what the program or this machine
-    cannot do, before anything is done; VerifierError for a program that the verifier refuses; LoadError for
-    everything else that the kernel refuses, with the step that failed.
+    `log_level` is that of the program which is loaded last. The signature of a signed program is verified with the
+    keys of `keyring` (a name or serial number, see `bpfas.loader.gen.keyring.keyring_id`), if one is given. Raises
+    BpfasError for what the program or this machine cannot do, before anything is done; VerifierError for a program
+    that the verifier refuses; LoadError for everything else that the kernel refuses, with the step that failed.
     """
     check_byte_order(program)
+    keyring_id = _keyring_id(program, keyring)
     with contextlib.ExitStack() as until_run:
         token_fd = open_token(options, until_run) if _wants_token(program, options) else 0
         kernel = until_run.enter_context(RunningKernel(token_fd))
         inputs = inputs_of(program, kernel, options, values or {}, max_entries or {})
         for _ in range(_RUNS_FOR_OTHERS):
-            collection = _Run(program, inputs, options, kernel, token_fd).collection()
+            collection = _Run(program, inputs, options, kernel, token_fd, keyring_id).collection()
             if collection:
                 return collection
     raise BpfasError.of("others pin and unpin the same maps all the time", program.name, ("try again",))
+
+
+def _keyring_id(program: LoaderProgram, keyring: str | int | None) -> int | None:
+    if keyring is None:
+        return None
+    if program.signature is None:
+        message = "the loader program has no signature, which a keyring could be looked into for"
+        raise BpfasError.of(message, program.name, ("sign it, or leave the keyring out",))
+    from bpfas.loader.gen.keyring import keyring_id  # few programs are signed
+
+    return keyring_id(keyring)
 
 
 def _wants_token(program: LoaderProgram, options: LoadOptions) -> bool:
@@ -103,7 +117,13 @@ class _Run:
     """
 
     def __init__(
-        self, program: LoaderProgram, inputs: Inputs, options: LoadOptions, kernel: RunningKernel, token_fd: int
+        self,
+        program: LoaderProgram,
+        inputs: Inputs,
+        options: LoadOptions,
+        kernel: RunningKernel,
+        token_fd: int,
+        keyring: int | None,
     ) -> None:
         self.program = program
         self.inputs = inputs
@@ -111,6 +131,7 @@ class _Run:
         self.options = options
         self.kernel = kernel
         self.token_fd = token_fd
+        self.keyring = keyring
         self.pinned: dict[str, int] = {}
         self.arenas: dict[str, tuple[int, int]] = {}
         self.facts = dict(inputs.facts)
@@ -230,7 +251,7 @@ class _Run:
         log = LogBuffer(FIRST_LOG_SIZE, level=level) if level else None
         attempts_left = LOAD_ATTEMPTS
         while True:
-            result, context = invoke(self.program, self._context(), session, log)
+            result, context = invoke(self.program, self._context(), session, log, self.keyring)
             if result >= 0:
                 return context, log.text if log else ""
             failure = Failure(

@@ -103,9 +103,8 @@ def sign(
 
 
 def _algorithm(certificate: Certificate) -> Algorithm:
-    kind = element(certificate.public_key).children()[0].children()
     for algorithm in ALGORITHMS:
-        if kind and kind[0].encoded == algorithm.key_type:
+        if certificate.key_type == algorithm.key_type:
             return algorithm
     known = ", ".join(algorithm.name for algorithm in ALGORITHMS)
     raise BpfasError.of(
@@ -183,6 +182,13 @@ def _check_signature(
         )
         return
     algorithm = _algorithm(signer)
+    if signed.signature_type not in algorithm.signature_types(signed.digest):
+        diagnostics.error(
+            f"the signature is not by the algorithm of the certificate's key ({signer.subject}), {algorithm.name}",
+            program.name,
+            ("give the certificate of the key that has signed",),
+        )
+        return
     others = [
         each for each in (_signed_by(program, other) for other in Scheme) if each != _signed_by(program, scheme)
     ]
@@ -234,7 +240,10 @@ def _is_intact(signed: SignedData, signer: Certificate, algorithm: Algorithm, to
 def _is_rsa_signature(signed: SignedData, signer: Certificate) -> bool:
     """Whether the padding comes out right that only the owner of the key can have made (RFC 8017 §9.2)."""
     bits = element(signer.public_key).children()[1].content
-    modulus, exponent = (int.from_bytes(each.content, "big") for each in element(bits[1:]).children())
+    try:
+        modulus, exponent = (int.from_bytes(each.content, "big") for each in element(bits[1:]).children())
+        padded = pow(int.from_bytes(signed.signature, "big"), exponent, modulus)
+    except ValueError:
+        return False
     size = (modulus.bit_length() + 7) // 8
-    padded = pow(int.from_bytes(signed.signature, "big"), exponent, modulus).to_bytes(size, "big")
-    return padded.startswith(b"\0\1" + 8 * b"\xff")
+    return padded.to_bytes(size, "big").startswith(b"\0\1" + 8 * b"\xff")

@@ -72,6 +72,9 @@ class _KernelForm:
                 self.editor.set_linkage(variable, Linkage.GLOBAL)
                 if not types.without_qualifiers(types.size_or_type(variable)):
                     self.editor.record(variable)[2] = self.int32
+        for declared in types.ids_of_kind(Kind.FWD):
+            if types.size_or_type(declared):  # GCC 12 writes some
+                self.editor.record(declared)[2] = 0
         for function in types.ids_of_kind(Kind.FUNC):
             self.settle_function(function, own_functions)
         result = self.editor.finish()

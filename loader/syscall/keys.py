@@ -17,7 +17,7 @@ from bpfas.loader.syscall.bpf import buffer
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_UNLINK, _DESCRIBE = 9, 6
+_DESCRIBE, _CLEAR, _UNLINK, _INVALIDATE = 6, 7, 9, 21
 """Commands of keyctl(2)."""
 
 
@@ -74,6 +74,16 @@ def add_key(kind: str, description: str, payload: bytes, keyring: int) -> int:
 def unlink_key(key: int, keyring: int) -> None:
     """KEYCTL_UNLINK: take a key out of a keyring; what is in none is gone."""
     _call(_numbers().keyctl, *map(ctypes.c_long, (_UNLINK, key, keyring)))
+
+
+def clear_keyring(keyring: int) -> None:
+    """KEYCTL_CLEAR: take all keys out of a keyring."""
+    _call(_numbers().keyctl, *map(ctypes.c_long, (_CLEAR, keyring)))
+
+
+def invalidate_key(key: int) -> None:
+    """KEYCTL_INVALIDATE: the kernel takes a key or keyring out of all keyrings, a little later."""
+    _call(_numbers().keyctl, *map(ctypes.c_long, (_INVALIDATE, key)))
 
 
 def describe_key(key: int) -> str:

@@ -73,7 +73,13 @@ class Closed(NamedTuple):
     name: str
 
 
-Event = BpfCall | Lookup | Closed
+class Refused(NamedTuple):
+    """A call of bpf() with a command that programs may not call, which some do where there is nothing to do."""
+
+    command: int
+
+
+Event = BpfCall | Lookup | Closed | Refused
 
 
 class MapFacts(NamedTuple):
@@ -190,6 +196,8 @@ class Kernel:
         source = registers[2]
         if source is None:
             raise MachineError("a helper is given r3, which has no value")
+        if not size:
+            return 0 if from_user else -errno.ERANGE
         address = source.address if isinstance(source, Pointer) else source
         data = self.memory.user_bytes(address, size) if from_user else self.memory.kernel_bytes(address, size)
         target.region.write(target.offset, bytes(size) if data is None else data)
@@ -254,14 +262,17 @@ class Kernel:
     # bpf(2)
 
     def _sys_bpf(self, registers: list[Register]) -> int:
-        command, size = _number(registers, 1), _number(registers, 3)
+        # The helper takes 32 bits of its first and last argument.
+        command, size = _number(registers, 1) & 0xFFFFFFFF, _number(registers, 3) & 0xFFFFFFFF
+        if command >> 31 & 1:  # which is how programs leave calls out
+            return -errno.EINVAL
         data = self._buffer(registers, 2, size)
         return self.bpf(command, data)
 
     def bpf(self, command: int, data: bytes) -> int:
         """bpf(command, attributes) as a program calls it: a descriptor, 0, or an errno below 0."""
         if command not in self._commands:
-            self.events.append(BpfCall(f"command {command}", {}, "", errno.EINVAL))
+            self.events.append(Refused(command))
             return -errno.EINVAL
         name = attributes.COMMAND_NAMES[command]
         recorded: dict[str, Record] = {}
@@ -271,7 +282,8 @@ class Kernel:
             recorded |= {key: value for key, value in raw.items() if value}
             result = self._commands[command](raw, recorded, injected)
         except BadAttributes as problem:
-            self.events.append(BpfCall(name, recorded, "", problem.code))
+            followed = {key: value for key, value in recorded.items() if not _is_address(key, value)}
+            self.events.append(BpfCall(name, followed, "", problem.code))
             return -problem.code
         self.events.append(BpfCall(name, recorded, self.name_of(result) if result else ""))
         return result
@@ -440,6 +452,11 @@ def _int(raw: Raw, name: str) -> int:
     value = raw[name]
     assert isinstance(value, int)
     return value
+
+
+def _is_address(name: str, value: Record) -> bool:
+    """Whether a pointer was not followed before the kernel gave up."""
+    return name in attributes.POINTERS and isinstance(value, int)
 
 
 def _fail(injected: int | None) -> None:

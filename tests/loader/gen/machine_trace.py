@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING
 
-from tests.loader.gen.machine_kernel import Closed, Event, Lookup
+from tests.loader.gen.machine_kernel import Closed, Event, Lookup, Refused
 
 if TYPE_CHECKING:
     from tests.loader.gen.machine_kernel import Record
@@ -33,6 +33,8 @@ def line(event: Event) -> str:
     """An event as a line, without what depends on the compiler's numbering of types."""
     if isinstance(event, Closed):
         return f"close {event.name}"
+    if isinstance(event, Refused):
+        return f"command {event.command} = EINVAL"
     if isinstance(event, Lookup):
         return f"find {KINDS[event.kind]} {event.name} = {_result(event.result)}"
     shown = [f"{key}={_value(key, value)}" for key, value in event.attributes.items() if key not in _LEFT_OUT]

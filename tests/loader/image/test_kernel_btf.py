@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bpfas.btf.kinds import Kind, Linkage
+from bpfas.btf.kinds import Kind, Linkage, info_word
 from bpfas.btf.reader import read_btf
 from bpfas.elf.constants import ByteOrder
 from bpfas.loader.image.kernel_btf import kernel_btf
@@ -94,3 +94,11 @@ def test_a_section_without_variables_keeps_its_id() -> None:
     types.datasec(".data", [], 8)
     types.datasec(".bss", [(types.var("x", integer), 0, 4)])
     assert kernel_listing(types)[1:] == ["2 STRUCT - 0 {}", "3 VAR x 1 GLOBAL", "4 STRUCT - 0 {}"]
+
+
+def test_declarations_of_structs_refer_to_nothing() -> None:
+    types = Types()
+    types.add("later", info_word(Kind.FWD, 0, kflag=True), 1)
+    given = read_btf(kernel_btf(types.read()), ByteOrder.LITTLE, "kernel")
+    assert given.kind(1) is Kind.FWD
+    assert given.size_or_type(1) == 0

@@ -24,9 +24,10 @@ GCC = ("-O2", "-gbtf", "-mcpu=v3", "-I/usr/include", *HEADERS)
 
 @dataclass(frozen=True)
 class Proof:
-    """An object: `name`.c, what all of it needs, what single programs need, and which ones every kernel refuses.
+    """An object: what all of it needs, what single programs need, and which ones every kernel refuses.
 
-    Where kernels are of different minds, programs are `undecided`: one kernel has to say the same to both loaders.
+    It is made of `name`.c in `folder`. Where kernels are of different minds, programs are `undecided`: one kernel
+    has to say the same to both loaders.
     """
 
     name: str
@@ -36,13 +37,14 @@ class Proof:
     undecided: frozenset[str] = frozenset()
     kconfig: str = ""
     by_gcc: bool = False
+    folder: Path = FOLDER
 
     def __str__(self) -> str:
         return self.name
 
     def object(self, *options: str, compiler: Peer = Peer.CLANG) -> Path:
         """The compiled object."""
-        source = (FOLDER / f"{self.name}.c").read_text()
+        source = (self.folder / f"{self.name}.c").read_text()
         return compiled(compiler, source, *(CLANG if compiler is Peer.CLANG else GCC), *options, name=self.name)
 
     def problem(self, program: str) -> str:

@@ -193,7 +193,8 @@ def map_facts(fd: int, map_names: Mapping[int, str], program_names: Mapping[int,
         info.key_type,
         info.value_type,
         "frozen:\t1" in Path(f"/proc/self/fdinfo/{fd}").read_text(),
-        tuple(contents(fd, info, map_names if info.type in OF_MAPS else program_names)),
+        # In the keys' order, for that of a hash is another one each time.
+        tuple(sorted(contents(fd, info, map_names if info.type in OF_MAPS else program_names))),
     )
 
 

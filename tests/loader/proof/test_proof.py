@@ -26,8 +26,11 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.kernel, pytest.mark.peer, pytest.mark.usefixtures("no_leaks")]
 
 
-def compare(proof: Proof, path: Path) -> None:
-    """Load what the kernel can take by both at once, and the rest one by one."""
+def compare(proof: Proof, path: Path, label: str) -> None:
+    """Load what the kernel can take by both at once, and the rest one by one.
+
+    `label` is what the known differences call the object.
+    """
     require(*proof.needs)
     names = list(open_image(path).programs)
     problems = {name: proof.problem(name) for name in names}
@@ -37,54 +40,54 @@ def compare(proof: Proof, path: Path) -> None:
     assert by_libbpf.refusal == ""
     assert by_us.refusal == ""
     assert sorted(by_us.programs) == sorted(loadable)
-    no_differences(proof, by_libbpf, by_us)
+    no_differences(label, by_libbpf, by_us)
     for name in set(names) - set(loadable):
         theirs, mine = (who.load(path, [name], proof.kconfig) for who in (libbpf, ours))
         assert bool(theirs.refusal) == bool(mine.refusal), f"{name}: {theirs.refusal}\nours: {mine.refusal}"
         assert theirs.refusal or name in proof.undecided, f"{name} is loaded although {problems[name]}"
         if not theirs.refusal:
-            no_differences(proof, theirs, mine)
+            no_differences(label, theirs, mine)
 
 
-def no_differences(proof: Proof, by_libbpf: Facts, by_us: Facts) -> None:
+def no_differences(label: str, by_libbpf: Facts, by_us: Facts) -> None:
     """Fail the running test with all that is not the same."""
-    found = list(differences(proof, by_libbpf, by_us))
+    found = list(differences(label, by_libbpf, by_us))
     assert not found, "\n".join(found)
 
 
-def differences(proof: Proof, by_libbpf: Facts, by_us: Facts) -> list[str]:
+def differences(label: str, by_libbpf: Facts, by_us: Facts) -> list[str]:
     """What the kernel has otherwise, in words."""
     found = []
     for name, program in by_libbpf.programs.items():
-        found += unlike(proof, f"program {name}", name, program, by_us.programs[name])
+        found += unlike(label, f"program {name}", name, program, by_us.programs[name])
     names = [[each.name for each in side.maps] for side in (by_libbpf, by_us)]
     if names[0] != names[1]:
         return [*found, f"maps: libbpf has {names[0]}, we {names[1]}"]
     for theirs, mine in zip(by_libbpf.maps, by_us.maps, strict=True):
-        found += unlike(proof, f"map {theirs.name}", theirs.name, theirs, mine)
+        found += unlike(label, f"map {theirs.name}", theirs.name, theirs, mine)
     return found
 
 
 def unlike(
-    proof: Proof, what: str, name: str, theirs: ProgramFacts | MapFacts, mine: ProgramFacts | MapFacts
+    label: str, what: str, name: str, theirs: ProgramFacts | MapFacts, mine: ProgramFacts | MapFacts
 ) -> list[str]:
     """The fields in which two sides differ."""
     return [
         f"{what}, {field.name}: libbpf's is {expected}, ours {found}"
         for field in dataclasses.fields(theirs)
         if (expected := getattr(theirs, field.name)) != (found := getattr(mine, field.name))
-        and not known_difference(proof.name, name, field.name)
+        and not known_difference(label, name, field.name)
     ]
 
 
 @pytest.mark.parametrize("proof", CORPUS, ids=str)
 def test_the_kernel_has_the_same_of_what_clang_compiled(proof: Proof) -> None:
-    compare(proof, proof.object("-mcpu=v3"))
+    compare(proof, proof.object("-mcpu=v3"), proof.name)
 
 
 @pytest.mark.parametrize("proof", [proof for proof in CORPUS if proof.by_gcc], ids=str)
 def test_the_kernel_has_the_same_of_what_gcc_compiled(proof: Proof) -> None:
-    compare(proof, proof.object(compiler=Peer.GCC))
+    compare(proof, proof.object(compiler=Peer.GCC), f"{proof.name} by gcc")
 
 
 @needs(Need.TRAMPOLINES)
@@ -95,4 +98,4 @@ def test_functions_of_programs_are_replaced_alike() -> None:
         path = replacement.object("-mcpu=v3")
         by_libbpf, by_us = (who.load(path, ["replacement"], targets=targets) for who in (libbpf, ours))
     assert (by_libbpf.refusal, by_us.refusal) == ("", "")
-    no_differences(replacement, by_libbpf, by_us)
+    no_differences(replacement.name, by_libbpf, by_us)

@@ -1,0 +1,127 @@
+"""The objects of the proof of loader programs: those of the loader's proof, others in C, and some in assembly."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bpfas.asm import assemble
+from bpfas.elf.writer import write_object
+from bpfas.loader import open_image
+from tests.loader.kernel_support import Need, in_btf, kfunc, listed, module
+from tests.loader.proof import corpus
+from tests.loader.proof.corpus import BEYOND_LIBBPF, Proof, needing
+from tests.object_cache import FOLDER as CACHE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from bpfas.loader import Image
+
+FOLDER = Path(__file__).with_name("programs")
+
+
+@dataclass(frozen=True)
+class Case:
+    """An object and what is asked for with it: names of the kernel, sections of programs by their names.
+
+    `target` is the object that has what its programs replace, in the program of that object's name. Programs that
+    are loaded directly alone are `not_generated`, with the reason.
+    """
+
+    proof: Proof
+    ksyms: tuple[str, ...] = ()
+    sections: Mapping[str, str] = field(default_factory=dict)
+    is_assembly: bool = False
+    target: str = ""
+    not_generated: Mapping[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return self.proof.name
+
+    @property
+    def name(self) -> str:
+        """What the object is called."""
+        return self.proof.name
+
+    @property
+    def path(self) -> Path:
+        """The object's file."""
+        return assembled(FOLDER / f"{self.name}.s") if self.is_assembly else self.proof.object("-mcpu=v3")
+
+    def image(self) -> Image:
+        """The object opened anew, without the programs that the running kernel must refuse, or may."""
+        image = open_image(self.path, ksyms=self.ksyms)
+        for name, section in self.sections.items():
+            image.set_program(name, section=section)
+        for name in image.programs:
+            if self.proof.problem(name) or name in self.proof.undecided or name in self.not_generated:
+                image.set_program(name, autoload=False)
+        return image
+
+
+def assembled(source: Path) -> Path:
+    """The object of a source in assembly, called as that is."""
+    folder = CACHE.parent / "assembled"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{source.stem}.o"
+    path.write_bytes(write_object(assemble(source.read_text(), source.name)))
+    return path
+
+
+def in_c(name: str, **what: object) -> Case:
+    """An object of this folder in C."""
+    return Case(Proof(name, folder=FOLDER, **what))  # type: ignore[arg-type]
+
+
+CASES = (
+    *(Case(proof) for proof in (*corpus.CORPUS, *BEYOND_LIBBPF) if proof.name != "core"),
+    Case(
+        *(proof for proof in corpus.CORPUS if proof.name == "core"),
+        not_generated={
+            "wide_enum_values": "the kernel looks for an enum of 64 bits among its own of 64 bits only",
+        },
+    ),
+    Case(Proof("replacement")),
+    in_c("data_sections"),
+    in_c("functions"),
+    in_c("kconfig_few"),
+    in_c("long_names"),
+    in_c("many_maps"),
+    in_c("many_programs"),
+    in_c("maps_in_maps"),
+    in_c("module_targets", needs=(Need.TRAMPOLINES, module("nf_conntrack", "nf_conntrack_in"), Need.MODULE_BTF)),
+    in_c(
+        "names_of_the_kernel",
+        needs=(Need.BTF,),
+        program_needs=needing("variables", "variables_again", needs=(listed("runqueues"),)),
+    ),
+    in_c("not_loaded"),
+    in_c("one_program"),
+    in_c("only_maps"),
+    in_c("small_maps"),
+    in_c("special_fields", needs=(in_btf("pointers called kptr_untrusted", "bpf_dynptr_from_skb"),)),
+    in_c("struct_ops_two", needs=(Need.BTF,)),
+    in_c("syscall_programs"),
+    in_c("targets", needs=(Need.BTF,)),
+    *(Case(Proof(name), is_assembly=True) for name in ("btf_map", "data", "legacy_maps", "plain", "ring")),
+    Case(
+        Proof("kernel_names", needs=(kfunc("bpf_rcu_read_lock"),)),
+        ksyms=("bpf_rcu_read_lock", "bpf_rcu_read_unlock", "vfs_read", "no_such_address"),
+        is_assembly=True,
+    ),
+    Case(Proof("tail_calls"), sections={"first": "tc", "second": "tc"}, is_assembly=True),
+)
+"""Objects that are loaded alone."""
+
+REPLACEMENT = Case(Proof("freplace", needs=(Need.TRAMPOLINES,)), target="replacement")
+"""One that replaces a function of another program."""
+
+
+@functools.cache
+def case(name: str) -> Case:
+    """The object of that name."""
+    (found,) = (each for each in CASES if each.name == name)
+    return found

@@ -1,0 +1,32 @@
+/* Global data in sections of every kind: large, not a multiple of anything, constant, with a lock, without a type. */
+#include "proof.h"
+
+const volatile char odd[13] = "thirteen lets";
+const volatile __u32 table[2000] = {1, 2, 3, [1999] = 4};
+__u64 large[5000] = {[4999] = 9};
+char zeros[100001];
+int in_a_section SEC(".data.of.a.name") = 1;
+const volatile long constant SEC(".rodata.and.another") = 2;
+short zero SEC(".bss.zeros");
+struct {
+	struct bpf_spin_lock lock;
+	int value;
+} locked SEC(".data.locked");
+static const char text[] = "a text that is printed: %d";
+
+SEC("tc") int use(struct __sk_buff *skb)
+{
+	__u32 index = skb->mark;
+
+	if (index >= 2000)
+		return -1;
+	bpf_spin_lock(&locked.lock);
+	locked.value++;
+	bpf_spin_unlock(&locked.lock);
+	large[index] += table[index] + odd[index & 7];
+	zeros[index]++;
+	zero += in_a_section + constant;
+	bpf_trace_printk(text, sizeof(text), index);
+	bpf_printk("in a section of its own %d %d", index, zero);
+	return 0;
+}

@@ -1,0 +1,88 @@
+"""Loader programs make of an object what loading it directly makes, to the last instruction."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.loader.gen.proof import ways
+from tests.loader.gen.proof.corpus import CASES, Case
+from tests.loader.gen.proof.known_differences import NOT_BY_BPFTOOL, Way, known_difference
+from tests.loader.kernel_support import require
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.loader.proof.facts import Facts, MapFacts, ProgramFacts
+
+pytestmark = [pytest.mark.kernel, pytest.mark.peer, pytest.mark.usefixtures("no_leaks")]
+
+
+def compare(way: Way, what: Case, generated: Facts) -> None:
+    """Fail the running test with all that is not the same."""
+    assert generated.refusal == ""
+    some = frozenset(generated.programs) if way is Way.BPFTOOL else None
+    direct = ways.directly(what.name, some)
+    assert set(generated.programs) == set(direct.programs)
+    assert [each.name for each in generated.maps] == [each.name for each in direct.maps]
+    assert "\n".join(differences(way, what, direct, generated)) == ""
+
+
+def differences(way: Way, what: Case, direct: Facts, generated: Facts) -> Iterator[str]:
+    """What the kernel has otherwise, in words."""
+    image = what.image()
+    for name, program in direct.programs.items():
+        spec = image.programs[name]
+        names = {image.maps[each.map_name].kernel_name for each in spec.references}
+        named = tuple(each for each in program.maps if each in names)
+        # What no instruction names is bound by BPF_PROG_BIND_MAP, which the kernel lets no program call.
+        expected = dataclasses.replace(program, maps=named)
+        if spec.references or spec.externs:
+            # The tag is of instructions that name maps and functions by the index of a table.
+            expected = dataclasses.replace(expected, tag=generated.programs[name].tag)
+        yield from unlike(way, what.name, name, expected, generated.programs[name])
+    for one, other in zip(direct.maps, generated.maps, strict=True):
+        yield from unlike(way, what.name, one.name, one, other)
+
+
+def unlike(
+    way: Way, obj: str, name: str, direct: ProgramFacts | MapFacts, generated: ProgramFacts | MapFacts
+) -> Iterator[str]:
+    """The fields in which two sides differ."""
+    for field in dataclasses.fields(direct):
+        expected, found = getattr(direct, field.name), getattr(generated, field.name)
+        if expected != found and not known_difference(way, obj, name, field.name):
+            yield f"{name}, {field.name}: directly {expected}, by {way.value} {found}"
+
+
+@pytest.mark.parametrize("what", CASES, ids=str)
+def test_the_kernel_has_the_same_by_our_runner(what: Case) -> None:
+    require(*what.proof.needs)
+    compare(Way.RUNNER, what, ways.by_runner(what))
+
+
+@pytest.mark.parametrize("what", CASES, ids=str)
+def test_the_kernel_has_the_same_by_the_python_module(what: Case, tmp_path: Path) -> None:
+    require(*what.proof.needs)
+    compare(Way.MODULE, what, ways.by_module(what, tmp_path))
+
+
+@pytest.mark.parametrize("what", CASES, ids=str)
+def test_the_kernel_has_the_same_by_the_c_header(what: Case) -> None:
+    require(*what.proof.needs)
+    compare(Way.HEADER, what, ways.by_header(what))
+
+
+@pytest.mark.parametrize("what", [each for each in CASES if each.name not in NOT_BY_BPFTOOL], ids=str)
+def test_the_kernel_has_the_same_by_the_header_of_bpftool(what: Case, tmp_path: Path) -> None:
+    require(*what.proof.needs)
+    compare(Way.BPFTOOL, what, ways.by_bpftool(what, tmp_path))
+
+
+@pytest.mark.parametrize("what", [each for each in CASES if each.name in NOT_BY_BPFTOOL], ids=str)
+def test_what_bpftool_cannot_load_is_known(what: Case, tmp_path: Path) -> None:
+    require(*what.proof.needs)
+    assert NOT_BY_BPFTOOL[what.name] in ways.by_bpftool(what, tmp_path).refusal
