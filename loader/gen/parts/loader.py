@@ -202,6 +202,8 @@ def log_text(log: bytearray) -> str:
 def explained(error: OSError) -> str:
     """The errno in words, and what to do about the usual ones."""
     words = error.strerror or ""
+    if words != os.strerror(error.errno or 0):
+        return words  # that says it already
     if error.errno == errno.EPERM:
         return f"{words}; this takes root, or CAP_BPF with CAP_PERFMON and what the programs want"
     if error.errno == errno.EINVAL:
