@@ -6,6 +6,7 @@ import ast
 import os
 import subprocess
 import sys
+import tempfile
 import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,11 +24,13 @@ from bpfas.loader.gen.python_module import python_module
 from bpfas.loader.gen.signed_loading import kernel_scheme
 from bpfas.loader.gen.signing import sign
 from bpfas.loader.kinds import MapType
+from tests.loader.attach_support import cgroup2_root
 from tests.loader.gen.signing_support import signer
 from tests.loader.kernel_support import Need, Requirement, kernel_type, map_type, needs
+from tests.loader.network import set_up
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from bpfas.loader.gen import LoaderProgram
     from bpfas.loader.spec import Image
@@ -837,6 +840,191 @@ SEC("xdp") int prog(struct xdp_md *ctx) { return threshold + limit + !bpf_map_lo
 """
 
 
+@pytest.fixture
+def cgroup() -> Iterator[Path]:
+    directory = Path(tempfile.mkdtemp(prefix="test-", dir=cgroup2_root()))
+    yield directory
+    directory.rmdir()
+
+
+WAYS = """
+int hits;
+struct { __uint(type, BPF_MAP_TYPE_SOCKMAP); __uint(max_entries, 1); __type(key, int); __type(value, int); }
+    sockets SEC(".maps");
+SEC("xdp") int on_xdp(struct xdp_md *ctx) { hits++; return XDP_PASS; }
+SEC("tcx/ingress") int on_tcx(struct __sk_buff *skb) { hits++; return -1; }
+SEC("cgroup_skb/egress") int on_cgroup(struct __sk_buff *skb) { hits++; return 1; }
+SEC("cgroup/skb") int on_any(struct __sk_buff *skb) { hits++; return 1; }
+SEC("sk_lookup") int on_lookup(struct bpf_sk_lookup *ctx) { hits++; return SK_PASS; }
+SEC("sk_msg") int on_message(struct sk_msg_md *msg) { hits++; return SK_PASS; }
+SEC("sk_skb/stream_verdict") int on_stream(struct __sk_buff *skb) { hits++; return SK_PASS; }
+SEC("perf_event") int on_sample(void *ctx) { hits++; return 0; }
+"""
+
+
+@pytest.mark.kernel
+@pytest.mark.usefixtures("network")
+def test_ways_to_attach(write_module: Callable[..., Path], cgroup: Path) -> None:
+    set_up("lo")
+    printed = interpret(
+        write_module(WAYS),
+        f"""
+        import socket
+        def send():
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+                sender.sendto(b"x", ("127.0.0.1", 9))
+        with app.open_and_load() as skel:
+            progs, sockets = skel.progs, skel.maps.sockets
+            def attached(name, *arguments, **keywords):
+                before = skel.bss.hits
+                link = getattr(progs, name).attach(*arguments, **keywords)
+                send()
+                for each in link if isinstance(link, list) else [link]:
+                    assert each.is_open
+                    each.close()
+                print(name, skel.bss.hits > before)
+            attached("on_xdp", "lo", mode="generic")
+            attached("on_xdp", 1, "generic")
+            attached("on_lookup")
+            attached("on_lookup", "/proc/self/ns/net")
+            attached("on_message", sockets)
+            attached("on_stream", sockets.fd)
+            attached("on_cgroup", {str(cgroup)!r})
+            attached("on_any", {str(cgroup)!r}, attach_type=1)
+            attached("on_sample", frequency=1000)
+            try:
+                attached("on_tcx", "lo", order="first")
+            except app.AttachError as error:
+                print(error.errno_name)
+            for attach in (
+                lambda: progs.on_cgroup.attach("/nonesuch"),
+                lambda: progs.on_cgroup.attach("/tmp"),
+                lambda: progs.on_lookup.attach("nonesuch"),
+                lambda: progs.on_message.attach(sockets, role="parser"),
+                lambda: progs.on_tcx.attach("lo", direction="up"),
+            ):
+                try:
+                    attach()
+                    print("attached")
+                except app.AttachError as error:
+                    print(error.errno_name)
+        """,
+    )
+    lines = printed.splitlines()
+    assert lines[0:4] == ["on_xdp True", "on_xdp True", "on_lookup True", "on_lookup True"]
+    assert [line.split()[0] for line in lines[4:9]] == [
+        "on_message",
+        "on_stream",
+        "on_cgroup",
+        "on_any",
+        "on_sample",
+    ]
+    assert lines[9] in ("on_tcx True", "EINVAL")  # not all kernels have tcx
+    assert lines[10:] == ["ENOENT", "EBADF", "ENOENT", "EINVAL", "EINVAL"]
+
+
+@pytest.mark.kernel
+@needs(Need.TRAMPOLINES)
+def test_traces_functions(write_module: Callable[..., Path]) -> None:
+    source = """
+    int hits;
+    unsigned long long cookie;
+    SEC("fentry/do_unlinkat") int on_entry(void *ctx) { hits++; cookie = bpf_get_attach_cookie(ctx); return 0; }
+    """
+    printed = interpret(
+        write_module(source),
+        """
+        def unlink():
+            try:
+                os.unlink("/nonesuch")
+            except FileNotFoundError:
+                pass
+        with app.open_and_load() as skel:
+            skel.attach()
+            unlink()
+            print(skel.bss.hits > 0)
+            skel.detach()
+            with skel.progs.on_entry.attach(cookie=7):
+                unlink()
+            print(skel.bss.cookie)
+        """,
+    )
+    assert printed.splitlines() == ["True", "7"]
+
+
+@pytest.mark.kernel
+@needs(
+    Requirement("kprobes", lambda: "" if Path("/sys/bus/event_source/devices/kprobe").exists() else "no events")
+)
+def test_probes(write_module: Callable[..., Path]) -> None:
+    source = """
+    int entries, returns, calls;
+    unsigned long long cookie;
+    SEC("kprobe/do_unlinkat") int on_entry(void *ctx) { entries++; cookie = bpf_get_attach_cookie(ctx); return 0; }
+    SEC("kretprobe/do_unlinkat") int on_return(void *ctx) { returns++; return 0; }
+    SEC("ksyscall/unlink") int on_call(void *ctx) { calls++; return 0; }
+    SEC("kprobe") int on_any(void *ctx) { return 0; }
+    """
+    printed = interpret(
+        write_module(source),
+        """
+        def unlink():
+            try:
+                os.unlink("/nonesuch")
+            except FileNotFoundError:
+                pass
+        with app.open_and_load() as skel:
+            skel.attach()
+            unlink()
+            print(skel.bss.entries, skel.bss.returns, skel.bss.calls)
+            skel.detach()
+            with skel.progs.on_entry.attach(cookie=7), skel.progs.on_any.attach("do_unlinkat+0x0", retprobe=False):
+                unlink()
+            unlink()
+            print(skel.bss.entries, skel.bss.cookie)
+            for how in ({"function": "nonesuch_function"}, {}):
+                try:
+                    skel.progs.on_any.attach(**how)
+                except app.AttachError as error:
+                    print(error)
+        """,
+    )
+    assert printed.splitlines() == [
+        "1 1 1",
+        "2 7",
+        "cannot attach on_any to kprobe nonesuch_function: ENOENT: there is no such function, event or file",
+        "cannot attach on_any: EINVAL: say to what: attach('FUNCTION')",
+    ]
+
+
+@pytest.mark.kernel
+@needs(kernel_type("bpf_iter_bpf_map_elem"))
+def test_iterator(write_module: Callable[..., Path]) -> None:
+    source = """
+    struct seq_file;
+    struct bpf_iter_meta { struct seq_file *seq; unsigned long long session_id, seq_num; };
+    struct bpf_iter__bpf_map_elem { struct bpf_iter_meta *meta; void *map; int *key; int *value; }
+        __attribute__((preserve_access_index));
+    struct { __uint(type, BPF_MAP_TYPE_ARRAY); __uint(max_entries, 3); __type(key, int); __type(value, int); }
+        counts SEC(".maps");
+    SEC("iter/bpf_map_elem") int walk(struct bpf_iter__bpf_map_elem *ctx) {
+        static const char line[] = "element\\n";
+        if (ctx->key)
+            bpf_seq_write(ctx->meta->seq, line, sizeof(line) - 1);
+        return 0;
+    }
+    """
+    printed = interpret(
+        write_module(source),
+        """
+        with app.open_and_load() as skel:
+            with skel.progs.walk.attach(map=skel.maps.counts) as link:
+                print(list(link), link.read())
+        """,
+    )
+    assert printed == "['element', 'element', 'element'] b'element\\nelement\\nelement\\n'\n"
+
+
 def why_no_exclusive_maps() -> str:
     try:
         os.close(syscall.map_create("m", MapType.ARRAY, 4, 8, 1, exclusive_hash=bytes(32)))
@@ -885,6 +1073,7 @@ def test_made_to_be_signed(scheme: Scheme, compile_c: Callable[..., str], tmp_pa
                     print(error)
         """,
     )
+    told = "its data is not that which was signed"
     keyrings = "builtin, secondary, platform, thread, process, session, user"
     reason = "EPERM: its size and its first contents are signed, and cannot be changed"
     assert printed.splitlines() == [
@@ -892,11 +1081,7 @@ def test_made_to_be_signed(scheme: Scheme, compile_c: Callable[..., str], tmp_pa
         f"cannot load app with another map .rodata: {reason}",
         f"cannot load app with another map counts: {reason}",
         f"cannot load the loader program of app: EINVAL: the keyring is 'nonesuch', and is to be of {keyrings}",
-        *(
-            ["cannot load app: EINVAL: its data is not that which was signed"]
-            if scheme is Scheme.EARLY_HASH_IN_PROGRAM
-            else []
-        ),
+        *([f"cannot load app: EINVAL: {told}"] if scheme is Scheme.EARLY_HASH_IN_PROGRAM else []),
     ]
 
 
