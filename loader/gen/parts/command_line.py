@@ -83,6 +83,9 @@ def wait(skeleton: Any) -> None:
         for link in getattr(each, "links", ()):
             count += 1
             print(f"attached {link.words}", flush=True)
+    for each in skeleton.progs:
+        if each.fd >= 0 and not each.links and getattr(each, "remedy", ""):
+            print(f"not attached {each.name}, which this module does not do: {each.remedy}", flush=True)
     if not count:
         print("loaded; nothing says by itself to what it is attached (--attach)", flush=True)
     signal.sigwait(ends)

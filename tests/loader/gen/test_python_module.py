@@ -24,7 +24,7 @@ from bpfas.loader.gen.python_module import python_module
 from bpfas.loader.gen.signed_loading import kernel_scheme
 from bpfas.loader.gen.signing import sign
 from bpfas.loader.kinds import MapType
-from tests.loader.attach_support import cgroup2_root
+from tests.loader.attach_support import cgroup2_root, compile_library
 from tests.loader.gen.signing_support import signer
 from tests.loader.kernel_support import Need, Requirement, kernel_type, map_type, needs
 from tests.loader.network import set_up
@@ -994,6 +994,48 @@ def test_probes(write_module: Callable[..., Path]) -> None:
         "2 7",
         "cannot attach on_any to kprobe nonesuch_function: ENOENT: there is no such function, event or file",
         "cannot attach on_any: EINVAL: say to what: attach('FUNCTION')",
+    ]
+
+
+@pytest.mark.kernel
+@needs(
+    Requirement("uprobes", lambda: "" if Path("/sys/bus/event_source/devices/uprobe").exists() else "no events")
+)
+def test_probes_of_files(write_module: Callable[..., Path], tmp_path: Path) -> None:
+    library = compile_library(tmp_path, "int probed(int x) { return x + 1; } int other(int x) { return x; }")
+    source = f"""
+    int entries, returns, calls;
+    SEC("uprobe/{library}:probed") int on_entry(void *ctx) {{ entries++; return 0; }}
+    SEC("uretprobe/{library}:probed") int on_return(void *ctx) {{ returns++; return 0; }}
+    SEC("uprobe") int on_any(void *ctx) {{ calls++; return 0; }}
+    """
+    printed = interpret(
+        write_module(source),
+        f"""
+        import ctypes
+        library = ctypes.CDLL({str(library)!r})
+        with app.open_and_load() as skel:
+            skel.attach()
+            library.probed(1)
+            print(skel.bss.entries, skel.bss.returns)
+            skel.detach()
+            with skel.progs.on_any.attach({str(library)!r}, "other", pid=os.getpid()):
+                library.other(1)
+            library.other(1)
+            print(skel.bss.calls)
+            for path, function in (({str(library)!r}, "nonesuch"), ("nonesuch", "x"), ("/etc/passwd", "x")):
+                try:
+                    skel.progs.on_any.attach(path, function)
+                except app.AttachError as error:
+                    print(error.errno_name, error.reason)
+        """,
+    )
+    assert printed.splitlines() == [
+        "1 1",
+        "1",
+        "ENOENT it has no such function in its symbol tables",
+        "ENOENT it is not where executables and libraries are: give its path",
+        "ENOEXEC it is no 64-bit ELF file: give the function's offset",
     ]
 
 
