@@ -717,6 +717,37 @@ def test_maps_in_maps_take_what_has_a_descriptor(write_module: Callable[..., Pat
     assert printed == "True True None\n"
 
 
+def test_command_knows_names_with_dots(write_module: Callable[..., Path]) -> None:
+    source = """
+    struct { int x; } function = {1};
+    SEC(".data.data") int function_ = 1;
+    SEC("xdp") int prog(void *ctx) { static volatile int x = 2; return x + function_ + function.x; }
+    """
+    module = write_module(source)
+    run = command(module, "--set", "prog.x=3", "--set", "data.function.x=4", "--set", "function_=5", "--info")
+    assert run.returncode == 0, run.stderr
+    assert {"variable data.prog.x = 3", "variable data_data.function_ = 5"} <= set(run.stdout.splitlines())
+    assert "variable data.function = function(x=4)" in run.stdout.replace("struct", "function")
+
+
+def test_object_without_types(compile_c: Callable[..., str], write_module: Callable[..., Path]) -> None:
+    source = """
+    struct map_definition SEC("maps") counts = { BPF_MAP_TYPE_HASH, 4, 12, 8 };
+    int threshold = 3;
+    char bytes[3] = "abc";
+    SEC("xdp") int prog(void *ctx) { return threshold + bytes[0] + !bpf_map_lookup_elem(&counts, &threshold); }
+    """
+    printed = interpret(
+        write_module(open_image(compile_c(source))),
+        """
+        skel = app.open()
+        skel.data.threshold = 5
+        print(skel.data, skel.maps.counts.key.size, skel.maps.counts.value.size)
+        """,
+    )
+    assert printed == ".data(threshold=5, bytes=b'abc') 4 12\n"
+
+
 def test_hostile_names(write_module: Callable[..., Path], compile_c: Callable[..., str]) -> None:
     source = """
     struct class { int def; int size; int read; int __private; };
