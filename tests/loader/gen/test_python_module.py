@@ -717,6 +717,38 @@ def test_maps_in_maps_take_what_has_a_descriptor(write_module: Callable[..., Pat
     assert printed == "True True None\n"
 
 
+@pytest.mark.kernel
+def test_buffers_of_perf_events(write_module: Callable[..., Path]) -> None:
+    source = """
+    struct { __uint(type, BPF_MAP_TYPE_PERF_EVENT_ARRAY); __uint(key_size, 4); __uint(value_size, 4); }
+        events SEC(".maps");
+    struct record { int number; char text[36]; } record = {-1, "text"};
+    SEC("xdp") int prog(struct xdp_md *ctx) {
+        record.number++;
+        return !!bpf_perf_event_output(ctx, &events, BPF_F_CURRENT_CPU, &record, sizeof(record));
+    }
+    """
+    printed = interpret(
+        write_module(source),
+        """
+        with app.open_and_load() as skel:
+            skel.maps.events.open_buffers(pages=1)
+            read = []
+            for round in range(100):
+                skel.progs.prog.test_run(bytes(64), repeat=20)
+                read += skel.maps.events.wait(5)
+            numbers = sorted(int.from_bytes(data[:4], sys.byteorder) for _, data in read)
+            print(numbers == list(range(2000)), {data[4:8] for _, data in read}, skel.maps.events.lost)
+            skel.progs.prog.test_run(bytes(64), repeat=500)
+            skel.maps.events.read()
+            skel.progs.prog.test_run(bytes(64))
+            skel.maps.events.read()
+            print(skel.maps.events.lost > 0)
+        """,
+    )
+    assert printed.splitlines() == ["True {b'text'} 0", "True"]
+
+
 def test_command_knows_names_with_dots(write_module: Callable[..., Path]) -> None:
     source = """
     struct { int x; } function = {1};
