@@ -81,11 +81,11 @@ _GIVEN_DATA = """\
 _FINALIZE = """\
 	mapped = skel_finalize_map_data(&skel->maps.${map}.initial_value,
 					${size}, ${protection}, skel->maps.${map}.map_fd);
-	if (!mapped) {
+	if (!mapped && ${X}__error(0) != -524) {
 		skel->runner.failure = "cannot map data into memory";
 		return ${X}__error(-ENOMEM);
 	}
-	skel->${pointer} = (__typeof__(skel->${pointer}))mapped;
+	skel->${pointer} = (__typeof__(skel->${pointer}))mapped; /* NULL where it has a lock or the like (ENOTSUPP) */
 """
 
 _ERROR = """\
