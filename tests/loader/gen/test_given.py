@@ -119,6 +119,10 @@ class TestGivenNumbers:
         done = compared(program, given)
         assert done.calls[-2].attributes["value"] == bytes(range(100, 112))
         assert compared(program, given._replace(flags=0)).result == -errno.EFAULT
+        of_user = Given(contents={"app.bss": USER}, flags=CALLER_IS_KERNEL)
+        assert compared(program, of_user).result == -errno.EFAULT
+        other_flags = of_user._replace(flags=CALLER_IS_KERNEL << 1)
+        assert compared(program, other_flags).calls[-2].attributes["value"] == MEMORY[USER][:12]
 
     def test_logs(self, order: ByteOrder) -> None:
         program = generate(images.made("typed", order))
