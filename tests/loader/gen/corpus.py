@@ -169,7 +169,8 @@ SOURCES = {
             __uint(value_size, sizeof(struct bpf_devmap_val)); } devices SEC(".maps");
         struct { __uint(type, BPF_MAP_TYPE_SOCKHASH); __uint(max_entries, 4); __type(key, __u64);
             __type(value, int); } sockets SEC(".maps");
-        struct { __uint(type, BPF_MAP_TYPE_QUEUE); __uint(max_entries, 4); __type(value, long); } line SEC(".maps");
+        struct { __uint(type, BPF_MAP_TYPE_QUEUE); __uint(max_entries, 4); __type(value, long); }
+            line SEC(".maps");
         static int fired(void *map, int *key, struct value *value) { return 0; }
         SEC("tc") int arm(struct __sk_buff *skb) {
             int key = 0;
@@ -180,7 +181,9 @@ SOURCES = {
             bpf_timer_set_callback(&value->timer, fired);
             return bpf_map_push_elem(&line, &value->number, 0);
         }
-        SEC("sk_msg") int message(struct sk_msg_md *msg) { return bpf_msg_redirect_hash(msg, &sockets, &(__u64){1}, 0); }
+        SEC("sk_msg") int message(struct sk_msg_md *msg) {
+            return bpf_msg_redirect_hash(msg, &sockets, &(__u64){1}, 0);
+        }
     """,
     "nothing": "",
 }
