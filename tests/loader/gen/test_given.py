@@ -141,6 +141,16 @@ class TestGivenNumbers:
         assert names == [f"p{number}" for number in range(40) if number not in (0, 17)]
         assert {name for name, number in done.descriptors.items() if not number} == {"program p0", "program p17"}
 
+    def test_slots_of_programs_that_are_not_loaded(self, order: ByteOrder) -> None:
+        program = generate(images.made("prog_array", order))
+        done = compared(program, Given(programs={"b": -1}))
+        updates = [call.attributes for call in done.calls if call.command == "MAP_UPDATE_ELEM"]
+        assert [(each["key"], each["value"]) for each in updates] == [(2, "program a")]
+        done = compared(
+            program, Given(programs={"a": -1}, maps={"jumps": FIRST}), [("map", "old", MapFacts(3, 4, 4))]
+        )
+        assert [call.command for call in done.calls] == ["PROG_LOAD"]
+
     @pytest.mark.parametrize("name", ["options", "arena", "replacement", "struct_ops"])
     def test_what_is_needed_and_not_given(self, name: str, order: ByteOrder) -> None:
         subject = made(name, order)
