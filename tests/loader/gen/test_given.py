@@ -141,6 +141,20 @@ class TestGivenNumbers:
         assert names == [f"p{number}" for number in range(40) if number not in (0, 17)]
         assert {name for name, number in done.descriptors.items() if not number} == {"program p0", "program p17"}
 
+    def test_facts(self, order: ByteOrder) -> None:
+        """What a program is told of the machine is where the kernel looks for it."""
+
+        def told(name: str, command: str) -> dict[str, object]:
+            subject = made(name, order)
+            done = compared(subject.program, subject.given, [("program", "target", None)])
+            return next(dict(call.attributes) for call in done.calls if call.command == command)
+
+        assert told("arena", "MAP_CREATE")["map_extra"] == 0x7E0000000000
+        assert told("struct_ops", "MAP_CREATE")["value_size"] == 512
+        assert told("struct_ops", "PROG_LOAD")["expected_attach_type"] == 6
+        replacement = told("replacement", "PROG_LOAD")
+        assert (replacement["attach_btf_id"], replacement["attach_btf_obj_fd"]) == (77, "program target")
+
     def test_slots_of_programs_that_are_not_loaded(self, order: ByteOrder) -> None:
         program = generate(images.made("prog_array", order))
         done = compared(program, Given(programs={"b": -1}))
