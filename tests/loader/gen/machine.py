@@ -136,8 +136,7 @@ class Machine:
         owner: int = 1,
     ) -> None:
         self.endian = endian
-        self.code = forms.decode(instructions, endian)
-        forms.check(self.code)
+        self.code = forms.program(instructions, endian)
         self.kernel = kernel
         self.memory = Memory()
         self.data = self.memory.add(Region("the data", DATA_BASE, data))

@@ -241,6 +241,8 @@ class Kernel:
     def _close(self, descriptor: int) -> int:
         # The helper takes 32 bits of its argument.
         descriptor &= 0xFFFFFFFF
+        if descriptor < self.first_descriptor:
+            raise MachineError(f"closes descriptor {descriptor}, which is not the program's")
         if descriptor not in self.open:
             return -errno.EBADF
         self.events.append(Closed(str(self.open.pop(descriptor))))

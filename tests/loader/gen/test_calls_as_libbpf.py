@@ -113,6 +113,25 @@ def test_same_calls(name: str, tmp_path: Path) -> None:
     assert sorted(ours.open_names) == sorted(theirs.open_names)
 
 
+@pytest.mark.parametrize("name", ["types", "targets"])
+def test_same_calls_without_types(name: str, tmp_path: Path) -> None:
+    ours, theirs = calls_of_both(object_of(name, tmp_path, "-g0"))
+    assert "BTF_LOAD" not in [call.command for call in ours.calls]
+    assert normalised(ours) == normalised(theirs)
+
+
+def test_kernel_options_that_are_told(tmp_path: Path) -> None:
+    """libbpf has the values of the machine that generates; ours are told by whoever runs the program."""
+    path = object_of("options", tmp_path)
+    skeleton, program = skeleton_of(path), generate(open_image(path))
+    theirs, ours = fake_kernel(), fake_kernel()
+    Machine(skeleton.instructions, skeleton.data, theirs).run(skeleton.context())
+    value = next(call.attributes["value"] for call in theirs.calls if call.command == "MAP_UPDATE_ELEM")
+    assert isinstance(value, bytes)
+    run(program, ours, Given(contents={program.context.maps[0].spec.name: USER}), user={USER: value})
+    assert normalised(ours) == normalised(theirs)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_same_names_are_looked_up(name: str, tmp_path: Path) -> None:
     """Ours looks each name up once; libbpf does for each program, and for a weak function as for a variable."""
