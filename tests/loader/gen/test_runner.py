@@ -104,6 +104,8 @@ def test_what_is_given_to_what_there_is_not_is_refused(app: str) -> None:
         run(program, values={"threshhold": 5})
     with pytest.raises(BpfasError, match="count"):
         run(program, max_entries={"count": 5})
+    with pytest.raises(BpfasError, match="map 'counts' cannot be given 0 entries"):
+        run(program, max_entries={"counts": 0})
     with pytest.raises(BpfasError, match="other types cannot be given"):
         run(program, LoadOptions(btf="/sys/kernel/btf/vmlinux"))
     with pytest.raises(BpfasError, match="not made to be run by the right of a token"):
