@@ -14,6 +14,7 @@ from bpfas.elf.reader import read_object
 from bpfas.loader.cli import main
 from bpfas.loader.gen.raw_file import is_raw, read_raw
 from tests.loader.gen.test_runner import DECLARED, MAPS_AND_DATA
+from tests.loader.kernel_support import kernel_type, needs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -273,6 +274,7 @@ def test_signing_and_verifying(
 
 
 @kernel
+@needs(kernel_type("excl_prog_sha"))
 def test_a_signed_file_is_run_without_a_keyring_and_takes_no_changes(
     compile_c: Callable[..., str], key: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
