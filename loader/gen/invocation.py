@@ -39,7 +39,7 @@ _STANDARD_STREAMS = 3
 _OWN_TYPE = (ProgramType.SYSCALL,)
 _ADDRESS_SIZE = 8
 _NO_EXCLUSIVE_MAPS = Explanation(
-    "this kernel has no maps that belong to one program alone (Linux 6.18), which a program made to be signed takes",
+    "this kernel has no maps that belong to one program alone (Linux 6.18), which a program to be signed takes",
     "generate the loader program without a scheme for this kernel",
 )
 
