@@ -13,7 +13,6 @@ What other formats are written by has a module each: `python_module`, `c_header`
 from __future__ import annotations
 
 import importlib
-from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from bpfas.diag import BpfasError
@@ -84,7 +83,7 @@ def generate(image: Image, options: GenOptions = NO_GEN_OPTIONS) -> LoaderProgra
             message = f"the loader program would have {size} {what}; the kernel takes {largest}"
             raise BpfasError.of(message, image.name, ("make it several objects",))
     return LoaderProgram(
-        PurePath(image.name).name.split(".")[0],
+        options.name or image.name,
         image.byte_order,
         instructions,
         data,

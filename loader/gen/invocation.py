@@ -12,7 +12,6 @@ import errno
 import mmap
 import os
 import sys
-from functools import partial
 from typing import TYPE_CHECKING
 
 from bpfas.loader import syscall
@@ -20,7 +19,6 @@ from bpfas.loader.errors import LoadError, Step
 from bpfas.loader.gen.loader_program import LICENSE, LOG_ADDRESS, LOG_LEVEL, LOG_SIZE, SIZE
 from bpfas.loader.kinds import NO_MAP_FLAGS, MapFlag, MapType, ProgramFlag, ProgramType
 from bpfas.loader.loading.program_loading import FIRST_LOG_SIZE, lacking_type, load_with_log, try_to_load
-from bpfas.loader.loading.session import is_invalid
 from bpfas.loader.privilege import Explanation
 
 if TYPE_CHECKING:
@@ -38,10 +36,6 @@ _FIRST_KEY = bytes(_KEY_SIZE)
 _STANDARD_STREAMS = 3
 _OWN_TYPE = (ProgramType.SYSCALL,)
 _ADDRESS_SIZE = 8
-_NO_EXCLUSIVE_MAPS = Explanation(
-    "this kernel has no maps that belong to one program alone (Linux 6.18), which a program to be signed takes",
-    "generate the loader program without a scheme for this kernel",
-)
 
 
 class ContextMemory:
@@ -128,23 +122,25 @@ def _create_data(program: LoaderProgram, session: Session, until_done: contextli
         from bpfas.loader.gen import signed_loading  # what few programs need
 
         flags, exclusive_hash = NO_MAP_FLAGS, signed_loading.exclusive_hash(program)
-    create = partial(
-        syscall.map_create,
-        _MAP_NAME,
-        MapType.ARRAY,
-        _KEY_SIZE,
-        len(data),
-        1,
-        flags | (MapFlag.TOKEN_FD if session.token_fd else 0),
-        token_fd=session.token_fd,
-        exclusive_hash=exclusive_hash,
-    )
     try:
-        fd = session.with_memory(create)
-    except OSError as error:
-        if exclusive_hash and is_invalid(error):
-            raise LoadError(Step.CREATE_MAP, subject, error.errno or 0, _NO_EXCLUSIVE_MAPS) from error
-        raise session.error(Step.CREATE_MAP, subject, error, _OWN_TYPE) from error
+        fd = session.attempt(
+            Step.CREATE_MAP,
+            subject,
+            lambda: syscall.map_create(
+                _MAP_NAME,
+                MapType.ARRAY,
+                _KEY_SIZE,
+                len(data),
+                1,
+                flags | (MapFlag.TOKEN_FD if session.token_fd else 0),
+                token_fd=session.token_fd,
+                exclusive_hash=exclusive_hash,
+            ),
+        )
+    except LoadError as error:
+        if exclusive_hash and error.errno in signed_loading.UNKNOWN_FIELD:
+            raise LoadError(Step.CREATE_MAP, subject, error.errno, signed_loading.NO_EXCLUSIVE_MAPS) from error
+        raise
     until_done.callback(os.close, fd)
     if program.scheme is not None or not _copied(data, fd):
         session.attempt(Step.FILL_MAP, subject, lambda: syscall.map_update_elem(fd, _FIRST_KEY, data))

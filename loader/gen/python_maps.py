@@ -108,18 +108,21 @@ class MapWriter:
             kinds,
             quoted(self.program.kconfig),
             f"is_mapped={bool(spec.map_flags & MapFlag.MMAPABLE)}",
+            *(() if self.program.scheme is None else ("is_fixed=True",)),
         )
         return MapText(Call("KconfigMap", arguments), ("kconfig",), has_variables=True)
 
     def _data(self, spec: MapSpec, start: tuple[str, ...]) -> MapText:
         contents = spec.contents if spec.contents is not None else bytes(spec.value_size)
+        # What is not told to the loader program is written once the map is there, if it may be.
+        is_filled = spec.contents is not None and (self.program.scheme is None or spec.frozen)
         arguments: tuple[Expression, ...] = (
             *start,
             bytes_expression(contents),
             self._variables(spec, spec.value_size),
             f"is_mapped={bool(spec.map_flags & MapFlag.MMAPABLE)}",
             f"is_frozen={spec.frozen}",
-            f"is_filled={spec.contents is not None}",
+            f"is_filled={is_filled}",
         )
         return MapText(Call("DataMap", arguments), ("data_maps",), has_variables=True)
 

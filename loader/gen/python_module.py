@@ -9,24 +9,42 @@ from __future__ import annotations
 import builtins
 from typing import TYPE_CHECKING
 
-from bpfas.loader.gen.loader_program import FactKind
+from bpfas.loader.gen.loader_program import FactKind, Scheme
 from bpfas.loader.gen.python_maps import MapWriter, map_attribute
 from bpfas.loader.gen.python_names import class_name, identifier, unique
 from bpfas.loader.gen.python_parts import all_parts, body_text, head_text, names_of, with_needs
 from bpfas.loader.gen.python_programs import program_expression
 from bpfas.loader.gen.python_text import Call, Keyword, Table, assigned, packed_text, quoted
 from bpfas.loader.gen.python_types import ValueTypes
-from bpfas.loader.gen.step_words import step_words
+from bpfas.loader.gen.script import Call as BpfCall
+from bpfas.loader.gen.script import Fill, Find, Need, Require
+from bpfas.loader.gen.trace import step_words
+from bpfas.loader.kinds import MapType
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from bpfas.loader.gen.loader_program import LoaderProgram
 
+_CAN_FAIL = (BpfCall, Fill, Find, Need, Require)
 _OBJECT_NAMES = ("LOADER", "open", "open_and_load")
 _GROUP_NAMES = frozenset({"add", "_members"})
 _SKELETON_NAMES = frozenset(
-    {"attach", "close", "detach", "is_loaded", "load", "log", "maps", "name", "pin", "progs", "sections", "token"}
+    {
+        "attach",
+        "close",
+        "detach",
+        "is_loaded",
+        "load",
+        "loader",
+        "log",
+        "maps",
+        "name",
+        "pin",
+        "progs",
+        "sections",
+        "token",
+    }
 )
 
 
@@ -61,10 +79,11 @@ class _Module:
 
     def text(self) -> str:
         """The whole text."""
+        loader = self._loader()
         objects = [self._programs_class(), self._maps_class(), self._class(), self._functions()]
         parts = with_needs([*self.parts, "command_line"])
         head = f"{self._docstring()}\n\nfrom __future__ import annotations\n\n{head_text(parts)}"
-        pieces = [head, body_text(parts), *self.types.definitions, self._loader(), *objects]
+        pieces = [head, body_text(parts), *self.types.definitions, loader, *objects]
         return "\n\n\n".join(pieces) + "\n"
 
     def _docstring(self) -> str:
@@ -87,17 +106,33 @@ command.
     def _loader(self) -> str:
         program = self.program
         steps = enumerate(program.script.numbered_steps(), 1)
-        words = [(number, step_words(step)) for number, step in steps]
-        arguments = (
+        words = [(str(number), quoted(step_words(step))) for number, step in steps if isinstance(step, _CAN_FAIL)]
+        arguments: tuple[Keyword, ...] = (
             Keyword("name", quoted(program.name)),
             Keyword("byte_order", quoted(program.byte_order.name_for_int)),
             Keyword("context_size", str(program.context.size)),
             Keyword("failed_step", str(program.context.failed_step)),
-            Keyword("steps", Table(tuple((str(number), quoted(text)) for number, text in words if text))),
+            Keyword("steps", Table(tuple(words))),
             Keyword("instructions", packed_text(program.instructions)),
             Keyword("data", packed_text(program.data)),
         )
-        return assigned("LOADER", Call("Loader", arguments))
+        if program.scheme is None:
+            return assigned("LOADER", Call("Loader", arguments))
+        self.parts.append("signed")
+        signature = packed_text(program.signature.data) if program.signature else '""'
+        fixed = Table(
+            tuple(
+                (str(offset), quoted(spec.name))
+                for spec, offset in program.context.maps
+                if spec.map_type != MapType.PERF_EVENT_ARRAY or spec.max_entries
+            )
+        )
+        arguments += (
+            Keyword("signature", signature),
+            Keyword("is_hashed", str(program.scheme is Scheme.INSTRUCTIONS_AND_DATA)),
+            Keyword("fixed", fixed),
+        )
+        return assigned("LOADER", Call("SignedLoader", arguments))
 
     def _programs_class(self) -> str:
         lines = []

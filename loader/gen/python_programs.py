@@ -100,16 +100,17 @@ def program_expression(entry: ProgramEntry, facts: Mapping[tuple[FactKind, str],
     """What makes a program, and the part that this takes."""
     spec = entry.spec
     start = (quoted(spec.name), str(entry.offset), quoted(spec.section))
+    not_loaded = () if entry.is_loaded else ("is_loaded=False",)
     way = next((way for way in _WAYS if way.takes(spec)), None)
     if way is None:
         remedy = _BY_ATTACH_TYPE.get(AttachType(spec.expected_attach_type)) if _is_known(spec) else None
         remedy = remedy or _BY_TYPE.get(spec.program_type, _LOADER)
-        return Call("other_program", (*start, quoted(remedy))), "attach_elsewhere"
+        return Call("other_program", (*start, quoted(remedy), *not_loaded)), "attach_elsewhere"
     arguments = [*start, quoted(spec.attach_target), str(int(spec.expected_attach_type))]
     if way.name == "ReplacingProgram":
         kinds = (FactKind.TARGET, FactKind.TARGET_TYPE)
         arguments += [str(facts.get((kind, spec.name), 0)) for kind in kinds]
-    return Call(way.name, tuple(arguments)), way.part
+    return Call(way.name, (*arguments, *not_loaded)), way.part
 
 
 def _is_known(spec: ProgramSpec) -> bool:

@@ -22,8 +22,8 @@ class OtherProgram(Program):
         raise AttachError(f"attach {self.name}", errno.EOPNOTSUPP, f"this module does not do that: {self.remedy}")
 
 
-def other_program(name: str, entry: int, section: str, remedy: str) -> OtherProgram:
+def other_program(name: str, entry: int, section: str, remedy: str, is_loaded: bool = True) -> OtherProgram:
     """A program with what else to do."""
-    program = OtherProgram(name, entry, section)
+    program = OtherProgram(name, entry, section, is_loaded=is_loaded)
     program.remedy = remedy
     return program

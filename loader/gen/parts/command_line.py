@@ -35,6 +35,7 @@ def run_command(open_object: Callable[[], Any], words: str) -> int:
     )
     add("--target", action="append", default=[], metavar="PROGRAM=ID|PIN", help="what a freplace program is for")
     add("--token", default="", metavar="DIR", help="make a token of this BPF file system")
+    add("--keyring", help="verify the signature with the keys of this keyring (session, user, builtin, a number)")
     add("--pin", metavar="DIR", help="keep maps and programs in this directory of a BPF file system, and exit")
     add("--log", type=int, default=0, metavar="LEVEL", help="print the kernel's log: 1, 2 for more, 4 for figures")
     add("--info", action="store_true", help="print what is in the object, and load nothing")
@@ -49,6 +50,8 @@ def run_command(open_object: Callable[[], Any], words: str) -> int:
                 set_target(skeleton, text)
             if arguments.token:
                 set_token(skeleton, arguments.token)
+            if arguments.keyring:
+                set_keyring(skeleton, arguments.keyring)
             if arguments.info:
                 print(info_text(skeleton))
                 return 0
@@ -159,6 +162,13 @@ def set_token(skeleton: Any, path: str) -> None:
     if not hasattr(skeleton, "token"):
         raise UsageError("--token: the loader program is not made for tokens")
     skeleton.token.path = path
+
+
+def set_keyring(skeleton: Any, keyring: str) -> None:
+    """Have the signature verified."""
+    if not hasattr(skeleton.loader, "keyring"):
+        raise UsageError("--keyring: the loader program is not signed")
+    skeleton.loader.keyring = int(keyring) if keyring.lstrip("-").isdigit() else keyring
 
 
 def attach_program(skeleton: Any, text: str) -> None:

@@ -7,7 +7,7 @@ import struct
 from typing import TYPE_CHECKING
 
 from bpfas.loader.gen.parts.elements import ElementMap
-from bpfas.loader.gen.parts.kernel import address_of
+from bpfas.loader.gen.parts.kernel import ENOTSUPP, address_of
 from bpfas.loader.gen.parts.values import Bytes, Integer, Memory
 
 if TYPE_CHECKING:
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 class DataMap(ElementMap):
     """A section of global variables; `values` has them, live in the kernel's memory once it is loaded.
 
-    Where the kernel does not give its memory (the section has only static variables), they are read and written
-    with the whole value of the map, and what programs write at that moment may be lost.
+    Where the kernel does not give its memory (the section has only static variables, or a lock), they are read and
+    written with the whole value of the map, and what programs write at that moment may be lost.
     """
 
     def __init__(
@@ -36,7 +36,9 @@ class DataMap(ElementMap):
         self.values_type = values
         self._contents = contents
         self._is_mapped = is_mapped
-        self._is_filled = is_filled  # by the loader program; others begin as zeros
+        self._is_filled = (
+            is_filled  # with what the loader program is given; others are changed once they are there
+        )
         self.is_frozen = is_frozen
 
     @property
@@ -46,7 +48,7 @@ class DataMap(ElementMap):
 
     def prepare(self, context: bytearray) -> None:
         """Give the loader program the values, if they are others than those of the object."""
-        if self.memory.buffer != self._contents:
+        if self._is_filled and self.memory.buffer != self._contents:
             struct.pack_into("=Q", context, self._entry + 8, address_of(self.memory.buffer))
 
     def finish(self) -> None:
@@ -54,10 +56,15 @@ class DataMap(ElementMap):
         given = bytes(self.memory.buffer)
         if self.fd >= 0 and self._is_mapped:
             protection = mmap.PROT_READ if self.is_frozen else mmap.PROT_READ | mmap.PROT_WRITE
-            self.memory.buffer = mmap.mmap(self.fd, len(self._contents), mmap.MAP_SHARED, protection)
+            try:
+                self.memory.buffer = mmap.mmap(self.fd, len(self._contents), mmap.MAP_SHARED, protection)
+            except OSError as error:
+                if error.errno != ENOTSUPP:  # a section with a lock or a timer is not mapped
+                    raise
+                self.memory.buffer = ElementBuffer(self)
         elif self.fd >= 0:
             self.memory.buffer = ElementBuffer(self)
-        if self.fd >= 0 and not self._is_filled and any(given):
+        if self.fd >= 0 and not self._is_filled and given != self._contents:
             self.memory.write(0, given)
 
     def close(self) -> None:

@@ -18,9 +18,17 @@ class ReplacingProgram(TraceProgram):
     """A program of section freplace; `set_target` says of which program, before loading."""
 
     def __init__(
-        self, name: str, entry: int, section: str, target: str, attach_type: int, target_fact: int, type_fact: int
+        self,
+        name: str,
+        entry: int,
+        section: str,
+        target: str,
+        attach_type: int,
+        target_fact: int,
+        type_fact: int,
+        is_loaded: bool = True,
     ) -> None:
-        super().__init__(name, entry, section, target, attach_type)
+        super().__init__(name, entry, section, target, attach_type, is_loaded)
         self._target_fact, self._type_fact = target_fact, type_fact
         self._target_fd = -1
 
@@ -45,6 +53,9 @@ class ReplacingProgram(TraceProgram):
 
     def prepare(self, context: bytearray) -> None:
         """Find the function, and tell the loader program of it. Raises LoadError."""
+        super().prepare(context)
+        if not self.autoload:
+            return
         if self._target_fd < 0:
             reason = f"say which program it is for: progs.{self.name}.set_target(id=...), or pin= or fd="
             raise LoadError(f"load {self.name}", errno.EINVAL, reason)

@@ -55,14 +55,18 @@ class KconfigMap(DataMap):
         kinds: Mapping[str, tuple[str, bool, bool]],
         text: str,
         is_mapped: bool,
+        is_fixed: bool = False,
     ) -> None:
         super().__init__(name, entry, bytes(size), values, is_mapped, is_frozen=True)
         self.memory: KconfigMemory = KconfigMemory(bytearray(size))
         self._kinds = kinds
         self._text = text
+        self._is_fixed = is_fixed  # by the loader program
 
     def prepare(self, context: bytearray) -> None:
         """Find out what is not set, and give the loader program all values. Raises LoadError."""
+        if self._is_fixed and not self.memory.given:
+            return
         values = bytearray(self.memory.buffer)
         open_names = []
         for name in self._kinds:

@@ -25,6 +25,7 @@ MAP_TYPE_ARRAY, PROGRAM_TYPE_SYSCALL = 2, 31
 MMAPABLE, SLEEPABLE, WITH_TOKEN = 1 << 10, 1 << 4, 1 << 16
 LOADER_LICENSE = b"Dual BSD/GPL\0"
 LOG_FIELDS = struct.Struct("=IIQ")  # at offset 8: level, size and address of the kernel's log
+LAST_STANDARD_STREAM = 2
 FIRST_LOG, LARGEST_LOG = 1 << 16, 1 << 28
 
 
@@ -43,11 +44,11 @@ class Loader:
         self,
         name: str,
         byte_order: str,
-        instructions: str,
-        data: str,
         context_size: int,
         failed_step: int,
         steps: Mapping[int, str],
+        instructions: str,
+        data: str,
     ) -> None:
         self.name = name
         self.byte_order = byte_order
@@ -80,7 +81,8 @@ class Loader:
                 self._run(context, log, log_level or 1)
             except LoadError as error:
                 if error.errno != errno.ENOSPC or size >= LARGEST_LOG:
-                    text = log_text(log)
+                    # Of steps that load nothing the kernel has no log; what there is comes from one before.
+                    text = log_text(log) if error.step.startswith("load ") else ""
                     raise LoadError(error.step, error.errno or 0, error.reason, text) from None
             else:
                 if log_level:
@@ -93,45 +95,57 @@ class Loader:
         started = bytearray(context)
         LOG_FIELDS.pack_into(started, 8, log_level, len(log), address_of(log))
         struct.pack_into("=I", started, 0, len(started))
-        map_fd = program_fd = -1
+        data, instructions = unpacked(self.data), unpacked(self.instructions)
+        opened = standard_streams()
         try:
-            map_fd = self._create_map()
-            program_fd = self._load(map_fd, log, log_level)
-            result = self._execute(program_fd, started)
+            opened.append(self._create_map(data, instructions))
+            opened.append(self._load(instructions, opened[-1], log, log_level))
+            result = self._execute(opened[-1], started)
         finally:
-            for fd in (program_fd, map_fd):
-                if fd >= 0:
-                    os.close(fd)
+            for fd in opened:
+                os.close(fd)
         if result < 0:
             (number,) = struct.unpack_from("=I", started, self.failed_step)
             raise LoadError(self.steps.get(number, f"load {self.name}"), -result)
         context[:] = started
 
-    def _create_map(self) -> int:
-        data = unpacked(self.data)
-        name = b"__loader.map"
+    def _create_map(self, data: bytes, instructions: bytes) -> int:
+        """The descriptor of the map that has the data."""
+        step = f"create the map of the loader program of {self.name}"
         flags = MMAPABLE | (WITH_TOKEN if self.token_fd else 0)
-        attributes = struct.pack(
-            "=IIIIIII16s32xi4x", MAP_TYPE_ARRAY, 4, len(data), 1, flags, 0, 0, name, self.token_fd
-        )
+        numbers = (MAP_TYPE_ARRAY, 4, len(data), 1, flags, 0, 0, b"__loader.map", self.token_fd)
+        attributes = struct.pack("=IIIIIII16s32xi", *numbers)
         try:
-            fd = bpf(MAP_CREATE, attributes)
+            fd = self.create_map(attributes, instructions)
         except OSError as error:
-            step = f"create the map of the loader program of {self.name}"
             raise LoadError(step, error.errno or 0, explained(error)) from None
         try:
             with mmap.mmap(fd, len(data)) as memory:
                 memory[:] = data
-        except BaseException:
+            self.seal(fd)
+        except BaseException as error:
             os.close(fd)
+            if isinstance(error, OSError):
+                raise LoadError(step, error.errno or 0, explained(error)) from None
             raise
         return fd
 
-    def _load(self, map_fd: int, log: bytearray, log_level: int) -> int:
-        instructions = unpacked(self.instructions)
+    def create_map(self, attributes: bytes, _: bytes) -> int:
+        """BPF_MAP_CREATE; signed programs say which instructions the map is for. Raises OSError."""
+        return bpf(MAP_CREATE, attributes)
+
+    def seal(self, map_fd: int) -> None:
+        """What signed programs need of the map. Raises OSError."""
+
+    def load_program(self, attributes: bytes) -> int:
+        """BPF_PROG_LOAD; signed programs add their signature. Raises OSError."""
+        return bpf(PROG_LOAD, attributes)
+
+    def _load(self, instructions: bytes, map_fd: int, log: bytearray, log_level: int) -> int:
+        """The descriptor of the program."""
         descriptors = struct.pack("=i", map_fd)
         attributes = struct.pack(
-            "=IIQQIIQII16sIIIIQIIQIIIIQ16xi4x",
+            "=IIQQIIQII16sIIIIQIIQIIIIQ16xi",
             PROGRAM_TYPE_SYSCALL,
             len(instructions) // 8,
             address_of(instructions),
@@ -147,7 +161,7 @@ class Loader:
             self.token_fd,
         )
         try:
-            return bpf(PROG_LOAD, attributes)
+            return self.load_program(attributes)
         except OSError as error:
             step = f"load the loader program of {self.name}"
             raise LoadError(step, error.errno or 0, explained(error)) from None
@@ -163,6 +177,15 @@ class Loader:
             raise LoadError(step, error.errno or 0, explained(error)) from None
         result: int = struct.unpack_from("=i", attributes, 4)[0]
         return result
+
+
+def standard_streams() -> list[int]:
+    """Descriptors that keep the numbers of standard streams occupied, for 0 stands for none in the context."""
+    opened: list[int] = []
+    while (fd := os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)) <= LAST_STANDARD_STREAM:
+        opened.append(fd)
+    os.close(fd)
+    return opened
 
 
 def log_text(log: bytearray) -> str:

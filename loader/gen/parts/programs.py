@@ -40,7 +40,15 @@ class Program:
     attach_type = 0
     attaches_by_section = False
 
-    def __init__(self, name: str, entry: int, section: str, target: str = "", attach_type: int = 0) -> None:
+    def __init__(
+        self,
+        name: str,
+        entry: int,
+        section: str,
+        target: str = "",
+        attach_type: int = 0,
+        is_loaded: bool = True,
+    ) -> None:
         self.name = name
         self.section = section
         self.target = target
@@ -48,12 +56,27 @@ class Program:
         self.fd = -1
         self.links: list[Link] = []
         self._entry = entry
+        self._is_loaded = is_loaded
+        self._is_wanted = is_loaded
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}, {f'descriptor {self.fd}' if self.fd >= 0 else 'not loaded'}>"
 
-    def prepare(self, _: bytearray) -> None:
-        """Nothing is to be told about a program."""
+    @property
+    def autoload(self) -> bool:
+        """Whether it is loaded; to be set before loading."""
+        return self._is_wanted
+
+    @autoload.setter
+    def autoload(self, is_wanted: bool) -> None:
+        if is_wanted and not self._is_loaded:
+            raise ValueError(f"program {self.name} is not in the loader program: it was made without it")
+        self._is_wanted = is_wanted
+
+    def prepare(self, context: bytearray) -> None:
+        """Tell the loader program if it is not to be loaded."""
+        if self._is_loaded and not self._is_wanted:
+            struct.pack_into("=i", context, self._entry, -1)
 
     def take(self, context: bytearray) -> None:
         """Own the descriptor that the loader program has made."""

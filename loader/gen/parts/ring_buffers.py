@@ -32,9 +32,7 @@ class RingBuffer(Map):
     def prepare(self, context: bytearray) -> None:
         """A power of two, and whole pages."""
         if self._max_entries:
-            size = max(mmap.PAGESIZE, 1 << (self._max_entries - 1).bit_length())
-            self._is_resized = self._is_resized or size != self._max_entries
-            self._max_entries = size
+            self._max_entries = max(mmap.PAGESIZE, 1 << (self._max_entries - 1).bit_length())
         super().prepare(context)
 
     def _map(self) -> None:

@@ -62,7 +62,7 @@ class Skeleton:
         self.log = ""
         self.is_loaded = False
         self._is_closed = False
-        self._loader = loader
+        self.loader = loader
         self.maps: Any = ()
         self.progs: Any = ()
         self.sections: dict[str, Any] = {}  # of global variables
@@ -87,11 +87,11 @@ class Skeleton:
             raise LoadError(
                 f"load {self.name}", errno.EALREADY, "it is closed" if self._is_closed else "it is loaded"
             )
-        context = bytearray(self._loader.context_size)
+        context = bytearray(self.loader.context_size)
         try:
             for part in self._parts:
                 part.prepare(context)
-            self.log = self._loader.run(context, log_level)
+            self.log = self.loader.run(context, log_level)
             for part in self._parts:
                 part.take(context)
             for part in self._parts:

@@ -19,6 +19,7 @@ from tests.object_cache import FOLDER, state
 
 COMPILER = "/usr/bin/gcc"
 OPTIONS = ("-O0", "-Wall", "-Werror", "-Wno-unused-function")
+EMPTY = '""'
 MAIN = Path(__file__).with_name("main.c")
 
 
@@ -62,6 +63,7 @@ def program(name: str, header: str) -> str:
         [
             f"#define NAME(function) {name}__##function",
             f"#define STRUCT struct {name}",
+            f"#define FAILED_STEP {'NAME(failed_step)(object)' if f'{name}__failed_step' in header else EMPTY}",
             f"#define MAPS {' '.join(f'MAP({each})' for each in maps)}",
             f"#define PROGRAMS {' '.join(f'PROGRAM({each})' for each in programs)}",
             MAIN.read_text(),

@@ -34,6 +34,11 @@ KNOWN_DIFFERENCES = (
         names=("start",),
     ),
     Difference(
+        "an arena lies where there is room for it, and its address is in the instructions",
+        ("extra", "instructions"),
+        object="arena",
+    ),
+    Difference(
         "libbpf 1.1 has no option for the text that goes before the kernel's configuration",
         ("contents",),
         (Way.BPFTOOL,),

@@ -1,6 +1,6 @@
 /*
  * Loads by a header's functions, says the descriptors of maps and programs, destroys them when it is sent a line.
- * What is said ends with `.`; see processes.py. STRUCT, NAME, MAPS and PROGRAMS come from executables.py.
+ * What is said ends with `.`; see processes.py. STRUCT, NAME, FAILED_STEP, MAPS and PROGRAMS come from executables.py.
  *
  * With an argument there is a log of that many bytes, which is said where loading fails.
  */
@@ -31,7 +31,7 @@ int main(int count, char **arguments)
 	int error;
 
 	if (!object) {
-		printf("error open\n");
+		printf("error 0 open\n");
 		wait_for_a_line();
 		return 1;
 	}
@@ -43,7 +43,7 @@ int main(int count, char **arguments)
 	}
 	error = NAME(load)(object);
 	if (error) {
-		printf("error %d\n", error);
+		printf("error %d %s\n", error, FAILED_STEP);
 		for (char *line = log ? strtok(log, "\n") : NULL; line; line = strtok(NULL, "\n"))
 			printf("log %s\n", line);
 	} else {

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import re
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -54,9 +55,13 @@ class Waiting:
         return self.said()
 
     def open_descriptors(self) -> list[str]:
-        """What its descriptors lead to, those of standard streams left out."""
-        folder = Path(f"/proc/{self._process.pid}/fd")
-        return sorted(os.readlink(each) for each in folder.iterdir() if each.name not in STANDARD_STREAMS)
+        """What its descriptors lead to, those of standard streams left out; BPF's with their ids."""
+        found = []
+        for each in Path(f"/proc/{self._process.pid}/fd").iterdir():
+            if each.name not in STANDARD_STREAMS:
+                facts = each.parent.with_name("fdinfo").joinpath(each.name).read_text()
+                found.append(" ".join([os.readlink(each), *re.findall(r"^\w+_id:\t\d+", facts, re.MULTILINE)]))
+        return sorted(found)
 
     @contextlib.contextmanager
     def descriptors(self, numbers: Sequence[int]) -> Iterator[list[int]]:

