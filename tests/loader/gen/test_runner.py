@@ -310,7 +310,7 @@ SEC("struct_ops") unsigned long ssthresh(unsigned long long *ctx) { return 2; }
 SEC("struct_ops") unsigned long undo(unsigned long long *ctx) { return 2; }
 SEC("struct_ops") void cong_avoid(unsigned long long *ctx) { }
 SEC("struct_ops") int unknown(unsigned long long *ctx) { return 0; }
-SEC(".struct_ops.link") struct tcp_congestion_ops___mine mine = {
+SEC(".struct_ops") struct tcp_congestion_ops___mine mine = {
     .ssthresh = (void *)ssthresh, .undo_cwnd = (void *)undo, .cong_avoid = (void *)cong_avoid,
     .not_in_this_kernel = (void *)unknown, .name = "bpfas_gen",
 };

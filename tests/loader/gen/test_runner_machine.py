@@ -18,6 +18,7 @@ from bpfas.loader.syscall import Command
 from bpfas.loader.syscall import bpf as bpf_module
 from tests.loader.gen.test_runner import DECLARED, MAPS_AND_DATA
 from tests.loader.kernel_support import Need, what_is_wrong
+from tests.loader.loading.test_binding_kernel import TARGET
 from tests.loader.loading.test_tokens import EVERYTHING, SOURCE, delegating, load_in_namespace
 from tests.peers import Peer
 
@@ -29,11 +30,6 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.kernel, pytest.mark.peer, pytest.mark.usefixtures("no_leaks")]
 __all__ = ["delegating"]  # a fixture
-
-TARGET = """
-__attribute__((noinline)) int verdict(struct xdp_md *ctx) { return XDP_PASS; }
-SEC("xdp") int target(struct xdp_md *ctx) { return verdict(ctx); }
-"""
 
 
 @pytest.fixture
