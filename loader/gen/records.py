@@ -1,7 +1,7 @@
 """Named tuples as JSON and back, by their annotations: for files that others read, and that may be hostile.
 
 A tuple is an object of its fields, without those that have their default; where one of several kinds can stand, it
-has the key `kind` with the name of the class. Enumerations are numbers if they are integers, else the members'
+has the key `class` with the name of the class. Enumerations are numbers if they are integers, else the members'
 names in lower case; a dictionary is an object. Bytes are hexadecimal text if they are few, else
 `[region, offset, size]`: they lie in one of the file's regions.
 """
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_KIND = "kind"
+_CLASS = "class"
 _FEW_BYTES = 32
 _LOWEST, _HIGHEST = -(1 << 63), (1 << 64) - 1
 
@@ -99,7 +99,7 @@ class Coder:
                 return {key: self.encode(each, of_values, regions) for key, each in value.items()}
             case tuple() if hasattr(value, "_fields"):
                 defaults: dict[str, Any] = type(value)._field_defaults  # type: ignore[attr-defined]
-                data: dict[str, Any] = {_KIND: type(value).__name__} if len(_choices(hint)) > 1 else {}
+                data: dict[str, Any] = {_CLASS: type(value).__name__} if len(_choices(hint)) > 1 else {}
                 for name, of_field in self.fields(type(value)).items():
                     each = getattr(value, name)
                     if name not in defaults or each != defaults[name]:
@@ -190,10 +190,10 @@ class Coder:
             if is_only:
                 return decoders[0](data, regions)
             if isinstance(data, dict):
-                kind = data.get(_KIND)
+                kind = data.get(_CLASS)
                 if not isinstance(kind, str) or kind not in tuples:
-                    raise MalformedError(f"is of kind {_shown(kind)}; there are {', '.join(tuples)}")
-                return tuples[kind]({name: each for name, each in data.items() if name != _KIND}, regions)
+                    raise MalformedError(f"is of class {_shown(kind)}; there are {', '.join(tuples)}")
+                return tuples[kind]({name: each for name, each in data.items() if name != _CLASS}, regions)
             plain = of_text if isinstance(data, str | list) else of_number
             if plain is None:
                 raise _wrong(data)

@@ -178,6 +178,19 @@ def test_the_trace_of_an_object_and_of_a_file_are_the_same(
     assert data["steps"][0]["command"] == "BPF_BTF_LOAD"
 
 
+def test_a_file_is_written_in_other_formats(
+    app: str, program: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("app.py", "app.h", "app.loader.o", "again.bpfl"):
+        of_object, of_file = tmp_path / "of_object" / name, tmp_path / "of_file" / name
+        for source, output in ((app, of_object), (program, of_file)):
+            output.parent.mkdir(exist_ok=True)
+            assert main(["gen", source, "-o", str(output)]) == 0
+        assert of_file.read_bytes() == of_object.read_bytes()
+    assert main(["gen", program, "-o", str(tmp_path / "x"), "--set", "threshold=1", "--token"]) == 1
+    assert "--set, --token: what a loader program is, is settled" in capsys.readouterr().err
+
+
 @kernel
 def test_several_objects_are_linked(
     compile_c: Callable[..., str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
