@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import mmap
 import os
 from typing import TYPE_CHECKING
 
@@ -12,12 +13,15 @@ import bpfas
 from bpfas.loader import open_image
 from bpfas.loader.errors import LoadError
 from bpfas.loader.gen import GenOptions, generate, read_raw, run, write_raw
-from bpfas.loader.kinds import ProgramType
+from bpfas.loader.kinds import MapType, ProgramType
+from bpfas.loader.loading.execute import load_image
 from bpfas.loader.loading.options import LoadOptions
+from bpfas.loader.loading.pins import reuse_pinned_map
 from bpfas.loader.syscall import Command
 from bpfas.loader.syscall import bpf as bpf_module
+from bpfas.loader.syscall.memory import map_at, unmap
 from tests.loader.gen.test_runner import DECLARED, MAPS_AND_DATA
-from tests.loader.kernel_support import Need, what_is_wrong
+from tests.loader.kernel_support import Need, map_type, needs, what_is_wrong
 from tests.loader.loading.test_binding_kernel import TARGET
 from tests.loader.loading.test_tokens import EVERYTHING, SOURCE, delegating, load_in_namespace
 from tests.peers import Peer
@@ -145,3 +149,55 @@ def test_a_failure_in_each_step_leaves_no_descriptor(
                 with contextlib.suppress(KeyError):
                     run(program).close()
         assert sorted(os.listdir("/proc/self/fd")) == before
+
+
+SHARED = """
+struct { __uint(type, BPF_MAP_TYPE_ARRAY); __type(key, __u32); __type(value, int); __uint(max_entries, 1);
+    __uint(pinning, LIBBPF_PIN_BY_NAME); } shared SEC(".maps");
+SEC("xdp") int prog(void *ctx) { __u32 key = 0; int *v = bpf_map_lookup_elem(&shared, &key); return v ? ++*v : 0; }
+"""
+
+
+def test_a_map_that_another_process_has_just_pinned_is_used(
+    compile_c: Callable[..., str], bpffs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its program has to be loaded for that map, so everything is run once more."""
+    program, options = generate(open_image(compile_c(SHARED, "-g"))), LoadOptions(pin_root=bpffs)
+    answers = [None]
+    patched = "bpfas.loader.gen.runner.reuse_pinned_map"
+    monkeypatch.setattr(patched, lambda *words: answers.pop() if answers else reuse_pinned_map(*words))
+    with load_image(open_image(compile_c(SHARED, "-g")), options) as first, run(program, options) as second:
+        assert not answers
+        assert second.maps["shared"].id == first.maps["shared"].id
+        assert first.programs["prog"].test_run(bytes(64)).retval == 1
+        assert second.programs["prog"].test_run(bytes(64)).retval == 2
+
+
+ARENA = """
+struct { __uint(type, 33); __uint(map_flags, BPF_F_MMAPABLE); __uint(max_entries, 10); } arena SEC(".maps");
+#define __arena __attribute__((address_space(1)))
+int __arena number SEC(".addr_space.1") = 40;
+SEC("syscall") int prog(void *ctx) { (void)&arena; return number; }
+"""
+
+
+@needs(map_type(MapType.ARENA))
+def test_an_arena_whose_place_is_taken_is_put_elsewhere(
+    compile_c: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = generate(open_image(compile_c(ARENA, "-g")))
+    taken: list[tuple[int, int]] = []
+    fd = os.memfd_create("other")
+
+    def taking(address: int, size: int) -> None:
+        """Another thread maps something where the arena was to lie."""
+        unmap(address, size)
+        if not taken:
+            taken.append((map_at(address, size, mmap.PROT_READ, fd, 0), size))
+
+    monkeypatch.setattr("bpfas.loader.gen.runner.unmap", taking)
+    with run(program) as collection:
+        assert collection.programs["prog"].test_run().retval == 40
+        assert collection.maps["arena"].memory.address != taken[0][0]
+    unmap(*taken[0])
+    os.close(fd)
