@@ -371,6 +371,21 @@ def test_a_description_that_does_not_fit_is_found_out(app: str) -> None:
         run(program)
 
 
+def test_descriptors_in_other_places_are_found_out(app: str) -> None:
+    program = generate(open_image(app))
+    first, second, *others = program.context.maps
+    maps = (first._replace(offset=second.offset), second._replace(offset=first.offset), *others)
+    with pytest.raises(LoadError, match="gave back something else"):
+        run(program._replace(context=program.context._replace(maps=maps)))
+    before = set(open_descriptors())
+    maps = (first, second._replace(offset=first.offset), *others)
+    with pytest.raises(LoadError, match="two of its descriptors are the same"):
+        run(program._replace(context=program.context._replace(maps=maps)))
+    # That of the second map is known to nobody.
+    (left,) = set(open_descriptors()) - before
+    os.close(int(left.split()[0]))
+
+
 def test_the_verifiers_log_of_what_it_takes_can_be_had(app: str) -> None:
     with run(generate(open_image(app)), LoadOptions(log_level=1)) as collection:
         assert "processed" in collection.programs["prog"].log
