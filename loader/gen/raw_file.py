@@ -61,8 +61,8 @@ _FACT_SIZE = 8
 _LARGEST_NUMBER = (1 << 32) - 1
 
 _ORDERS = {order.ei_data: order for order in ByteOrder}
-_LEFT_OUT = {"ProgramSpec": frozenset({"kind", "parts"})}
-"""Fields that follow from others, or that lead into the object."""
+_LEFT_OUT = {"ProgramSpec": frozenset({"kind", "parts", "core"})}
+"""Fields that follow from others, that lead into the object, or that are in the data and nobody asks for."""
 
 
 class _ContextRecord(NamedTuple):
@@ -121,8 +121,9 @@ def write_raw(program: LoaderProgram) -> bytes:
 def read_raw(data: bytes, name: str = "<memory>") -> LoaderProgram:
     """The loader program in a file, which `bpfas.loader.gen.runner.run` can run without the object.
 
-    `name` is how messages call the file. The image has what running takes: not the BTF for the kernel, which is in
-    the data, nor where in the object the code is from. Raises BpfasError for what is no such file, or damaged.
+    `name` is how messages call the file. The image has what running takes: not the BTF and CO-RE relocations for the
+    kernel, which are in the data, nor the places in the object that code is from. Raises BpfasError for what is
+    no such file, or damaged.
     """
     try:
         return _read(data)

@@ -51,7 +51,7 @@ def small() -> LoaderProgram:
 
 def without_object(image: Image) -> dict[str, object]:
     """What a file keeps of an image."""
-    programs = {name: spec._replace(parts=()) for name, spec in image.programs.items()}
+    programs = {name: spec._replace(parts=(), core=()) for name, spec in image.programs.items()}
     types = image.types and (image.types.words.tobytes(), image.types.strings)
     kept = {"programs": programs, "types": types, "kernel_btf": None, "bindings": (), "warnings": ()}
     return vars(image) | kept
