@@ -121,9 +121,9 @@ def write_raw(program: LoaderProgram) -> bytes:
 def read_raw(data: bytes, name: str = "<memory>") -> LoaderProgram:
     """The loader program in a file, which `bpfas.loader.gen.runner.run` can run without the object.
 
-    `name` is how messages call the file. The image has what running takes: not the BTF and CO-RE relocations for the
-    kernel, which are in the data, nor the places in the object that code is from. Raises BpfasError for what is
-    no such file, or damaged.
+    `name` is how messages call the file. The image has what running takes: not the BTF and CO-RE relocations for
+    the kernel, which are in the data, nor the places in the object that code is from. Raises BpfasError for what
+    is no such file, or damaged.
     """
     try:
         return _read(data)
