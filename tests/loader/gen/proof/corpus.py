@@ -23,12 +23,17 @@ if TYPE_CHECKING:
 FOLDER = Path(__file__).with_name("programs")
 
 
+NOT_GENERATED = {
+    "wide_enum_values": "the kernel, unlike us, looks for an enum of 64 bits only among its own of 64 bits",
+}
+"""Programs that are loaded directly alone."""
+
+
 @dataclass(frozen=True)
 class Case:
     """An object and what is asked for with it: names of the kernel, sections of programs by their names.
 
-    `target` is the object that has what its programs replace, in the program of that object's name. Programs that
-    are loaded directly alone are `not_generated`, with the reason.
+    `target` is the object that has what its programs replace, in the program of that object's name.
     """
 
     proof: Proof
@@ -36,7 +41,6 @@ class Case:
     sections: Mapping[str, str] = field(default_factory=dict)
     is_assembly: bool = False
     target: str = ""
-    not_generated: Mapping[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return self.proof.name
@@ -57,7 +61,7 @@ class Case:
         for name, section in self.sections.items():
             image.set_program(name, section=section)
         for name in image.programs:
-            if self.proof.problem(name) or name in self.proof.undecided or name in self.not_generated:
+            if self.proof.problem(name) or name in self.proof.undecided or name in NOT_GENERATED:
                 image.set_program(name, autoload=False)
         return image
 
@@ -77,13 +81,7 @@ def in_c(name: str, **what: object) -> Case:
 
 
 CASES = (
-    *(Case(proof) for proof in (*corpus.CORPUS, *BEYOND_LIBBPF) if proof.name != "core"),
-    Case(
-        *(proof for proof in corpus.CORPUS if proof.name == "core"),
-        not_generated={
-            "wide_enum_values": "the kernel looks for an enum of 64 bits among its own of 64 bits only",
-        },
-    ),
+    *(Case(proof) for proof in (*corpus.CORPUS, *BEYOND_LIBBPF)),
     Case(Proof("replacement")),
     in_c("data_sections"),
     in_c("functions"),
