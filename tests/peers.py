@@ -34,6 +34,9 @@ class Peer(enum.Enum):
     LLVM_STRIP = "/usr/bin/llvm-strip-22"
     GCC = "/usr/bin/bpf-gcc"
     BPFTOOL = "/usr/sbin/bpftool"
+    HOST_GCC = "/usr/bin/gcc"
+    HOST_GXX = "/usr/bin/g++"
+    CLANGXX = "/usr/bin/clang++-22"
 
     def require(self) -> str:
         """The tool's path; skips the running test when the tool is not installed."""

@@ -60,12 +60,12 @@ _PREPARED = """\
 		size_t size = pages * sysconf(_SC_PAGESIZE);
 
 		if (size < ${needed}) {
-			skel->runner.failure = "map ${shown}: it has fewer pages than its data takes";
+			skel->runner.failure = "cannot create map ${shown}: it has fewer pages than its data takes";
 			return -E2BIG;
 		}
 		skel->runner.arena = bpfas_skel_reserve(${wanted}, size);
 		if (!skel->runner.arena) {
-			skel->runner.failure = "map ${shown}: addresses for it";
+			skel->runner.failure = "cannot find addresses for map ${shown}";
 			return ${X}__error(-ENOMEM);
 		}
 		skel->runner.arena_size = size;
@@ -76,7 +76,7 @@ _PREPARED = """\
 _LOADED = """\
 	if (mmap(skel->runner.arena, skel->runner.arena_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
 			skel->maps.${map}.map_fd, 0) == MAP_FAILED) {
-		skel->runner.failure = "map ${shown}: mmap";
+		skel->runner.failure = "cannot map ${shown} into memory";
 		return ${X}__error(-ENOMEM);
 	}
 	skel->runner.arena_is_mapped = 1;

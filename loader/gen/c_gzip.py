@@ -14,6 +14,8 @@ struct bpfas_skel_bytes {
 
 static inline int bpfas_skel_append(struct bpfas_skel_bytes *bytes, const void *data, size_t size)
 {
+	if (!size)
+		return 0;
 	if (bytes->room - bytes->size < size) {
 		size_t room = 2 * bytes->room + size + 4096;
 		unsigned char *larger = (unsigned char *)realloc(bytes->data, room);

@@ -338,8 +338,8 @@ def _options(text: str) -> str:
 def _row(variable: KconfigVariable) -> str:
     kind = f"BPFAS_SKEL_KCONFIG_{variable.kind.name}"
     failure = (
-        f"{variable.name} has no value that its variable can hold: it is in none of the kernel's configurations "
-        "that can be read here (/boot/config-RELEASE, /proc/config.gz), and was not set before loading"
+        f"cannot tell {variable.name}: no configuration of the kernel that can be read here has a value for it "
+        "(/boot/config-RELEASE, /proc/config.gz), and it was not set before loading"
     )
     numbers = f"{variable.offset}, {variable.size}, {kind}, {int(variable.is_signed)}, {int(variable.is_weak)}"
     fact = _VIRTUAL.get(variable.name, 255 if variable.name.startswith("LINUX_") else 0)

@@ -282,7 +282,9 @@ def pins_part(skeleton: Skeleton) -> Part | None:
 
 
 def _pin_row(skeleton: Skeleton, spec: MapSpec, path: str) -> str:
-    failure = f"map {spec.name}: what is pinned at {path} is no such map, or it cannot be pinned there"
+    failure = (
+        f"cannot share map {spec.name}: what is pinned at {path} is no such map, or it cannot be pinned there"
+    )
     place = f"offsetof(struct {skeleton.name}, maps.{skeleton.maps[spec.name]})"
     numbers = (spec.map_type, spec.key_size, spec.value_size, spec.max_entries, spec.map_flags, spec.map_extra)
     texts = ", ".join(f"{int(number):#x}" for number in numbers)

@@ -87,8 +87,13 @@ ${numbers}		};
 _FINALIZE = """\
 	mapped = skel_finalize_map_data(&skel->maps.${map}.initial_value,
 					${size}, ${protection}, skel->maps.${map}.map_fd);
+<<<<<<< HEAD
 	if (!mapped && ${X}__error(0) != -524) {
 		skel->runner.failure = "data of a map: mmap";
+=======
+	if (!mapped) {
+		skel->runner.failure = "cannot map data into memory";
+>>>>>>> 6f91603f96f2f9c2b6705ed5c4cca018cd6917e9
 		return ${X}__error(-ENOMEM);
 	}
 	skel->${pointer} = (__typeof__(skel->${pointer}))mapped; /* NULL where it has a lock or the like (ENOTSUPP) */
@@ -118,15 +123,27 @@ ${data}	};
 ${instructions}	};
 	struct bpf_load_and_run_opts opts = {};
 ${declarations}	int err;
+#ifndef __KERNEL__
+	int standard_input = -1;
+#endif
 
 	skel->loader.failed_step = 0;
 	skel->runner.failure = NULL;
-${prepared}	opts.ctx = &skel->ctx;
+${prepared}#ifndef __KERNEL__
+	/* a descriptor 0 would be taken for none */
+	if (fcntl(0, F_GETFD) < 0)
+		standard_input = open("/dev/null", O_RDONLY | O_CLOEXEC);
+#endif
+	opts.ctx = &skel->ctx;
 	opts.data_sz = ${data_size};
 	opts.data = data;
 	opts.insns_sz = ${instructions_size};
 	opts.insns = insns;
 	err = ${run};
+#ifndef __KERNEL__
+	if (!standard_input)
+		close(standard_input);
+#endif
 	if (err < 0) {
 		skel->runner.failure = opts.errstr;
 		return err;

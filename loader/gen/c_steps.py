@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bpfas.loader.gen.c_data import quoted
-from bpfas.loader.gen.script import Call, Close, Fill, Find, Need, PatchCall, PatchLoad, Require, Step, UnlessGiven
+from bpfas.loader.gen.step_words import step_words
 
 if TYPE_CHECKING:
     from bpfas.loader.gen.c_skeleton import Skeleton
@@ -16,7 +16,7 @@ static inline const char *
 ${X}__failed_step(const struct $X *skel)
 {
 	switch (skel->loader.failed_step) {
-${cases}\tdefault:
+${cases}	default:
 		break;
 	}
 	return skel->runner.failure ? skel->runner.failure : "";
@@ -27,21 +27,6 @@ ${cases}\tdefault:
 def failed_step_function(skeleton: Skeleton) -> str:
     """The function __failed_step, which knows every step that can fail."""
     steps = skeleton.program.script.numbered_steps()
-    texts = [(number, text) for number, step in enumerate(steps, 1) if (text := step_text(step))]
-    cases = "".join(f"\tcase {number}:\n\t\treturn {quoted(text)};\n" for number, text in texts)
+    texts = [(number, words) for number, step in enumerate(steps, 1) if (words := step_words(step))]
+    cases = "".join(f"\tcase {number}:\n\t\treturn {quoted(f'cannot {words}')};\n" for number, words in texts)
     return skeleton.fill(_FUNCTION, cases=cases)
-
-
-def step_text(step: Step) -> str:
-    """A step in words, after which a colon and the error may stand; empty for one that cannot fail."""
-    match step:
-        case Call():
-            return f"{step.subject}: bpf({step.command.name})"
-        case Require():
-            return f"{step.subject}: the kernel has none"
-        case Need():
-            return f"{step.subject}: it has to be given before loading"
-        case Fill():
-            return f"{step.subject}: read from memory"
-        case Find() | Close() | PatchLoad() | PatchCall() | UnlessGiven():
-            return ""

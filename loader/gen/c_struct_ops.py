@@ -300,7 +300,9 @@ def _of_map(skeleton: Skeleton, spec: MapSpec, operations: StructOps, types: Btf
         "name": quoted(name),
         "rows": rows,
         "contents": numbers(spec.contents or bytes(spec.value_size), skeleton.program.byte_order, "\t\t\t"),
-        "failure": quoted(f"map {spec.name}: the kernel's types (/sys/kernel/btf) have no operations {name}"),
+        "failure": quoted(
+            f"cannot create map {spec.name}: the kernel's types (/sys/kernel/btf) have no operations {name}"
+        ),
         "is_link": int(operations.is_link),
     }
     state = f"\t\tstruct bpfas_skel_operations {values['map']}_operations;\n"
@@ -323,7 +325,7 @@ def _row(skeleton: Skeleton, spec: MapSpec, operations: StructOps, types: Btf, m
     program = operations.programs.get(member.name)
     is_pointer = types.kind(types.without_qualifiers(member.type_id)) is Kind.PTR
     size = size_of(types, member.type_id) or 0
-    failure = f"map {spec.name}: member {member.name} is not what the kernel has"
+    failure = f"cannot fill map {spec.name}: member {member.name} is not what the kernel has"
     places = "0, 0, 0"
     if program is not None and is_pointer:
         fact = skeleton.fact(FactKind.MEMBER_INDEX, program)

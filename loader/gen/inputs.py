@@ -14,7 +14,7 @@ from bpfas.elf.constants import HOST_ORDER, ByteOrder
 from bpfas.loader.gen.loader_program import CONTENTS_OFFSET, ENTRIES_OFFSET, FactKind
 from bpfas.loader.gen.script import Call, Fill
 from bpfas.loader.kinds import MapType
-from bpfas.loader.loading.map_plans import with_entries
+from bpfas.loader.loading.map_plans import check_room, with_entries
 from bpfas.loader.loading.plan import MapPlan, Plan, ProgramPlan
 from bpfas.section_names import KCONFIG_SECTION
 
@@ -67,7 +67,6 @@ def inputs_of(
     }
     if program.scheme is None:
         contents |= _kconfig(program, image, kernel, options, diagnostics)
-    diagnostics.raise_if_errors()
     maps = {}
     for name, spec in image.maps.items():
         if not spec.autocreate:
@@ -76,7 +75,9 @@ def inputs_of(
         value = struct_ops.get(name)
         if value:
             planned = planned._replace(value_size=value.value_size, value_type=0)
+        check_room(planned, kernel, program.name, diagnostics)
         maps[name] = MapPlan(planned, value)
+    diagnostics.raise_if_errors()
     entries = {
         name: plan.spec.max_entries
         for name, plan in maps.items()

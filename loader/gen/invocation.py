@@ -122,20 +122,25 @@ def _create_data(program: LoaderProgram, session: Session, until_done: contextli
         from bpfas.loader.gen import signed_loading  # what few programs need
 
         flags, exclusive_hash = NO_MAP_FLAGS, signed_loading.exclusive_hash(program)
-    fd = session.attempt(
-        Step.CREATE_MAP,
-        subject,
-        lambda: syscall.map_create(
-            _MAP_NAME,
-            MapType.ARRAY,
-            _KEY_SIZE,
-            len(data),
-            1,
-            flags | (MapFlag.TOKEN_FD if session.token_fd else 0),
-            token_fd=session.token_fd,
-            exclusive_hash=exclusive_hash,
-        ),
-    )
+    try:
+        fd = session.attempt(
+            Step.CREATE_MAP,
+            subject,
+            lambda: syscall.map_create(
+                _MAP_NAME,
+                MapType.ARRAY,
+                _KEY_SIZE,
+                len(data),
+                1,
+                flags | (MapFlag.TOKEN_FD if session.token_fd else 0),
+                token_fd=session.token_fd,
+                exclusive_hash=exclusive_hash,
+            ),
+        )
+    except LoadError as error:
+        if exclusive_hash and error.errno in signed_loading.UNKNOWN_FIELD:
+            raise LoadError(Step.CREATE_MAP, subject, error.errno, signed_loading.NO_EXCLUSIVE_MAPS) from error
+        raise
     until_done.callback(os.close, fd)
     if program.scheme is not None or not _copied(data, fd):
         session.attempt(Step.FILL_MAP, subject, lambda: syscall.map_update_elem(fd, _FIRST_KEY, data))

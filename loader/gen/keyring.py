@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
 from typing import TYPE_CHECKING
 
 from bpfas.diag import BpfasError
 from bpfas.loader.errors import errno_name
-from bpfas.loader.syscall.keys import add_key, describe_key, invalidate_key, unlink_key
+from bpfas.loader.syscall.keys import add_key, clear_keyring, describe_key, invalidate_key, unlink_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,6 +38,9 @@ KEYRINGS = {
 """The keyrings that have names, by the ids that BPF_PROG_LOAD takes. Others have serial numbers."""
 
 _OWN_KEYRING = "bpf-as"
+_numbers = itertools.count()
+"""One for each keyring that was made: those of one description replace one another."""
+
 _SERIAL_NUMBERS = range(3, 1 << 31)
 
 _NO_KEYS = "this kernel has no keyrings, or none for certificates"
@@ -94,13 +98,14 @@ def trusted(certificate: Certificate) -> Iterator[int]:
     Raises BpfasError if the kernel does not take the certificate.
     """
     with _keyring_failures("a keyring", certificate.path):
-        keyring = add_key("keyring", f"{_OWN_KEYRING} {os.getpid()} {id(certificate):x}", b"", PROCESS)
+        keyring = add_key("keyring", f"{_OWN_KEYRING} {os.getpid()}.{next(_numbers)}", b"", PROCESS)
     try:
         with _keyring_failures("the certificate", certificate.path):
             add_key("asymmetric", _description(certificate), certificate.der, keyring)
         yield keyring
     finally:
         with contextlib.suppress(OSError):  # somebody else has
+            clear_keyring(keyring)
             invalidate_key(keyring)
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from bpfas.loader.spec import Image
 
 _LARGEST_CONTEXT = 1 << 15
-"""Bytes that a program reaches: an offset has 16 bits, one of them the sign, and the address may not be changed."""
+"""Bytes that a program reaches: offsets have 16 bits, one of them the sign, and the address may not be changed."""
 
 _FACT_SIZE = 8
 

@@ -42,20 +42,22 @@ from bpfas.loader.gen.loader_program import (
 from bpfas.loader.gen.records import Coder, MalformedError, Regions
 from bpfas.loader.gen.script import Script
 from bpfas.loader.image.configure import kind_of
+from bpfas.loader.kinds import MapType
 from bpfas.loader.sections import SectionKind, section_kind, split_autoload
-from bpfas.loader.spec import ExternSpec, Image, KconfigVariable, MapSpec, ProgramSpec
+from bpfas.loader.spec import ExternSpec, Image, KconfigVariable, MapSpec, ProgramSpec, Variable
 from bpfas.loader.syscall.bpf import Command
+from bpfas.section_names import KCONFIG_SECTION
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 MAGIC = b"\x7fBPFLOAD"
 VERSION = 1
 _REGIONS = 4
 _ALIGNMENT = 8
 _LARGEST_CONTEXT = 0xFFFF
-_LARGEST_FILE = 1 << 32
 _FACT_SIZE = 8
+_LARGEST_NUMBER = (1 << 32) - 1
 
 _ORDERS = {order.ei_data: order for order in ByteOrder}
 _LEFT_OUT = {"ProgramSpec": frozenset({"kind", "parts"})}
@@ -185,6 +187,7 @@ def _read(data: bytes) -> LoaderProgram:
         types=None if found.types is None else read_btf(found.types, order, found.object_name),
         arena=found.arena,
     )
+    _check_image(image, len(contents))
     context = _context_of(found.context, found.maps, programs)
     if context.size != context_size:
         raise MalformedError(
@@ -259,6 +262,46 @@ def _context_of(
         record.facts,
         record.size,
     )
+
+
+def _check_image(image: Image, data_size: int) -> None:
+    """Raise MalformedError for numbers that lead out of what they are about; the program has `data_size` bytes."""
+    types = range(1 if image.types is None else len(image.types) + 1)
+    for name, spec in image.maps.items():
+        for each in (spec, *_inner_maps(spec)):
+            sizes = (each.key_size, each.value_size, each.max_entries, each.map_flags, each.map_type)
+            if not all(0 <= size <= _LARGEST_NUMBER for size in sizes):
+                raise MalformedError(f"map '{name}' has a size, type or flags that are no 32 bits: {sizes}")
+            ids = [each.key_type, each.value_type, *(variable.type_id for variable in each.variables)]
+            ids += [each.struct_ops.type_id] if each.struct_ops else []
+            _check_types(ids, types, f"map '{name}'")
+        is_data = bool(spec.section) and spec.map_type == MapType.ARRAY
+        room = len(spec.contents) if spec.contents is not None and not is_data else spec.value_size
+        if is_data and spec.contents is not None and len(spec.contents) != room:
+            raise MalformedError(f"map '{name}' has {len(spec.contents)} bytes of contents, not {room}")
+        _check_places(spec.variables, room, name)
+    kconfig = next((spec for spec in image.maps.values() if spec.section == KCONFIG_SECTION), None)
+    if kconfig and kconfig.value_size > data_size:
+        raise MalformedError(f"{KCONFIG_SECTION} has {kconfig.value_size} bytes, all of the data {data_size}")
+    _check_places(image.kconfig, kconfig.value_size if kconfig else 0, KCONFIG_SECTION)
+    _check_types([extern.type_id for extern in image.externs.values()], types, "the names that are left open")
+
+
+def _inner_maps(spec: MapSpec) -> Iterator[MapSpec]:
+    while spec.inner:
+        yield (spec := spec.inner)
+
+
+def _check_places(variables: Sequence[Variable | KconfigVariable], room: int, name: str) -> None:
+    for each in variables:
+        if min(each.offset, each.size) < 0 or each.offset + each.size > room:
+            message = f"variable '{each.name}' has {each.size} bytes at {each.offset} of the {room} of '{name}'"
+            raise MalformedError(message)
+
+
+def _check_types(ids: Sequence[int], known: range, what: str) -> None:
+    if unknown := [type_id for type_id in ids if type_id not in known]:
+        raise MalformedError(f"{what} has type {unknown[0]}, but there are {len(known) - 1}")
 
 
 def _with_kind(spec: ProgramSpec) -> ProgramSpec:

@@ -28,6 +28,13 @@ if TYPE_CHECKING:
 _NO_DESCRIPTOR = (1 << 31) - 1
 _JUNK = b"\0"
 
+UNKNOWN_FIELD = frozenset({errno.EINVAL, errno.E2BIG})
+"""With what a kernel refuses an exclusive map if it has none."""
+
+NO_EXCLUSIVE_MAPS = Explanation(
+    "this kernel has no maps that belong to one program alone: it is older than Linux 6.18",
+    "use a newer kernel, or a loader program that is not made to be signed (without --scheme)",
+)
 _NO_SIGNATURES = Explanation(
     "this kernel verifies no signatures of programs: it is older than Linux 6.18",
     "use a newer kernel, or run the program without a keyring, which leaves its signature out",

@@ -61,7 +61,7 @@ def plan_maps(
             # Elements are the kernel's struct, not the object's.
             spec = spec._replace(value_size=value.value_size, value_type=0)
         spec = _for_machine(spec, kernel)
-        _check_room(spec, kernel, image.name, diagnostics)
+        check_room(spec, kernel, image.name, diagnostics)
         if spec.exclusive_program and spec.exclusive_program not in programs:
             message = f"map '{name}' is exclusive to program '{spec.exclusive_program}', which is not loaded"
             diagnostics.error(
@@ -71,7 +71,7 @@ def plan_maps(
     return maps
 
 
-def _check_room(spec: MapSpec, kernel: Kernel, at: str, diagnostics: Diagnostics) -> None:
+def check_room(spec: MapSpec, kernel: Kernel, at: str, diagnostics: Diagnostics) -> None:
     """Whether a map has room for what it is to be filled with."""
     entries, subject = spec.max_entries, f"map '{spec.name}' has {spec.max_entries}"
     if spec.map_type == MapType.ARENA and spec.contents:

@@ -17,7 +17,7 @@ from bpfas.loader.syscall.bpf import buffer
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_DESCRIBE, _UNLINK, _INVALIDATE = 6, 9, 21
+_DESCRIBE, _CLEAR, _UNLINK, _INVALIDATE = 6, 7, 9, 21
 """Commands of keyctl(2)."""
 
 
@@ -76,8 +76,13 @@ def unlink_key(key: int, keyring: int) -> None:
     _call(_numbers().keyctl, *map(ctypes.c_long, (_UNLINK, key, keyring)))
 
 
+def clear_keyring(keyring: int) -> None:
+    """KEYCTL_CLEAR: take all keys out of a keyring."""
+    _call(_numbers().keyctl, *map(ctypes.c_long, (_CLEAR, keyring)))
+
+
 def invalidate_key(key: int) -> None:
-    """KEYCTL_INVALIDATE: nobody finds a key or keyring any more, and the kernel takes it out of all keyrings."""
+    """KEYCTL_INVALIDATE: the kernel takes a key or keyring out of all keyrings, a little later."""
     _call(_numbers().keyctl, *map(ctypes.c_long, (_INVALIDATE, key)))
 
 

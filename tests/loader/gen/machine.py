@@ -9,6 +9,7 @@ Helpers and bpf() are `machine_kernel`'s, memory `machine_memory`'s, the form of
 
 from __future__ import annotations
 
+import hashlib
 import operator
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 MASK32 = (1 << 32) - 1
 CONTEXT_BASE = 0xFFFF_8881_0234_5600
+MAP_BASE = 0xFFFF_8881_0345_6700
 DATA_BASE = 0xFFFF_C900_0123_4110
 STACK_BASE = 0xFFFF_C900_0FFF_0000
 MOST_FRAMES = 8
@@ -115,7 +117,11 @@ class Frame(NamedTuple):
 
 
 class Machine:
-    """A program and its data in a machine; `user` is the memory of who runs it, by addresses."""
+    """A program and its data in a machine; `user` is the memory of who runs it, by addresses.
+
+    `hashed` are the data that the map's hash is of, those that it has if not told otherwise; `owner` is the field
+    `excl` of struct bpf_map.
+    """
 
     def __init__(
         self,
@@ -126,6 +132,8 @@ class Machine:
         endian: Endian = "little",
         user: Mapping[int, bytes] | None = None,
         kernel_memory: Mapping[int, bytes] | None = None,
+        hashed: bytes | None = None,
+        owner: int = 1,
     ) -> None:
         self.endian = endian
         self.code = forms.decode(instructions, endian)
@@ -133,6 +141,10 @@ class Machine:
         self.kernel = kernel
         self.memory = Memory()
         self.data = self.memory.add(Region("the data", DATA_BASE, data))
+        content = data if hashed is None else hashed
+        digest = hashlib.sha256(content + bytes(-len(content) % 8)).digest()
+        fields = digest + owner.to_bytes(4, endian)
+        self.map = self.memory.add(Region("struct bpf_map", MAP_BASE, fields, is_writable=False))
         for name, regions in (("user memory", user), ("kernel memory", kernel_memory)):
             for base, content in (regions or {}).items():
                 self.memory.add(Region(name, base, content))
@@ -397,6 +409,8 @@ class Machine:
             if not 0 <= high < len(self.data.data):
                 raise MachineError(f"the address of byte {high} of {len(self.data.data)} of data")
             self._set(here.dst, Pointer(self.data, high))
+        elif here.src == forms.SRC_MAP_INDEX and not here.imm and not high:
+            self._set(here.dst, Pointer(self.map, 0))
         else:
             raise MachineError(f"a 64-bit immediate with src {here.src} and imm {here.imm}")
         self.pc += 2

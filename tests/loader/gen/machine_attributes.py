@@ -62,6 +62,12 @@ LAYOUTS = {
     ),
 }
 
+POINTERS = {
+    "btf", "core_relos", "excl_prog_hash", "fd_array", "func_info", "insns", "key", "license", "line_info",
+    "value",
+}  # fmt: skip
+"""Fields with addresses of the kernel's; logs are written where the user says."""
+
 COMMAND_NAMES = {
     MAP_CREATE: "MAP_CREATE",
     MAP_UPDATE_ELEM: "MAP_UPDATE_ELEM",

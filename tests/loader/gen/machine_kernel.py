@@ -74,7 +74,7 @@ class Closed(NamedTuple):
 
 
 class Refused(NamedTuple):
-    """A call of bpf() with a command that programs may not call; a program asks for one where it has nothing to ask."""
+    """A call of bpf() with a command that programs may not call, which some do where there is nothing to do."""
 
     command: int
 
@@ -282,7 +282,8 @@ class Kernel:
             recorded |= {key: value for key, value in raw.items() if value}
             result = self._commands[command](raw, recorded, injected)
         except BadAttributes as problem:
-            self.events.append(BpfCall(name, recorded, "", problem.code))
+            followed = {key: value for key, value in recorded.items() if not _is_address(key, value)}
+            self.events.append(BpfCall(name, followed, "", problem.code))
             return -problem.code
         self.events.append(BpfCall(name, recorded, self.name_of(result) if result else ""))
         return result
@@ -451,6 +452,11 @@ def _int(raw: Raw, name: str) -> int:
     value = raw[name]
     assert isinstance(value, int)
     return value
+
+
+def _is_address(name: str, value: Record) -> bool:
+    """Whether a pointer was not followed before the kernel gave up."""
+    return name in attributes.POINTERS and isinstance(value, int)
 
 
 def _fail(injected: int | None) -> None:

@@ -82,6 +82,8 @@ def play(
         player.do(program.script.steps)
     except Failed as failure:
         player.give_up()
+        place = program.context.failed_step
+        player.context[place : place + 4] = player.number.to_bytes(4, player.endian)
         return Played(-failure.code, player.number, bytes(player.context))
     for cell, offset in program.script.results:
         player.context[offset : offset + 4] = player.get(cell).to_bytes(4, player.endian)

@@ -7,18 +7,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bpfas.elf.constants import ByteOrder
 from bpfas.loader.gen import GenOptions, generate
 from bpfas.loader.gen.loader_program import CALLER_IS_KERNEL, FactKind, Scheme
 from tests.loader.gen import images
+from tests.loader.gen.machine import Machine
 from tests.loader.gen.machine_kernel import Closed, Kernel, MapFacts
-from tests.loader.gen.machine_runs import Given, Run, context_of, run
+from tests.loader.gen.machine_runs import Given, Run, context_of, endian_of, run
 from tests.loader.gen.machine_script import play
-from tests.loader.gen.test_script_calls import GIVEN, ORDERS, MEMORY, USER, effective, made
+from tests.loader.gen.test_script_calls import GIVEN, MEMORY, ORDERS, USER, check_same, made
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from bpfas.elf.constants import ByteOrder
     from bpfas.loader.gen.loader_program import LoaderProgram
 
 KERNEL_ADDRESS = 0xFFFF888000001000
@@ -48,14 +49,11 @@ def compared(
         kernel, played = kernel_with(descriptors, **options), kernel_with(descriptors, **options)
         done = run(program, kernel, given, **memory)
         expected = play(program, played, context_of(program, given), **memory)
-        assert effective(done) == played.events
-        assert (done.result, done.failed_step) == (expected.result, expected.failed_step)
+        check_same(done, played, expected)
         assert set(before) <= set(kernel.open_names)
         assert not any(event.name in before for event in kernel.events if isinstance(event, Closed))
         if done.result:
             assert kernel.open_names == before
-        else:
-            assert done.outcome.context == expected.context
         return done
 
     done = both(**options)
@@ -165,13 +163,36 @@ class TestGivenNumbers:
 
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("scheme", Scheme)
-def test_what_is_signed_cannot_be_changed(order: ByteOrder, scheme: Scheme) -> None:
-    program = generate(images.made("data", order), GenOptions(scheme=scheme))
-    plain = run(program, kernel_with([]))
-    given = Given(entries={"app.data": 7}, contents={"app.data": USER, "app.rodata": USER})
-    changed = run(program, kernel_with([]), given, user=MEMORY)
-    assert changed.calls == plain.calls
-    assert changed.result == plain.result
+class TestSigned:
+    def test_what_is_signed_cannot_be_changed(self, scheme: Scheme, order: ByteOrder) -> None:
+        program = generate(images.made("data", order), GenOptions(scheme=scheme))
+        plain = run(program, kernel_with([]))
+        given = Given(entries={"app.data": 7}, contents={"app.data": USER, "app.rodata": USER})
+        changed = run(program, kernel_with([]), given, user=MEMORY)
+        assert changed.calls == plain.calls
+        assert changed.result == plain.result == 0
+
+    def test_other_data_are_refused(self, scheme: Scheme, order: ByteOrder) -> None:
+        program = generate(images.made("data", order), GenOptions(scheme=scheme))
+        changed = bytearray(program.data)
+        for place in (0, len(changed) // 2, len(changed) - 1):
+            changed[place] ^= 1
+            kernel = kernel_with([])
+            machine = Machine(
+                program.instructions, program.data, kernel, endian=endian_of(program), hashed=bytes(changed)
+            )
+            result = machine.run(context_of(program)).result
+            checks = scheme is not Scheme.INSTRUCTIONS_AND_DATA  # which the kernel does
+            assert result == (-errno.EINVAL if checks else 0)
+            assert bool(kernel.events) is not checks
+            changed[place] ^= 1
+
+    def test_data_of_everybody_are_refused(self, scheme: Scheme, order: ByteOrder) -> None:
+        program = generate(images.made("data", order), GenOptions(scheme=scheme))
+        kernel = kernel_with([])
+        machine = Machine(program.instructions, program.data, kernel, endian=endian_of(program), owner=0)
+        is_refused = scheme is Scheme.HASH_IN_PROGRAM
+        assert machine.run(context_of(program)).result == (-errno.EINVAL if is_refused else 0)
 
 
 @pytest.mark.parametrize("order", ORDERS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import struct
 from typing import TYPE_CHECKING
@@ -305,6 +306,17 @@ def test_closing() -> None:
     assert run(f"r1 = {given_one}\ncall 168\nexit", kernel=kernel).result == 0
     assert run(f"r1 = {given_one}\ncall 168\nexit", kernel=kernel).result == -errno.EBADF
     assert kernel.open_names == []
+
+
+def test_a_program_sees_the_hash_of_its_data() -> None:
+    data = b"twelve bytes"
+    pointer = Instruction(0x18, 2, 5, 0, 0).encode("little") + bytes(8)
+    look = "r3 = *(u64 *)(r2 + 24)\n*(u64 *)(r1 + 0) = r3\nr0 = *(u32 *)(r2 + 32)\nexit"
+    outcome = run(pointer, look, data=data)
+    assert outcome.context[:8] == hashlib.sha256(data + bytes(4)).digest()[24:]
+    assert outcome.result == 1
+    with pytest.raises(MachineError, match="writes"):
+        run(pointer, "*(u32 *)(r2 + 32) = 2\nr0 = 0\nexit")
 
 
 def test_a_context_has_a_largest_size() -> None:
