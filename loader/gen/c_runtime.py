@@ -87,13 +87,8 @@ ${numbers}		};
 _FINALIZE = """\
 	mapped = skel_finalize_map_data(&skel->maps.${map}.initial_value,
 					${size}, ${protection}, skel->maps.${map}.map_fd);
-<<<<<<< HEAD
 	if (!mapped && ${X}__error(0) != -524) {
-		skel->runner.failure = "data of a map: mmap";
-=======
-	if (!mapped) {
 		skel->runner.failure = "cannot map data into memory";
->>>>>>> 6f91603f96f2f9c2b6705ed5c4cca018cd6917e9
 		return ${X}__error(-ENOMEM);
 	}
 	skel->${pointer} = (__typeof__(skel->${pointer}))mapped; /* NULL where it has a lock or the like (ENOTSUPP) */
