@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bpfas.loader.gen.c_data import quoted
-from bpfas.loader.gen.step_words import step_words
+from bpfas.loader.gen.trace import failing_steps
 
 if TYPE_CHECKING:
     from bpfas.loader.gen.c_skeleton import Skeleton
@@ -26,7 +26,8 @@ ${cases}	default:
 
 def failed_step_function(skeleton: Skeleton) -> str:
     """The function __failed_step, which knows every step that can fail."""
-    steps = skeleton.program.script.numbered_steps()
-    texts = [(number, words) for number, step in enumerate(steps, 1) if (words := step_words(step))]
-    cases = "".join(f"\tcase {number}:\n\t\treturn {quoted(f'cannot {words}')};\n" for number, words in texts)
+    cases = "".join(
+        f"\tcase {number}:\n\t\treturn {quoted(f'cannot {words}')};\n"
+        for number, words in failing_steps(skeleton.program.script)
+    )
     return skeleton.fill(_FUNCTION, cases=cases)

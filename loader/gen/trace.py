@@ -83,6 +83,15 @@ def command_name(command: Command) -> str:
     return _COMMANDS.get(command, f"BPF_{command.name}")
 
 
+def failing_steps(script: Script) -> list[tuple[int, str]]:
+    """The steps that can fail, by their numbers, in words."""
+    return [
+        (number, step_words(step))
+        for number, step in enumerate(script.numbered_steps(), 1)
+        if isinstance(step, Call | Fill | Find | Need | Require)
+    ]
+
+
 def step_words(step: Step) -> str:
     """What a step does, for a message: `create map counts (BPF_MAP_CREATE)`."""
     match step:
