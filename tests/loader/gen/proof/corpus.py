@@ -86,6 +86,7 @@ CASES = (
     in_c("data_sections"),
     in_c("functions"),
     in_c("kconfig_few"),
+    in_c("locked_data", needs=(in_btf("locks in global data", "bpf_rcu_read_lock"),)),
     in_c("long_names"),
     in_c("many_maps"),
     in_c("many_programs"),

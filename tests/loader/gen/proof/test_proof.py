@@ -76,12 +76,14 @@ def test_the_kernel_has_the_same_by_the_c_header(what: Case) -> None:
     compare(Way.HEADER, what, ways.by_header(what))
 
 
+@pytest.mark.any_kernel
 @pytest.mark.parametrize("what", [each for each in CASES if each.name not in NOT_BY_BPFTOOL], ids=str)
 def test_the_kernel_has_the_same_by_the_header_of_bpftool(what: Case, tmp_path: Path) -> None:
     require(*what.proof.needs)
     compare(Way.BPFTOOL, what, ways.by_bpftool(what, tmp_path))
 
 
+@pytest.mark.any_kernel
 @pytest.mark.parametrize("what", [each for each in CASES if each.name in NOT_BY_BPFTOOL], ids=str)
 def test_what_bpftool_cannot_load_is_known(what: Case, tmp_path: Path) -> None:
     require(*what.proof.needs)
