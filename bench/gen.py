@@ -2,9 +2,9 @@
 
     python -m bench.gen [--rounds N]
 
-Within a process: the first load of it, which is what most processes do, and the ones after that, when libbpf knows
-what the kernel can do and Python knows the kernel's types. As a command: from its beginning to its end. Seconds are
-those on a processor, the kernel's included.
+Within a process: its first load, which is the only one of most processes, and those after that, when libbpf has
+found out what the kernel can do, and our loader has the kernel's types at hand. As a command: from its beginning to
+its end. Seconds are those on a processor, the kernel's included.
 """
 
 from __future__ import annotations
@@ -64,7 +64,10 @@ _BY_MODULE_ONCE = "import sys; sys.path.insert(0, sys.argv[1]); import made; mad
 
 @dataclass(frozen=True)
 class Way:
-    """How to load an object: a command that prints the seconds of each of so many loads, and one that loads once."""
+    """How to load an object.
+
+    `loop` is a command that takes a number of loads and prints the seconds of each, `once` one that loads once.
+    """
 
     name: str
     loop: Sequence[str | Path]
@@ -102,7 +105,7 @@ def ways_to_load(path: Path, folder: Path) -> list[Way]:
     command = Path(sys.executable).parent / "bpf-load"
     ways = [
         Way("directly", [sys.executable, "-c", _DIRECTLY, path], [command, path]),
-        Way("our runner", [sys.executable, "-c", _BY_RUNNER, raw], [command, "run-gen", raw]),
+        Way("our runner", [sys.executable, "-c", _BY_RUNNER, raw], [sys.executable, "-c", _BY_RUNNER, raw, "1"]),
         Way(
             "Python module",
             [_BARE_PYTHON, "-S", "-E", "-c", _BY_MODULE, folder],
@@ -153,7 +156,7 @@ def as_command(ways: Sequence[Way], rounds: int) -> None:
     """Compare the processes from their beginning to their end."""
     nothing = "python -S -c pass"
     commands = {nothing: [_BARE_PYTHON, "-S", "-E", "-c", "pass"]}
-    commands |= {way.name: [str(word) for word in way.once] for way in ways if way.name != "our runner"}
+    commands |= {way.name: [str(word) for word in way.once] for way in ways}
     runs: dict[str, list[Run]] = {name: [] for name in commands}
     for number in range(rounds + 1):
         for name, command in commands.items():
