@@ -85,6 +85,7 @@ def _generate(name: str, arguments: Sequence[str]) -> int:
     parser.add_argument("objects", metavar="OBJ", nargs="+", help="the object files")
     parser.add_argument("-o", "--output", metavar="FILE", help="where to (default, and -: standard output)")
     parser.add_argument("--format", choices=[*_FORMATS], help="the format, whatever the name of FILE says")
+    parser.add_argument("--name", help="what Python and C call it (default: the first OBJ's name without .o)")
     parser.add_argument(
         "--trace", action="store_true", help="show what the program does instead (with --json: as JSON)"
     )
@@ -148,7 +149,9 @@ def _program(options: argparse.Namespace) -> LoaderProgram:
         types = types_in_file(options.btf)
     kconfig = read_input(options.kconfig).decode(errors="replace") if options.kconfig else ""
     scheme = Scheme(options.scheme) if options.scheme else None
-    program = generate(_image(options), GenOptions(kconfig, types, options.token, options.debug, scheme))
+    # bpftool calls a skeleton so, too.
+    name = options.name or os.path.basename(options.objects[0]).removesuffix(".o")
+    program = generate(_image(options), GenOptions(kconfig, types, options.token, options.debug, scheme, name))
     warn(program.warnings, options)
     return program
 

@@ -8,7 +8,6 @@ program = generate(open_image("app.o"))
 
 from __future__ import annotations
 
-from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from bpfas.diag import BpfasError
@@ -45,7 +44,7 @@ def generate(image: Image, options: GenOptions = NO_GEN_OPTIONS) -> LoaderProgra
             message = f"the loader program would have {size} {what}; the kernel takes {largest}"
             raise BpfasError.of(message, image.name, ("make it several objects",))
     return LoaderProgram(
-        PurePath(image.name).name.split(".")[0],
+        options.name or image.name,
         image.byte_order,
         instructions,
         data,

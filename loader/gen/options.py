@@ -17,6 +17,7 @@ class GenOptions(NamedTuple):
     by which the layout of struct_ops is fixed; None to have it found out where the program runs. With `token` the
     program works by the right of a BPF token that it is given. With `debug` it writes what it does to the kernel's
     trace buffer. A program that is to be signed by a `scheme` does not let its context change what is signed.
+    `name` is what Python modules and C headers call it, empty for the object's name up to the first dot.
     """
 
     kconfig: str = ""
@@ -24,6 +25,7 @@ class GenOptions(NamedTuple):
     token: bool = False
     debug: bool = False
     scheme: Scheme | None = None
+    name: str = ""
 
 
 NO_GEN_OPTIONS = GenOptions()
