@@ -76,6 +76,8 @@ def wait(skeleton: Any) -> None:
     """Say what is attached, and sleep until a signal says to end."""
     import signal
 
+    ends = {signal.SIGINT, signal.SIGTERM}
+    signal.pthread_sigmask(signal.SIG_BLOCK, ends)
     count = 0
     for each in (*skeleton.progs, *skeleton.maps):
         for link in getattr(each, "links", ()):
@@ -83,11 +85,7 @@ def wait(skeleton: Any) -> None:
             print(f"attached {link.words}", flush=True)
     if not count:
         print("loaded; nothing says by itself to what it is attached (--attach)", flush=True)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        signal.pause()
-    except KeyboardInterrupt:
-        print()
+    signal.sigwait(ends)
 
 
 def parsed(text: str) -> Any:
@@ -189,12 +187,9 @@ def info_text(skeleton: Any) -> str:
     """What is in the object."""
     lines = [f"object {skeleton.name}"]
     for each in skeleton.maps:
-        sizes = "".join(
-            f" {words} {getattr(each, words).size}"
-            for words in ("key", "value")
-            if hasattr(getattr(each, words), "size")
-        )
-        lines.append(f"map {each.name}: {each.type},{sizes} max_entries {each.max_entries}")
+        types = (("key", each.key), ("value", each.value))
+        sizes = "".join(f"{words} {type_.size}, " for words, type_ in types if type_ is not None)
+        lines.append(f"map {each.name}: {each.type}, {sizes}max_entries {each.max_entries}")
     for each in skeleton.progs:
         lines.append(f"program {each.name}: section {each.section}")
     for name, section in skeleton.sections.items():

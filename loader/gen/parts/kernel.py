@@ -46,14 +46,19 @@ def errno_name(number: int) -> str:
     return "ENOTSUPP" if number == ENOTSUPP else errno.errorcode.get(number, f"errno {number}")
 
 
+def errno_words(number: int) -> str:
+    """What an errno means."""
+    return "the kernel does not support that" if number == ENOTSUPP else os.strerror(number)
+
+
 class BpfError(OSError):
     """Something that the kernel, or the machine, has refused: `step` in words, `errno_name`, `reason`."""
 
     def __init__(self, step: str, number: int, reason: str = "") -> None:
-        super().__init__(number, reason or os.strerror(number))
+        super().__init__(number, reason or errno_words(number))
         self.step = step
         self.errno_name = errno_name(number)
-        self.reason = reason or os.strerror(number)
+        self.reason = reason or errno_words(number)
 
     def __str__(self) -> str:
         return f"cannot {self.step}: {self.errno_name}: {self.reason}"
