@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from bpfas.loader.gen import GenOptions
 from tests.loader.gen.c_support import bpftool_header, executable, header_of, run_program
 from tests.loader.kernel_support import Need, needs
 
@@ -187,3 +188,22 @@ def test_without_standard_input(compile_c: Callable[..., str], tmp_path: Path) -
     header = header_of(compile_c(FAMILIAR, "-g"))
     path = executable(header, program, tmp_path, declarations=FAMILIAR_DECLARATIONS)
     assert run_program(path) == ["loaded 1 1", "open 0"]
+
+
+def test_token(compile_c: Callable[..., str], tmp_path: Path) -> None:
+    """It is used for the loader program, too; where none is given everything is as without."""
+    program = """
+    int main(int argc, char **argv) {
+        struct app *skel = app__open();
+        int err;
+        skel->loader.token_fd = argc > 1 ? atoi(argv[1]) : 0;
+        err = app__load(skel);
+        SAY("load %d %s", err, app__failed_step(skel));
+        app__destroy(skel);
+        return 0;
+    }
+    """
+    header = header_of(compile_c(FAMILIAR, "-g"), options=GenOptions(token=True))
+    path = executable(header, program, tmp_path, declarations=FAMILIAR_DECLARATIONS)
+    assert run_program(path) == ["load 0 "]
+    assert run_program(path, "1") == ["load -22 failed to create loader map"]
