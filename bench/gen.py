@@ -3,8 +3,8 @@
     python -m bench.gen [--rounds N]
 
 Within a process: its first load, which is the only one of most processes, and those after that, when libbpf has
-found out what the kernel can do, and our loader has the kernel's types at hand. As a command: from its beginning to
-its end. Seconds are those on a processor, the kernel's included.
+found out what the kernel can do and our loader has the kernel's types at hand. As a command: from beginning to end.
+Seconds are those on a processor, the kernel's included.
 """
 
 from __future__ import annotations

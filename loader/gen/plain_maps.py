@@ -1,6 +1,6 @@
 """Which maps every kernel that has loader programs takes with the types of their keys and values.
 
-Others are tried again without the types when the kernel refuses them: types of fields that kernels look for (locks,
+Others are tried again without the types when the kernel refuses them: the fields that kernels look for (locks,
 timers, pointers to their objects) came one after the other. Source: map_check_btf and array_map_check_btf of Linux
 5.14 and 6.18.
 """

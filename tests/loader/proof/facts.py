@@ -170,7 +170,7 @@ def types_of(btf_id: int) -> str:
 
 
 def instructions(code: bytes, map_names: Mapping[int, str]) -> Iterator[str]:
-    """Instructions in hexadecimal; loads of maps with the map's name instead of its id, calls of modules marked."""
+    """Instructions in hexadecimal; loads of maps with its name for its id, calls of modules marked."""
     slots = [code[start : start + 8] for start in range(0, len(code), 8)]
     for slot in slots:
         opcode, registers, offset, immediate = struct.unpack("<BBhi", slot)
