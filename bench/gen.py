@@ -3,7 +3,7 @@
     python -m bench.gen [--rounds N]
 
 Within a process: its first load, which is the only one of most processes, and those after that, when libbpf has
-found out what the kernel can do and our loader has the kernel's types at hand. As a command: from beginning to end.
+found out what the kernel can do and our loader has the kernel's types at hand. As a command: from start to end.
 Seconds are those on a processor, the kernel's included.
 """
 
