@@ -17,6 +17,7 @@ classes (`bpfas.loader.gen.records` says how). docs/loader-programs.md describes
 
 from __future__ import annotations
 
+import functools
 import json
 import zlib
 from struct import Struct
@@ -173,9 +174,7 @@ def _read(data: bytes) -> LoaderProgram:
         parsed = json.loads(text)
     except ValueError as error:
         raise MalformedError(f"the description is no JSON: {error}") from None
-    found: _Description = _coder(order).decode(
-        parsed, _Description, [instructions, contents, extra], "description"
-    )
+    found = _description(parsed, order, [instructions, contents, extra])
     programs = {key: _with_kind(spec) for key, spec in found.programs.items()}
     image = Image(
         found.object_name,
@@ -206,6 +205,13 @@ def _read(data: bytes) -> LoaderProgram:
         found.signature,
         found.warnings,
     )
+
+
+def _description(parsed: object, order: ByteOrder, regions: Sequence[bytes]) -> _Description:
+    try:
+        return _coder(order).decode(parsed, _Description, regions)
+    except MalformedError as error:
+        raise MalformedError(error.why, f"description{error.where}") from None
 
 
 def _regions(data: bytes) -> tuple[ByteOrder, list[bytes], int]:
@@ -314,6 +320,7 @@ def _header(order: ByteOrder) -> Struct:
     return Struct(f"{order.value}8sBBHIII{2 * _REGIONS}Q")
 
 
+@functools.cache
 def _coder(order: ByteOrder) -> Coder:
     # Arrays are the same as lists in annotations, and arrays of words everywhere.
     names = {"array": list, "SectionKind": SectionKind, "Command": Command, "Fact": Fact, "Script": Script}

@@ -36,6 +36,7 @@ from bpfas.loader.syscall.memory import reserve, unmap
 from bpfas.loader.syscall.programs import LogBuffer
 
 if TYPE_CHECKING:
+    from collections.abc import Collection as Collection_
     from collections.abc import Mapping
 
     from bpfas.loader.gen.inputs import Inputs
@@ -219,7 +220,8 @@ class _Run:
         while self.arenas:
             unmap(*self.arenas.popitem()[1])
 
-    def _context(self) -> ContextMemory:
+    def _context(self, left_out: Collection_[str] = ()) -> ContextMemory:
+        """What the program is given; `left_out` are programs that it is not to load."""
         layout, inputs = self.program.context, self.inputs
         context = ContextMemory(layout.size)
         for entry in layout.maps:
@@ -231,7 +233,7 @@ class _Run:
             if name in inputs.contents:
                 context.put_address(offset + CONTENTS_OFFSET, inputs.contents[name])
         for program in layout.programs:
-            if program.spec.name in inputs.left_out:
+            if program.spec.name in inputs.left_out or program.spec.name in left_out:
                 context.put(program.offset, 4, _NOT_LOADED & 0xFFFFFFFF)
         for fact in layout.facts:
             is_token = fact.kind is FactKind.TOKEN
@@ -265,8 +267,26 @@ class _Run:
             elif failure.has_log and log and result == -errno.ENOSPC and log.size < LARGEST_LOG_SIZE:
                 log.size *= 2
             else:
-                text = log.text if log and failure.has_log else ""
+                text = self._log_of(failure, log, session) if log and failure.has_log else ""
                 raise failure.exception(session, self.kernel, self.options, text)
+
+    def _log_of(self, failure: Failure, log: LogBuffer, session: Session) -> str:
+        """What the kernel has said of the step that failed; empty if it has said nothing of it.
+
+        There is one buffer for all steps: what is in it without the program that failed is of others.
+        """
+        if failure.program_name not in self.plan.programs:
+            return log.text
+        names = list(self.plan.programs)
+        before = LogBuffer(log.size, level=log.level)
+        left_out = names[names.index(failure.program_name) :]
+        result, context = invoke(self.program, self._context(left_out), session, before, self.keyring)
+        if result >= 0:
+            layout = self.program.context
+            offsets = [*(entry.offset for entry in layout.maps), *(entry.offset for entry in layout.programs)]
+            found = {_number(context, offset) for offset in offsets}
+            _close_all(sorted(found - set(self.pinned.values())))
+        return "" if before.text == log.text else log.text
 
     # After the run.
 
