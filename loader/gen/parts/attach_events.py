@@ -179,22 +179,6 @@ class TracepointProgram(EventProgram):
         raise AttachError(f"attach {words}", errno.ENOENT, reason)
 
 
-class UprobeProgram(EventProgram):
-    """A program of section uprobe or uretprobe."""
-
-    attaches_by_section = False
-
-    def attach(self, path: str, offset: int, retprobe: bool | None = None, pid: int = -1, cookie: int = 0) -> Link:
-        """Attach it to the instruction at an offset of a file (nm and objdump tell those of functions).
-
-        With `pid` to one process; `retprobe` as for kprobes. Raises AttachError.
-        """
-        returns = self.section.startswith("uret") if retprobe is None else retprobe
-        words = f"{self.name} to {path}+{offset:#x}"
-        event = probe_event(words, "uprobe", path, offset, returns)
-        return link_to_event(self, words, event, pid, 0 if pid == -1 else -1, cookie)
-
-
 class SampleProgram(Program):
     """A program of section perf_event."""
 

@@ -24,7 +24,7 @@ from bpfas.loader.gen.python_module import python_module
 from bpfas.loader.gen.signed_loading import kernel_scheme
 from bpfas.loader.gen.signing import sign
 from bpfas.loader.kinds import MapType
-from tests.loader.attach_support import cgroup2_root
+from tests.loader.attach_support import cgroup2_root, compile_library
 from tests.loader.gen.signing_support import signer
 from tests.loader.kernel_support import Need, Requirement, kernel_type, map_type, needs
 from tests.loader.network import set_up
@@ -717,6 +717,37 @@ def test_maps_in_maps_take_what_has_a_descriptor(write_module: Callable[..., Pat
     assert printed == "True True None\n"
 
 
+def test_command_knows_names_with_dots(write_module: Callable[..., Path]) -> None:
+    source = """
+    struct { int x; } function = {1};
+    SEC(".data.data") int function_ = 1;
+    SEC("xdp") int prog(void *ctx) { static volatile int x = 2; return x + function_ + function.x; }
+    """
+    module = write_module(source)
+    run = command(module, "--set", "prog.x=3", "--set", "data.function.x=4", "--set", "function_=5", "--info")
+    assert run.returncode == 0, run.stderr
+    assert {"variable data.prog.x = 3", "variable data_data.function_ = 5"} <= set(run.stdout.splitlines())
+    assert "variable data.function = function(x=4)" in run.stdout.replace("struct", "function")
+
+
+def test_object_without_types(compile_c: Callable[..., str], write_module: Callable[..., Path]) -> None:
+    source = """
+    struct map_definition SEC("maps") counts = { BPF_MAP_TYPE_HASH, 4, 12, 8 };
+    int threshold = 3;
+    char bytes[3] = "abc";
+    SEC("xdp") int prog(void *ctx) { return threshold + bytes[0] + !bpf_map_lookup_elem(&counts, &threshold); }
+    """
+    printed = interpret(
+        write_module(open_image(compile_c(source))),
+        """
+        skel = app.open()
+        skel.data.threshold = 5
+        print(skel.data, skel.maps.counts.key.size, skel.maps.counts.value.size)
+        """,
+    )
+    assert printed == ".data(threshold=5, bytes=b'abc') 4 12\n"
+
+
 def test_hostile_names(write_module: Callable[..., Path], compile_c: Callable[..., str]) -> None:
     source = """
     struct class { int def; int size; int read; int __private; };
@@ -994,6 +1025,48 @@ def test_probes(write_module: Callable[..., Path]) -> None:
         "2 7",
         "cannot attach on_any to kprobe nonesuch_function: ENOENT: there is no such function, event or file",
         "cannot attach on_any: EINVAL: say to what: attach('FUNCTION')",
+    ]
+
+
+@pytest.mark.kernel
+@needs(
+    Requirement("uprobes", lambda: "" if Path("/sys/bus/event_source/devices/uprobe").exists() else "no events")
+)
+def test_probes_of_files(write_module: Callable[..., Path], tmp_path: Path) -> None:
+    library = compile_library(tmp_path, "int probed(int x) { return x + 1; } int other(int x) { return x; }")
+    source = f"""
+    int entries, returns, calls;
+    SEC("uprobe/{library}:probed") int on_entry(void *ctx) {{ entries++; return 0; }}
+    SEC("uretprobe/{library}:probed") int on_return(void *ctx) {{ returns++; return 0; }}
+    SEC("uprobe") int on_any(void *ctx) {{ calls++; return 0; }}
+    """
+    printed = interpret(
+        write_module(source),
+        f"""
+        import ctypes
+        library = ctypes.CDLL({str(library)!r})
+        with app.open_and_load() as skel:
+            skel.attach()
+            library.probed(1)
+            print(skel.bss.entries, skel.bss.returns)
+            skel.detach()
+            with skel.progs.on_any.attach({str(library)!r}, "other", pid=os.getpid()):
+                library.other(1)
+            library.other(1)
+            print(skel.bss.calls)
+            for path, function in (({str(library)!r}, "nonesuch"), ("nonesuch", "x"), ("/etc/passwd", "x")):
+                try:
+                    skel.progs.on_any.attach(path, function)
+                except app.AttachError as error:
+                    print(error.errno_name, error.reason)
+        """,
+    )
+    assert printed.splitlines() == [
+        "1 1",
+        "1",
+        "ENOENT it has no such function in its symbol tables",
+        "ENOENT it is not where executables and libraries are: give its path",
+        "ENOEXEC it is no 64-bit ELF file: give the function's offset",
     ]
 
 

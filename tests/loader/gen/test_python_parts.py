@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import struct
 import zlib
 
@@ -10,6 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bpfas.loader.attach import binary_functions as functions
+from bpfas.loader.attach.binary import open_binary
 from bpfas.loader.gen import loader_program
 from bpfas.loader.gen.deflate import compressed
 from bpfas.loader.gen.parts import (
@@ -23,6 +26,7 @@ from bpfas.loader.gen.parts import (
     attach_trace,
     attach_xdp,
     elements,
+    executables,
     freplace,
     kconfig,
     kernel,
@@ -249,6 +253,14 @@ def test_options_that_do_not_fit(text: str, kind: str, size: int) -> None:
 def test_text_options_are_cut() -> None:
     assert kconfig.option_value('"abcdef"', "string", 4, is_signed=False) == b"abc\0"
     assert dict(kconfig.assignments("A=1\nB=2\nA=3\n# B is not set\nC=4", ["A", "B"])) == {"A": "1", "B": "2"}
+
+
+def test_functions_of_files_are_where_the_loader_finds_them() -> None:
+    path = executables.find_executable("libc.so.6")
+    with open_binary("libc.so.6") as binary:
+        assert os.path.samefile(path, binary.path)
+        for name in ("malloc", "getpid", "qsort"):
+            assert executables.function_offset(path, name) == functions.function_offset(binary, name)
 
 
 def test_running_version_is_what_the_loader_finds() -> None:
