@@ -120,6 +120,7 @@ def shown(expected: str) -> re.Pattern[str]:
         ("linking.md", (Peer.CLANG,)),
         pytest.param("loading.md", (Peer.CLANG,), marks=pytest.mark.kernel),
         pytest.param("attaching.md", (), marks=pytest.mark.kernel),
+        ("signing.md", ()),
     ],
 )
 @pytest.mark.usefixtures("no_pins")

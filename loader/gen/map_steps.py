@@ -150,7 +150,7 @@ class MapSteps:
             result,
             tuple(overrides),
             tuple(flags_if),
-            _TYPES if "btf_key_type_id" in fields and not spec.section else (),
+            _TYPES if "btf_key_type_id" in fields else (),
             "max_entries" if doublings else "",
             doublings,
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import lzma
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -21,6 +22,15 @@ BUSYBOX = Path("/usr/bin/busybox")
 
 # The kernels of Debian 12, each by the package that depends on the newest build.
 METAPACKAGES = {"6.1": "linux-image-cloud-amd64", "6.12": "linux-image-6.12-cloud-amd64"}
+
+# Newer ones, which come and go; asked for with lists of apt's own, so that the host's stay as they are.
+BACKPORTS = ("6.18", "7.3")
+SUITE = "trixie-backports"
+SOURCE = (
+    f"deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian {SUITE} main\n"
+)
+
+VERSIONS = (*METAPACKAGES, *BACKPORTS)
 
 DOWNLOAD_ATTEMPTS = 5
 
@@ -61,10 +71,10 @@ def cache_folder() -> Path:
 def guest_kernel(version: str) -> GuestKernel:
     """The kernel of that version ("6.12"), from the cache, or else fetched into it.
 
-    Raises SetupError where the version is not one of METAPACKAGES or its package cannot be had.
+    Raises SetupError where the version is not one of VERSIONS or its package cannot be had.
     """
-    if version not in METAPACKAGES:
-        raise SetupError(f"no kernel {version}: the tests know {', '.join(METAPACKAGES)}")
+    if version not in VERSIONS:
+        raise SetupError(f"no kernel {version}: the tests know {', '.join(VERSIONS)}")
     folder = cache_folder() / version
     folder.parent.mkdir(parents=True, exist_ok=True)
     with (folder.parent / f"{version}.lock").open("w") as lock:
@@ -76,13 +86,15 @@ def guest_kernel(version: str) -> GuestKernel:
 
 
 def fetch(version: str, folder: Path) -> None:
-    """Download the kernel's package and unpack it as `folder`, which appears only when it is complete."""
+    """Download the kernel's packages and unpack them as `folder`, which appears only when it is complete."""
     with tempfile.TemporaryDirectory(dir=folder.parent) as work:
         tree = Path(work) / "tree"
-        run("dpkg-deb", "--extract", str(download(version, Path(work))), str(tree))
-        (release,) = os.listdir(tree / "lib" / "modules")
+        for package in download(version, Path(work)):
+            run("dpkg-deb", "--extract", str(package), str(tree))
+        release = in_places_of_debian_12(tree)
         if not release.startswith(f"{version}."):
-            raise SetupError(f"{METAPACKAGES[version]} gave kernel {release}, not {version}: is this Debian 12?")
+            given = METAPACKAGES.get(version, SUITE)
+            raise SetupError(f"{given} gave kernel {release}, not {version}: is this Debian 12?")
         for module in (tree / "lib" / "modules").rglob("*.ko.xz"):
             module.with_suffix("").write_bytes(lzma.decompress(module.read_bytes()))
             module.unlink()
@@ -95,30 +107,82 @@ def fetch(version: str, folder: Path) -> None:
         tree.rename(folder)
 
 
-def download(version: str, folder: Path) -> Path:
-    """The package file with the newest build of that kernel. Where it cannot be had, apt's lists are renewed."""
+def in_places_of_debian_12(tree: Path) -> str:
+    """Move what newer packages have elsewhere to where Debian 12 has it; gives the kernel's release."""
+    if not (tree / "lib").exists():
+        (tree / "usr" / "lib").rename(tree / "lib")
+    (release,) = os.listdir(tree / "lib" / "modules")
+    modules, boot = tree / "lib" / "modules" / release, tree / "boot"
+    boot.mkdir(exist_ok=True)
+    for name in ("vmlinuz", "config"):
+        if (modules / name).exists():
+            (modules / name).rename(boot / f"{name}-{release}")
+    return release
+
+
+def download(version: str, folder: Path) -> list[Path]:
+    """The package files of the newest build of that kernel. Where they cannot be had, apt's lists are renewed."""
+    options = apt_options(version)
     failure = ""
     for attempt in range(DOWNLOAD_ATTEMPTS):
         if attempt:
-            time.sleep(5 * attempt)
-            subprocess.run(["/usr/bin/apt-get", "update", "-qq"], check=False)
+            time.sleep(5 * (attempt - 1))
+            subprocess.run(["/usr/bin/apt-get", *options, "update", "-qq"], check=False)
         try:
-            package = newest_build(version)
-            run("apt-get", "download", "-qq", package, directory=folder)
-            return next(folder.glob("*.deb"))
+            packages = parts_of(newest_build(version, options), options)
+            run("apt-get", *options, "download", "-qq", *packages, directory=folder)
+            return [*folder.glob("*.deb")]
         except SetupError as error:
             failure = str(error)
             print(f"attempt {attempt + 1} to fetch kernel {version} failed: {failure}", file=sys.stderr)
     raise SetupError(f"kernel {version} cannot be fetched with apt-get: {failure}")
 
 
-def newest_build(version: str) -> str:
-    """The package that the metapackage depends on."""
-    for line in run("apt-cache", "depends", METAPACKAGES[version]).splitlines():
-        kind, _, package = line.strip().partition(": ")
-        if kind == "Depends" and package.startswith("linux-image-"):
-            return package
-    raise SetupError(f"apt knows no package {METAPACKAGES[version]}")
+def apt_options(version: str) -> list[str]:
+    """What makes apt look into the suite that has the kernel; nothing where that is the host's own."""
+    if version not in BACKPORTS:
+        return []
+    folder = cache_folder() / "apt"
+    (folder / "lists" / "partial").mkdir(parents=True, exist_ok=True)
+    (folder / "archives" / "partial").mkdir(parents=True, exist_ok=True)
+    sources = folder / "backports.list"
+    sources.write_text(SOURCE)
+    settings = {
+        "Dir::Etc::sourcelist": sources,
+        "Dir::Etc::sourceparts": "-",
+        "Dir::State::lists": folder / "lists",
+        "Dir::Cache": folder,
+        "Acquire::Languages": "none",
+    }
+    return [word for name, value in settings.items() for word in ("-o", f"{name}={value}")]
+
+
+def newest_build(version: str, options: list[str]) -> str:
+    """The package that the metapackage depends on, or the last one of that version."""
+    if version in METAPACKAGES:
+        for package in depends(METAPACKAGES[version], options):
+            if package.startswith("linux-image-"):
+                return package
+        raise SetupError(f"apt knows no package {METAPACKAGES[version]}")
+    names = run("apt-cache", *options, "pkgnames", f"linux-image-{version}.").split()
+    builds = [name for name in names if name.endswith("-cloud-amd64")]
+    if not builds:
+        raise SetupError(f"{SUITE} has no kernel {version}; see https://packages.debian.org/{SUITE}/kernel")
+    return max(builds, key=lambda name: [int(number) for number in re.findall(r"\d+", name)])
+
+
+def parts_of(package: str, options: list[str]) -> list[str]:
+    """A kernel's package, and those that it consists of where it has nothing itself."""
+    prefixes = ("linux-binary-", "linux-modules-", "linux-base-")
+    release = package.removeprefix("linux-image-")
+    parts = {prefix + release for prefix in prefixes}
+    return [package, *(name for name in depends(package, options) if name in parts)]
+
+
+def depends(package: str, options: list[str]) -> list[str]:
+    """The packages that apt says a package depends on."""
+    lines = (line.strip().partition(": ") for line in run("apt-cache", *options, "depends", package).splitlines())
+    return [name for kind, _, name in lines if kind == "Depends"]
 
 
 def run(*command: str, directory: Path | None = None) -> str:

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 from tests.vm.initramfs import Job
-from tests.vm.kernels import METAPACKAGES, SetupError, guest_kernel
+from tests.vm.kernels import VERSIONS, SetupError, guest_kernel
 from tests.vm.machine import Machine, run_job
 
 TIMED_OUT, NOT_RUN = 124, 125
@@ -53,7 +53,7 @@ def parser() -> argparse.ArgumentParser:
     """What the command takes."""
     result = argparse.ArgumentParser("tests.vm.run", description=__doc__, allow_abbrev=False)
     machine = Machine()
-    result.add_argument("kernel", choices=METAPACKAGES, help="the version of the kernel")
+    result.add_argument("kernel", choices=VERSIONS, help="the version of the kernel")
     result.add_argument("command", nargs="+", help="what to run, with its arguments")
     result.add_argument(
         "--processors", type=int, default=machine.processors, help="processors of the machine (%(default)s)"
