@@ -11,7 +11,7 @@ from bpfas.loader.gen import generate
 from tests.loader.gen.btf_text import types_of
 from tests.loader.gen.corpus import SOURCES, fake_kernel, object_of
 from tests.loader.gen.machine import Machine
-from tests.loader.gen.machine_kernel import BpfCall, Kernel, Loaded, Lookup
+from tests.loader.gen.machine_record import BpfCall, Loaded, Lookup
 from tests.loader.gen.machine_runs import Given, run
 from tests.loader.gen.machine_skeleton import skeleton_of
 from tests.loader.gen.machine_trace import line
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
-    from tests.loader.gen.machine_kernel import Record
+    from tests.loader.gen.machine_kernel import Kernel
+    from tests.loader.gen.machine_record import Record
 
 pytestmark = [pytest.mark.peer, pytest.mark.any_kernel]
 

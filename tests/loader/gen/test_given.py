@@ -11,7 +11,8 @@ from bpfas.loader.gen import GenOptions, generate
 from bpfas.loader.gen.loader_program import CALLER_IS_KERNEL, FactKind, Scheme
 from tests.loader.gen import images
 from tests.loader.gen.machine import Machine
-from tests.loader.gen.machine_kernel import Closed, Kernel, MapFacts
+from tests.loader.gen.machine_kernel import Kernel
+from tests.loader.gen.machine_record import Closed, MapFacts
 from tests.loader.gen.machine_runs import Given, Run, context_of, endian_of, run
 from tests.loader.gen.machine_script import play
 from tests.loader.gen.test_script_calls import GIVEN, MEMORY, ORDERS, USER, check_same, made

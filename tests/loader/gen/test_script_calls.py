@@ -14,7 +14,8 @@ from bpfas.loader.gen.loader_program import FactKind
 from bpfas.loader.gen.script import Call, Find
 from tests.loader.gen import corpus, images
 from tests.loader.gen.machine_attributes import BTF_LOAD, MAP_CREATE, PROG_LOAD
-from tests.loader.gen.machine_kernel import Kernel, Lookup
+from tests.loader.gen.machine_kernel import Kernel
+from tests.loader.gen.machine_record import Lookup
 from tests.loader.gen.machine_runs import NOTHING_GIVEN, Given, Run, context_of, run
 from tests.loader.gen.machine_script import Played, play
 
