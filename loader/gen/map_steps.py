@@ -158,7 +158,7 @@ class MapSteps:
 
     def _takes_types(self, spec: MapSpec) -> bool:
         types = self.image.types
-        return bool(spec.section) or (types is not None and takes_types(spec, types))
+        return types is not None and takes_types(spec, types)
 
     def _of_struct_ops(self, spec: MapSpec, value_sizes: Mapping[str, int]) -> dict[str, Value]:
         assert spec.struct_ops is not None

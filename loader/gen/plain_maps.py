@@ -27,6 +27,10 @@ _NUMBERS = frozenset({Kind.INT, Kind.ENUM, Kind.ENUM64, Kind.FLOAT})
 
 def takes_types(spec: MapSpec, types: Btf) -> bool:
     """Whether every kernel takes the types of a map's key and value."""
+    if types.kind(spec.value_type) == Kind.DATASEC:
+        entries = types.entries(spec.value_type)
+        # An empty one is no DATASEC any more when the kernel gets it.
+        return bool(entries) and all(_is_plain(types, types.size_or_type(entry.type_id)) for entry in entries)
     if spec.map_type not in _ARRAYS | _HASHES or not spec.key_type or not spec.value_type:
         return False
     sizes = (size_of(types, spec.key_type), size_of(types, spec.value_type))
