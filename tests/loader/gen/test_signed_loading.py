@@ -8,6 +8,10 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import shutil
+import subprocess
+import sys
+import textwrap
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,9 +22,11 @@ from bpfas.diag import BpfasError
 from bpfas.loader import syscall
 from bpfas.loader.errors import LoadError, errno_name
 from bpfas.loader.gen import runner
+from bpfas.loader.gen.c_header import c_header
 from bpfas.loader.gen.certificates import read_certificate
 from bpfas.loader.gen.keyring import KEYRINGS, in_keyring, keyring_id, keyring_words, trusted
 from bpfas.loader.gen.loader_program import LICENSE, LoaderProgram, Scheme, Signature
+from bpfas.loader.gen.python_module import python_module
 from bpfas.loader.gen.raw_file import read_raw, write_raw
 from bpfas.loader.gen.signed_loading import exclusive_hash, explain_refusal, kernel_scheme, seal, with_signature
 from bpfas.loader.gen.signing import sign
@@ -31,7 +37,7 @@ from tests.loader.gen.signing_support import loader_program, signer, with_flippe
 from tests.loader.kernel_support import RETURN_0, Requirement, needs, require
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 pytestmark = pytest.mark.kernel
 
@@ -383,3 +389,69 @@ def test_the_runner_says_what_old_kernels_lack() -> None:
     with pytest.raises(LoadError, match=r"older than Linux 6\.18") as caught:
         runner.run(loader_program(Scheme.INSTRUCTIONS_AND_DATA))
     assert "without --scheme" in caught.value.remedy
+
+
+# By what is generated, without this project.
+
+
+@pytest.fixture
+def signed_for_session(tmp_path: Path) -> Iterator[LoaderProgram]:
+    """A signed loader program whose certificate is in the session's keyring."""
+    files = signer(tmp_path)
+    program = sign(loader_program(own_scheme()), files.key, files.certificate)
+    with in_keyring(read_certificate(files.certificate)):
+        yield program
+
+
+def damaged(program: LoaderProgram) -> LoaderProgram:
+    assert program.signature
+    return program._replace(
+        signature=program.signature._replace(data=with_flipped_bit(program.signature.data, -1))
+    )
+
+
+def test_a_python_module_verifies(signed_for_session: LoaderProgram, tmp_path: Path) -> None:
+    loads = "skeleton.loader.keyring = 'session'\nskeleton.load()\nprint(skeleton.progs.prog.fd > 0)\n"
+
+    def said(program: LoaderProgram) -> str:
+        module = tmp_path / "app_skel.py"
+        module.write_text(python_module(program))
+        script = f"import app_skel\nwith app_skel.open() as skeleton:\n{textwrap.indent(loads, '    ')}"
+        # Without a cache, which would not see that the file is another one of the same size and second.
+        command = [sys.executable, "-B", "-S", "-E", "-c", script]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        return done.stdout + done.stderr
+
+    assert said(signed_for_session) == "True\n"
+    assert "EKEYREJECTED: the signature is not one of these instructions and data" in said(
+        damaged(signed_for_session)
+    )
+
+
+@pytest.mark.peer
+def test_a_c_header_verifies(signed_for_session: LoaderProgram, tmp_path: Path) -> None:
+    compiler = shutil.which("gcc")
+    if not compiler or not Path("/usr/include/bpf/skel_internal.h").exists():
+        pytest.skip("no gcc, or no libbpf-dev")
+    source = """\
+    #include "app.h"
+    #include <stdio.h>
+    int main(void)
+    {
+        struct app *skel = app__open();
+        skel->keyring_id = -3;
+        int error = app__load(skel);
+        printf("%d %d", error, skel->progs.prog.prog_fd > 0);
+        app__destroy(skel);
+        return 0;
+    }
+    """
+
+    def said(program: LoaderProgram) -> str:
+        (tmp_path / "app.h").write_text(c_header(program, "app"))
+        (tmp_path / "main.c").write_text(source)
+        subprocess.run([compiler, "main.c", "-o", "main", "-lbpf"], cwd=tmp_path, check=True)
+        return subprocess.run([tmp_path / "main"], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+
+    assert said(signed_for_session) == "0 1"
+    assert said(damaged(signed_for_session)) == f"{-errno.EKEYREJECTED} 0"
