@@ -38,6 +38,7 @@ bench: $(STAMP)
 	$(BIN)/python -m bench.link
 	$(BIN)/python -m bench.load
 	$(BIN)/python -m bench.maps
+	$(BIN)/python -m bench.gen
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .

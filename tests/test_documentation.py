@@ -121,6 +121,7 @@ def shown(expected: str) -> re.Pattern[str]:
         pytest.param("loading.md", (Peer.CLANG,), marks=pytest.mark.kernel),
         pytest.param("attaching.md", (), marks=pytest.mark.kernel),
         ("signing.md", ()),
+        pytest.param("loader-programs.md", (Peer.CLANG,), marks=pytest.mark.kernel),
     ],
 )
 @pytest.mark.usefixtures("no_pins")
@@ -352,6 +353,7 @@ def test_what_a_document_points_to_exists(document: Path) -> None:
 COMMANDS_OF_THE_LOADER = (
     "load", "run", "attach", "pin", "unpin", "bindings", "check-core", "doctor",
     "maps", "maps update", "maps events", "progs", "progs dump", "links", "links detach",
+    "gen", "gen sign", "gen verify",
 )  # fmt: skip
 
 
@@ -361,7 +363,7 @@ def test_every_command_of_the_loader_and_its_options_are_described(
 ) -> None:
     with pytest.raises(SystemExit):
         bpf_load([*command.split(), "--help"])
-    described = page("loading.md") + page("attaching.md")
+    described = page("loading.md") + page("attaching.md") + page("loader-programs.md")
     options = set(re.findall(r"(?<![\w-])--[a-z][\w-]*", capsys.readouterr().out)) - {"--help"}
     assert options
     assert not [option for option in options if not re.search(rf"{option}(?![\w-])", described)]

@@ -83,10 +83,12 @@ def split_action(arguments: Sequence[str], actions: Words[str], default: str) ->
     return default, list(arguments)
 
 
-def object_parser(name: str, description: str, epilog: str | None = None) -> argparse.ArgumentParser:
-    """The parser of a subcommand that makes an Image of an object."""
+def object_parser(
+    name: str, description: str, epilog: str | None = None, *, what: str = "the object file"
+) -> argparse.ArgumentParser:
+    """The parser of a subcommand that makes an Image of an object; `what` is its help."""
     parser = command_parser(name, description, epilog)
-    parser.add_argument("object", metavar="OBJ", help="the object file")
+    parser.add_argument("object", metavar="OBJ", help=what)
     add_binding_options(parser)
     return parser
 
@@ -130,7 +132,8 @@ def add_change_options(parser: argparse.ArgumentParser) -> None:
 
 def loading_parser(name: str, description: str, epilog: str | None = None) -> argparse.ArgumentParser:
     """The parser of a subcommand that loads an object, or runs a loader program."""
-    parser = object_parser(name, description, epilog)
+    what = "the object file, or a loader program (bpf-load gen)"
+    parser = object_parser(name, description, epilog, what=what)
     add_change_options(parser)
     parser.add_argument(
         "--target", metavar="PROGRAM", type=lambda text: int(text) if text.isdecimal() else text,

@@ -21,7 +21,7 @@ from bpfas.loader.cli.common import (
     split_action,
     warn,
 )
-from bpfas.loader.cli.loader_program import read_file
+from bpfas.loader.cli.loader_program import read_file, refuse_changes
 from bpfas.loader.gen import GenOptions, generate
 from bpfas.loader.gen.loader_program import Scheme
 from bpfas.loader.gen.raw_file import write_raw
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 _DESCRIPTION = """\
 Turn OBJ into a loader program: a BPF program that loads OBJ's maps and programs when it is run. Several OBJs are
-linked first. Neither privilege nor a kernel is needed, and the result is the same on every machine.
+linked first; a raw file is written in another format. No privilege is needed, and no kernel.
 
   bpf-load gen OBJ... -o FILE                  make one; the name says the format:
                                                .py a Python module, .h a C header, .o ELF, others a raw file
@@ -67,6 +67,21 @@ _FORMATS = {
     "elf": "elf_object.elf_object",
 }
 """The function of `bpfas.loader.gen` that writes each format. It is imported when the format is asked for."""
+
+_OF_OBJECTS = {
+    "libraries": "--with",
+    "ksyms": "--ksym",
+    "variables": "--set",
+    "map_changes": "--map",
+    "program_changes": "--prog",
+    "relaxed_maps": "--relaxed-maps",
+    "kconfig": "--kconfig",
+    "btf": "--btf",
+    "token": "--token",
+    "debug": "--debug",
+    "scheme": "--scheme",
+}
+"""Options that say what a loader program is to be, by where the parser puts them."""
 
 _BY_SUFFIX = {".py": "python", ".h": "c", ".o": "elf"}
 _TEXTS = frozenset({"python", "c"})
@@ -140,8 +155,11 @@ def _written(program: LoaderProgram, format_: str) -> bytes:
 
 def _program(options: argparse.Namespace) -> LoaderProgram:
     """What the options describe; warnings are printed."""
-    if options.trace and len(options.objects) == 1 and begins_with(options.objects[0], LOADER_PROGRAM_MAGIC):
-        return read_file(options.objects[0])
+    path = options.objects[0]
+    if len(options.objects) == 1 and begins_with(path, LOADER_PROGRAM_MAGIC):
+        refuse_changes(options, path, _OF_OBJECTS)
+        program = read_file(path)
+        return program._replace(name=options.name or program.name)
     types = None
     if options.btf:
         from bpfas.loader.kernel.type_files import types_in_file
@@ -150,7 +168,7 @@ def _program(options: argparse.Namespace) -> LoaderProgram:
     kconfig = read_input(options.kconfig).decode(errors="replace") if options.kconfig else ""
     scheme = Scheme(options.scheme) if options.scheme else None
     # bpftool calls a skeleton so, too.
-    name = options.name or os.path.basename(options.objects[0]).removesuffix(".o")
+    name = options.name or os.path.basename(path).removesuffix(".o")
     program = generate(_image(options), GenOptions(kconfig, types, options.token, options.debug, scheme, name))
     warn(program.warnings, options)
     return program

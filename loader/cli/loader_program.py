@@ -17,6 +17,7 @@ from bpfas.loader.image.configure import ImageData
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Mapping
 
     from bpfas.loader.gen.loader_program import LoaderProgram
     from bpfas.loader.loading.collection import Collection
@@ -37,12 +38,17 @@ def read_file(path: str) -> LoaderProgram:
     return read_raw(read_input(path), "<stdin>" if path == STANDARD_STREAM else path)
 
 
+def refuse_changes(options: argparse.Namespace, path: str, words: Mapping[str, str]) -> None:
+    """Raise BpfasError for options of these that are given: what a loader program is, is settled."""
+    if given := [word for name, word in words.items() if getattr(options, name)]:
+        message = f"{', '.join(given)}: what a loader program is, is settled"
+        raise BpfasError.of(message, path, ("give it to bpf-load gen when the loader program is made",))
+
+
 def run_file(options: argparse.Namespace) -> Collection:
     """What the loader program has loaded that the options name. Raises BpfasError."""
     program = read_file(options.object)
-    if given := [word for name, word in _OF_OBJECTS.items() if getattr(options, name)]:
-        message = f"{', '.join(given)}: what a loader program is, is settled"
-        raise BpfasError.of(message, options.object, ("give it to bpf-load gen, which makes the loader program",))
+    refuse_changes(options, options.object, _OF_OBJECTS)
     max_entries: dict[str, int] = {}
     for assignment in options.map_changes:
         (name, _), entries = split_field(assignment, ("max_entries",), "--map MAP.max_entries=VALUE")

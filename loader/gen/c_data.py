@@ -6,6 +6,7 @@ members between. Source: what bpftool 7 writes.
 
 from __future__ import annotations
 
+import re
 import struct
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -20,7 +21,10 @@ if TYPE_CHECKING:
     from bpfas.loader.gen.c_types import TypeText
     from bpfas.loader.spec import MapSpec, Variable
 
+SIZE = 8
+"""Bytes of a number in constants."""
 _NUMBERS_IN_LINE = 5
+_ZEROS = re.compile(rb"\0{4096,}")
 _CONSERVATIVE_ALIGNMENT = 4
 """What a compiler is trusted to align by itself; pointers and longs may have 4 bytes."""
 _NUMBERS = {1: "__u8", 2: "__u16", 4: "__u32", 8: "__u64"}
@@ -118,10 +122,35 @@ def numbers(data: bytes, order: ByteOrder, indent: str) -> str:
 
     As numbers they are within what every compiler takes, of whatever length, and quickly read.
     """
-    data += bytes(-len(data) % 8)
-    form = f"{'<' if order is ByteOrder.LITTLE else '>'}{len(data) // 8}Q"
+    data += bytes(-len(data) % SIZE)
+    form = f"{'<' if order is ByteOrder.LITTLE else '>'}{len(data) // SIZE}Q"
     texts = [f"{number:#x}" if number > 9 else str(number) for number in struct.unpack(form, data)] or ["0"]
     return "".join(f"{indent}{', '.join(line)},\n" for line in _lines(texts))
+
+
+def constant(name: str, data: bytes, order: ByteOrder, tabs: int) -> str:
+    """The definition of a constant that begins with these bytes; long runs of zeros take little text."""
+    indent = "\t" * tabs
+    parts = list(_parts(data + bytes(-len(data) % SIZE)))
+    if len(parts) < 2:
+        return f"{indent}static const __u64 {name}[] = {{\n{numbers(data, order, indent + chr(9))}{indent}}};\n"
+    members = "".join(f"{indent}\t__u64 part{at}[{len(part) // SIZE}];\n" for at, part in enumerate(parts))
+    lists = (numbers(part if any(part) else b"", order, f"{indent}\t\t") for part in parts)
+    values = "".join(f"{indent}\t{{\n{lines}{indent}\t}},\n" for lines in lists)
+    return f"{indent}static const struct {{\n{members}{indent}}} {name} = {{\n{values}{indent}}};\n"
+
+
+def _parts(data: bytes) -> Iterable[bytes]:
+    """`data` cut where long runs of zeros begin and end, at multiples of a number's size."""
+    end = 0
+    for run in _ZEROS.finditer(data):
+        start, stop = -(-run.start() // SIZE) * SIZE, run.end() // SIZE * SIZE
+        if start > end:
+            yield data[end:start]
+        yield data[start:stop]
+        end = stop
+    if end < len(data):
+        yield data[end:]
 
 
 def byte_list(data: bytes, indent: str) -> str:

@@ -30,6 +30,12 @@ _HEAD = """\
 #ifndef __${GUARD}_SKEL_H__
 #define __${GUARD}_SKEL_H__
 
+/*
+ * ${X}__open() makes a skeleton. Before ${X}__load() it can be changed: the data that it points to, the number of
+ * a map's entries (maps.NAME.max_entries), a descriptor to use in the place of a map (maps.NAME.map_fd), programs
+ * that are not to be loaded (progs.NAME.prog_fd = -1), where the kernel's log goes (ctx.log_level, log_size,
+ * log_buf). Functions give a negative number if they fail; then ${X}__failed_step() says what failed.
+ */
 """
 """The licence is that of bpftool's headers, for the same reason: what includes this may be of any kind."""
 

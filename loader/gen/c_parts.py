@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from bpfas.loader.gen.c_arena import arena_part
 from bpfas.loader.gen.c_kconfig import kconfig_part
 from bpfas.loader.gen.c_machine import cpus_part, pins_part, targets_part
-from bpfas.loader.gen.c_signed import signed_part
+from bpfas.loader.gen.c_runner import runner_part
 from bpfas.loader.gen.c_struct_ops import struct_ops_part
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ _PARTS: tuple[Callable[[Skeleton], Part | None], ...] = (
     struct_ops_part,
     arena_part,
     pins_part,
-    signed_part,
+    runner_part,
 )
 
 

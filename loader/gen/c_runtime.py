@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bpfas.loader.gen.c_data import numbers
+from bpfas.loader.gen.c_data import constant
 from bpfas.loader.gen.c_skeleton import is_arena
 from bpfas.loader.kinds import MapFlag
 
@@ -67,7 +67,7 @@ ${X}__prepare(const void *contents, size_t contents_size, size_t size)
 
 _PREPARED_DATA = """\
 	{
-${constant}		skel->${pointer} = (__typeof__(skel->${pointer}))${X}__prepare(
+${definition}		skel->${pointer} = (__typeof__(skel->${pointer}))${X}__prepare(
 			${contents}, ${contents_size}, ${size});
 	}
 	if (!skel->${pointer})
@@ -76,12 +76,6 @@ ${constant}		skel->${pointer} = (__typeof__(skel->${pointer}))${X}__prepare(
 
 _GIVEN_DATA = """\
 	skel->maps.${map}.initial_value = (__u64)(long)skel->${pointer};
-"""
-
-_CONSTANT = """\
-		static const __u64 contents[] = {
-${numbers}		};
-
 """
 
 _FINALIZE = """\
@@ -110,40 +104,42 @@ ${X}__error(int otherwise)
 
 _LOAD = """\
 static inline int
-${X}__load(struct $X *skel)
+${X}__load_all(struct $X *skel)
 {
-	static const __u64 data[] = {
-${data}	};
-	static const __u64 insns[] = {
-${instructions}	};
-	struct bpf_load_and_run_opts opts = {};
+${data}${instructions}	struct bpf_load_and_run_opts opts = {};
 ${declarations}	int err;
-#ifndef __KERNEL__
-	int standard_input = -1;
-#endif
 
 	skel->loader.failed_step = 0;
 	skel->runner.failure = NULL;
-${prepared}#ifndef __KERNEL__
-	/* a descriptor 0 would be taken for none */
-	if (fcntl(0, F_GETFD) < 0)
-		standard_input = open("/dev/null", O_RDONLY | O_CLOEXEC);
-#endif
-	opts.ctx = &skel->ctx;
+${prepared}	opts.ctx = &skel->ctx;
 	opts.data_sz = ${data_size};
-	opts.data = data;
+	opts.data = &data;
 	opts.insns_sz = ${instructions_size};
-	opts.insns = insns;
+	opts.insns = &insns;
 	err = ${run};
-#ifndef __KERNEL__
-	if (!standard_input)
-		close(standard_input);
-#endif
 	if (err < 0) {
 		skel->runner.failure = opts.errstr;
 		return err;
 	}
 ${loaded}	return 0;
+}
+
+static inline int
+${X}__load(struct $X *skel)
+{
+#ifdef __KERNEL__
+	return ${X}__load_all(skel);
+#else
+	int standard_input = -1, err;
+
+	/* a descriptor 0 would be taken for none */
+	if (fcntl(0, F_GETFD) < 0)
+		standard_input = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	err = ${X}__load_all(skel);
+	if (!standard_input)
+		close(standard_input);
+	return err;
+#endif
 }
 
 static inline struct $X *
@@ -194,8 +190,8 @@ def load_functions(skeleton: Skeleton, parts: list[Part]) -> str:
     finalized = "".join(_finalized(skeleton, spec) for spec in _mapped(skeleton) if not is_arena(spec))
     text = skeleton.fill(
         _LOAD,
-        data=numbers(program.data, program.byte_order, "\t\t"),
-        instructions=numbers(program.instructions, program.byte_order, "\t\t"),
+        data=constant("data", program.data, program.byte_order, 1),
+        instructions=constant("insns", program.instructions, program.byte_order, 1),
         data_size=len(program.data),
         instructions_size=len(program.instructions),
         declarations="\tvoid *mapped;\n" if finalized else "",
@@ -215,15 +211,13 @@ def _prepared_data(skeleton: Skeleton, spec: MapSpec) -> str:
     size = len(spec.contents or b"") if is_arena(spec) else spec.value_size
     if not size:
         return ""
-    constant = ""
-    if contents:
-        constant = skeleton.fill(_CONSTANT, numbers=numbers(contents, skeleton.program.byte_order, "\t\t\t"))
+    definition = constant("contents", contents, skeleton.program.byte_order, 2) + "\n" if contents else ""
     return skeleton.fill(
         _PREPARED_DATA + ("" if is_arena(spec) else _GIVEN_DATA),
-        constant=constant,
+        definition=definition,
         pointer=skeleton.pointers[spec.name],
         map=skeleton.maps[spec.name],
-        contents="contents" if contents else '""',
+        contents="&contents" if contents else '""',
         contents_size=len(contents),
         size=size,
     )

@@ -119,9 +119,8 @@ def is_arena(spec: MapSpec) -> bool:
 
 def is_mapped(spec: MapSpec) -> bool:
     """Whether the skeleton points to the map's data, in memory that it shares with the kernel."""
-    if is_arena(spec):
-        return spec.autocreate
-    return bool(spec.section and spec.struct_ops is None and spec.map_flags & MapFlag.MMAPABLE)
+    is_data = bool(spec.section) and spec.struct_ops is None and bool(spec.map_flags & MapFlag.MMAPABLE)
+    return spec.autocreate and (is_arena(spec) or is_data)
 
 
 def _fact_name(kind: FactKind, subject: str) -> str:

@@ -27,7 +27,7 @@ ${cases}	default:
 def failed_step_function(skeleton: Skeleton) -> str:
     """The function __failed_step, which knows every step that can fail."""
     cases = "".join(
-        f"\tcase {number}:\n\t\treturn {quoted(f'cannot {words}')};\n"
+        f"\tcase {number}:\n\t\treturn {quoted(f'failed: {words}')};\n"
         for number, words in failing_steps(skeleton.program.script)
     )
     return skeleton.fill(_FUNCTION, cases=cases)

@@ -12,7 +12,7 @@ from bpfas.btf.kinds import Kind
 from bpfas.btf.sizes import size_of
 from bpfas.loader.core.flavours import stem_of
 from bpfas.loader.gen.c_btf import READ_BTF
-from bpfas.loader.gen.c_data import numbers, quoted
+from bpfas.loader.gen.c_data import constant, quoted
 from bpfas.loader.gen.c_gzip import READ_FILE
 from bpfas.loader.gen.c_skeleton import Part
 from bpfas.loader.gen.loader_program import FactKind
@@ -220,11 +220,9 @@ ${rows}	{ NULL, NULL, 0, 0, 0, 0, 0 },
 
 _PREPARED = """\
 	{
-		static const __u64 contents[] = {
-${contents}		};
-
+${contents}
 		skel->runner.failure = ${failure};
-		err = bpfas_skel_lay_out_operations(${name}, ${X}__${map}__members, ${count}, contents, skel,
+		err = bpfas_skel_lay_out_operations(${name}, ${X}__${map}__members, ${count}, &contents, skel,
 							&skel->runner.${map}_operations, &skel->runner.failure);
 		if (err)
 			return err;
@@ -299,7 +297,7 @@ def _of_map(skeleton: Skeleton, spec: MapSpec, operations: StructOps, types: Btf
         "count": len(members),
         "name": quoted(name),
         "rows": rows,
-        "contents": numbers(spec.contents or bytes(spec.value_size), skeleton.program.byte_order, "\t\t\t"),
+        "contents": constant("contents", spec.contents or bytes(spec.value_size), skeleton.program.byte_order, 2),
         "failure": quoted(
             f"cannot create map {spec.name}: the kernel's types (/sys/kernel/btf) have no operations {name}"
         ),

@@ -7,6 +7,7 @@ Source: the declarations that bpftool and libbpf's btf_dump write.
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 from bpfas.btf.kinds import MODIFIERS, Kind
@@ -14,6 +15,8 @@ from bpfas.btf.sizes import alignment_of, size_of
 from bpfas.loader.gen.c_names import is_identifier
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from bpfas.btf.btf import Btf, Member
     from bpfas.loader.gen.c_names import Words
 
@@ -43,7 +46,8 @@ class TypeText:
 
         Without const, volatile and restrict unless `keeps_qualifiers`. None for a type that cannot be written.
         """
-        return _Declaration(self, indent, keeps_qualifiers=keeps_qualifiers).text(type_id, name, 0)
+        pads = (f"__pad{number}" for number in itertools.count())
+        return _Declaration(self, indent, pads, keeps_qualifiers=keeps_qualifiers).text(type_id, name, 0)
 
 
 class _Unwritable(Exception):
@@ -53,10 +57,12 @@ class _Unwritable(Exception):
 class _Declaration:
     """The making of one declaration."""
 
-    def __init__(self, types: TypeText, indent: int, *, keeps_qualifiers: bool) -> None:
+    def __init__(self, types: TypeText, indent: int, pads: Iterator[str], *, keeps_qualifiers: bool) -> None:
         self.types = types
         self.btf = types.btf
         self.indent = indent
+        self.pads = pads
+        """Names of members that fill, all different: those of a struct without a name are the outer one's."""
         self.keeps_qualifiers = keeps_qualifiers
 
     def text(self, type_id: int, name: str, depth: int) -> str | None:
@@ -163,11 +169,11 @@ class _Declaration:
             raise _Unwritable
         is_struct = btf.kind(type_id) is Kind.STRUCT
         natural = max((alignment_of(btf, member.type_id) or 1 for member in btf.members(type_id)), default=1)
-        is_packed = alignment == 1 and natural > 1
-        layout = _Layout(is_packed)
+        is_packed = (alignment == 1 and natural > 1) or any(_straddles(btf, each) for each in btf.members(type_id))
+        layout = _Layout(self.pads, is_packed=is_packed)
         taken: set[str] = set()
         lines: list[str] = []
-        inner = _Declaration(self.types, self.indent + 1, keeps_qualifiers=self.keeps_qualifiers)
+        inner = _Declaration(self.types, self.indent + 1, self.pads, keeps_qualifiers=self.keeps_qualifiers)
         for member in btf.members(type_id):
             lines += layout.reach(btf, member) if is_struct else []
             name = self.types.words.member(member.name, taken) if member.name else ""
@@ -177,9 +183,10 @@ class _Declaration:
         end = size if is_packed else size - size % alignment
         lines += layout.fill(8 * end) if is_struct and layout.rounded(alignment) < 8 * size else []
         if not is_struct and layout.rounded(alignment) < 8 * size:
-            lines.append(f"char __pad{layout.pads}[{size}]")
+            lines.append(f"char {next(self.pads)}[{size}]")
         keyword = "struct" if is_struct else "union"
-        attribute = " __attribute__((packed))" if is_packed else ""
+        aligned = f", aligned({alignment})" if alignment > 1 else ""
+        attribute = f" __attribute__((packed{aligned}))" if is_packed else ""
         members = "".join(f"{tabs}\t{line};\n" for line in lines)
         return f"{keyword} {{\n{members}{tabs}}}{attribute}"
 
@@ -206,13 +213,20 @@ class _Declaration:
         return type_id
 
 
+def _straddles(btf: Btf, member: Member) -> bool:
+    """Whether a bit-field lies in two units of its type, as only those of packed structs do."""
+    unit = 8 * (size_of(btf, member.type_id) or 1)
+    last = member.bit_offset + member.bit_size - 1
+    return bool(member.bit_size) and member.bit_offset // unit != last // unit
+
+
 class _Layout:
     """How far a compiler comes with the members of a struct; offsets in bits."""
 
-    def __init__(self, is_packed: bool) -> None:
+    def __init__(self, pads: Iterator[str], *, is_packed: bool) -> None:
         self.is_packed = is_packed
+        self.pads = pads
         self.end = 0
-        self.pads = 0
 
     def reach(self, btf: Btf, member: Member) -> list[str]:
         """The declarations that bring the next member to its place, where the compiler would not put it there."""
@@ -242,8 +256,7 @@ class _Layout:
             lines.append(f"char: {bits}")
         size = (target - self.end - bits) // 8
         if size:
-            lines.append(f"char __pad{self.pads}[{size}]")
-            self.pads += 1
+            lines.append(f"char {next(self.pads)}[{size}]")
         if rest := target - self.end - bits - 8 * size:
             lines.append(f"char: {rest}")
         self.end = target

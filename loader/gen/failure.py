@@ -70,6 +70,14 @@ class Failure:
         """Whether the kernel has more to say of what failed, if it is asked for a log."""
         return isinstance(self.step, Call) and self.step.command in _WITH_LOG
 
+    @property
+    def program_name(self) -> str:
+        """The program whose loading failed; empty if it was something else."""
+        step = self.step
+        if isinstance(step, Call) and step.command == Command.PROG_LOAD:
+            return step.subject.removeprefix("program ")
+        return ""
+
     def exception(self, session: Session, kernel: Kernel, options: LoadOptions, log: str = "") -> LoadError:
         """What to raise; `log` is what the kernel said of the step."""
         number, step = self.number, self.step
@@ -91,8 +99,8 @@ class Failure:
     def _of_call(self, call: Call, session: Session, log: str, details: list[str]) -> LoadError:
         number = self.number
         kind, _, name = call.subject.partition(" ")
-        program = self.plan.programs.get(name) if kind == "program" else None
-        if call.command == Command.PROG_LOAD and program and log.strip():
+        program = self.plan.programs.get(self.program_name)
+        if program and log.strip():
             return _refusal(call.subject, number, log, program, self.plan, details)
         each = self.plan.maps.get(name) if kind == "map" else None
         explanation = None

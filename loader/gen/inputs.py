@@ -172,6 +172,9 @@ def _changed(image: Image, values: Mapping[str, Any], max_entries: Mapping[str, 
         changed.data[name] = value
     for name, entries in max_entries.items():
         changed.set_map(name, max_entries=entries)
+        if entries == 0 and image.maps[name].max_entries:
+            message = f"map '{name}' cannot be given 0 entries when the program runs: 0 stands for what it has"
+            raise BpfasError.of(message, image.name, ("set it when the program is generated",))
     return changed
 
 

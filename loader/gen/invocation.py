@@ -19,7 +19,7 @@ from bpfas.loader.errors import LoadError, Step
 from bpfas.loader.gen.loader_program import LICENSE, LOG_ADDRESS, LOG_LEVEL, LOG_SIZE, SIZE
 from bpfas.loader.kinds import NO_MAP_FLAGS, MapFlag, MapType, ProgramFlag, ProgramType
 from bpfas.loader.loading.program_loading import FIRST_LOG_SIZE, lacking_type, load_with_log, try_to_load
-from bpfas.loader.privilege import Explanation
+from bpfas.loader.privilege import Explanation, explain_eperm, missing_capabilities, read_situation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -186,9 +186,17 @@ def _load(program: LoaderProgram, map_fd: int, session: Session, keyring: int | 
             from bpfas.loader.gen.signed_loading import explain_refusal
 
             explanation = explain_refusal(program, keyring, number, log.text)
+        if explanation is None and not session.token_fd:
+            explanation = _lacking_capability()
         if explanation is None and number == errno.EINVAL:
             explanation = lacking_type(ProgramType.SYSCALL)
         if explanation is None:
             found = session.error(Step.LOAD_PROGRAM, SUBJECT, error, _OWN_TYPE)
             explanation = Explanation(found.cause, found.remedy)
         raise LoadError(Step.LOAD_PROGRAM, SUBJECT, number, explanation, log.text) from error
+
+
+def _lacking_capability() -> Explanation | None:
+    """What there is to say if the process lacks a capability: loader programs take those of tracing programs."""
+    situation, types = read_situation(), (ProgramType.TRACING,)
+    return explain_eperm(situation, types) if missing_capabilities(situation, types) else None

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from bpfas.loader.gen.cells import BTF, inner_cell, map_cell, program_cell
 from bpfas.loader.gen.loader_program import FactKind
 from bpfas.loader.gen.lookups import find_value_struct
+from bpfas.loader.gen.plain_maps import takes_types
 from bpfas.loader.gen.script import Address, Call, Cell, Close, Fill, Item, Need, Require, UnlessGiven
 from bpfas.loader.kinds import MAP_TYPES_WITHOUT_BTF, RING_BUFFER_MAP_TYPES, MapFlag, MapType
 from bpfas.loader.syscall.bpf import Command
@@ -150,10 +151,14 @@ class MapSteps:
             result,
             tuple(overrides),
             tuple(flags_if),
-            _TYPES if "btf_key_type_id" in fields and not spec.section else (),
+            _TYPES if "btf_key_type_id" in fields and not self._takes_types(spec) else (),
             "max_entries" if doublings else "",
             doublings,
         )
+
+    def _takes_types(self, spec: MapSpec) -> bool:
+        types = self.image.types
+        return types is not None and takes_types(spec, types)
 
     def _of_struct_ops(self, spec: MapSpec, value_sizes: Mapping[str, int]) -> dict[str, Value]:
         assert spec.struct_ops is not None

@@ -170,7 +170,10 @@ command.
             f"        self.progs = {self.programs_class}()",
             f"        self.maps = {self.maps_class}({'self.progs' if self.takes_programs else ''})",
         ]
-        names = _attributes(self.sections.items(), _SKELETON_NAMES)
+        wanted = (
+            (spec.name, map_attribute(spec)) for spec, _ in program.context.maps if spec.name in self.sections
+        )
+        names = _attributes(wanted, _SKELETON_NAMES)
         lines += [
             f"        self.{names[name]} = self.maps.{attribute}.variables"
             for name, attribute in self.sections.items()

@@ -52,7 +52,7 @@ _CGROUP_TYPES = (
 
 _WAYS = (
     _Way("KsyscallProgram", "attach_events", (_P.KPROBE,), (NO_ATTACH_TYPE,), _H.KSYSCALL),
-    _Way("UprobeProgram", "attach_events", (_P.KPROBE,), (NO_ATTACH_TYPE,), _H.UPROBE),
+    _Way("UprobeProgram", "attach_uprobe", (_P.KPROBE,), (NO_ATTACH_TYPE,), _H.UPROBE),
     _Way("KprobeProgram", "attach_events", (_P.KPROBE,), (NO_ATTACH_TYPE,), _H.KPROBE),
     _Way("KprobeProgram", "attach_events", (_P.KPROBE,), (NO_ATTACH_TYPE,), _H.NONE),
     _Way("KprobeMultiProgram", "attach_kprobe_multi", (_P.KPROBE,), _MULTI_KPROBES),

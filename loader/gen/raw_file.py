@@ -17,6 +17,7 @@ classes (`bpfas.loader.gen.records` says how). docs/loader-programs.md describes
 
 from __future__ import annotations
 
+import functools
 import json
 import zlib
 from struct import Struct
@@ -60,8 +61,8 @@ _FACT_SIZE = 8
 _LARGEST_NUMBER = (1 << 32) - 1
 
 _ORDERS = {order.ei_data: order for order in ByteOrder}
-_LEFT_OUT = {"ProgramSpec": frozenset({"kind", "parts"})}
-"""Fields that follow from others, or that lead into the object."""
+_LEFT_OUT = {"ProgramSpec": frozenset({"kind", "parts", "core"})}
+"""Fields that follow from others, that lead into the object, or that are in the data and nobody asks for."""
 
 
 class _ContextRecord(NamedTuple):
@@ -120,8 +121,9 @@ def write_raw(program: LoaderProgram) -> bytes:
 def read_raw(data: bytes, name: str = "<memory>") -> LoaderProgram:
     """The loader program in a file, which `bpfas.loader.gen.runner.run` can run without the object.
 
-    `name` is how messages call the file. The image has what running takes: not the BTF for the kernel, which is in
-    the data, nor where in the object the code is from. Raises BpfasError for what is no such file, or damaged.
+    `name` is how messages call the file. The image has what running takes: not the BTF and CO-RE relocations for
+    the kernel, which are in the data, nor the places in the object that code is from. Raises BpfasError for what
+    is no such file, or damaged.
     """
     try:
         return _read(data)
@@ -173,9 +175,7 @@ def _read(data: bytes) -> LoaderProgram:
         parsed = json.loads(text)
     except ValueError as error:
         raise MalformedError(f"the description is no JSON: {error}") from None
-    found: _Description = _coder(order).decode(
-        parsed, _Description, [instructions, contents, extra], "description"
-    )
+    found = _description(parsed, order, [instructions, contents, extra])
     programs = {key: _with_kind(spec) for key, spec in found.programs.items()}
     image = Image(
         found.object_name,
@@ -206,6 +206,13 @@ def _read(data: bytes) -> LoaderProgram:
         found.signature,
         found.warnings,
     )
+
+
+def _description(parsed: object, order: ByteOrder, regions: Sequence[bytes]) -> _Description:
+    try:
+        return _coder(order).decode(parsed, _Description, regions)
+    except MalformedError as error:
+        raise MalformedError(error.why, f"description{error.where}") from None
 
 
 def _regions(data: bytes) -> tuple[ByteOrder, list[bytes], int]:
@@ -314,6 +321,7 @@ def _header(order: ByteOrder) -> Struct:
     return Struct(f"{order.value}8sBBHIII{2 * _REGIONS}Q")
 
 
+@functools.cache
 def _coder(order: ByteOrder) -> Coder:
     # Arrays are the same as lists in annotations, and arrays of words everywhere.
     names = {"array": list, "SectionKind": SectionKind, "Command": Command, "Fact": Fact, "Script": Script}

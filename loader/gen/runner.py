@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from bpfas.diag import BpfasError
 from bpfas.loader.errors import KernelError, LoadError, Step
+from bpfas.loader.gen.descriptors import check_distinct, check_map, check_program, close_all
 from bpfas.loader.gen.failure import Failure
 from bpfas.loader.gen.inputs import check_byte_order, inputs_of
 from bpfas.loader.gen.invocation import ContextMemory, invoke
@@ -36,12 +37,13 @@ from bpfas.loader.syscall.memory import reserve, unmap
 from bpfas.loader.syscall.programs import LogBuffer
 
 if TYPE_CHECKING:
+    from collections.abc import Collection as Collection_
     from collections.abc import Mapping
 
     from bpfas.loader.gen.inputs import Inputs
     from bpfas.loader.gen.loader_program import LoaderProgram
     from bpfas.loader.loading.options import LoadOptions
-    from bpfas.loader.spec import MapSpec, ProgramSpec
+    from bpfas.loader.spec import MapSpec
 
 _FIRST_USER_NAMESPACE = "user:[4026531837]"
 """The user namespace of the system itself, in which there are no tokens."""
@@ -49,7 +51,6 @@ _FOUR_GIB = 1 << 32
 _RUNS_FOR_OTHERS = 4
 """How often a program is run in all while other processes are in its way."""
 
-_LONGEST_FACTS = 4096
 _NOT_LOADED = -1
 """A descriptor that a program has in the context if it is not to be loaded."""
 
@@ -219,7 +220,8 @@ class _Run:
         while self.arenas:
             unmap(*self.arenas.popitem()[1])
 
-    def _context(self) -> ContextMemory:
+    def _context(self, left_out: Collection_[str] = ()) -> ContextMemory:
+        """What the program is given; `left_out` are programs that it is not to load."""
         layout, inputs = self.program.context, self.inputs
         context = ContextMemory(layout.size)
         for entry in layout.maps:
@@ -231,7 +233,7 @@ class _Run:
             if name in inputs.contents:
                 context.put_address(offset + CONTENTS_OFFSET, inputs.contents[name])
         for program in layout.programs:
-            if program.spec.name in inputs.left_out:
+            if program.spec.name in inputs.left_out or program.spec.name in left_out:
                 context.put(program.offset, 4, _NOT_LOADED & 0xFFFFFFFF)
         for fact in layout.facts:
             is_token = fact.kind is FactKind.TOKEN
@@ -265,8 +267,26 @@ class _Run:
             elif failure.has_log and log and result == -errno.ENOSPC and log.size < LARGEST_LOG_SIZE:
                 log.size *= 2
             else:
-                text = log.text if log and failure.has_log else ""
+                text = self._log_of(failure, log, session) if log and failure.has_log else ""
                 raise failure.exception(session, self.kernel, self.options, text)
+
+    def _log_of(self, failure: Failure, log: LogBuffer, session: Session) -> str:
+        """What the kernel has said of the step that failed; empty if it has said nothing of it.
+
+        There is one buffer for all steps: what is in it without the program that failed is of others.
+        """
+        if failure.program_name not in self.plan.programs:
+            return log.text
+        names = list(self.plan.programs)
+        before = LogBuffer(log.size, level=log.level)
+        left_out = names[names.index(failure.program_name) :]
+        result, context = invoke(self.program, self._context(left_out), session, before, self.keyring)
+        if result >= 0:
+            layout = self.program.context
+            offsets = [*(entry.offset for entry in layout.maps), *(entry.offset for entry in layout.programs)]
+            found = {_number(context, offset) for offset in offsets}
+            close_all(sorted(found - set(self.pinned.values())))
+        return "" if before.text == log.text else log.text
 
     # After the run.
 
@@ -281,16 +301,17 @@ class _Run:
         for name in self.pinned:
             waiting.remove(map_fds[name])
         with contextlib.ExitStack() as on_failure:
-            on_failure.callback(_close_all, waiting)
+            on_failure.callback(close_all, waiting)
+            check_distinct((*map_fds.values(), *program_fds.values()))
             maps, programs = {}, {}
             for name, fd in map_fds.items():
-                _check_map(self.plan.maps[name].spec, fd)
+                check_map(self.plan.maps[name].spec, fd)
                 maps[name] = map_ = Map(self._spec_of_map(name), fd, self.plan.image.types)
                 session.owner.callback(map_.close)
                 if self.pinned.pop(name, None) is None:
                     waiting.remove(fd)
             for name, fd in program_fds.items():
-                _check_program(self.plan.programs[name].spec, fd)
+                check_program(self.plan.programs[name].spec, fd)
                 programs[name] = program = Program(self.plan.programs[name].spec, fd)
                 session.owner.callback(program.close)
                 waiting.remove(fd)
@@ -319,37 +340,6 @@ class _Run:
         return True
 
 
-def _check_map(spec: MapSpec, fd: int) -> None:
-    """Raise LoadError unless `fd` is a map of this type and these sizes: who uses it relies on them."""
-    wanted = (
-        f"map_type:\t{spec.map_type:d}\nkey_size:\t{spec.key_size}\n"
-        f"value_size:\t{spec.value_size}\nmax_entries:\t{spec.max_entries}\n"
-    )
-    _check_descriptor(f"map {spec.name}", wanted, fd)
-
-
-def _check_program(spec: ProgramSpec, fd: int) -> None:
-    """Raise LoadError unless `fd` is a program of this type."""
-    _check_descriptor(f"program {spec.name}", f"prog_type:\t{spec.program_type:d}\n", fd)
-
-
-def _check_descriptor(subject: str, wanted: str, fd: int) -> None:
-    """Compare what the kernel says of a descriptor, which it does without bpf(2)."""
-    try:
-        facts = os.open(f"/proc/self/fdinfo/{fd}", os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            found = os.read(facts, _LONGEST_FACTS).decode(errors="replace")
-        finally:
-            os.close(facts)
-    except OSError:
-        found = "nothing"
-    if wanted not in found:
-        texts = (", ".join(text.replace("\t", " ").split("\n")).strip(", ") for text in (found, wanted))
-        cause = "the loader program gave back something else: {}; not {}".format(*texts)
-        remedy = "generate the loader program again; what describes it does not fit to it"
-        raise LoadError(Step.RUN_PROGRAM, subject, errno.EBADF, Explanation(cause, remedy))
-
-
 def _pin(map_: Map, path: str, undo: contextlib.ExitStack) -> bool:
     """Pin a new map; whether it is this one that is pinned there now."""
     copy = os.dup(map_.fd)
@@ -365,12 +355,6 @@ def _pin(map_: Map, path: str, undo: contextlib.ExitStack) -> bool:
 def _unpin(path: str, name: str) -> None:
     with contextlib.suppress(KernelError):  # somebody else may have done it
         unpin(path, f"map {name}")
-
-
-def _close_all(descriptors: list[int]) -> None:
-    for fd in descriptors:
-        if fd > 0:
-            os.close(fd)
 
 
 def _number(context: bytes, offset: int) -> int:

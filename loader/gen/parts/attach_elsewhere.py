@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class OtherProgram(Program):
     """A program that is pinned, or given by its descriptor, to what attaches it; `remedy` says to what."""
 
-    remedy = ""
+    remedy = ""  # what does
 
     def attach(self) -> Link:
         """Say what attaches it. Raises AttachError, always."""

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno
-import fcntl
 import os
 import struct
 from typing import TYPE_CHECKING
 
-from bpfas.loader.gen.parts.kernel import AttachError, address_of, read_text, system_call
+from bpfas.loader.gen.parts.cpus import online_cpus
+from bpfas.loader.gen.parts.kernel import AttachError, read_text
 from bpfas.loader.gen.parts.links import link_create
+from bpfas.loader.gen.parts.perf_events import PerfEvent, enable_event
 from bpfas.loader.gen.parts.programs import Program
 
 if TYPE_CHECKING:
     from bpfas.loader.gen.parts.links import Link
 
 ATTACH_PERF_EVENT = 41
-CLOSE_ON_EXEC, EVENT_BY_FREQUENCY = 1 << 3, 1 << 10
 EVENT_SOURCES = "/sys/bus/event_source/devices"
 SYSCALL_PREFIXES = (
     "__x64_sys",
@@ -34,39 +33,6 @@ SYSCALL_PREFIXES = (
     "SyS",
 )
 TRACING_FILES = ("/sys/kernel/tracing", "/sys/kernel/debug/tracing")
-
-
-class PerfEvent:
-    """What perf_event_open(2) is asked for."""
-
-    def __init__(self, kind: int, config: int, name: str = "", config2: int = 0, frequency: int = 0) -> None:
-        self.kind = kind
-        self.config = config
-        self.name = name
-        self.config2 = config2
-        self.frequency = frequency
-
-    def open(self, pid: int, cpu: int) -> int:
-        """A descriptor of the event. Raises OSError."""
-        name = os.fsencode(self.name) + b"\0" if self.name else b""
-        flags = EVENT_BY_FREQUENCY if self.frequency else 0
-        attributes = struct.pack(
-            "=IIQQQQQIIQQ",
-            self.kind,
-            72,
-            self.config,
-            self.frequency,
-            0,
-            0,
-            flags,
-            0,
-            0,
-            address_of(name),
-            self.config2,
-        )
-        pointer = ctypes.c_void_p(address_of(attributes))
-        where = (ctypes.c_int(pid), ctypes.c_int(cpu), ctypes.c_int(-1))
-        return system_call(1, pointer, *where, ctypes.c_ulong(CLOSE_ON_EXEC))
 
 
 def link_to_event(
@@ -87,16 +53,10 @@ def link_to_event(
     try:
         link = link_create(words, fd, event_fd, ATTACH_PERF_EVENT, 0, struct.pack("=Q", cookie))
         program.attached(link)
-        fcntl.ioctl(event_fd, _enable_request(), 0)
+        enable_event(event_fd)
         return link
     finally:
         os.close(event_fd)
-
-
-def _enable_request() -> int:
-    """PERF_EVENT_IOC_ENABLE, which machines number in two ways."""
-    other = os.uname().machine.startswith(("alpha", "mips", "ppc", "sparc"))
-    return (1 << 29 if other else 0) | ord("$") << 8
 
 
 def probe_event(words: str, source: str, name: str, offset: int, returns: bool) -> PerfEvent:
@@ -179,22 +139,6 @@ class TracepointProgram(EventProgram):
         raise AttachError(f"attach {words}", errno.ENOENT, reason)
 
 
-class UprobeProgram(EventProgram):
-    """A program of section uprobe or uretprobe."""
-
-    attaches_by_section = False
-
-    def attach(self, path: str, offset: int, retprobe: bool | None = None, pid: int = -1, cookie: int = 0) -> Link:
-        """Attach it to the instruction at an offset of a file (nm and objdump tell those of functions).
-
-        With `pid` to one process; `retprobe` as for kprobes. Raises AttachError.
-        """
-        returns = self.section.startswith("uret") if retprobe is None else retprobe
-        words = f"{self.name} to {path}+{offset:#x}"
-        event = probe_event(words, "uprobe", path, offset, returns)
-        return link_to_event(self, words, event, pid, 0 if pid == -1 else -1, cookie)
-
-
 class SampleProgram(Program):
     """A program of section perf_event."""
 
@@ -206,11 +150,9 @@ class SampleProgram(Program):
         """
         links: list[Link] = []
         try:
-            for part in read_text("/sys/devices/system/cpu/online").strip().split(","):
-                first, _, last = part.partition("-")
-                for cpu in range(int(first), int(last or first) + 1):
-                    event = PerfEvent(kind, config, frequency=frequency)
-                    links.append(link_to_event(self, f"{self.name} to CPU {cpu}", event, cpu=cpu, cookie=cookie))
+            for cpu in online_cpus():
+                event = PerfEvent(kind, config, frequency=frequency)
+                links.append(link_to_event(self, f"{self.name} to CPU {cpu}", event, cpu=cpu, cookie=cookie))
         except BaseException:
             for link in links:
                 link.close()

@@ -76,18 +76,19 @@ def wait(skeleton: Any) -> None:
     """Say what is attached, and sleep until a signal says to end."""
     import signal
 
+    ends = {signal.SIGINT, signal.SIGTERM}
+    signal.pthread_sigmask(signal.SIG_BLOCK, ends)
     count = 0
     for each in (*skeleton.progs, *skeleton.maps):
         for link in getattr(each, "links", ()):
             count += 1
             print(f"attached {link.words}", flush=True)
+    for each in skeleton.progs:
+        if each.fd >= 0 and not each.links and getattr(each, "remedy", ""):
+            print(f"not attached {each.name}, which this module does not do: {each.remedy}", flush=True)
     if not count:
         print("loaded; nothing says by itself to what it is attached (--attach)", flush=True)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        signal.pause()
-    except KeyboardInterrupt:
-        print()
+    signal.sigwait(ends)
 
 
 def parsed(text: str) -> Any:
@@ -111,18 +112,22 @@ def split_assignment(text: str) -> tuple[str, str]:
 def set_variable(skeleton: Any, text: str) -> None:
     """Set what is called NAME, or SECTION.NAME; members and elements follow: point.x, table.2."""
     name, value = split_assignment(text)
-    words = name.split(".")
     sections = skeleton.sections
-    owners = [section for section in sections if words[0] in sections[section]]
-    if len(words) > 1 and words[0] in sections and words[1] in sections[words[0]]:
-        owners = [words.pop(0)]
-    if len(owners) != 1:
-        known = [f"{section}.{each}" for section in sections for each in sections[section]]
-        what = (
-            f"stands for several: {', '.join(owners)}" if owners else f"is none of {', '.join(known) or 'nothing'}"
-        )
-        raise UsageError(f"variable '{name}' {what}")
-    place: Any = sections[owners[0]]
+    found = []
+    for section in sections:
+        rest = name[len(section) + 1 :] if name.startswith(f"{section}.") else name
+        for variable in sections[section]:  # names have dots themselves
+            if rest == variable or rest.startswith(f"{variable}."):
+                found.append((section, variable, rest[len(variable) + 1 :]))
+    found.sort(key=lambda each: -len(each[1]))
+    longest = [each for each in found if len(each[1]) == len(found[0][1])]
+    if len(longest) != 1:
+        known = ", ".join(f"{section}.{each}" for section in sections for each in sections[section])
+        several = f"stands for several: {', '.join(f'{section}.{each}' for section, each, _ in longest)}"
+        raise UsageError(f"variable '{name}' {several if longest else f'is none of {known}'}")
+    section, variable, members = longest[0]
+    words = [variable, *(members.split(".") if members else ())]
+    place: Any = sections[section]
     keys: list[Any] = [int(word) if word.isdigit() else word for word in words]
     try:
         for key in keys[:-1]:
@@ -189,12 +194,9 @@ def info_text(skeleton: Any) -> str:
     """What is in the object."""
     lines = [f"object {skeleton.name}"]
     for each in skeleton.maps:
-        sizes = "".join(
-            f" {words} {getattr(each, words).size}"
-            for words in ("key", "value")
-            if hasattr(getattr(each, words), "size")
-        )
-        lines.append(f"map {each.name}: {each.type},{sizes} max_entries {each.max_entries}")
+        types = (("key", each.key), ("value", each.value))
+        sizes = "".join(f"{words} {type_.size}, " for words, type_ in types if type_ is not None)
+        lines.append(f"map {each.name}: {each.type}, {sizes}max_entries {each.max_entries}")
     for each in skeleton.progs:
         lines.append(f"program {each.name}: section {each.section}")
     for name, section in skeleton.sections.items():

@@ -89,7 +89,10 @@ class KconfigMap(DataMap):
         faults = []
         for name in names:
             kind, is_signed, is_weak = self._kinds[name]
-            value = str(kernel_fact(name) or "") if name in facts else options.get(name, "")
+            fact = kernel_fact(name) if name in facts else None
+            value = options.get(name, "") if fact is None else str(fact)
+            if fact in (0, 1) and kind == "bool":
+                value = "ny"[fact]
             offset, type_ = self.values_type.fields[name]
             if value:
                 try:
@@ -98,10 +101,10 @@ class KconfigMap(DataMap):
                     faults.append(f"{name} is {value}, and {error}")
                 else:
                     values[offset : offset + len(data)] = data
-            elif not is_weak and name not in facts:
-                faults.append(f"{name}: {source}; set it: skel.kconfig.{name} = ...")
-            elif not is_weak and kernel_fact(name) is None:
+            elif not is_weak and name in facts:
                 faults.append(f"{name} is nothing that is known of a kernel")
+            elif not is_weak:
+                faults.append(f"{name}: {source}; set it: skel.kconfig.{name} = ...")
         if faults:
             raise LoadError("find out the kernel's configuration", errno.ENODATA, "; ".join(faults))
 

@@ -41,19 +41,28 @@ SYSCALL_NUMBERS = {  # (bpf, perf_event_open) by the machine and the bits of a p
 ENOTSUPP = 524  # the kernel's own, which no errno.h has
 
 
+LIBC = ctypes.CDLL(None, use_errno=True)
+LIBC.syscall.restype = ctypes.c_long
+
+
 def errno_name(number: int) -> str:
     """`EPERM` and so on."""
     return "ENOTSUPP" if number == ENOTSUPP else errno.errorcode.get(number, f"errno {number}")
+
+
+def errno_words(number: int) -> str:
+    """What an errno means."""
+    return "the kernel does not support that" if number == ENOTSUPP else os.strerror(number)
 
 
 class BpfError(OSError):
     """Something that the kernel, or the machine, has refused: `step` in words, `errno_name`, `reason`."""
 
     def __init__(self, step: str, number: int, reason: str = "") -> None:
-        super().__init__(number, reason or os.strerror(number))
+        super().__init__(number, reason or errno_words(number))
         self.step = step
         self.errno_name = errno_name(number)
-        self.reason = reason or os.strerror(number)
+        self.reason = reason or errno_words(number)
 
     def __str__(self) -> str:
         return f"cannot {self.step}: {self.errno_name}: {self.reason}"
@@ -80,9 +89,7 @@ def system_call(index: int, *arguments: Any) -> int:
     numbers = SYSCALL_NUMBERS.get((os.uname().machine, pointer_bits))
     if numbers is None:
         raise OSError(errno.ENOSYS, f"the number of the system call is not known on {os.uname().machine}")
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.syscall.restype = ctypes.c_long
-    result: int = libc.syscall(ctypes.c_long(numbers[index]), *arguments)
+    result: int = LIBC.syscall(ctypes.c_long(numbers[index]), *arguments)
     if result < 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))

@@ -25,6 +25,9 @@ MAP_TYPE_ARRAY, PROGRAM_TYPE_SYSCALL = 2, 31
 MMAPABLE, SLEEPABLE, WITH_TOKEN = 1 << 10, 1 << 4, 1 << 16
 LOADER_LICENSE = b"Dual BSD/GPL\0"
 LOG_FIELDS = struct.Struct("=IIQ")  # at offset 8: level, size and address of the kernel's log
+PROGRAM_STEP = "BPF_PROG_LOAD"
+STEPS_WITH_LOG = (PROGRAM_STEP, "BPF_BTF_LOAD", "load the loader program")
+BTF_LOG = "magic: 0x"
 LAST_STANDARD_STREAM = 2
 FIRST_LOG, LARGEST_LOG = 1 << 16, 1 << 28
 
@@ -71,6 +74,8 @@ class Loader:
             try:
                 self._run(context, bytearray(), 0)
             except LoadError as error:
+                if not any(words in error.step for words in STEPS_WITH_LOG):
+                    raise
                 first = error
             else:
                 return ""
@@ -81,8 +86,9 @@ class Loader:
                 self._run(context, log, log_level or 1)
             except LoadError as error:
                 if error.errno != errno.ENOSPC or size >= LARGEST_LOG:
-                    # Of steps that load nothing the kernel has no log; what there is comes from one before.
-                    text = log_text(log) if error.step.startswith("load ") else ""
+                    text = log_text(log)
+                    if PROGRAM_STEP in error.step and text.startswith(BTF_LOG):
+                        text = ""  # what the step before has left, for the kernel says nothing of this one
                     raise LoadError(error.step, error.errno or 0, error.reason, text) from None
             else:
                 if log_level:
@@ -196,6 +202,8 @@ def log_text(log: bytearray) -> str:
 def explained(error: OSError) -> str:
     """The errno in words, and what to do about the usual ones."""
     words = error.strerror or ""
+    if words != os.strerror(error.errno or 0):
+        return words  # that says it already
     if error.errno == errno.EPERM:
         return f"{words}; this takes root, or CAP_BPF with CAP_PERFMON and what the programs want"
     if error.errno == errno.EINVAL:

@@ -58,7 +58,12 @@ class SignedLoader(Loader):
             if not given and (entries or address):
                 reason = "its size and its first contents are signed, and cannot be changed"
                 raise LoadError(f"load {self.name} with another map {name}", errno.EPERM, reason)
-        return super().run(context, log_level)
+        try:
+            return super().run(context, log_level)
+        except LoadError as error:
+            if error.step != f"load {self.name}" or error.errno != errno.EINVAL:
+                raise
+            raise LoadError(error.step, errno.EINVAL, "its data is not that which was signed") from None
 
     def create_map(self, attributes: bytes, instructions: bytes) -> int:
         """BPF_MAP_CREATE of a map for one program alone. Raises OSError."""

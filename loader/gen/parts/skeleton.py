@@ -92,6 +92,7 @@ class Skeleton:
             for part in self._parts:
                 part.prepare(context)
             self.log = self.loader.run(context, log_level)
+            self._is_closed = True  # unless all of the rest succeeds, which nothing but closing can undo
             for part in self._parts:
                 part.take(context)
             for part in self._parts:
@@ -102,7 +103,7 @@ class Skeleton:
             if isinstance(error, OSError) and not isinstance(error, BpfError):
                 raise LoadError(f"load {self.name}", error.errno or 0, error.strerror or str(error)) from None
             raise
-        self.is_loaded = True
+        self._is_closed, self.is_loaded = False, True
         return self
 
     def attach(self) -> None:

@@ -25,7 +25,8 @@ KERNEL_TYPES = "/sys/kernel/btf"
 STRUCT_OPS_UPDATE, STRUCT_OPS_DELETE, ATTACH_STRUCT_OPS = 2, 3, 44
 STRUCT_OPS_HINTS = {
     errno.EEXIST: "functions are registered under the same name already",
-    errno.EBUSY: "its functions are registered already, or the kernel takes only one such struct at a time",
+    errno.EBUSY: "its functions are registered already, or have been (without a link, that is once), or "
+    "the kernel takes only one such struct at a time",
     errno.EINVAL: "the kernel does not take these functions: one that it needs is missing, or a field has a value "
     "that it does not permit (dmesg may say which)",
 }

@@ -14,6 +14,7 @@ from bpfas.elf.reader import read_object
 from bpfas.loader.cli import main
 from bpfas.loader.gen.raw_file import is_raw, read_raw
 from tests.loader.gen.test_runner import DECLARED, MAPS_AND_DATA
+from tests.loader.kernel_support import kernel_type, needs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -177,6 +178,19 @@ def test_the_trace_of_an_object_and_of_a_file_are_the_same(
     assert data["steps"][0]["command"] == "BPF_BTF_LOAD"
 
 
+def test_a_file_is_written_in_other_formats(
+    app: str, program: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("app.py", "app.h", "app.loader.o", "again.bpfl"):
+        of_object, of_file = tmp_path / "of_object" / name, tmp_path / "of_file" / name
+        for source, output in ((app, of_object), (program, of_file)):
+            output.parent.mkdir(exist_ok=True)
+            assert main(["gen", source, "-o", str(output)]) == 0
+        assert of_file.read_bytes() == of_object.read_bytes()
+    assert main(["gen", program, "-o", str(tmp_path / "x"), "--set", "threshold=1", "--token"]) == 1
+    assert "--set, --token: what a loader program is, is settled" in capsys.readouterr().err
+
+
 @kernel
 def test_several_objects_are_linked(
     compile_c: Callable[..., str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -273,6 +287,7 @@ def test_signing_and_verifying(
 
 
 @kernel
+@needs(kernel_type("excl_prog_sha"))
 def test_a_signed_file_is_run_without_a_keyring_and_takes_no_changes(
     compile_c: Callable[..., str], key: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

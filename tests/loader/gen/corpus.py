@@ -154,6 +154,37 @@ SOURCES = {
         extern int LINUX_KERNEL_VERSION __kconfig;
         SEC("socket") int version(struct __sk_buff *skb) { return LINUX_KERNEL_VERSION > 0x50000; }
     """,
+    "many_kinds": """
+        struct value { struct bpf_spin_lock lock; struct bpf_timer timer; int number; };
+        struct { __uint(type, BPF_MAP_TYPE_ARRAY); __uint(max_entries, 3); __type(key, int);
+            __type(value, struct value); } locked SEC(".maps");
+        struct { __uint(type, BPF_MAP_TYPE_LRU_HASH); __uint(max_entries, 64); __type(key, struct value *);
+            __type(value, __u64[5]); __uint(numa_node, 0);
+            __uint(map_flags, BPF_F_NUMA_NODE); } recent SEC(".maps");
+        struct { __uint(type, BPF_MAP_TYPE_STACK_TRACE); __uint(max_entries, 16); __uint(key_size, 4);
+            __uint(value_size, 1016); } stacks SEC(".maps");
+        struct { __uint(type, BPF_MAP_TYPE_CGROUP_STORAGE); __type(key, struct bpf_cgroup_storage_key);
+            __type(value, int); } of_cgroups SEC(".maps");
+        struct { __uint(type, BPF_MAP_TYPE_DEVMAP_HASH); __uint(max_entries, 4); __uint(key_size, 4);
+            __uint(value_size, sizeof(struct bpf_devmap_val)); } devices SEC(".maps");
+        struct { __uint(type, BPF_MAP_TYPE_SOCKHASH); __uint(max_entries, 4); __type(key, __u64);
+            __type(value, int); } sockets SEC(".maps");
+        struct { __uint(type, BPF_MAP_TYPE_QUEUE); __uint(max_entries, 4); __type(value, long); }
+            line SEC(".maps");
+        static int fired(void *map, int *key, struct value *value) { return 0; }
+        SEC("tc") int arm(struct __sk_buff *skb) {
+            int key = 0;
+            struct value *value = bpf_map_lookup_elem(&locked, &key);
+            if (!value)
+                return 0;
+            bpf_timer_init(&value->timer, &locked, 1);
+            bpf_timer_set_callback(&value->timer, fired);
+            return bpf_map_push_elem(&line, &value->number, 0);
+        }
+        SEC("sk_msg") int message(struct sk_msg_md *msg) {
+            return bpf_msg_redirect_hash(msg, &sockets, &(__u64){1}, 0);
+        }
+    """,
     "nothing": "",
 }
 """By name; each is compiled behind C_PRELUDE, with BTF."""

@@ -45,7 +45,12 @@ TYPES: dict[tuple[str, int], tuple[int, str]] = {
     ("bpf_struct_ops_shaper", STRUCT): (401, "near"),
     ("shaper", STRUCT): (402, "near"),
 }
-ADDRESSES = {"jiffies": 0xFFFFFFFF81234567, "near:of_a_module": 0xFFFFFFFFC0000010, "near:__traceiter_event": 64}
+ADDRESSES = {
+    "jiffies": 0xFFFFFFFF81234567,
+    "only_a_symbol": 0xFFFFFFFFA9876543,
+    "near:of_a_module": 0xFFFFFFFFC0000010,
+    "near:__traceiter_event": 64,
+}
 
 
 def types_blob(order: ByteOrder) -> bytes:
@@ -196,6 +201,7 @@ def names(make: Maker) -> Image:
         ExternSpec("jiffies", ExternSource.KERNEL_ADDRESS),
         ExternSpec("gone_address", ExternSource.KERNEL_ADDRESS, is_weak=True),
         ExternSpec("also_of_it", ExternSource.KERNEL_NAME),
+        ExternSpec("only_a_symbol", ExternSource.KERNEL_NAME),
         ExternSpec("nobody", ExternSource.NOWHERE, is_weak=True),
     ]
     programs = [
@@ -205,7 +211,7 @@ def names(make: Maker) -> Image:
         ),
         make.program(
             "b", ("load", "jiffies"), ("load", "gone_address"), ("load", "also_of_it"), ("call", "in_vmlinux"),
-            ("load", "nobody"), ("call", "of_a_module"),
+            ("load", "nobody"), ("call", "of_a_module"), ("load", "only_a_symbol"),
         ),
     ]  # fmt: skip
     return make.image([spec("m")], programs, externs)

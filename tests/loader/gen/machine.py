@@ -10,10 +10,10 @@ Helpers and bpf() are `machine_kernel`'s, memory `machine_memory`'s, the form of
 from __future__ import annotations
 
 import hashlib
-import operator
 from typing import TYPE_CHECKING, NamedTuple
 
 from tests.loader.gen import machine_instructions as forms
+from tests.loader.gen.machine_arithmetic import ALU, CONDITIONS, DIV, END, MOD, MOV, NEG, divide, remainder, signed
 from tests.loader.gen.machine_memory import (
     MASK64,
     STACK_SIZE,
@@ -26,7 +26,7 @@ from tests.loader.gen.machine_memory import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from tests.loader.gen.machine_instructions import Instruction
     from tests.loader.gen.machine_kernel import Kernel
@@ -43,59 +43,6 @@ LARGEST_CONTEXT = 0xFFFF
 Value = int | Pointer
 
 
-def signed(number: int, bits: int = 64) -> int:
-    """The low `bits` bits as a number with a sign."""
-    number &= (1 << bits) - 1
-    return number - (1 << bits) if number >> bits - 1 else number
-
-
-def _divide(left: int, right: int, bits: int, is_signed: bool) -> int:
-    if not right:
-        return 0
-    if not is_signed:
-        return left // right
-    left, right = signed(left, bits), signed(right, bits)
-    quotient = abs(left) // abs(right)
-    return quotient if (left < 0) == (right < 0) else -quotient
-
-
-def _remainder(left: int, right: int, bits: int, is_signed: bool) -> int:
-    if not right:
-        return left
-    if not is_signed:
-        return left % right
-    left, right = signed(left, bits), signed(right, bits)
-    rest = abs(left) % abs(right)
-    return -rest if left < 0 else rest
-
-
-_ALU: dict[int, Callable[[int, int, int], int]] = {
-    0x00: lambda left, right, _: left + right,
-    0x10: lambda left, right, _: left - right,
-    0x20: lambda left, right, _: left * right,
-    0x40: lambda left, right, _: left | right,
-    0x50: lambda left, right, _: left & right,
-    0x60: lambda left, right, bits: left << (right & bits - 1),
-    0x70: lambda left, right, bits: left >> (right & bits - 1),
-    0xA0: lambda left, right, _: left ^ right,
-    0xC0: lambda left, right, bits: signed(left, bits) >> (right & bits - 1),
-}
-DIV, NEG, MOD, MOV, END = 0x30, 0x80, 0x90, 0xB0, 0xD0
-
-_CONDITIONS: dict[int, tuple[Callable[[int, int], bool | int], bool]] = {
-    # by the operation's bits: the comparison, and whether it looks at signs
-    0x10: (operator.eq, False),
-    0x20: (operator.gt, False),
-    0x30: (operator.ge, False),
-    0x40: (operator.and_, False),
-    0x50: (operator.ne, False),
-    0x60: (operator.gt, True),
-    0x70: (operator.ge, True),
-    0xA0: (operator.lt, False),
-    0xB0: (operator.le, False),
-    0xC0: (operator.lt, True),
-    0xD0: (operator.le, True),
-}
 _SIZES = {0x00: 4, 0x08: 2, 0x10: 1, 0x18: 8}
 
 
@@ -136,8 +83,7 @@ class Machine:
         owner: int = 1,
     ) -> None:
         self.endian = endian
-        self.code = forms.decode(instructions, endian)
-        forms.check(self.code)
+        self.code = forms.program(instructions, endian)
         self.kernel = kernel
         self.memory = Memory()
         self.data = self.memory.add(Region("the data", DATA_BASE, data))
@@ -240,10 +186,10 @@ class Machine:
         if operation in (DIV, MOD):
             if here.off not in (0, 1):
                 raise MachineError(f"a division with off {here.off}")
-            function = _divide if operation == DIV else _remainder
+            function = divide if operation == DIV else remainder
             result = function(first, second, bits, bool(here.off))
-        elif operation in _ALU and not here.off:
-            result = _ALU[operation](first, second, bits)
+        elif operation in ALU and not here.off:
+            result = ALU[operation](first, second, bits)
         else:
             raise MachineError("an arithmetic instruction that does not exist")
         self._set(here.dst, result & mask)
@@ -297,9 +243,9 @@ class Machine:
         if operation == 0:
             self.pc += 1 + (here.off if bits == 64 else here.imm)
             return
-        if operation not in _CONDITIONS:
+        if operation not in CONDITIONS:
             raise MachineError("a jump that does not exist")
-        compare, looks_at_signs = _CONDITIONS[operation]
+        compare, looks_at_signs = CONDITIONS[operation]
         right = self._operand(here)
         left = self._number(here.dst)
         other = right.address if isinstance(right, Pointer) else right

@@ -6,6 +6,7 @@ Written apart from `bpfas.isa`, since it is there to find what is wrong with wha
 
 from __future__ import annotations
 
+import functools
 import struct
 from typing import NamedTuple
 
@@ -73,6 +74,14 @@ def successors(code: list[Instruction], index: int) -> list[int]:
     if here.code & 7 in (CLASS_JMP, CLASS_JMP32):
         return [following, index + 1 + here.off]
     return [following]
+
+
+@functools.lru_cache(maxsize=4)
+def program(data: bytes, endian: Endian) -> tuple[Instruction, ...]:
+    """Slots out of bytes, of a program that is not refused on sight; raises MachineError."""
+    code = decode(data, endian)
+    check(code)
+    return tuple(code)
 
 
 def check(code: list[Instruction]) -> None:

@@ -12,8 +12,9 @@ if TYPE_CHECKING:
 
     from bpfas.loader.gen.loader_program import FactKind, LoaderProgram
     from tests.loader.gen.machine import Outcome
-    from tests.loader.gen.machine_kernel import BpfCall, Kernel
+    from tests.loader.gen.machine_kernel import Kernel
     from tests.loader.gen.machine_memory import Endian
+    from tests.loader.gen.machine_record import BpfCall
 
 
 class Given(NamedTuple):

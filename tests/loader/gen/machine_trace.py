@@ -5,10 +5,10 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING
 
-from tests.loader.gen.machine_kernel import Closed, Event, Lookup, Refused
+from tests.loader.gen.machine_record import Closed, Event, Lookup, Refused
 
 if TYPE_CHECKING:
-    from tests.loader.gen.machine_kernel import Record
+    from tests.loader.gen.machine_record import Record
 
 KINDS = {0: "kallsyms", 4: "STRUCT", 8: "TYPEDEF", 12: "FUNC", 14: "VAR"}
 LONGEST_VALUE = 32

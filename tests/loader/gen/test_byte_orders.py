@@ -16,7 +16,8 @@ from bpfas.loader.kinds import MapType
 from bpfas.loader.spec import ExternSource, ExternSpec, Image, Slot
 from tests.loader.gen import corpus, images
 from tests.loader.gen.btf_text import types_of
-from tests.loader.gen.machine_kernel import BpfCall, Event, Kernel
+from tests.loader.gen.machine_kernel import Kernel
+from tests.loader.gen.machine_record import BpfCall, Event
 from tests.loader.gen.machine_runs import Given, context_of, run
 from tests.loader.gen.machine_script import play
 from tests.loader.gen.test_script_calls import check_same, made

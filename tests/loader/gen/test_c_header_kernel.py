@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from bpfas.loader import open_image
+from bpfas.loader.gen import GenOptions
 from tests.loader.gen.c_support import bpftool_header, executable, header_of, run_program
 from tests.loader.kernel_support import Need, needs
 
@@ -140,10 +142,10 @@ def test_failure_says_which_step(compile_c: Callable[..., str], tmp_path: Path) 
     """Nothing stays open, the kernel's log is whole, and the same skeleton can be loaded otherwise."""
     path = executable(header_of(compile_c(REFUSED, "-g")), REFUSED_PROGRAM, tmp_path)
     assert run_program(path) == [
-        "wild -13 cannot load program wild",
+        "wild -13 failed: load program wild (BPF_PROG_LOAD)",
         "log 1",
         "open 0",
-        "large -7 cannot create map cpus",
+        "large -7 failed: create map cpus (BPF_MAP_CREATE)",
         "open 0",
         "without 0 ''",
         "loaded 1 0",
@@ -187,3 +189,45 @@ def test_without_standard_input(compile_c: Callable[..., str], tmp_path: Path) -
     header = header_of(compile_c(FAMILIAR, "-g"))
     path = executable(header, program, tmp_path, declarations=FAMILIAR_DECLARATIONS)
     assert run_program(path) == ["loaded 1 1", "open 0"]
+
+
+def test_token(compile_c: Callable[..., str], tmp_path: Path) -> None:
+    """It is used for the loader program, too; where none is given everything is as without."""
+    program = """
+    int main(int argc, char **argv) {
+        struct app *skel = app__open();
+        int err;
+        skel->loader.token_fd = argc > 1 ? atoi(argv[1]) : 0;
+        err = app__load(skel);
+        SAY("load %d %s", err, app__failed_step(skel));
+        app__destroy(skel);
+        return 0;
+    }
+    """
+    header = header_of(compile_c(FAMILIAR, "-g"), options=GenOptions(token=True))
+    path = executable(header, program, tmp_path, declarations=FAMILIAR_DECLARATIONS)
+    assert run_program(path) == ["load 0 "]
+    assert run_program(path, "1") == ["load -22 failed to create loader map"]
+
+
+def test_what_is_not_made(compile_c: Callable[..., str], tmp_path: Path) -> None:
+    """Maps that are not created and programs that are not loaded have their places all the same."""
+    source = """
+    SEC(".data.spare") int spare = 1;
+    int used = 2;
+    SEC("?socket") int optional(struct __sk_buff *skb) { return 0; }
+    SEC("socket") int filter(struct __sk_buff *skb) { return used; }
+    """
+    program = """
+    int main(void) {
+        struct app *skel = app__open_and_load();
+        SAY("%d %d", skel->maps.data_spare.map_fd, skel->maps.data.map_fd > 0);
+        SAY("%d %d", skel->progs.optional.prog_fd, skel->progs.filter.prog_fd > 0);
+        SAY("%d %d", app__attach(skel), skel->data->used);
+        app__destroy(skel);
+        return 0;
+    }
+    """
+    image = open_image(compile_c(source, "-g"))
+    image.set_map(".data.spare", autocreate=False)
+    assert run_program(executable(header_of(image), program, tmp_path)) == ["0 1", "0 1", "0 2"]

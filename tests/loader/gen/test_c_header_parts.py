@@ -313,7 +313,7 @@ int main(void) {
 }
 """
 UNTOLD = [
-    "untold -61 cannot go on without being given the program whose function replacing replaces",
+    "untold -61 failed: need to be given: program whose function replacing replaces",
     "nothing -2",
     "victim 0",
 ]

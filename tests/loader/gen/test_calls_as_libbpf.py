@@ -11,7 +11,7 @@ from bpfas.loader.gen import generate
 from tests.loader.gen.btf_text import types_of
 from tests.loader.gen.corpus import SOURCES, fake_kernel, object_of
 from tests.loader.gen.machine import Machine
-from tests.loader.gen.machine_kernel import BpfCall, Kernel, Loaded, Lookup
+from tests.loader.gen.machine_record import BpfCall, Loaded, Lookup
 from tests.loader.gen.machine_runs import Given, run
 from tests.loader.gen.machine_skeleton import skeleton_of
 from tests.loader.gen.machine_trace import line
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
-    from tests.loader.gen.machine_kernel import Record
+    from tests.loader.gen.machine_kernel import Kernel
+    from tests.loader.gen.machine_record import Record
 
 pytestmark = [pytest.mark.peer, pytest.mark.any_kernel]
 
@@ -111,6 +112,25 @@ def test_same_calls(name: str, tmp_path: Path) -> None:
     assert shown(normalised(ours)) == shown(normalised(theirs))
     assert normalised(ours) == normalised(theirs)
     assert sorted(ours.open_names) == sorted(theirs.open_names)
+
+
+@pytest.mark.parametrize("name", ["types", "targets"])
+def test_same_calls_without_types(name: str, tmp_path: Path) -> None:
+    ours, theirs = calls_of_both(object_of(name, tmp_path, "-g0"))
+    assert "BTF_LOAD" not in [call.command for call in ours.calls]
+    assert normalised(ours) == normalised(theirs)
+
+
+def test_kernel_options_that_are_told(tmp_path: Path) -> None:
+    """libbpf has the values of the machine that generates; ours are told by whoever runs the program."""
+    path = object_of("options", tmp_path)
+    skeleton, program = skeleton_of(path), generate(open_image(path))
+    theirs, ours = fake_kernel(), fake_kernel()
+    Machine(skeleton.instructions, skeleton.data, theirs).run(skeleton.context())
+    value = next(call.attributes["value"] for call in theirs.calls if call.command == "MAP_UPDATE_ELEM")
+    assert isinstance(value, bytes)
+    run(program, ours, Given(contents={program.context.maps[0].spec.name: USER}), user={USER: value})
+    assert normalised(ours) == normalised(theirs)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -11,7 +11,8 @@ from bpfas.loader.gen import GenOptions, generate
 from bpfas.loader.gen.loader_program import CALLER_IS_KERNEL, FactKind, Scheme
 from tests.loader.gen import images
 from tests.loader.gen.machine import Machine
-from tests.loader.gen.machine_kernel import Closed, Kernel, MapFacts
+from tests.loader.gen.machine_kernel import Kernel
+from tests.loader.gen.machine_record import Closed, MapFacts
 from tests.loader.gen.machine_runs import Given, Run, context_of, endian_of, run
 from tests.loader.gen.machine_script import play
 from tests.loader.gen.test_script_calls import GIVEN, MEMORY, ORDERS, USER, check_same, made
@@ -119,6 +120,10 @@ class TestGivenNumbers:
         done = compared(program, given)
         assert done.calls[-2].attributes["value"] == bytes(range(100, 112))
         assert compared(program, given._replace(flags=0)).result == -errno.EFAULT
+        of_user = Given(contents={"app.bss": USER}, flags=CALLER_IS_KERNEL)
+        assert compared(program, of_user).result == -errno.EFAULT
+        other_flags = of_user._replace(flags=CALLER_IS_KERNEL << 1)
+        assert compared(program, other_flags).calls[-2].attributes["value"] == MEMORY[USER][:12]
 
     def test_logs(self, order: ByteOrder) -> None:
         program = generate(images.made("typed", order))
@@ -136,6 +141,30 @@ class TestGivenNumbers:
         names = [call.attributes["prog_name"] for call in done.calls if call.command == "PROG_LOAD"]
         assert names == [f"p{number}" for number in range(40) if number not in (0, 17)]
         assert {name for name, number in done.descriptors.items() if not number} == {"program p0", "program p17"}
+
+    def test_facts(self, order: ByteOrder) -> None:
+        """What a program is told of the machine is where the kernel looks for it."""
+
+        def told(name: str, command: str) -> dict[str, object]:
+            subject = made(name, order)
+            done = compared(subject.program, subject.given, [("program", "target", None)])
+            return next(dict(call.attributes) for call in done.calls if call.command == command)
+
+        assert told("arena", "MAP_CREATE")["map_extra"] == 0x7E0000000000
+        assert told("struct_ops", "MAP_CREATE")["value_size"] == 512
+        assert told("struct_ops", "PROG_LOAD")["expected_attach_type"] == 6
+        replacement = told("replacement", "PROG_LOAD")
+        assert (replacement["attach_btf_id"], replacement["attach_btf_obj_fd"]) == (77, "program target")
+
+    def test_slots_of_programs_that_are_not_loaded(self, order: ByteOrder) -> None:
+        program = generate(images.made("prog_array", order))
+        done = compared(program, Given(programs={"b": -1}))
+        updates = [call.attributes for call in done.calls if call.command == "MAP_UPDATE_ELEM"]
+        assert [(each["key"], each["value"]) for each in updates] == [(2, "program a")]
+        done = compared(
+            program, Given(programs={"a": -1}, maps={"jumps": FIRST}), [("map", "old", MapFacts(3, 4, 4))]
+        )
+        assert [call.command for call in done.calls] == ["PROG_LOAD"]
 
     @pytest.mark.parametrize("name", ["options", "arena", "replacement", "struct_ops"])
     def test_what_is_needed_and_not_given(self, name: str, order: ByteOrder) -> None:

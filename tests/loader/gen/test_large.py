@@ -81,9 +81,10 @@ def test_a_context_that_is_out_of_reach() -> None:
     assert run(most, Kernel()).result == 0
 
 
-def test_a_program_that_is_too_long() -> None:
+def test_a_program_that_is_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bpfas.loader.gen._MOST_INSTRUCTIONS", 10_000)
     make = Maker(ByteOrder.LITTLE)
     externs = [ExternSpec("runqueues", ExternSource.KERNEL_VARIABLE)]
-    program = make.program("p", *[("load", "runqueues")] * 170_000)
+    program = make.program("p", *[("load", "runqueues")] * 2_000)
     with pytest.raises(BpfasError, match="instructions"):
         generate(make.image([], [program], externs))

@@ -306,6 +306,9 @@ def test_closing() -> None:
     assert run(f"r1 = {given_one}\ncall 168\nexit", kernel=kernel).result == 0
     assert run(f"r1 = {given_one}\ncall 168\nexit", kernel=kernel).result == -errno.EBADF
     assert kernel.open_names == []
+    assert run("r1 = -1\ncall 168\nexit", kernel=kernel).result == -errno.EBADF
+    with pytest.raises(MachineError, match="descriptor 0"):
+        run("r1 = 0\ncall 168\nexit", kernel=kernel)
 
 
 def test_a_program_sees_the_hash_of_its_data() -> None:

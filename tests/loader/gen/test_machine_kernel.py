@@ -16,8 +16,9 @@ from tests.loader.gen.machine_attributes import (
     PROG_LOAD,
 )
 from tests.loader.gen.machine_instructions import Instruction
-from tests.loader.gen.machine_kernel import FUNC, Kernel, Loaded, MapFacts
+from tests.loader.gen.machine_kernel import FUNC, Kernel
 from tests.loader.gen.machine_memory import Region
+from tests.loader.gen.machine_record import Loaded, MapFacts
 
 BASE = 0xFFFF888000000000
 EXIT = Instruction(0x95, 0, 0, 0, 0)

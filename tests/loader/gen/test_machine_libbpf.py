@@ -12,7 +12,8 @@ import pytest
 from tests.loader.gen import machine_trace
 from tests.loader.gen.corpus import ADDRESSES, SOURCES, TYPES, fake_kernel, object_of
 from tests.loader.gen.machine import Machine
-from tests.loader.gen.machine_kernel import Kernel, Loaded
+from tests.loader.gen.machine_kernel import Kernel
+from tests.loader.gen.machine_record import Loaded
 from tests.loader.gen.machine_skeleton import skeleton_of, unescape
 
 if TYPE_CHECKING:

@@ -16,12 +16,13 @@ from bpfas import assemble
 from bpfas.diag import BpfasError, Diagnostic, Severity
 from bpfas.elf.constants import ByteOrder
 from bpfas.loader import open_image
-from bpfas.loader.gen import generate
+from bpfas.loader.gen import GenOptions, generate
 from bpfas.loader.gen.loader_program import LoaderProgram, Scheme, Signature
 from bpfas.loader.gen.raw_file import MAGIC, is_raw, read_raw, write_raw
 from bpfas.loader.gen.runner import run
 from bpfas.loader.gen.trace import trace_json
 from tests.loader.conftest import open_descriptors
+from tests.loader.gen import images
 from tests.loader.gen.test_runner import DECLARED, MAPS_AND_DATA
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def small() -> LoaderProgram:
 
 def without_object(image: Image) -> dict[str, object]:
     """What a file keeps of an image."""
-    programs = {name: spec._replace(parts=()) for name, spec in image.programs.items()}
+    programs = {name: spec._replace(parts=(), core=()) for name, spec in image.programs.items()}
     types = image.types and (image.types.words.tobytes(), image.types.strings)
     kept = {"programs": programs, "types": types, "kernel_btf": None, "bindings": (), "warnings": ()}
     return vars(image) | kept
@@ -95,6 +96,24 @@ def test_what_is_read_runs_without_the_object(compile_c: Callable[..., str]) -> 
         assert collection.programs["prog"].test_run(bytes(64)).retval == 1
         assert dict(collection.maps["counts"].items()) == {1: 15}
         assert collection.data["hits"] == 1
+
+
+@pytest.mark.parametrize("order", ByteOrder, ids=lambda order: order.name.lower())
+@pytest.mark.parametrize("name", sorted(images.MADE.keys() - {"typed", "struct_ops"}))
+def test_all_kinds_of_maps_and_look_ups_are_kept(name: str, order: ByteOrder) -> None:
+    """But for those of images whose types are the kernel's alone."""
+    image = images.made(name, order)
+    for options in (GenOptions(), GenOptions(token=True)):
+        written = generate(image, options)
+        read = read_raw(write_raw(written))
+        assert read.script == written.script
+        assert read.context.facts == written.context.facts
+        assert [(each.spec, each.offset) for each in read.context.maps] == [
+            (each.spec, each.offset) for each in written.context.maps
+        ]
+        assert [each.spec.instructions for each in read.context.programs] == [
+            each.spec.instructions for each in written.context.programs
+        ]
 
 
 def test_the_other_byte_order_is_kept() -> None:
@@ -154,7 +173,7 @@ def with_description(small: LoaderProgram, change: Callable[[dict[str, Any]], ob
         (lambda told: told["context"]["maps"].update(counts=4), "'counts' lies at 4 of the context"),
         (lambda told: told["context"].update(size=40), "lies at .* of the context"),
         (lambda told: told["context"].update(loaded=["nothing"]), "there is no program nothing"),
-        (lambda told: told["script"]["steps"].append({"kind": "Reboot"}), "is of kind 'Reboot'"),
+        (lambda told: told["script"]["steps"].append({"class": "Reboot"}), "is of class 'Reboot'"),
         (lambda told: told["script"]["steps"].append(7), "which it cannot be"),
         (lambda told: told["programs"]["prog"].update(instructions=[0, 1, 1 << 40]), "lies outside of the file"),
         (lambda told: told["programs"]["prog"].update(instructions="zz"), "not hexadecimal"),

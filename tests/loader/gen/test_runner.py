@@ -18,7 +18,7 @@ from bpfas.loader.errors import LoadError, Step, VerifierError
 from bpfas.loader.gen import generate
 from bpfas.loader.gen.loader_program import Scheme
 from bpfas.loader.gen.runner import run
-from bpfas.loader.kinds import MapType
+from bpfas.loader.kinds import AttachType, MapType
 from bpfas.loader.loading.execute import load_image
 from bpfas.loader.loading.options import LoadOptions
 from bpfas.loader.runtime.maps import Map
@@ -104,6 +104,8 @@ def test_what_is_given_to_what_there_is_not_is_refused(app: str) -> None:
         run(program, values={"threshhold": 5})
     with pytest.raises(BpfasError, match="count"):
         run(program, max_entries={"count": 5})
+    with pytest.raises(BpfasError, match="map 'counts' cannot be given 0 entries"):
+        run(program, max_entries={"counts": 0})
     with pytest.raises(BpfasError, match="other types cannot be given"):
         run(program, LoadOptions(btf="/sys/kernel/btf/vmlinux"))
     with pytest.raises(BpfasError, match="not made to be run by the right of a token"):
@@ -170,6 +172,24 @@ def test_a_long_log_is_whole(compile_c: Callable[..., str]) -> None:
     assert len(caught.value.log) > 1 << 20
     assert caught.value.log.splitlines()[:5] == direct.value.log.splitlines()[:5]
     assert caught.value.report.instruction == direct.value.report.instruction
+
+
+def test_a_log_is_not_that_of_a_program_before(compile_c: Callable[..., str]) -> None:
+    """The kernel says nothing of what it refuses before it verifies it."""
+    path = compile_c(
+        'SEC("xdp") int first(void *ctx) { return 2; }'
+        'SEC("cgroup/sock_create") int second(void *ctx) { return 1; }',
+        "-g",
+    )
+    image = open_image(path)
+    image.set_program("second", expected_attach_type=AttachType.XDP)
+    with pytest.raises(LoadError) as direct:
+        load_image(image)
+    with pytest.raises(LoadError) as generated:
+        run(generate(image))
+    assert type(generated.value) is type(direct.value) is LoadError
+    assert generated.value.summary == direct.value.summary
+    assert generated.value.log == ""
 
 
 def test_a_map_that_the_kernel_refuses_is_told_with_its_step(compile_c: Callable[..., str]) -> None:
@@ -290,7 +310,7 @@ SEC("struct_ops") unsigned long ssthresh(unsigned long long *ctx) { return 2; }
 SEC("struct_ops") unsigned long undo(unsigned long long *ctx) { return 2; }
 SEC("struct_ops") void cong_avoid(unsigned long long *ctx) { }
 SEC("struct_ops") int unknown(unsigned long long *ctx) { return 0; }
-SEC(".struct_ops.link") struct tcp_congestion_ops___mine mine = {
+SEC(".struct_ops") struct tcp_congestion_ops___mine mine = {
     .ssthresh = (void *)ssthresh, .undo_cwnd = (void *)undo, .cong_avoid = (void *)cong_avoid,
     .not_in_this_kernel = (void *)unknown, .name = "bpfas_gen",
 };
@@ -349,6 +369,21 @@ def test_a_description_that_does_not_fit_is_found_out(app: str) -> None:
     program.image.maps["counts"] = spec
     with pytest.raises(LoadError, match=r"gave back something else: .*value_size: 8.*; not .*value_size: 4"):
         run(program)
+
+
+def test_descriptors_in_other_places_are_found_out(app: str) -> None:
+    program = generate(open_image(app))
+    first, second, *others = program.context.maps
+    maps = (first._replace(offset=second.offset), second._replace(offset=first.offset), *others)
+    with pytest.raises(LoadError, match="gave back something else"):
+        run(program._replace(context=program.context._replace(maps=maps)))
+    before = set(open_descriptors())
+    maps = (first, second._replace(offset=first.offset), *others)
+    with pytest.raises(LoadError, match="two of its descriptors are the same"):
+        run(program._replace(context=program.context._replace(maps=maps)))
+    # That of the second map is known to nobody.
+    (left,) = set(open_descriptors()) - before
+    os.close(int(left.split()[0]))
 
 
 def test_the_verifiers_log_of_what_it_takes_can_be_had(app: str) -> None:

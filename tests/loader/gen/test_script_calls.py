@@ -13,7 +13,9 @@ from bpfas.loader.gen import generate
 from bpfas.loader.gen.loader_program import FactKind
 from bpfas.loader.gen.script import Call, Find
 from tests.loader.gen import corpus, images
-from tests.loader.gen.machine_kernel import Kernel, Lookup
+from tests.loader.gen.machine_attributes import BTF_LOAD, MAP_CREATE, PROG_LOAD
+from tests.loader.gen.machine_kernel import Kernel
+from tests.loader.gen.machine_record import Lookup
 from tests.loader.gen.machine_runs import NOTHING_GIVEN, Given, Run, context_of, run
 from tests.loader.gen.machine_script import Played, play
 
@@ -160,6 +162,40 @@ class TestMade:
 
     def test_names(self, name: str, order: ByteOrder) -> None:
         check_names(made(name, order))
+
+
+OLDER = {MAP_CREATE: "map_extra", PROG_LOAD: "core_relo_rec_size", BTF_LOAD: "btf_log_level"}
+"""The last fields that Linux 5.17 knows, the first that does CO-RE relocations."""
+NEEDS_NEWER = {"struct_ops", "exclusive"}
+
+
+@pytest.mark.parametrize("order", ORDERS)
+class TestOtherKernels:
+    def test_maps_without_types(self, order: ByteOrder) -> None:
+        done = check(made("typed", order), failures={2: errno.EINVAL})
+        assert done.result == 0
+        first, second = done.calls[1:3]
+        types = {"btf_fd": "btf", "btf_key_type_id": 1, "btf_value_type_id": 1}
+        assert (first.error, first.attributes) == (errno.EINVAL, second.attributes | types)
+        assert not types.keys() & second.attributes.keys()
+
+    @pytest.mark.parametrize("page_size", [4096, 16384, 65536])
+    def test_rings_of_large_pages(self, page_size: int, order: ByteOrder) -> None:
+        done = check(made("rings", order), page_size=page_size)
+        assert done.result == 0
+        made_maps = [call.attributes for call in done.calls if call.result]
+        assert [attributes["max_entries"] for attributes in made_maps] == [page_size, 131072, 8192]
+
+    def test_pages_that_are_too_large(self, order: ByteOrder) -> None:
+        assert check(made("rings", order), page_size=1 << 21).result == -errno.EINVAL
+
+    @pytest.mark.parametrize("name", [name for name in images.MADE if name not in NEEDS_NEWER])
+    def test_without_new_attributes(self, name: str, order: ByteOrder) -> None:
+        assert check(made(name, order), last_fields=OLDER).result == 0
+
+    @pytest.mark.parametrize("name", NEEDS_NEWER)
+    def test_what_needs_new_attributes(self, name: str, order: ByteOrder) -> None:
+        assert check(made(name, order), last_fields=OLDER).result == -errno.EINVAL
 
 
 @pytest.mark.peer

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bpfas.elf.constants import ByteOrder
-    from tests.loader.gen.machine_kernel import BpfCall
+    from tests.loader.gen.machine_record import BpfCall
 
 NUMBERS = {
     "map_type": ("BPF_MAP_TYPE_", MapType),

@@ -21,7 +21,8 @@ from bpfas.loader.syscall.objects import get_info
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-LD_IMM64 = 0x18
+LD_IMM64, CALL = 0x18, 0x85
+KERNEL_FUNCTION = 2
 MAP_FD, MAP_VALUE = 1, 2
 LARGEST_CONTENTS = 1 << 16
 
@@ -169,12 +170,15 @@ def types_of(btf_id: int) -> str:
 
 
 def instructions(code: bytes, map_names: Mapping[int, str]) -> Iterator[str]:
-    """Instructions in hexadecimal; loads of maps with the map's name instead of its id."""
+    """Instructions in hexadecimal; loads of maps with its name for its id, calls of modules marked."""
     slots = [code[start : start + 8] for start in range(0, len(code), 8)]
     for slot in slots:
         opcode, registers, offset, immediate = struct.unpack("<BBhi", slot)
         if opcode == LD_IMM64 and registers >> 4 in {MAP_FD, MAP_VALUE}:
             yield f"{slot[:2].hex()} {offset} map {map_names.get(immediate, '?')}"
+        elif opcode == CALL and registers >> 4 == KERNEL_FUNCTION and offset:
+            # Which place the module has in a table of descriptors is whoever's choice who loads.
+            yield f"{slot[:2].hex()} of a module {slot[4:].hex()}"
         else:
             yield slot.hex()
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from bpfas.asm import assemble
 from bpfas.elf.writer import write_object
 from bpfas.loader import open_image
-from tests.loader.kernel_support import Need, in_btf, kfunc, listed, module
+from tests.loader.kernel_support import Need, in_btf, kfunc, listed, module, what_is_wrong
 from tests.loader.proof import corpus
 from tests.loader.proof.corpus import BEYOND_LIBBPF, Proof, needing
 from tests.object_cache import FOLDER as CACHE
@@ -23,20 +23,23 @@ if TYPE_CHECKING:
 FOLDER = Path(__file__).with_name("programs")
 
 
+NOT_GENERATED = {
+    # The kernel, unlike us, looks for an enum of 64 bits only among its own of 64 bits.
+    "wide_enum_values": (),
+    # Linux 6.1 gives up (EINVAL) where structs refer to one another, 6.12 does not.
+    "type_matches": (Need.ARENA,),
+}
+"""Programs whose relocations are loaded directly alone, if not on kernels that have something."""
+
+
 @dataclass(frozen=True)
 class Case:
-    """An object and what is asked for with it: names of the kernel, sections of programs by their names.
-
-    `target` is the object that has what its programs replace, in the program of that object's name. Programs that
-    are loaded directly alone are `not_generated`, with the reason.
-    """
+    """An object and what is asked for with it: names of the kernel, sections of programs by their names."""
 
     proof: Proof
     ksyms: tuple[str, ...] = ()
     sections: Mapping[str, str] = field(default_factory=dict)
     is_assembly: bool = False
-    target: str = ""
-    not_generated: Mapping[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return self.proof.name
@@ -57,9 +60,15 @@ class Case:
         for name, section in self.sections.items():
             image.set_program(name, section=section)
         for name in image.programs:
-            if self.proof.problem(name) or name in self.proof.undecided or name in self.not_generated:
+            if self.proof.problem(name) or name in self.proof.undecided or is_for_direct_loading(name):
                 image.set_program(name, autoload=False)
         return image
+
+
+def is_for_direct_loading(program: str) -> bool:
+    """Whether the running kernel cannot do what loading directly does for a program."""
+    needed = NOT_GENERATED.get(program)
+    return needed is not None and (not needed or any(map(what_is_wrong, needed)))
 
 
 def assembled(source: Path) -> Path:
@@ -77,17 +86,12 @@ def in_c(name: str, **what: object) -> Case:
 
 
 CASES = (
-    *(Case(proof) for proof in (*corpus.CORPUS, *BEYOND_LIBBPF) if proof.name != "core"),
-    Case(
-        *(proof for proof in corpus.CORPUS if proof.name == "core"),
-        not_generated={
-            "wide_enum_values": "the kernel looks for an enum of 64 bits among its own of 64 bits only",
-        },
-    ),
+    *(Case(proof) for proof in (*corpus.CORPUS, *BEYOND_LIBBPF)),
     Case(Proof("replacement")),
     in_c("data_sections"),
     in_c("functions"),
     in_c("kconfig_few"),
+    in_c("locked_data", needs=(in_btf("locks in global data", "bpf_rcu_read_lock"),)),
     in_c("long_names"),
     in_c("many_maps"),
     in_c("many_programs"),
@@ -116,8 +120,17 @@ CASES = (
 )
 """Objects that are loaded alone."""
 
-REPLACEMENT = Case(Proof("freplace", needs=(Need.TRAMPOLINES,)), target="replacement")
-"""One that replaces a function of another program."""
+DEPEND_ON_THE_KERNEL = frozenset(
+    {
+        *("arena", "core", "exceptions", "iterators", "jump_tables", "kconfig", "kernel_names", "ksyms"),
+        *("ksyms_module", "maps", "module_targets", "names_of_the_kernel", "sections_tracing", "small_maps"),
+        *("struct_ops", "struct_ops_link", "struct_ops_two"),
+    }
+)
+"""Those of which every kernel makes something else, and every way of execution has to take care."""
+
+REPLACEMENT = Case(Proof("freplace"))
+"""One that replaces a function of the program `target` of the object `replacement`."""
 
 
 @functools.cache

@@ -59,11 +59,13 @@ def program(name: str, header: str) -> str:
     assert struct, f"the header has no struct {name}"
     maps = re.findall(r"struct bpf_map_desc (\w+);", struct[0])
     programs = re.findall(r"struct bpf_prog_desc (\w+);", struct[0])
+    targets = re.findall(rf"^{name}__(\w+)__set_target\(", header, re.MULTILINE)
     return "\n".join(
         [
             f"#define NAME(function) {name}__##function",
             f"#define STRUCT struct {name}",
             f"#define FAILED_STEP {'NAME(failed_step)(object)' if f'{name}__failed_step' in header else EMPTY}",
+            f"#define TARGETS {' '.join(f'TARGET({each})' for each in targets)}",
             f"#define MAPS {' '.join(f'MAP({each})' for each in maps)}",
             f"#define PROGRAMS {' '.join(f'PROGRAM({each})' for each in programs)}",
             MAIN.read_text(),

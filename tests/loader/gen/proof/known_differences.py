@@ -71,8 +71,9 @@ NOT_BY_BPFTOOL = {
     "functions": TOO_MANY_FUNCTIONS,
     "many_programs": TOO_MANY_FUNCTIONS,
     "many_maps": "Total maps exceeds 64",
-    "references": "skipping section(16) .bss.custom",
-    "data_sections": "skipping section(12) .bss.zeros",
+    "references": ") .bss.custom",
+    "data_sections": ") .bss.zeros",
+    "locked_data": "error -12",  # the header wants to map all data into memory
     "arena": "skipping unrecognized data section",
     "maps": "failed to load object 'maps'",  # it has maps of programs with contents
     "not_loaded": "failed to load object 'not_loaded'",  # the same

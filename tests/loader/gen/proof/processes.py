@@ -23,11 +23,20 @@ STANDARD_STREAMS = ("0", "1", "2")
 
 
 class Waiting:
-    """A process at one of the points where it waits; a context manager that ends it."""
+    """A process at one of the points where it waits; a context manager that ends it.
 
-    def __init__(self, command: Sequence[str | Path], directory: Path | None = None) -> None:
+    It is given a descriptor of this process, if there is a `target_fd`, by the same number.
+    """
+
+    def __init__(self, command: Sequence[str | Path], target_fd: int | None = None) -> None:
+        environment = {} if target_fd is None else {"TARGET": str(target_fd)}
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=directory
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ | environment,
+            pass_fds=() if target_fd is None else (target_fd,),
         )
 
     def __enter__(self) -> Self:

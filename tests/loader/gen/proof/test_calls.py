@@ -20,7 +20,7 @@ from tests.loader.kernel_support import require
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-pytestmark = [pytest.mark.kernel, pytest.mark.peer]
+pytestmark = [pytest.mark.kernel, pytest.mark.any_kernel, pytest.mark.peer]
 
 STRACE = "/usr/bin/strace"
 OBJECTS = ("plain", "many_maps", "many_programs", "data_sections", "kconfig_few", "maps_in_maps", "references")

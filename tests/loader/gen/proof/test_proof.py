@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from bpfas.loader import load
 from tests.loader.gen.proof import ways
-from tests.loader.gen.proof.corpus import CASES, Case
+from tests.loader.gen.proof.corpus import CASES, DEPEND_ON_THE_KERNEL, REPLACEMENT, Case, case
 from tests.loader.gen.proof.known_differences import NOT_BY_BPFTOOL, Way, known_difference
-from tests.loader.kernel_support import require
+from tests.loader.kernel_support import Need, needs, require
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,12 +21,17 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.kernel, pytest.mark.peer, pytest.mark.usefixtures("no_leaks")]
 
+CASES_BY_KERNEL = [
+    pytest.param(each, marks=() if each.name in DEPEND_ON_THE_KERNEL else pytest.mark.any_kernel) for each in CASES
+]
+"""The objects, of which those that a kernel makes no difference to are left out in virtual machines."""
 
-def compare(way: Way, what: Case, generated: Facts) -> None:
+
+def compare(way: Way, what: Case, generated: Facts, direct: Facts | None = None) -> None:
     """Fail the running test with all that is not the same."""
     assert generated.refusal == ""
     some = frozenset(generated.programs) if way is Way.BPFTOOL else None
-    direct = ways.directly(what.name, some)
+    direct = direct or ways.directly(what.name, some)
     assert set(generated.programs) == set(direct.programs)
     assert [each.name for each in generated.maps] == [each.name for each in direct.maps]
     assert "\n".join(differences(way, what, direct, generated)) == ""
@@ -64,24 +70,36 @@ def test_the_kernel_has_the_same_by_our_runner(what: Case) -> None:
     compare(Way.RUNNER, what, ways.by_runner(what))
 
 
-@pytest.mark.parametrize("what", CASES, ids=str)
+@pytest.mark.parametrize("what", CASES_BY_KERNEL, ids=str)
 def test_the_kernel_has_the_same_by_the_python_module(what: Case, tmp_path: Path) -> None:
     require(*what.proof.needs)
     compare(Way.MODULE, what, ways.by_module(what, tmp_path))
 
 
-@pytest.mark.parametrize("what", CASES, ids=str)
+@pytest.mark.parametrize("what", CASES_BY_KERNEL, ids=str)
 def test_the_kernel_has_the_same_by_the_c_header(what: Case) -> None:
     require(*what.proof.needs)
     compare(Way.HEADER, what, ways.by_header(what))
 
 
+@needs(Need.TRAMPOLINES)
+def test_functions_of_programs_are_replaced_alike(tmp_path: Path) -> None:
+    with load(case("replacement").image()) as app:
+        target = app.programs["target"]
+        direct = ways.by_loading(REPLACEMENT, target=target)
+        compare(Way.RUNNER, REPLACEMENT, ways.by_runner(REPLACEMENT, target), direct)
+        compare(Way.MODULE, REPLACEMENT, ways.by_module(REPLACEMENT, tmp_path, target), direct)
+        compare(Way.HEADER, REPLACEMENT, ways.by_header(REPLACEMENT, target), direct)
+
+
+@pytest.mark.any_kernel
 @pytest.mark.parametrize("what", [each for each in CASES if each.name not in NOT_BY_BPFTOOL], ids=str)
 def test_the_kernel_has_the_same_by_the_header_of_bpftool(what: Case, tmp_path: Path) -> None:
     require(*what.proof.needs)
     compare(Way.BPFTOOL, what, ways.by_bpftool(what, tmp_path))
 
 
+@pytest.mark.any_kernel
 @pytest.mark.parametrize("what", [each for each in CASES if each.name in NOT_BY_BPFTOOL], ids=str)
 def test_what_bpftool_cannot_load_is_known(what: Case, tmp_path: Path) -> None:
     require(*what.proof.needs)

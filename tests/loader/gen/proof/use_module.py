@@ -1,8 +1,8 @@
 """Loads by a Python module that was made of a loader program, says the descriptors, closes them when sent a line.
 
-    python3 -I -S use_module.py MODULE [PROGRAM=DESCRIPTOR…]
+    python3 -I -S use_module.py MODULE [PROGRAM=ID…]
 
-What is said ends with `.`; see processes.py. Programs that replace functions are told whose by a descriptor.
+What is said ends with `.`; see processes.py. A program that replaces a function is told whose by that one's id.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ def main() -> None:
     spec.loader.exec_module(module)
     with module.open() as skel:
         for argument in sys.argv[2:]:
-            name, _, descriptor = argument.partition("=")
-            skel.progs[name].target_fd = int(descriptor)
+            name, _, number = argument.partition("=")
+            skel.progs[name].set_target(id=int(number))
         try:
             skel.load()
         except module.LoadError as error:

@@ -11,6 +11,7 @@ from bpfas.loader.gen import GenOptions, generate
 from bpfas.loader.gen.c_header import c_header
 from bpfas.loader.gen.python_module import python_module
 from bpfas.loader.gen.runner import run
+from bpfas.loader.loading.options import LoadOptions
 from tests.loader.gen.proof.corpus import case
 from tests.loader.gen.proof.executables import executable
 from tests.loader.gen.proof.processes import Waiting
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from bpfas.loader.gen import LoaderProgram
+    from bpfas.loader.runtime.programs import Program
     from tests.loader.gen.proof.corpus import Case
 
 BARE_PYTHON = "/usr/bin/python3"
@@ -31,12 +33,16 @@ MODULE_USER = Path(__file__).with_name("use_module.py")
 @functools.cache
 def directly(name: str, programs: frozenset[str] | None = None) -> Facts:
     """What the kernel has when this loader loads an object, with these programs only, if they are given."""
-    what = case(name)
+    return by_loading(case(name), programs)
+
+
+def by_loading(what: Case, programs: Collection[str] | None = None, target: Program | None = None) -> Facts:
+    """The same anew, and for a program whose function another replaces."""
     image = what.image()
     if programs is not None:
         for each in image.programs:
             image.set_program(each, autoload=each in programs)
-    with load(image, kconfig=what.proof.kconfig) as app:
+    with load(image, kconfig=what.proof.kconfig, target=target.id if target else None) as app:
         return facts(
             {name: program.fd for name, program in app.programs.items()},
             [each.fd for each in app.maps.values()],
@@ -48,25 +54,30 @@ def generated(what: Case) -> LoaderProgram:
     return generate(what.image(), GenOptions(kconfig=what.proof.kconfig))
 
 
-def by_runner(what: Case) -> Facts:
-    """What the kernel has when our runner has loaded an object by its loader program."""
-    with run(generated(what)) as app:
+def by_runner(what: Case, target: Program | None = None) -> Facts:
+    """What the kernel has when our runner has loaded an object by its loader program.
+
+    `target` is the program whose function the object's program of the name `replacement` replaces, here and below.
+    """
+    with run(generated(what), LoadOptions(target=target.id if target else None)) as app:
         return facts(
             {name: program.fd for name, program in app.programs.items()},
             [each.fd for each in app.maps.values()],
         )
 
 
-def by_module(what: Case, folder: Path) -> Facts:
+def by_module(what: Case, folder: Path, target: Program | None = None) -> Facts:
     """What the kernel has when the Python module has loaded an object in an interpreter that has nothing else."""
     path = folder / "made.py"
     path.write_text(python_module(generated(what)))
-    return by_process([BARE_PYTHON, "-I", "-S", MODULE_USER, path])
+    targets = [f"replacement={target.id}"] if target else []
+    return by_process([BARE_PYTHON, "-I", "-S", MODULE_USER, path, *targets])
 
 
-def by_header(what: Case) -> Facts:
+def by_header(what: Case, target: Program | None = None) -> Facts:
     """What the kernel has when a program in C has loaded an object by the header."""
-    return by_process([executable(what.name, c_header(generated(what), what.name))])
+    command = [executable(what.name, c_header(generated(what), what.name))]
+    return by_process(command, target_fd=target.fd if target else None)
 
 
 def by_bpftool(what: Case, folder: Path) -> Facts:
@@ -98,12 +109,14 @@ def unknown_sections(what: Case) -> set[str]:
     }
 
 
-def by_process(command: Sequence[str | Path], loaded: Collection[str] | None = None) -> Facts:
+def by_process(
+    command: Sequence[str | Path], loaded: Collection[str] | None = None, target_fd: int | None = None
+) -> Facts:
     """What the kernel has when a process has loaded an object; nothing of it is left when that has closed it.
 
     With `loaded`, descriptors belong to these programs in their order, as bpftool's headers have them.
     """
-    with Waiting(command) as process:
+    with Waiting(command, target_fd) as process:
         said = [line.split(" ") for line in process.said()]
         if said and said[0][0] == "error":
             return Facts(refusal="\n".join(map(" ".join, said)))
@@ -116,8 +129,9 @@ def by_process(command: Sequence[str | Path], loaded: Collection[str] | None = N
         ]
         with process.descriptors([*programs, *maps]) as descriptors:
             found = facts(dict(zip(names, descriptors, strict=False)), descriptors[len(programs) :])
-        # Python's mmap has descriptors of its own.
-        assert len(set(process.open_descriptors())) == len(maps) + len(programs)
+        # Python's mmap has descriptors of its own, and the module keeps that of a target.
+        targets = sum("=" in str(word) for word in command)
+        assert len(set(process.open_descriptors())) == len(maps) + len(programs) + targets
         process.go_on()
         assert process.open_descriptors() == []
         return found

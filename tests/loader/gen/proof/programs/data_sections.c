@@ -1,4 +1,4 @@
-/* Global data in sections of every kind: large, not a multiple of anything, constant, with a lock, without a type. */
+/* Global data in sections of every kind: large, not a multiple of anything, constant, many. */
 #include "proof.h"
 
 const volatile char odd[13] = "thirteen lets";
@@ -8,10 +8,6 @@ char zeros[100001];
 int in_a_section SEC(".data.of.a.name") = 1;
 const volatile long constant SEC(".rodata.and.another") = 2;
 short zero SEC(".bss.zeros");
-struct {
-	struct bpf_spin_lock lock;
-	int value;
-} locked SEC(".data.locked");
 static const char text[] = "a text that is printed: %d";
 
 SEC("tc") int use(struct __sk_buff *skb)
@@ -20,9 +16,6 @@ SEC("tc") int use(struct __sk_buff *skb)
 
 	if (index >= 2000)
 		return -1;
-	bpf_spin_lock(&locked.lock);
-	locked.value++;
-	bpf_spin_unlock(&locked.lock);
 	large[index] += table[index] + odd[index & 7];
 	zeros[index]++;
 	zero += in_a_section + constant;

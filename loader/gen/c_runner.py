@@ -1,7 +1,7 @@
-"""Running a loader program that was made to be signed, from a C header.
+"""Running a loader program that was made to be signed, or to work by the right of a token, from a C header.
 
-libbpf's <bpf/skel_internal.h> knows nothing of signatures before libbpf 1.7, and then of one way only, so these
-headers bring their own runner, with the kernel's structs as far as they are needed.
+libbpf's <bpf/skel_internal.h> knows nothing of signatures before libbpf 1.7, then of one way only, and never of
+tokens. So these headers bring their own runner, with the kernel's structs as far as they are needed.
 """
 
 from __future__ import annotations
@@ -11,16 +11,21 @@ from typing import TYPE_CHECKING
 
 from bpfas.loader.gen.c_data import byte_list
 from bpfas.loader.gen.c_skeleton import Part
-from bpfas.loader.gen.loader_program import LICENSE, Scheme
+from bpfas.loader.gen.loader_program import LICENSE, FactKind, Scheme
+from bpfas.loader.kinds import MapFlag
 
 if TYPE_CHECKING:
     from bpfas.loader.gen.c_skeleton import Skeleton
 
 _SHARED = """\
-#ifndef BPFAS_SKEL_RUN_SEALED
-#define BPFAS_SKEL_RUN_SEALED
-/* the hash of the program that alone may use the data, and what the kernel is to verify, NULL for nothing */
-struct bpfas_skel_seal {
+#ifndef BPFAS_SKEL_RUN
+#define BPFAS_SKEL_RUN
+/*
+ * By whose right the program is run: the descriptor of a token, 0 for none; the hash of the program that alone may
+ * use the data, NULL for any; and what the kernel is to verify, NULL for nothing.
+ */
+struct bpfas_skel_right {
+	int token_fd;
 	const unsigned char *hash;
 	const unsigned char *signature;
 	__u32 signature_size;
@@ -68,8 +73,8 @@ static inline int bpfas_skel_bpf(enum bpf_cmd command, void *attributes, unsigne
 	return skel_sys_bpf(command, (union bpf_attr *)attributes, size);
 }
 
-/* the map with the data, which one program may use and nobody change; a negative number if that fails */
-static inline int bpfas_skel_sealed_map(struct bpf_load_and_run_opts *opts, const struct bpfas_skel_seal *seal)
+/* the map with the data, which nobody else may use or change if it is for one program; or a negative errno */
+static inline int bpfas_skel_data_map(struct bpf_load_and_run_opts *opts, const struct bpfas_skel_right *right)
 {
 	struct bpfas_skel_map_create create = {};
 	struct bpfas_skel_map_info info = {};
@@ -82,8 +87,12 @@ static inline int bpfas_skel_sealed_map(struct bpf_load_and_run_opts *opts, cons
 	create.value_size = opts->data_sz;
 	create.max_entries = 1;
 	memcpy(create.map_name, "__loader.map", sizeof("__loader.map"));
-	create.excl_prog_hash = (__u64)(long)seal->hash;
-	create.excl_prog_hash_size = 32;
+	create.excl_prog_hash = (__u64)(long)right->hash;
+	create.excl_prog_hash_size = right->hash ? 32 : 0;
+	if (right->token_fd > 0) {
+		create.map_flags = ${token_flag};
+		create.map_token_fd = right->token_fd;
+	}
 	opts->errstr = "failed to create loader map";
 	map_fd = bpfas_skel_bpf(BPF_MAP_CREATE, &create,
 				offsetofend(struct bpfas_skel_map_create, excl_prog_hash_size));
@@ -92,12 +101,14 @@ static inline int bpfas_skel_sealed_map(struct bpf_load_and_run_opts *opts, cons
 	opts->errstr = "failed to update loader map";
 	if (skel_map_update_elem(map_fd, &key, opts->data, 0) < 0)
 		goto failed;
+	if (!right->hash)
+		return map_fd;
 	opts->errstr = "failed to freeze loader map";
 	memset(&attr, 0, sizeof(attr));
 	attr.map_fd = map_fd;
 	if (skel_sys_bpf(BPF_MAP_FREEZE, &attr, offsetofend(union bpf_attr, map_fd)) < 0)
 		goto failed;
-	if (seal->data_is_signed)
+	if (right->data_is_signed)
 		return map_fd;
 	/* the program compares the hash that the kernel makes now */
 	opts->errstr = "failed to have loader map hashed";
@@ -116,13 +127,13 @@ failed:
 }
 
 /* as bpf_load_and_run */
-static inline int bpfas_skel_run_sealed(struct bpf_load_and_run_opts *opts, const struct bpfas_skel_seal *seal)
+static inline int bpfas_skel_run(struct bpf_load_and_run_opts *opts, const struct bpfas_skel_right *right)
 {
 	struct bpfas_skel_prog_load load = {};
 	union bpf_attr attr;
 	int map_fd, prog_fd, err = 0;
 
-	map_fd = bpfas_skel_sealed_map(opts, seal);
+	map_fd = bpfas_skel_data_map(opts, right);
 	if (map_fd < 0)
 		return map_fd;
 	load.prog_type = BPF_PROG_TYPE_SYSCALL;
@@ -135,11 +146,15 @@ static inline int bpfas_skel_run_sealed(struct bpf_load_and_run_opts *opts, cons
 	load.log_size = opts->ctx->log_size;
 	load.log_buf = opts->ctx->log_buf;
 	load.prog_flags = BPF_F_SLEEPABLE;
-	if (seal->signature) {
-		load.signature = (__u64)(long)seal->signature;
-		load.signature_size = seal->signature_size;
-		load.keyring_id = seal->keyring_id;
-		load.fd_array_cnt = seal->data_is_signed;
+	if (right->token_fd > 0) {
+		load.prog_flags |= ${token_flag};
+		load.prog_token_fd = right->token_fd;
+	}
+	if (right->signature) {
+		load.signature = (__u64)(long)right->signature;
+		load.signature_size = right->signature_size;
+		load.keyring_id = right->keyring_id;
+		load.fd_array_cnt = right->data_is_signed;
 	}
 	opts->errstr = "failed to load loader prog";
 	prog_fd = bpfas_skel_bpf(BPF_PROG_LOAD, &load, sizeof(load));
@@ -170,16 +185,17 @@ _HELPERS = """\
 static inline int
 ${X}__run(struct $X *skel, struct bpf_load_and_run_opts *opts)
 {
-	static const unsigned char hash[] = {
-${hash}	};
-${signature}	struct bpfas_skel_seal seal = {};
+${constants}	struct bpfas_skel_right right = {};
 
 	(void)skel;
-	seal.hash = hash;
-${given}	seal.data_is_signed = ${data_is_signed};
-	return bpfas_skel_run_sealed(opts, &seal);
+${given}	return bpfas_skel_run(opts, &right);
 }
 
+"""
+
+_HASH = """\
+	static const unsigned char hash[] = {
+${hash}	};
 """
 
 _SIGNATURE = """\
@@ -187,32 +203,41 @@ _SIGNATURE = """\
 ${signature}	};
 """
 
-_GIVEN = """\
-	seal.signature = signature;
-	seal.signature_size = sizeof(signature);
-	seal.keyring_id = skel->keyring_id;
+_DELEGATED = """\
+	right.token_fd = (int)skel->loader.${fact};
+"""
+
+_BY_HASH = """\
+	right.hash = hash;
+	right.data_is_signed = ${data_is_signed};
+"""
+
+_BY_SIGNATURE = """\
+	right.signature = signature;
+	right.signature_size = sizeof(signature);
+	right.keyring_id = skel->keyring_id;
 """
 
 
-def signed_part(skeleton: Skeleton) -> Part | None:
-    """The runner of a program that was made to be signed."""
+def runner_part(skeleton: Skeleton) -> Part | None:
+    """The runner of a program that was made to be signed, or that takes a token."""
     program = skeleton.program
-    if program.scheme is None:
+    token = skeleton.fact(FactKind.TOKEN, "")
+    if program.scheme is None and token is None:
         return None
-    signature = ""
+    constants = given = ""
+    if token:
+        given += skeleton.fill(_DELEGATED, fact=token)
+    if program.scheme is not None:
+        constants += skeleton.fill(_HASH, hash=byte_list(hashlib.sha256(program.instructions).digest(), "\t\t"))
+        given += skeleton.fill(_BY_HASH, data_is_signed=int(program.scheme is Scheme.INSTRUCTIONS_AND_DATA))
     if program.signature is not None:
-        signature = skeleton.fill(_SIGNATURE, signature=byte_list(program.signature.data, "\t\t"))
-    helpers = skeleton.fill(
-        _HELPERS,
-        hash=byte_list(hashlib.sha256(program.instructions).digest(), "\t\t"),
-        signature=signature,
-        given=_GIVEN if program.signature is not None else "",
-        data_is_signed=int(program.scheme is Scheme.INSTRUCTIONS_AND_DATA),
-    )
+        constants += skeleton.fill(_SIGNATURE, signature=byte_list(program.signature.data, "\t\t"))
+        given += _BY_SIGNATURE
     return Part(
         includes=("string.h", "unistd.h"),
-        shared=skeleton.fill(_SHARED, license=LICENSE),
-        helpers=helpers,
+        shared=skeleton.fill(_SHARED, license=LICENSE, token_flag=f"{int(MapFlag.TOKEN_FD):#x}"),
+        helpers=skeleton.fill(_HELPERS, constants=constants, given=given),
         runner=f"{skeleton.name}__run(skel, &opts)",
-        needs="the kernel itself runs no signed loader programs",
+        needs="signatures and tokens are for programs of user space",
     )

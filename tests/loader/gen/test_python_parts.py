@@ -1,0 +1,267 @@
+"""What Python modules are put together from: numbers as the library has them, names, text, compression."""
+
+from __future__ import annotations
+
+import ast
+import os
+import struct
+import zlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bpfas.loader.attach import binary_functions as functions
+from bpfas.loader.attach.binary import open_binary
+from bpfas.loader.gen import loader_program
+from bpfas.loader.gen.deflate import compressed
+from bpfas.loader.gen.parts import (
+    arenas,
+    attach_events,
+    attach_iterator,
+    attach_netfilter,
+    attach_raw_tracepoint,
+    attach_sockmap,
+    attach_tcx,
+    attach_trace,
+    attach_xdp,
+    elements,
+    executables,
+    freplace,
+    kconfig,
+    kernel,
+    links,
+    loader,
+    pins,
+    programs,
+    queues,
+    signed,
+    struct_ops,
+    tokens,
+    values,
+)
+from bpfas.loader.gen.python_names import class_name, identifier, unique
+from bpfas.loader.gen.python_parts import all_parts, read_part, with_needs
+from bpfas.loader.gen.python_text import Call, Table, bytes_expression, laid_out, quoted
+from bpfas.loader.kernel.version import running_version
+from bpfas.loader.kinds import AttachType, MapFlag, MapType, ProgramFlag, ProgramType
+from bpfas.loader.syscall import bpf as bpf_calls
+from bpfas.loader.syscall import perf
+from bpfas.loader.syscall.bpf import Command
+
+COMMANDS = {
+    (loader, "MAP_CREATE"): Command.MAP_CREATE,
+    (loader, "PROG_LOAD"): Command.PROG_LOAD,
+    (loader, "PROG_RUN"): Command.PROG_TEST_RUN,
+    (signed, "SIGNED_MAP_CREATE"): Command.MAP_CREATE,
+    (signed, "SIGNED_PROG_LOAD"): Command.PROG_LOAD,
+    (signed, "SIGNED_MAP_INFO"): Command.OBJ_GET_INFO_BY_FD,
+    (signed, "MAP_FREEZE"): Command.MAP_FREEZE,
+    (links, "OBJ_PIN"): Command.OBJ_PIN,
+    (links, "LINK_CREATE"): Command.LINK_CREATE,
+    (links, "LINK_DETACH"): Command.LINK_DETACH,
+    (programs, "PROG_TEST_RUN"): Command.PROG_TEST_RUN,
+    (elements, "LOOKUP"): Command.MAP_LOOKUP_ELEM,
+    (elements, "UPDATE"): Command.MAP_UPDATE_ELEM,
+    (elements, "DELETE"): Command.MAP_DELETE_ELEM,
+    (elements, "NEXT_KEY"): Command.MAP_GET_NEXT_KEY,
+    (elements, "LOOKUP_AND_DELETE"): Command.MAP_LOOKUP_AND_DELETE_ELEM,
+    (queues, "LOOK"): Command.MAP_LOOKUP_ELEM,
+    (queues, "PUSH"): Command.MAP_UPDATE_ELEM,
+    (queues, "POP"): Command.MAP_LOOKUP_AND_DELETE_ELEM,
+    (attach_trace, "RAW_TRACEPOINT_OPEN"): Command.RAW_TRACEPOINT_OPEN,
+    (attach_raw_tracepoint, "OPEN_RAW_TRACEPOINT"): Command.RAW_TRACEPOINT_OPEN,
+    (attach_iterator, "ITER_CREATE"): Command.ITER_CREATE,
+    (attach_sockmap, "PROG_ATTACH"): Command.PROG_ATTACH,
+    (attach_sockmap, "PROG_DETACH"): Command.PROG_DETACH,
+    (freplace, "OBJ_GET"): Command.OBJ_GET,
+    (freplace, "PROG_GET_FD_BY_ID"): Command.PROG_GET_FD_BY_ID,
+    (freplace, "GET_INFO"): Command.OBJ_GET_INFO_BY_FD,
+    (freplace, "BTF_GET_FD_BY_ID"): Command.BTF_GET_FD_BY_ID,
+    (pins, "PIN_GET"): Command.OBJ_GET,
+    (pins, "PIN_INFO"): Command.OBJ_GET_INFO_BY_FD,
+    (struct_ops, "STRUCT_OPS_UPDATE"): Command.MAP_UPDATE_ELEM,
+    (struct_ops, "STRUCT_OPS_DELETE"): Command.MAP_DELETE_ELEM,
+    (tokens, "TOKEN_CREATE"): Command.TOKEN_CREATE,
+    (attach_xdp, "ATTACH_XDP"): AttachType.XDP,
+    (attach_netfilter, "ATTACH_NETFILTER"): AttachType.NETFILTER,
+    (attach_events, "ATTACH_PERF_EVENT"): AttachType.PERF_EVENT,
+    (struct_ops, "ATTACH_STRUCT_OPS"): AttachType.STRUCT_OPS,
+    (loader, "MAP_TYPE_ARRAY"): MapType.ARRAY,
+    (loader, "PROGRAM_TYPE_SYSCALL"): ProgramType.SYSCALL,
+    (loader, "MMAPABLE"): MapFlag.MMAPABLE,
+    (loader, "SLEEPABLE"): ProgramFlag.SLEEPABLE,
+    (loader, "WITH_TOKEN"): MapFlag.TOKEN_FD,
+    (arenas, "FOUR_GIB"): 1 << 32,
+}
+
+
+@pytest.mark.parametrize(("place", "number"), COMMANDS.items(), ids=lambda each: str(each)[-40:])
+def test_numbers_are_the_librarys(place: tuple[object, str], number: int) -> None:
+    module, name = place
+    assert getattr(module, name) == number
+
+
+def test_tables_are_the_librarys() -> None:
+    calls, events = bpf_calls._SYSCALL_NUMBERS, perf._NUMBERS
+    assert {key: (calls[key], events[key]) for key in calls} == kernel.SYSCALL_NUMBERS
+    assert list(attach_tcx.TCX_TYPES.values()) == [
+        AttachType.TCX_INGRESS,
+        AttachType.TCX_EGRESS,
+        AttachType.NETKIT_PRIMARY,
+        AttachType.NETKIT_PEER,
+    ]
+    assert list(attach_sockmap.SOCKMAP_ROLES.values()) == [
+        AttachType.SK_SKB_STREAM_PARSER,
+        AttachType.SK_SKB_STREAM_VERDICT,
+        AttachType.SK_MSG_VERDICT,
+        AttachType.SK_SKB_VERDICT,
+    ]
+    assert loader_program.LICENSE.encode() + b"\0" == loader.LOADER_LICENSE
+    assert struct.calcsize("=II") == loader_program.LOG_LEVEL.offset
+
+
+def test_no_two_parts_define_the_same_name() -> None:
+    owners: dict[str, str] = {}
+    for part in all_parts():
+        for name in read_part(part).names:
+            assert owners.setdefault(name, part) == part, name
+
+
+@pytest.mark.parametrize("part", all_parts())
+def test_part_comes_behind_what_it_needs(part: str) -> None:
+    order = with_needs([part])
+    assert order[-1] == part
+    for place, name in enumerate(order):
+        assert set(read_part(name).needs) <= set(order[:place])
+
+
+@given(
+    st.binary(max_size=3000) | st.lists(st.sampled_from([b"ab", b"abcd", bytes(40)]), max_size=400).map(b"".join)
+)
+def test_compressed_data_is_read_by_zlib(data: bytes) -> None:
+    assert zlib.decompress(compressed(data)) == data
+
+
+def test_compression_is_worth_it() -> None:
+    repeated = b"".join(number.to_bytes(8, "little") for number in range(64)) * 64
+    assert len(compressed(repeated)) < len(repeated) / 20
+    assert zlib.decompress(compressed(repeated)) == repeated
+
+
+@given(st.text(alphabet=st.characters(codec=None)))
+def test_strings_mean_what_they_say(text: str) -> None:
+    assert ast.literal_eval(quoted(text)) == text
+    assert quoted(text).isascii()
+
+
+@given(st.binary(max_size=100))
+def test_bytes_mean_what_they_say(data: bytes) -> None:
+    text = laid_out(bytes_expression(data), 0, 0)
+    assert eval(text, {"unpacked": loader.unpacked}) == data  # noqa: S307
+
+
+def test_long_calls_have_a_line_for_each_argument() -> None:
+    short = Call("f", ("1", Table((("2", "3"),))))
+    assert laid_out(short, 4, 20) == "f(1, {2: 3})"
+    assert laid_out(short, 4, 110) == "f(\n        1,\n        {2: 3},\n    )"
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("counts", "counts"),
+        (".data.x", "_data_x"),
+        ("2nd", "_2nd"),
+        ("class", "class_"),
+        ("__hidden", "_hidden"),
+        ("näme", "n_me"),
+        ("", "_"),
+        ("add", "add_"),
+    ],
+)
+def test_identifiers(name: str, found: str) -> None:
+    assert identifier(name, {"add"}) == found
+
+
+@given(st.text())
+def test_every_name_becomes_one(name: str) -> None:
+    assert identifier(name).isidentifier()
+    assert unique(class_name(name), set()).isidentifier()
+
+
+def test_taken_names_get_numbers() -> None:
+    taken: set[str] = {"Map"}
+    assert [unique("Map", taken), unique("Map", taken), unique("None", taken)] == ["Map_2", "Map_3", "None_2"]
+
+
+@given(st.integers(1, 16), st.booleans(), st.data())
+def test_integers_keep_their_value(size: int, is_signed: bool, data: st.DataObject) -> None:
+    low, high = (-(1 << 8 * size - 1), 1 << 8 * size - 1) if is_signed else (0, 1 << 8 * size)
+    number = data.draw(st.integers(low, high - 1))
+    type_ = values.Integer(size, is_signed)
+    assert values.decoded(type_, values.encoded(type_, number)) == number
+    with pytest.raises(ValueError, match="is not from"):
+        values.encoded(type_, high)
+
+
+@given(st.integers(0, 7), st.integers(1, 57), st.booleans(), st.data())
+def test_bit_fields_leave_their_neighbours(start: int, count: int, is_signed: bool, data: st.DataObject) -> None:
+    bits = values.Bits(start, count, is_signed)
+    low, high = (-(1 << count - 1), 1 << count - 1) if is_signed else (0, 1 << count)
+    number = data.draw(st.integers(low, high - 1))
+    memory = values.Memory(bytearray(b"\xff" * bits.size))
+    bits.write(memory, 0, number)
+    assert bits.read(memory, 0) == number
+    bits.write(memory, 0, high - 1 if not is_signed else -1)
+    assert memory.buffer == b"\xff" * bits.size
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "size", "is_signed", "found"),
+    [
+        ("y", "bool", 1, False, 1),
+        ("m", "tristate", 4, False, 2),
+        ("n", "char", 1, True, ord("n")),
+        ("0x10", "integer", 4, False, 16),
+        ("010", "integer", 4, False, 8),
+        ("-1", "integer", 8, True, -1),
+        ("0xffffffffffffffff", "integer", 8, True, -1),
+    ],
+)
+def test_options(text: str, kind: str, size: int, is_signed: bool, found: int) -> None:
+    type_ = values.Integer(size, is_signed)
+    assert values.decoded(type_, kconfig.option_value(text, kind, size, is_signed)) == found
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "size"),
+    [
+        ("m", "bool", 1),
+        ("y", "integer", 4),
+        ("256", "integer", 1),
+        ("5", "bool", 1),
+        ('"a', "string", 4),
+        ("5x", "char", 1),
+    ],
+)
+def test_options_that_do_not_fit(text: str, kind: str, size: int) -> None:
+    with pytest.raises(ValueError):
+        kconfig.option_value(text, kind, size, is_signed=False)
+
+
+def test_text_options_are_cut() -> None:
+    assert kconfig.option_value('"abcdef"', "string", 4, is_signed=False) == b"abc\0"
+    assert dict(kconfig.assignments("A=1\nB=2\nA=3\n# B is not set\nC=4", ["A", "B"])) == {"A": "1", "B": "2"}
+
+
+def test_functions_of_files_are_where_the_loader_finds_them() -> None:
+    path = executables.find_executable("libc.so.6")
+    with open_binary("libc.so.6") as binary:
+        assert os.path.samefile(path, binary.path)
+        for name in ("malloc", "getpid", "qsort"):
+            assert executables.function_offset(path, name) == functions.function_offset(binary, name)
+
+
+def test_running_version_is_what_the_loader_finds() -> None:
+    assert kconfig.kernel_version() == running_version()
