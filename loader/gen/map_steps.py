@@ -14,6 +14,7 @@ from bpfas.loader.gen.lookups import find_value_struct
 from bpfas.loader.gen.plain_maps import takes_types
 from bpfas.loader.gen.script import Address, Call, Cell, Close, Fill, Item, Need, Require, UnlessGiven
 from bpfas.loader.kinds import MAP_TYPES_WITHOUT_BTF, RING_BUFFER_MAP_TYPES, MapFlag, MapType
+from bpfas.loader.spec import Pinning
 from bpfas.loader.syscall.bpf import Command
 from bpfas.section_names import KCONFIG_SECTION
 
@@ -58,9 +59,11 @@ class MapSteps:
         steps.append(self._create(spec, f"map {spec.name}", map_cell(spec.name), inner, value_sizes))
         if inner:
             steps.append(Close(inner))
-        yield UnlessGiven(
-            self.inputs.map_fd(spec.name), map_cell(spec.name), (*steps, *self._fill(spec), *self._freeze(spec))
-        )
+        steps += (*self._fill(spec), *self._freeze(spec))
+        if self._can_be_given(spec):
+            yield UnlessGiven(self.inputs.map_fd(spec.name), map_cell(spec.name), tuple(steps))
+        else:
+            yield from steps
 
     def fill_slots(self, spec: MapSpec) -> Iterator[Step]:
         """The steps that put other maps, or programs, into one map."""
@@ -80,7 +83,11 @@ class MapSteps:
             step: Step = update
             if is_of_programs:
                 step = UnlessGiven(self.inputs.program_fd(slot.name), None, (step,))
-            yield UnlessGiven(self.inputs.map_fd(spec.name), None, (step,))
+            yield UnlessGiven(self.inputs.map_fd(spec.name), None, (step,)) if self._can_be_given(spec) else step
+
+    def _can_be_given(self, spec: MapSpec) -> bool:
+        """Whether another map may take its place: a signature is for its contents, too, unless it is pinned."""
+        return self.options.scheme is None or bool(spec.pin_path) or spec.pinning is not Pinning.NONE
 
     def _needs(self, spec: MapSpec) -> Iterator[Step]:
         """What the context, or the kernel, must have for a map."""

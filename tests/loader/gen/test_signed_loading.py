@@ -203,6 +203,44 @@ def test_the_kernel_hashes_what_was_frozen() -> None:
         os.close(map_fd)
 
 
+@needs(EXCLUSIVE_MAPS)
+@pytest.mark.parametrize("scheme", [None, Scheme.INSTRUCTIONS_AND_DATA])
+def test_no_other_map_takes_the_place_of_one_that_is_signed(scheme: Scheme | None) -> None:
+    program = loader_program(scheme)
+    (entry,) = program.context.maps
+    other = syscall.map_create("other", MapType.ARRAY, 4, entry.spec.value_size, 1)
+    try:
+        context = bytearray(program.context.size)
+        context[:4] = program.context.size.to_bytes(4, "little")
+        context[entry.offset : entry.offset + 4] = other.to_bytes(4, "little")
+        data_map = syscall.map_create(
+            "data", MapType.ARRAY, 4, len(program.data), 1, exclusive_hash=exclusive_hash(program)
+        )
+        try:
+            syscall.map_update_elem(data_map, FIRST_KEY, program.data)
+            load = ProgramLoad(
+                "p", ProgramType.SYSCALL, program.instructions, LICENSE.encode(), flags=ProgramFlag.SLEEPABLE
+            )
+            fd = syscall.prog_load(load._replace(fd_array=(data_map,)))
+        finally:
+            os.close(data_map)
+        try:
+            result = syscall.prog_test_run(fd, b"", 0, bytes(context), 0, 0)
+        finally:
+            os.close(fd)
+        assert not result.retval
+        given_back = int.from_bytes(result.context[entry.offset : entry.offset + 4], "little")
+        (program_entry,) = program.context.programs
+        os.close(int.from_bytes(result.context[program_entry.offset : program_entry.offset + 4], "little"))
+        assert (given_back == other) == (scheme is None)
+        if scheme:
+            contents = syscall.map_lookup_elem(given_back, FIRST_KEY, entry.spec.value_size)
+            os.close(given_back)
+            assert contents == b"contents"
+    finally:
+        os.close(other)
+
+
 # With a signature.
 
 
