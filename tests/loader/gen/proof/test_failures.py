@@ -65,6 +65,7 @@ def test_by_our_runner(what: Failing) -> None:
     check_log(what, caught.value.log.splitlines())
 
 
+@pytest.mark.any_kernel
 def test_by_the_python_module(what: Failing, tmp_path: Path) -> None:
     path = tmp_path / "made.py"
     path.write_text(python_module(generate(open_image(what.path))))
@@ -73,6 +74,7 @@ def test_by_the_python_module(what: Failing, tmp_path: Path) -> None:
         assert process.open_descriptors() == []
 
 
+@pytest.mark.any_kernel
 def test_by_the_c_header(what: Failing) -> None:
     command = executable(what.name, c_header(generate(open_image(what.path)), what.name))
     with Waiting([command, str(LOG_SIZE)]) as process:
