@@ -5,8 +5,6 @@ from __future__ import annotations
 import binascii
 from typing import NamedTuple
 
-from bpfas.loader.gen.deflate import compressed
-
 WIDTH = 115
 _SHORT = 64
 _STEP = 4
@@ -84,8 +82,8 @@ def _escaped(char: str) -> str:
 
 
 def packed_text(data: bytes) -> str:
-    """A string in base64 of compressed bytes, what `unpacked` of parts/loader.py takes."""
-    text = binascii.b2a_base64(compressed(data), newline=False).decode()
+    """A string in base64, what `unpacked` of parts/loader.py takes. Compressed it would depend on zlib's version."""
+    text = binascii.b2a_base64(data, newline=False).decode()
     if len(text) <= _SHORT:
         return f'"{text}"'
     lines = (text[start : start + WIDTH] for start in range(0, len(text), WIDTH))
@@ -93,7 +91,7 @@ def packed_text(data: bytes) -> str:
 
 
 def bytes_expression(data: bytes) -> Expression:
-    """An expression for `data`: short as they are, zeros by their number, others compressed."""
+    """An expression for `data`: short as they are, zeros by their number, others in base64."""
     if not any(data):
         return f"bytes({len(data)})"
     if len(data) <= _SHORT // 2:

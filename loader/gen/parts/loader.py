@@ -12,7 +12,6 @@ import mmap
 import os
 import struct
 import sys
-import zlib
 from typing import TYPE_CHECKING
 
 from bpfas.loader.gen.parts.kernel import LoadError, address_of, bpf
@@ -33,8 +32,8 @@ FIRST_LOG, LARGEST_LOG = 1 << 16, 1 << 28
 
 
 def unpacked(text: str) -> bytes:
-    """What zlib and base64 have made `text` of."""
-    return zlib.decompress(binascii.a2b_base64(text))
+    """What base64 has made `text` of."""
+    return binascii.a2b_base64(text)
 
 
 class Loader:

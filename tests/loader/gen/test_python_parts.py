@@ -1,11 +1,10 @@
-"""What Python modules are put together from: numbers as the library has them, names, text, compression."""
+"""What Python modules are put together from: numbers as the library has them, names, text."""
 
 from __future__ import annotations
 
 import ast
 import os
 import struct
-import zlib
 
 import pytest
 from hypothesis import given
@@ -14,7 +13,6 @@ from hypothesis import strategies as st
 from bpfas.loader.attach import binary_functions as functions
 from bpfas.loader.attach.binary import open_binary
 from bpfas.loader.gen import loader_program
-from bpfas.loader.gen.deflate import compressed
 from bpfas.loader.gen.parts import (
     arenas,
     attach_events,
@@ -134,19 +132,6 @@ def test_part_comes_behind_what_it_needs(part: str) -> None:
     assert order[-1] == part
     for place, name in enumerate(order):
         assert set(read_part(name).needs) <= set(order[:place])
-
-
-@given(
-    st.binary(max_size=3000) | st.lists(st.sampled_from([b"ab", b"abcd", bytes(40)]), max_size=400).map(b"".join)
-)
-def test_compressed_data_is_read_by_zlib(data: bytes) -> None:
-    assert zlib.decompress(compressed(data)) == data
-
-
-def test_compression_is_worth_it() -> None:
-    repeated = b"".join(number.to_bytes(8, "little") for number in range(64)) * 64
-    assert len(compressed(repeated)) < len(repeated) / 20
-    assert zlib.decompress(compressed(repeated)) == repeated
 
 
 @given(st.text(alphabet=st.characters(codec=None)))
