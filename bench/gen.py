@@ -23,9 +23,9 @@ from bench.load_objects import CLANG, CORE, SMALL, compiled, many_programs
 from bench.measure import Run, keep_bytecode, report_against, run_once
 from bpfas.loader import open_image
 from bpfas.loader.gen import generate
-from bpfas.loader.gen.c_header import c_header
-from bpfas.loader.gen.python_module import python_module
-from bpfas.loader.gen.raw_file import write_raw
+from bpfas.loader.gen.c.header import c_header
+from bpfas.loader.gen.files.raw_file import write_raw
+from bpfas.loader.gen.python.module import python_module
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,7 +53,7 @@ for _ in range(int(sys.argv[2])):
 """
 _DIRECTLY = _LOOP.format(imports="from bpfas.loader import load", load="load(sys.argv[1]).close()")
 _BY_RUNNER = _LOOP.format(
-    imports="from bpfas.loader.gen.raw_file import read_raw\nfrom bpfas.loader.gen.runner import run",
+    imports="from bpfas.loader.gen import read_raw, run",
     load="run(read_raw(open(sys.argv[1], 'rb').read(), sys.argv[1])).close()",
 )
 _BY_MODULE = _LOOP.format(

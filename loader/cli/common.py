@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from bpfas.objfile import ObjectFile
 
 LOADER_PROGRAM_MAGIC = b"\x7fBPFLOAD"
-"""What the file of a loader program begins with (`bpfas.loader.gen.raw_file`)."""
+"""What the file of a loader program begins with (`bpfas.loader.gen.files.raw_file`)."""
 
 _MAP_FIELDS = (
     "max_entries",

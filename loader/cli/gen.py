@@ -23,8 +23,8 @@ from bpfas.loader.cli.common import (
 )
 from bpfas.loader.cli.loader_program import read_file, refuse_changes
 from bpfas.loader.gen import GenOptions, generate
+from bpfas.loader.gen.files.raw_file import write_raw
 from bpfas.loader.gen.loader_program import Scheme
-from bpfas.loader.gen.raw_file import write_raw
 from bpfas.loader.gen.trace import trace_json, trace_text
 from bpfas.loader.image.build import build_image
 
@@ -61,10 +61,10 @@ Verify that the loader program in FILE is as the owner of a certificate has sign
 
 
 _FORMATS = {
-    "raw": "raw_file.write_raw",
-    "python": "python_module.python_module",
-    "c": "c_header.c_header",
-    "elf": "elf_object.elf_object",
+    "raw": "files.raw_file.write_raw",
+    "python": "python.module.python_module",
+    "c": "c.header.c_header",
+    "elf": "files.elf_object.elf_object",
 }
 """The function of `bpfas.loader.gen` that writes each format. It is imported when the format is asked for."""
 
@@ -148,7 +148,7 @@ def _generate(name: str, arguments: Sequence[str]) -> int:
 
 
 def _written(program: LoaderProgram, format_: str) -> bytes:
-    module, _, function = _FORMATS[format_].partition(".")
+    module, _, function = _FORMATS[format_].rpartition(".")
     contents: str | bytes = getattr(importlib.import_module(f"bpfas.loader.gen.{module}"), function)(program)
     return contents.encode() if isinstance(contents, str) else contents
 
@@ -205,7 +205,7 @@ def _verify(name: str, arguments: Sequence[str]) -> int:
     parser.add_argument("file", metavar="FILE", help="the loader program, a raw file")
     parser.add_argument("--cert", metavar="FILE", required=True, help="the certificate, PEM or DER")
     options = parser.parse_args(arguments)
-    from bpfas.loader.gen.signing import verify
+    from bpfas.loader.gen.signing.sign import verify
 
     program = read_file(options.file)
     verify(program, options.cert)
@@ -228,7 +228,7 @@ def _add_key_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _signed(program: LoaderProgram, options: argparse.Namespace) -> LoaderProgram:
-    from bpfas.loader.gen.signing import sign
+    from bpfas.loader.gen.signing.sign import sign
 
     password = read_input(options.password_file).rstrip(b"\r\n") if options.password_file else None
     return sign(program, options.key, options.cert, password=password)

@@ -11,8 +11,8 @@ from bpfas.diag import BpfasError
 from bpfas.loader.cli.common import load_options, split_assignment, split_field
 from bpfas.loader.cli.parts import set_part
 from bpfas.loader.cli.values import parse_value
-from bpfas.loader.gen.raw_file import read_raw
-from bpfas.loader.gen.runner import run
+from bpfas.loader.gen.files.raw_file import read_raw
+from bpfas.loader.gen.running.runner import run
 from bpfas.loader.image.configure import ImageData
 
 if TYPE_CHECKING:
@@ -67,8 +67,8 @@ def run_file(options: argparse.Namespace) -> Collection:
 
 
 def _certified(options: argparse.Namespace) -> contextlib.AbstractContextManager[int]:
-    from bpfas.loader.gen.certificates import read_certificate  # few programs are signed
-    from bpfas.loader.gen.keyring import in_keyring, trusted
+    from bpfas.loader.gen.signing.certificates import read_certificate  # few programs are signed
+    from bpfas.loader.gen.signing.keyring import in_keyring, trusted
 
     certificate = read_certificate(options.cert)
     return in_keyring(certificate, options.keyring) if options.keyring else trusted(certificate)

@@ -17,16 +17,16 @@ from typing import TYPE_CHECKING, Any
 
 from bpfas.diag import BpfasError
 from bpfas.loader.gen.compose import compose
-from bpfas.loader.gen.emit import emit_script
-from bpfas.loader.gen.hash_check import check_of
+from bpfas.loader.gen.emission.emit import emit_script
+from bpfas.loader.gen.emission.hash_check import check_of
 from bpfas.loader.gen.loader_program import LoaderProgram, Scheme
 from bpfas.loader.gen.options import NO_GEN_OPTIONS, GenOptions
 from bpfas.loader.gen.trace import step_words
 
 if TYPE_CHECKING:
-    from bpfas.loader.gen.raw_file import read_raw, write_raw
-    from bpfas.loader.gen.runner import run
-    from bpfas.loader.gen.signing import sign, verify
+    from bpfas.loader.gen.files.raw_file import read_raw, write_raw
+    from bpfas.loader.gen.running.runner import run
+    from bpfas.loader.gen.signing.sign import sign, verify
     from bpfas.loader.gen.trace import trace_json, trace_text
     from bpfas.loader.spec import Image
 
@@ -45,13 +45,13 @@ __all__ = [
 ]
 
 _MODULES = {
-    "read_raw": "raw_file",
-    "run": "runner",
-    "sign": "signing",
+    "read_raw": "files.raw_file",
+    "run": "running.runner",
+    "sign": "signing.sign",
     "trace_json": "trace",
     "trace_text": "trace",
-    "verify": "signing",
-    "write_raw": "raw_file",
+    "verify": "signing.sign",
+    "write_raw": "files.raw_file",
 }
 """Where names of this package come from that are imported when they are first used."""
 

@@ -1,8 +1,8 @@
 """A Script: what a loader program does, step by step, before it becomes instructions.
 
-Data only. `bpfas.loader.gen.compose` makes a Script of an Image, `bpfas.loader.gen.emit` the instructions and the
-data of a Script, `bpfas.loader.gen.trace` its text. A Script says the same on every machine: what depends on the
-machine is in Cells, which are filled when the program runs.
+Data only. `bpfas.loader.gen.compose` makes a Script of an Image, `bpfas.loader.gen.emission.emit` the instructions
+and the data of a Script, `bpfas.loader.gen.trace` its text. A Script says the same on every machine: what depends
+on the machine is in Cells, which are filled when the program runs.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ import pytest
 
 from bpfas.elf.reader import read_object
 from bpfas.loader.cli import main
-from bpfas.loader.gen.raw_file import is_raw, read_raw
+from bpfas.loader.gen.files.raw_file import is_raw, read_raw
 from tests.loader.gen.test_runner import DECLARED, MAPS_AND_DATA
 from tests.loader.kernel_support import kernel_type, needs
 
@@ -279,7 +279,7 @@ def test_signing_and_verifying(
     changed = read_raw(path.read_bytes())
     assert main(["gen", "sign", app, *with_key]) == 1
     assert "not a loader program" in capsys.readouterr().err
-    from bpfas.loader.gen.raw_file import write_raw
+    from bpfas.loader.gen.files.raw_file import write_raw
 
     path.write_bytes(write_raw(changed._replace(data=changed.data[:-1] + b"\xff")))
     assert main(["gen", "verify", str(path), "--cert", key[1]]) == 1

@@ -11,7 +11,7 @@ import pytest
 
 from bpfas.loader import open_image
 from bpfas.loader.gen import GenOptions, generate
-from bpfas.loader.gen.c_header import c_header
+from bpfas.loader.gen.c.header import c_header
 from bpfas.loader.spec import Image
 from tests.object_cache import compiled
 from tests.peers import Peer

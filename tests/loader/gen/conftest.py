@@ -9,7 +9,7 @@ import pytest
 from bpfas.loader import open_image
 from bpfas.loader.gen import GenOptions, generate
 from bpfas.loader.gen.options import NO_GEN_OPTIONS
-from bpfas.loader.gen.python_module import python_module
+from bpfas.loader.gen.python.module import python_module
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bpfas.loader.gen.c_gzip import READ_FILE, READ_PACKED_FILE
+from bpfas.loader.gen.c.gzip import READ_FILE, READ_PACKED_FILE
 from tests.object_cache import compiled
 from tests.peers import Peer
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bpfas.elf.constants import HOST_ORDER
-from bpfas.loader.gen.c_data import constant
+from bpfas.loader.gen.c.data import constant
 from tests.loader.gen.c_support import COMPILERS, WARNINGS, bpftool_header, check_compiles, header_of, interface
 from tests.loader.gen.corpus import SOURCES, object_of
 

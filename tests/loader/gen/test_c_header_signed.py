@@ -9,11 +9,11 @@ import pytest
 
 from bpfas.loader import open_image
 from bpfas.loader.gen import GenOptions, LoaderProgram, generate
-from bpfas.loader.gen.c_header import c_header
-from bpfas.loader.gen.certificates import read_certificate
-from bpfas.loader.gen.keyring import in_keyring
+from bpfas.loader.gen.c.header import c_header
 from bpfas.loader.gen.loader_program import Scheme, Signature
-from bpfas.loader.gen.signing import sign
+from bpfas.loader.gen.signing.certificates import read_certificate
+from bpfas.loader.gen.signing.keyring import in_keyring
+from bpfas.loader.gen.signing.sign import sign
 from tests.loader.gen.c_support import COMPILERS, check_compiles, executable, run_program
 from tests.loader.gen.signing_support import signer, with_flipped_bit
 from tests.loader.gen.test_signed_loading import EXCLUSIVE_MAPS, own_scheme

@@ -9,8 +9,8 @@ import pytest
 
 from bpfas.btf.kinds import Kind
 from bpfas.loader import open_image
-from bpfas.loader.gen.c_names import Words
-from bpfas.loader.gen.c_types import TypeText
+from bpfas.loader.gen.c.names import Words
+from bpfas.loader.gen.c.types import TypeText
 from tests.btf.builders import Types
 from tests.loader.gen.c_support import COMPILERS, run_program
 

@@ -14,7 +14,7 @@ from bpfas.diag import BpfasError
 from bpfas.elf.reader import read_object
 from bpfas.loader import load, open_image, syscall
 from bpfas.loader.gen import GenOptions, generate
-from bpfas.loader.gen.elf_object import DATA_NAME, DATA_SECTION, elf_object
+from bpfas.loader.gen.files.elf_object import DATA_NAME, DATA_SECTION, elf_object
 from bpfas.loader.gen.loader_program import LoaderProgram, Scheme
 from bpfas.reloc import RelocationNumber
 from tests.loader.gen.test_raw_file import SOURCE

@@ -11,7 +11,7 @@ import pytest
 
 from bpfas.loader import open_image
 from bpfas.loader.gen import generate
-from bpfas.loader.gen.python_module import python_module
+from bpfas.loader.gen.python.module import python_module
 from tests.loader.attach_support import cgroup2_root, compile_library
 from tests.loader.gen.python_support import INTERPRETER, SOURCE, interpret
 from tests.loader.kernel_support import Need, Requirement, kernel_type, needs

@@ -24,7 +24,7 @@ def test_text_is_the_same_in_every_process(compile_c: Callable[..., str]) -> Non
     code = f"""
 from bpfas.loader import open_image, syscall
 from bpfas.loader.gen import generate
-from bpfas.loader.gen.python_module import python_module
+from bpfas.loader.gen.python.module import python_module
 print(python_module(generate(open_image({path!r}))))
 """
     texts = {

@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from bpfas.loader.attach import binary_functions as functions
 from bpfas.loader.attach.binary import open_binary
 from bpfas.loader.gen import loader_program
-from bpfas.loader.gen.parts import (
+from bpfas.loader.gen.python.joined_parts import all_parts, read_part, with_needs
+from bpfas.loader.gen.python.names import class_name, identifier, unique
+from bpfas.loader.gen.python.parts import (
     arenas,
     attach_events,
     attach_iterator,
@@ -38,9 +40,7 @@ from bpfas.loader.gen.parts import (
     tokens,
     values,
 )
-from bpfas.loader.gen.python_names import class_name, identifier, unique
-from bpfas.loader.gen.python_parts import all_parts, read_part, with_needs
-from bpfas.loader.gen.python_text import Call, Table, bytes_expression, laid_out, quoted
+from bpfas.loader.gen.python.text import Call, Table, bytes_expression, laid_out, quoted
 from bpfas.loader.kernel.version import running_version
 from bpfas.loader.kinds import AttachType, MapFlag, MapType, ProgramFlag, ProgramType
 from bpfas.loader.syscall import bpf as bpf_calls

@@ -9,12 +9,12 @@ import pytest
 
 from bpfas.loader import open_image, syscall
 from bpfas.loader.gen import GenOptions, generate
-from bpfas.loader.gen.certificates import read_certificate
-from bpfas.loader.gen.keyring import in_keyring
 from bpfas.loader.gen.loader_program import Scheme
-from bpfas.loader.gen.python_module import python_module
-from bpfas.loader.gen.signed_loading import kernel_scheme
-from bpfas.loader.gen.signing import sign
+from bpfas.loader.gen.python.module import python_module
+from bpfas.loader.gen.running.signed_loading import kernel_scheme
+from bpfas.loader.gen.signing.certificates import read_certificate
+from bpfas.loader.gen.signing.keyring import in_keyring
+from bpfas.loader.gen.signing.sign import sign
 from bpfas.loader.kinds import MapType
 from tests.loader.gen.python_support import interpret
 from tests.loader.gen.signing_support import signer

@@ -17,9 +17,9 @@ from bpfas.diag import BpfasError, Diagnostic, Severity
 from bpfas.elf.constants import ByteOrder
 from bpfas.loader import open_image
 from bpfas.loader.gen import GenOptions, generate
+from bpfas.loader.gen.files.raw_file import MAGIC, is_raw, read_raw, write_raw
 from bpfas.loader.gen.loader_program import LoaderProgram, Scheme, Signature
-from bpfas.loader.gen.raw_file import MAGIC, is_raw, read_raw, write_raw
-from bpfas.loader.gen.runner import run
+from bpfas.loader.gen.running.runner import run
 from bpfas.loader.gen.trace import trace_json
 from tests.loader.conftest import open_descriptors
 from tests.loader.gen import images

@@ -17,7 +17,7 @@ from bpfas.loader import open_image
 from bpfas.loader.errors import LoadError, Step, VerifierError
 from bpfas.loader.gen import generate
 from bpfas.loader.gen.loader_program import Scheme
-from bpfas.loader.gen.runner import run
+from bpfas.loader.gen.running.runner import run
 from bpfas.loader.kinds import AttachType, MapType
 from bpfas.loader.loading.execute import load_image
 from bpfas.loader.loading.options import LoadOptions
@@ -348,7 +348,7 @@ def test_closed_standard_streams_do_not_become_maps(app: str, tmp_path: Path) ->
 import os
 from bpfas.loader import open_image
 from bpfas.loader.gen import generate
-from bpfas.loader.gen.runner import run
+from bpfas.loader.gen.running.runner import run
 program = generate(open_image({app!r}))
 for fd in (0, 1, 2):
     os.close(fd)

@@ -135,7 +135,7 @@ def test_a_failure_in_each_step_leaves_no_descriptor(
         for until in range(4):
             with monkeypatch.context() as patched:
                 made: list[int] = []
-                real = getattr(__import__("bpfas.loader.gen.runner", fromlist=[place]), place)
+                real = getattr(__import__("bpfas.loader.gen.running.runner", fromlist=[place]), place)
 
                 def fail(
                     *arguments: object, made: list[int] = made, real: type = real, until: int = until
@@ -145,7 +145,7 @@ def test_a_failure_in_each_step_leaves_no_descriptor(
                         raise KeyError("something")
                     return real(*arguments)
 
-                patched.setattr(f"bpfas.loader.gen.runner.{place}", fail)
+                patched.setattr(f"bpfas.loader.gen.running.runner.{place}", fail)
                 with contextlib.suppress(KeyError):
                     run(program).close()
         assert sorted(os.listdir("/proc/self/fd")) == before
@@ -164,7 +164,7 @@ def test_a_map_that_another_process_has_just_pinned_is_used(
     """Its program has to be loaded for that map, so everything is run once more."""
     program, options = generate(open_image(compile_c(SHARED, "-g"))), LoadOptions(pin_root=bpffs)
     answers = [None]
-    patched = "bpfas.loader.gen.runner.reuse_pinned_map"
+    patched = "bpfas.loader.gen.running.runner.reuse_pinned_map"
     monkeypatch.setattr(patched, lambda *words: answers.pop() if answers else reuse_pinned_map(*words))
     with load_image(open_image(compile_c(SHARED, "-g")), options) as first, run(program, options) as second:
         assert not answers
@@ -195,7 +195,7 @@ def test_an_arena_whose_place_is_taken_is_put_elsewhere(
         if not taken:
             taken.append((map_at(address, size, mmap.PROT_READ, fd, 0), size))
 
-    monkeypatch.setattr("bpfas.loader.gen.runner.unmap", taking)
+    monkeypatch.setattr("bpfas.loader.gen.running.runner.unmap", taking)
     with run(program) as collection:
         assert collection.programs["prog"].test_run().retval == 40
         assert collection.maps["arena"].memory.address != taken[0][0]

@@ -21,15 +21,21 @@ import pytest
 from bpfas.diag import BpfasError
 from bpfas.loader import syscall
 from bpfas.loader.errors import LoadError, errno_name
-from bpfas.loader.gen import runner
-from bpfas.loader.gen.c_header import c_header
-from bpfas.loader.gen.certificates import read_certificate
-from bpfas.loader.gen.keyring import KEYRINGS, in_keyring, keyring_id, keyring_words, trusted
+from bpfas.loader.gen.c.header import c_header
+from bpfas.loader.gen.files.raw_file import read_raw, write_raw
 from bpfas.loader.gen.loader_program import LICENSE, LoaderProgram, Scheme, Signature
-from bpfas.loader.gen.python_module import python_module
-from bpfas.loader.gen.raw_file import read_raw, write_raw
-from bpfas.loader.gen.signed_loading import exclusive_hash, explain_refusal, kernel_scheme, seal, with_signature
-from bpfas.loader.gen.signing import sign
+from bpfas.loader.gen.python.module import python_module
+from bpfas.loader.gen.running import runner
+from bpfas.loader.gen.running.signed_loading import (
+    exclusive_hash,
+    explain_refusal,
+    kernel_scheme,
+    seal,
+    with_signature,
+)
+from bpfas.loader.gen.signing.certificates import read_certificate
+from bpfas.loader.gen.signing.keyring import KEYRINGS, in_keyring, keyring_id, keyring_words, trusted
+from bpfas.loader.gen.signing.sign import sign
 from bpfas.loader.kinds import MapType, ProgramFlag, ProgramType
 from bpfas.loader.syscall import LogBuffer, ProgramLoad
 from bpfas.loader.syscall.keys import describe_key

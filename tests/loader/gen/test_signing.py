@@ -12,11 +12,11 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from bpfas.diag import BpfasError
 from bpfas.elf.constants import ByteOrder
-from bpfas.loader.gen.certificates import read_certificate
-from bpfas.loader.gen.hash_check import hash_check
+from bpfas.loader.gen.emission.hash_check import hash_check
 from bpfas.loader.gen.loader_program import LoaderProgram, Scheme, Signature
-from bpfas.loader.gen.signing import sign, signed_bytes, verify
-from bpfas.loader.gen.signing_tools import CryptographyPackage, OpensslCommand, SigningTool, signing_tool
+from bpfas.loader.gen.signing.certificates import read_certificate
+from bpfas.loader.gen.signing.sign import sign, signed_bytes, verify
+from bpfas.loader.gen.signing.tools import CryptographyPackage, OpensslCommand, SigningTool, signing_tool
 from tests.loader.gen.signing_support import (
     BEGIN,
     END,

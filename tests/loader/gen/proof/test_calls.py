@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bpfas.loader.gen.c_header import c_header
-from bpfas.loader.gen.python_module import python_module
+from bpfas.loader.gen.c.header import c_header
+from bpfas.loader.gen.python.module import python_module
 from tests.loader.gen.proof import ways
 from tests.loader.gen.proof.corpus import case
 from tests.loader.gen.proof.executables import executable
@@ -28,7 +28,7 @@ RUN = """
 import sys
 from bpfas.loader import open_image
 from bpfas.loader.gen import generate
-from bpfas.loader.gen.runner import run
+from bpfas.loader.gen.running.runner import run
 run(generate(open_image(sys.argv[1]))).close()
 """
 

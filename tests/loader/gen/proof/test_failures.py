@@ -10,9 +10,9 @@ import pytest
 from bpfas.diag import BpfasError
 from bpfas.loader import LoadError, load, open_image
 from bpfas.loader.gen import generate
-from bpfas.loader.gen.c_header import c_header
-from bpfas.loader.gen.python_module import python_module
-from bpfas.loader.gen.runner import run
+from bpfas.loader.gen.c.header import c_header
+from bpfas.loader.gen.python.module import python_module
+from bpfas.loader.gen.running.runner import run
 from tests.loader.gen.proof.executables import executable
 from tests.loader.gen.proof.failing import FAILING, Failing
 from tests.loader.gen.proof.processes import Waiting

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from bpfas.loader import load, open_image
 from bpfas.loader.gen import GenOptions, generate
-from bpfas.loader.gen.c_header import c_header
-from bpfas.loader.gen.python_module import python_module
-from bpfas.loader.gen.runner import run
+from bpfas.loader.gen.c.header import c_header
+from bpfas.loader.gen.python.module import python_module
+from bpfas.loader.gen.running.runner import run
 from bpfas.loader.loading.options import LoadOptions
 from tests.loader.gen.proof.corpus import case
 from tests.loader.gen.proof.executables import executable

@@ -1,0 +1,1 @@
+"""Loader programs as C headers, as `bpftool gen skeleton -L` writes them."""

@@ -1,0 +1,1 @@
+"""A Script to the instructions and the data of a loader program."""

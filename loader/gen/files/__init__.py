@@ -1,0 +1,1 @@
+"""Loader programs in files: raw, and as ELF objects."""

@@ -1,0 +1,1 @@
+"""Loader programs as Python modules that need the standard library alone."""

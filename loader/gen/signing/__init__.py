@@ -1,0 +1,1 @@
+"""Signatures of loader programs: keys, certificates, CMS, keyrings of the kernel."""
