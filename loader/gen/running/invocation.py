@@ -119,7 +119,7 @@ def _create_data(program: LoaderProgram, session: Session, until_done: contextli
         # Mapped memory takes no call of bpf(2) to be filled. The kernel does not freeze what may be written so.
         flags, exclusive_hash = MapFlag.MMAPABLE, b""
     else:
-        from bpfas.loader.gen import signed_loading  # what few programs need
+        from bpfas.loader.gen.running import signed_loading  # what few programs need
 
         flags, exclusive_hash = NO_MAP_FLAGS, signed_loading.exclusive_hash(program)
     try:

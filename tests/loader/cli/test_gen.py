@@ -13,7 +13,7 @@ import pytest
 from bpfas.elf.reader import read_object
 from bpfas.loader.cli import main
 from bpfas.loader.gen.files.raw_file import is_raw, read_raw
-from tests.loader.gen.test_runner import DECLARED, MAPS_AND_DATA
+from tests.loader.gen.running.test_runner import DECLARED, MAPS_AND_DATA
 from tests.loader.kernel_support import kernel_type, needs
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ from bpfas.loader.gen import GenOptions, generate
 from bpfas.loader.gen.loader_program import LICENSE, Scheme
 from bpfas.loader.kinds import MapType, ProgramFlag, ProgramType
 from bpfas.loader.syscall import LogBuffer, ProgramLoad
-from tests.loader.gen import images
-from tests.loader.gen.test_byte_orders import cooked, recipes
-from tests.loader.gen.test_large import large
+from tests.loader.gen.machine import images
+from tests.loader.gen.machine.test_byte_orders import cooked, recipes
+from tests.loader.gen.machine.test_large import large
 
 if TYPE_CHECKING:
     from bpfas.loader.gen.loader_program import LoaderProgram
