@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from bpfas.loader.gen.kconfig import undetermined
 from bpfas.loader.gen.lookups import find_extern
 from bpfas.loader.gen.script import Place
-from bpfas.loader.kinds import ProgramType
 from bpfas.loader.loading.attach_target import is_for_many, target_form
 from bpfas.section_names import KCONFIG_SECTION
 
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
 
 _MOST_FUNCTIONS = 0x7FFF
 """A call names the module of a function by an index of 16 bits, a signed one."""
-
-_LARGEST_SIZE = (1 << 31) - 1
 
 
 def refuse(
@@ -67,14 +64,18 @@ def _check_map(spec: MapSpec, image: Image, programs: set[str], diagnostics: Dia
         message = f"map '{spec.name}' is exclusive to program '{name}', which is not loaded"
         diagnostics.error(message, image.name, ("have it loaded (autoload), or the map not created (autocreate)",))
         return
-    looked_up = [
-        reference.name for reference in image.programs[name].externs if find_extern(image.externs[reference.name])
-    ]
+    program = image.programs[name]
+    looked_up = {each.name for each in program.externs if find_extern(image.externs[each.name])}
+    reasons = []
     if looked_up:
+        reasons.append(f"its instructions name {', '.join(sorted(looked_up))} of the kernel it is loaded into")
+    if program.core:
+        reasons.append(f"the kernel it is loaded into resolves its {len(program.core)} CO-RE relocations")
+    if reasons:
         diagnostics.error(
             f"map '{spec.name}' is exclusive to program '{name}', whose hash cannot be known before it is loaded",
             image.name,
-            (f"its instructions name {', '.join(sorted(set(looked_up)))} of the kernel it is loaded into",),
+            (*reasons, "load the object directly, or leave exclusive_program empty"),
         )
 
 
@@ -104,10 +105,6 @@ def _check_program(program: ProgramSpec, image: Image, diagnostics: Diagnostics)
                 "compile with -g, or load the object directly",
             ),
         )
-    if program.program_type == ProgramType.UNSPEC:
-        return  # which was told
-    if len(program.instructions) > _LARGEST_SIZE:
-        diagnostics.error(f"program '{program.name}' has {len(program.instructions)} bytes", at)
 
 
 def _report_unsigned_kconfig(image: Image, options: GenOptions, diagnostics: Diagnostics) -> None:

@@ -58,6 +58,7 @@ _FORMS = {
     AttachType.LSM_CGROUP: TargetForm(Kind.FUNC, "bpf_lsm_", "LSM hook"),
     AttachType.TRACE_ITER: TargetForm(Kind.FUNC, "bpf_iter_", "iterator"),
 }
+TARGET_PREFIXES = tuple(form.prefix for form in _FORMS.values() if form.prefix)
 _MANY = frozenset({AttachType.TRACE_FENTRY_MULTI, AttachType.TRACE_FEXIT_MULTI, AttachType.TRACE_FSESSION_MULTI})
 _TARGETED = frozenset({ProgramType.TRACING, ProgramType.LSM})
 

@@ -195,7 +195,8 @@ class _Run:
                 continue
             if name not in subjects:
                 message = f"program '{name}' is not made to be loaded for a function of another program"
-                raise BpfasError.of(message, at, ("generate the loader program with a target for it",))
+                remedy = "load the object itself: of the programs of loader programs only freplace/FUNCTION can be"
+                raise BpfasError.of(message, at, (remedy,))
             opened = until_run.enter_context(open_target(target))
             self.facts[FactKind.TARGET, name] = opened.fd
             self.facts[FactKind.TARGET_TYPE, name] = opened.function(spec.attach_target, name)
