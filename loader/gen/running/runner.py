@@ -18,7 +18,6 @@ from bpfas.diag import BpfasError
 from bpfas.loader.errors import KernelError, LoadError, Step
 from bpfas.loader.gen.loader_program import CONTENTS_OFFSET, ENTRIES_OFFSET, FactKind
 from bpfas.loader.gen.running.descriptors import check_distinct, check_map, check_program, close_all
-from bpfas.loader.gen.running.failure import Failure
 from bpfas.loader.gen.running.inputs import check_byte_order, inputs_of
 from bpfas.loader.gen.running.invocation import ContextMemory, invoke
 from bpfas.loader.kernel.running import RunningKernel
@@ -41,6 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from bpfas.loader.gen.loader_program import LoaderProgram
+    from bpfas.loader.gen.running.failure import Failure
     from bpfas.loader.gen.running.inputs import Inputs
     from bpfas.loader.loading.options import LoadOptions
     from bpfas.loader.spec import MapSpec
@@ -258,6 +258,8 @@ class _Run:
             result, context = invoke(self.program, self._context(), session, log, self.keyring)
             if result >= 0:
                 return context, log.text if log else ""
+            from bpfas.loader.gen.running.failure import Failure  # only for what fails
+
             failure = Failure(
                 self.program, self.inputs, -result, _number(context, self.program.context.failed_step)
             )
