@@ -109,6 +109,8 @@ def test_what_is_given_to_what_there_is_not_is_refused(app: str) -> None:
         run(program, max_entries={"counts": 0})
     with pytest.raises(BpfasError, match="other types cannot be given"):
         run(program, LoadOptions(btf="/sys/kernel/btf/vmlinux"))
+    with pytest.raises(BpfasError, match=r"(?s)program 'prgo', which there is not.*did you mean prog"):
+        run(program, LoadOptions(target={"prgo": 1}))
     with pytest.raises(BpfasError, match="not made to be run by the right of a token"):
         run(program, LoadOptions(token="/sys/fs/bpf"))  # noqa: S106
 
@@ -278,6 +280,27 @@ def test_maps_pinned_by_name_are_shared_and_new_ones_pinned(compile_c: Callable[
     other.set_map("shared", max_entries=5)
     with pytest.raises(LoadError, match="max entries is 1, not 5"):
         run(generate(other), options)
+
+
+@needs(map_type(MapType.ARENA))
+def test_an_arena_that_is_pinned_stays_as_it_is(compile_c: Callable[..., str], bpffs: Path) -> None:
+    path = compile_c(
+        "struct { __uint(type, 33); __uint(map_flags, BPF_F_MMAPABLE); __uint(max_entries, 10);"
+        " __uint(pinning, LIBBPF_PIN_BY_NAME); }"
+        ' arena SEC(".maps");'
+        "\n#define __arena __attribute__((address_space(1)))\n"
+        'int __arena number SEC(".addr_space.1") = 7;'
+        'SEC("syscall") int prog(void *ctx) { (void)&arena; return ++number; }',
+        "-g",
+        "-mcpu=v3",
+    )
+    program, options = generate(open_image(path)), LoadOptions(pin_root=bpffs)
+    with run(program, options) as first:
+        assert first.programs["prog"].test_run().retval == 8
+        with run(program, options) as second:
+            assert second.programs["prog"].test_run().retval == 9
+        with load_image(open_image(path), options) as direct:
+            assert direct.programs["prog"].test_run().retval == 10
 
 
 def test_a_pin_of_a_run_that_fails_is_taken_away(compile_c: Callable[..., str], bpffs: Path) -> None:
