@@ -10,10 +10,15 @@ from bpfas.diag import BpfasError
 from bpfas.elf.constants import HOST_ORDER
 from bpfas.loader import open_image
 from bpfas.loader.gen import GenOptions, Scheme, generate
-from bpfas.loader.gen.script import Address, Item, Need
+from bpfas.loader.gen.loader_program import ENTRIES_OFFSET, FactKind
+from bpfas.loader.gen.program_steps import LOG_FIELDS
+from bpfas.loader.gen.script import Address, Input, Item, Need
+from bpfas.loader.kinds import MapType
+from bpfas.loader.spec import Pinning
+from tests.loader.gen.machine import images
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from bpfas.loader.gen.loader_program import LoaderProgram
 
@@ -82,3 +87,30 @@ def test_a_map_for_a_program_whose_instructions_the_kernel_changes(compile_c: Ca
     image.set_map("map", exclusive_program="prog")
     with pytest.raises(BpfasError, match=r"(?s)hash cannot be known.*resolves its 1 CO-RE relocations"):
         generate(image)
+
+
+def inputs_in(part: object) -> Iterator[Input]:
+    """The numbers of the context that a step, or a part of one, looks at."""
+    if isinstance(part, Input):
+        yield part
+    elif isinstance(part, tuple):
+        for each in part:
+            yield from inputs_in(each)
+
+
+@pytest.mark.parametrize("name", sorted(images.MADE.keys() - {"options", "struct_ops"}))
+def test_what_the_context_says_to_a_signed_program(name: str) -> None:
+    """Nothing of what is made, but for what only the machine and its owner can know."""
+    program = generate(images.made(name), GenOptions(scheme=Scheme.INSTRUCTIONS_AND_DATA, token=True))
+    facts = {FactKind.TOKEN, FactKind.ARENA_ADDRESS, FactKind.TARGET, FactKind.TARGET_TYPE}
+    context = program.context
+    assert {fact.kind for fact in context.facts} <= facts
+    allowed = {given for _, given in LOG_FIELDS}
+    allowed |= {Input(fact.offset, 8) for fact in context.facts}
+    allowed |= {Input(entry.offset, 4) for entry in context.programs}
+    for spec, offset in context.maps:
+        if spec.pin_path or spec.pinning is not Pinning.NONE:
+            allowed.add(Input(offset, 4))
+        if spec.map_type == MapType.PERF_EVENT_ARRAY and not spec.max_entries:
+            allowed.add(Input(offset + ENTRIES_OFFSET, 4))
+    assert set(inputs_in(program.script.steps)) <= allowed
