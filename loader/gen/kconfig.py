@@ -5,15 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bpfas.loader.kernel.described import DescribedKernel
-from bpfas.loader.kernel.kconfig import kconfig_contents
+from bpfas.loader.kernel.kconfig import OPTION_PREFIX, kconfig_contents
 from bpfas.section_names import KCONFIG_SECTION
 
 if TYPE_CHECKING:
     from bpfas.diag import Diagnostics
     from bpfas.loader.gen.options import GenOptions
     from bpfas.loader.spec import Image
-
-_OPTION_PREFIX = "CONFIG_"
 
 
 def undetermined(image: Image, options: GenOptions) -> list[str]:
@@ -49,4 +47,4 @@ def fixed_kconfig(image: Image, options: GenOptions, diagnostics: Diagnostics) -
 def _said(options: GenOptions) -> set[str]:
     """The names of the options that are set. What begins otherwise (LINUX_…) is no option, and cannot be said."""
     lines = options.kconfig.split("\n")
-    return {line.partition("=")[0] for line in lines if line.startswith(_OPTION_PREFIX)}
+    return {line.partition("=")[0] for line in lines if line.startswith(OPTION_PREFIX)}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from bpfas.loader.gen.kconfig import undetermined
 from bpfas.loader.gen.lookups import find_extern
 from bpfas.loader.gen.script import Place
-from bpfas.loader.loading.attach_target import is_for_many, target_form
+from bpfas.loader.loading.attach_target import is_for_many, report_no_target, target_form
 from bpfas.section_names import KCONFIG_SECTION
 
 if TYPE_CHECKING:
@@ -91,11 +91,7 @@ def _check_program(program: ProgramSpec, image: Image, diagnostics: Diagnostics)
                 ("a loader program finds a module by a name in its types only; load the object directly",),
             )
     elif form and not program.attach_target:
-        words = form.words
-        message = f"section '{program.section}' does not say which {words} '{program.name}' is attached to"
-        placeholder = words.rpartition(" ")[2].upper()
-        remedy = f"name the section {program.section}/{placeholder}, or set the program's target"
-        diagnostics.error(message, at, (remedy,))
+        report_no_target(program, form, at, diagnostics)
     if program.core and not program.func_info and not program.line_info:
         diagnostics.error(
             f"program '{program.name}' has {len(program.core)} CO-RE relocations, but no records of functions",
