@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from bpfas.loader.kernel.kernel import Kernel
     from bpfas.loader.spec import KconfigVariable
 
-_OPTION_PREFIX = "CONFIG_"
+OPTION_PREFIX = "CONFIG_"
 _VIRTUAL_PREFIX = "LINUX_"
 _USER_TEXT = "kconfig"  # how messages call what the user says
 _TRISTATE = {"n": 0, "y": 1, "m": 2}
@@ -127,23 +127,12 @@ def _fill_virtual(variable: KconfigVariable, kernel: Kernel, contents: _Contents
     contents.known.add(name)
 
 
-def is_option(name: str) -> bool:
-    """Whether a variable is an option of the configuration, which text can set."""
-    return name.startswith(_OPTION_PREFIX)
-
-
-def check_text(text: str, diagnostics: Diagnostics) -> None:
-    """Tell `diagnostics` of lines that look as if they set an option, and do not."""
-    for _ in _assignments(text, _USER_TEXT, diagnostics):
-        pass
-
-
 def _assignments(
     text: str, source: str, diagnostics: Diagnostics, *, with_lines: bool = True
 ) -> Iterator[tuple[str, str, str]]:
     """The place, the option and the value of each line that sets an option; the others are comments."""
     for number, line in enumerate(text.split("\n"), 1):
-        if not line.startswith(_OPTION_PREFIX):
+        if not line.startswith(OPTION_PREFIX):
             continue
         place = f"{source}:{number}" if with_lines else source
         name, equals, value = line.partition("=")
@@ -234,9 +223,9 @@ def _report_unknown(name: str, kernel: Kernel, source: str | None, diagnostics: 
     remedies = [
         "declare it weak if the program can do without, or give its value, NAME=VALUE, in a file for --kconfig"
     ]
-    if not name.startswith(_OPTION_PREFIX):
+    if not name.startswith(OPTION_PREFIX):
         message = f"'{name}' is no option of a kernel"
-        remedies = [f"their names begin with {_OPTION_PREFIX}"]
+        remedies = [f"their names begin with {OPTION_PREFIX}"]
     elif source is not None:
         message = f"the kernel does not set '{name}'"
     else:
