@@ -174,7 +174,7 @@ static inline size_t bpfas_skel_btf_size(const struct bpfas_skel_btf *btf, __u32
 #endif
 
 """
-"""Behind READ_FILE of c_gzip."""
+"""Behind READ_FILE of `bpfas.loader.gen.c.files`."""
 
 FUNCTION_OF_PROGRAM = """\
 #ifndef BPFAS_SKEL_FUNCTION_OF_PROGRAM

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from bpfas.loader.gen.c.btf import FUNCTION_OF_PROGRAM, READ_BTF
 from bpfas.loader.gen.c.data import quoted
-from bpfas.loader.gen.c.gzip import READ_FILE
+from bpfas.loader.gen.c.files import READ_FILE
 from bpfas.loader.gen.c.skeleton import Part
 from bpfas.loader.gen.loader_program import FactKind
 from bpfas.loader.kinds import MapType
