@@ -44,9 +44,10 @@ static inline __u32 bpfas_skel_btf_length(const __u32 *type)
 	return type[1] & 0xffff;
 }
 
+/* NULL for void (0), and for what is no type */
 static inline const __u32 *bpfas_skel_btf_type(const struct bpfas_skel_btf *btf, __u32 id)
 {
-	while (id < btf->first_id)
+	while (id < btf->first_id && btf->base)
 		btf = btf->base;
 	return id && id < btf->end_id ? btf->types[id - btf->first_id] : NULL;
 }

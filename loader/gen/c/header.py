@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from bpfas.elf.constants import ByteOrder
 from bpfas.loader.gen.c.attach import attach_all, attach_functions, link_member
 from bpfas.loader.gen.c.data import section_struct
-from bpfas.loader.gen.c.names import identifier
+from bpfas.loader.gen.c.names import skeleton_identifier
 from bpfas.loader.gen.c.parts import parts_of
 from bpfas.loader.gen.c.runtime import destroy_function, load_functions, open_function
 from bpfas.loader.gen.c.skeleton import ARENA_MEMBER, Skeleton, is_arena
@@ -42,7 +42,7 @@ _HEAD = """\
 
 def c_header(program: LoaderProgram, name: str | None = None) -> str:
     """The text of a header whose names begin with `name`, by default that of the program."""
-    skeleton = Skeleton(program, identifier(name or program.name))
+    skeleton = Skeleton(program, skeleton_identifier(name or program.name))
     types = TypeText(program.image.types, skeleton.words) if program.image.types is not None else None
     sections = {
         spec.name: section_struct(spec, types, skeleton.words, skeleton.pointers[spec.name])

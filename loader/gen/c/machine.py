@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from bpfas.loader.gen.c.btf import FUNCTION_OF_PROGRAM, READ_BTF
-from bpfas.loader.gen.c.data import quoted
+from bpfas.loader.gen.c.data import commented, quoted
 from bpfas.loader.gen.c.files import READ_FILE
 from bpfas.loader.gen.c.skeleton import Part
 from bpfas.loader.gen.loader_program import FactKind
@@ -242,8 +242,8 @@ def targets_part(skeleton: Skeleton) -> Part | None:
         functions.append(
             skeleton.fill(
                 _SET_TARGET,
-                program=name,
-                shown=entry.spec.attach_target or "",
+                program=commented(name),
+                shown=commented(entry.spec.attach_target),
                 function=skeleton.program_functions[name],
                 target=quoted(entry.spec.attach_target),
                 fd_fact=facts[0],

@@ -286,6 +286,29 @@ int main(void) {
 """
 
 
+UNKNOWN_OPS = """
+struct no_such_ops { int (*start)(void *); };
+SEC("struct_ops/start") int start(unsigned long long *ctx) { return 0; }
+SEC(".struct_ops") struct no_such_ops mine = { .start = (void *)start };
+"""
+
+
+def test_struct_ops_that_the_kernel_does_not_have(compile_c: Callable[..., str], tmp_path: Path) -> None:
+    program = """
+    int main(void) {
+        struct app *skel = app__open();
+        SAY("load %d", app__load(skel));
+        SAY("%s", app__failed_step(skel));
+        app__destroy(skel);
+        return 0;
+    }
+    """
+    assert run_program(executable(header_of(compile_c(UNKNOWN_OPS, "-g")), program, tmp_path)) == [
+        "load -95",
+        "cannot create map mine: the kernel's types (/sys/kernel/btf) have no operations no_such_ops",
+    ]
+
+
 @needs(kernel_type("bpf_struct_ops_tcp_congestion_ops"), Need.STRUCT_OPS_LINK)
 def test_struct_ops(compile_c: Callable[..., str], tmp_path: Path) -> None:
     path = executable(header_of(compile_c(STRUCT_OPS, "-g")), STRUCT_OPS_PROGRAM, tmp_path)
