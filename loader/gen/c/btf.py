@@ -194,7 +194,7 @@ static inline int bpfas_skel_function_of_program(int prog_fd, const char *functi
 	memset(&attr, 0, sizeof(attr));
 	attr.info.bpf_fd = prog_fd;
 	attr.info.info_len = sizeof(program);
-	attr.info.info = (__u64)(long)&program;
+	attr.info.info = (__u64)(unsigned long)&program;
 	if (skel_sys_bpf(BPF_OBJ_GET_INFO_BY_FD, &attr, offsetofend(union bpf_attr, info)) < 0)
 		return -errno;
 	if (!program.btf_id)
@@ -215,12 +215,12 @@ static inline int bpfas_skel_function_of_program(int prog_fd, const char *functi
 			bytes.room = bytes.size;
 		}
 		memset(&info, 0, sizeof(info));
-		info.btf = (__u64)(long)bytes.data;
+		info.btf = (__u64)(unsigned long)bytes.data;
 		info.btf_size = bytes.room;
 		memset(&attr, 0, sizeof(attr));
 		attr.info.bpf_fd = fd;
 		attr.info.info_len = sizeof(info);
-		attr.info.info = (__u64)(long)&info;
+		attr.info.info = (__u64)(unsigned long)&info;
 		if (skel_sys_bpf(BPF_OBJ_GET_INFO_BY_FD, &attr, offsetofend(union bpf_attr, info)) < 0) {
 			err = -errno;
 			goto out;

@@ -183,9 +183,9 @@ static inline unsigned int bpfas_skel_has_cookie(void)
 	code[1].code = 0x95;
 	memset(&attr, 0, sizeof(attr));
 	attr.prog_type = BPF_PROG_TYPE_TRACEPOINT;
-	attr.insns = (__u64)(long)code;
+	attr.insns = (__u64)(unsigned long)code;
 	attr.insn_cnt = 2;
-	attr.license = (__u64)(long)"GPL";
+	attr.license = (__u64)(unsigned long)"GPL";
 	fd = skel_sys_bpf(BPF_PROG_LOAD, &attr, offsetofend(union bpf_attr, prog_name));
 	skel_closenz(fd);
 	return fd >= 0;

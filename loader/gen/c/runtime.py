@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from bpfas.loader.gen.c.skeleton import Part, Skeleton
     from bpfas.loader.spec import MapSpec
 
+_LOAD_ATTEMPTS = 5
+"""How often a loader program is run in all while the kernel says EAGAIN."""
+
 _DESTROY = """\
 static inline void
 ${X}__destroy(struct $X *skel)
@@ -75,7 +78,7 @@ ${definition}		skel->${pointer} = (__typeof__(skel->${pointer}))${X}__prepare(
 """
 
 _GIVEN_DATA = """\
-	skel->maps.${map}.initial_value = (__u64)(long)skel->${pointer};
+	skel->maps.${map}.initial_value = (__u64)(unsigned long)skel->${pointer};
 """
 
 _FINALIZE = """\
@@ -107,16 +110,18 @@ static inline int
 ${X}__load_all(struct $X *skel)
 {
 ${data}${instructions}	struct bpf_load_and_run_opts opts = {};
-${declarations}	int err;
+${declarations}	int err, attempts = ${attempts};
 
-	skel->loader.failed_step = 0;
 	skel->runner.failure = NULL;
 ${prepared}	opts.ctx = &skel->ctx;
 	opts.data_sz = ${data_size};
 	opts.data = &data;
 	opts.insns_sz = ${instructions_size};
 	opts.insns = &insns;
-	err = ${run};
+	do { /* again if a signal has come in between */
+		skel->loader.failed_step = 0;
+		err = ${run};
+	} while (err == -EAGAIN && --attempts);
 	if (err < 0) {
 		skel->runner.failure = opts.errstr;
 		return err;
@@ -194,6 +199,7 @@ def load_functions(skeleton: Skeleton, parts: list[Part]) -> str:
         instructions=constant("insns", program.instructions, program.byte_order, 1),
         data_size=len(program.data),
         instructions_size=len(program.instructions),
+        attempts=_LOAD_ATTEMPTS,
         declarations="\tvoid *mapped;\n" if finalized else "",
         prepared="".join(part.prepared for part in parts),
         loaded=finalized + "".join(part.loaded for part in parts),

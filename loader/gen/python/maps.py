@@ -70,6 +70,10 @@ class MapWriter:
     def map(self, spec: MapSpec, entry: int, programs: Mapping[str, str]) -> MapText:
         """A map at `entry` of the context; `programs` are the expressions of programs by their names."""
         start = (quoted(spec.name), str(entry))
+        if not spec.autocreate:
+            # Nothing is found out for a map that is not there.
+            plain = Call("Map", (*start, quoted(map_type_name(spec.map_type)), str(spec.max_entries)))
+            return MapText(plain, ("maps",))
         if spec.section == KCONFIG_SECTION:
             return self._kconfig(spec, start)
         if spec.struct_ops:
@@ -131,10 +135,11 @@ class MapWriter:
         arguments: tuple[Expression, ...] = (
             *start,
             str(spec.max_entries),
-            Keyword("fact", str(self.facts.get((FactKind.ARENA_ADDRESS, spec.name), 0))),
+            Keyword("fact", str(self.facts[FactKind.ARENA_ADDRESS, spec.name])),
             Keyword("contents", bytes_expression(contents)),
             Keyword("offset", str(spec.data_offset)),
             Keyword("values", self._variables(spec, len(contents))),
+            *((Keyword("wanted", f"{spec.map_extra:#x}"),) if spec.map_extra else ()),
         )
         return MapText(Call("ArenaMap", arguments), ("arenas",), has_variables=bool(contents))
 

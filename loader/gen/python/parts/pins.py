@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import errno
+import mmap
 import os
 import struct
 from typing import TYPE_CHECKING
 
-from bpfas.loader.gen.python.parts.kernel import LoadError, address_of, bpf
+from bpfas.loader.gen.python.parts.kernel import BpfError, LoadError, address_of, bpf
 from bpfas.loader.gen.python.parts.links import pin
 
 if TYPE_CHECKING:
     from bpfas.loader.gen.python.parts.maps import Map
 
 PIN_GET, PIN_INFO = 7, 15
+RING_BUFFERS, DEVICES = (27, 31), (14, 25)  # types of maps
 DEFINED_LIKE = ("type", "key size", "value size", "max entries", "flags")
 
 
@@ -30,6 +32,7 @@ class Pin:
         self._definition = definition
         self._fd = -1
         self._is_new = False
+        self._is_made = False
 
     def prepare(self, context: bytearray) -> None:
         """Look for the map, and give it to the loader program. Raises LoadError."""
@@ -58,8 +61,11 @@ class Pin:
         map_type, _, key_size, value_size, entries, flags = struct.unpack_from("=IIIIII", info)
         found = (map_type, key_size, value_size, entries, flags)
         given = struct.unpack_from("=I", context, self._entry + 4)[0]
-        wanted = (*self._definition[:3], given or self._definition[3], self._definition[4])
-        if map_type in (14, 25):  # the kernel gives maps of devices a flag of its own
+        size = given or self._definition[3]
+        if map_type in RING_BUFFERS:
+            size = max(mmap.PAGESIZE, 1 << (size - 1).bit_length())  # as they are made
+        wanted = (*self._definition[:3], size, self._definition[4])
+        if map_type in DEVICES:  # the kernel gives maps of devices a flag of its own
             found = (*found[:4], flags & ~(1 << 7) | wanted[4] & 1 << 7)
         faults = [
             f"its {DEFINED_LIKE[index]} is {found[index]}, not {wanted[index]}"
@@ -74,12 +80,23 @@ class Pin:
         self._fd = -1
 
     def finish(self) -> None:
-        """Pin a new map."""
-        if self._is_new and self.map.fd >= 0:
-            directory = os.path.dirname(self.path)
-            if not os.path.isdir(directory):
-                os.mkdir(directory, 0o700)
+        """Pin a new map. Raises LoadError."""
+        if not self._is_new or self.map.fd < 0:
+            return
+        directory = os.path.dirname(self.path)
+        if not os.path.isdir(directory):
+            os.mkdir(directory, 0o700)
+        try:
             pin(self.map.fd, self.path, f"map {self.map.name}")
+        except BpfError as error:
+            raise LoadError(error.step, error.errno or 0, error.reason) from None
+        self._is_made = True
+
+    def undo(self) -> None:
+        """Take a new pin away, as something else has failed."""
+        if self._is_made:
+            os.unlink(self.path)
+            self._is_made = False
 
     def close(self) -> None:
         """Close what nobody has taken."""

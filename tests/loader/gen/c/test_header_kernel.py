@@ -231,3 +231,29 @@ def test_what_is_not_made(compile_c: Callable[..., str], tmp_path: Path) -> None
     image = open_image(compile_c(source, "-g"))
     image.set_map(".data.spare", autocreate=False)
     assert run_program(executable(header_of(image), program, tmp_path)) == ["0 1", "0 1", "0 2"]
+
+
+INTERRUPTED = """
+#include <errno.h>
+#include <bpf/skel_internal.h>
+static int runs;
+static int interrupted_run(struct bpf_load_and_run_opts *opts)
+{
+    return ++runs < 3 ? -EAGAIN : bpf_load_and_run(opts);
+}
+#define bpf_load_and_run interrupted_run
+"""
+
+
+def test_signals_do_not_keep_it_from_loading(compile_c: Callable[..., str], tmp_path: Path) -> None:
+    """The kernel says EAGAIN where one comes while it verifies."""
+    header = header_of(compile_c('SEC("socket") int prog(void *ctx) { return 0; }', "-g"))
+    program = """
+    int main(void) {
+        struct app *skel = app__open_and_load();
+        SAY("%d %d", skel && skel->progs.prog.prog_fd > 0, runs);
+        app__destroy(skel);
+        return 0;
+    }
+    """
+    assert run_program(executable(header, program, tmp_path, declarations=INTERRUPTED)) == ["1 3"]
