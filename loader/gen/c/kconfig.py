@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from bpfas.diag import BpfasError
 from bpfas.loader.gen.c.data import quoted
 from bpfas.loader.gen.c.files import READ_FILE, READ_PACKED_FILE
 from bpfas.loader.gen.c.skeleton import Part
@@ -342,6 +343,13 @@ def kconfig_part(skeleton: Skeleton) -> Part | None:
     spec = next((spec for spec in skeleton.specs() if spec.section == KCONFIG_SECTION), None)
     if spec is None or not is_resolved_at_run_time(skeleton, spec):
         return None
+    if spec.name not in skeleton.pointers:
+        raise BpfasError.of(
+            f"map {spec.name} cannot be filled by a C header: it is not made to be mapped (map_flags "
+            f"{int(spec.map_flags):#x})",
+            skeleton.program.name,
+            ("leave its map_flags as they are, or give all its options by --kconfig",),
+        )
     values = {"count": len(variables), "pointer": skeleton.pointers[spec.name]}
     rows = "".join(_row(variable) for variable in variables)
     has_options = any(not _fact(variable) for variable in variables)

@@ -70,7 +70,8 @@ class MapWriter:
     def map(self, spec: MapSpec, entry: int, programs: Mapping[str, str]) -> MapText:
         """A map at `entry` of the context; `programs` are the expressions of programs by their names."""
         start = (quoted(spec.name), str(entry))
-        if not spec.autocreate:
+        fact = self.facts.get((FactKind.ARENA_ADDRESS, spec.name))
+        if not spec.autocreate or (spec.map_type == MapType.ARENA and fact is None):
             # Nothing is found out for a map that is not there.
             plain = Call("Map", (*start, quoted(map_type_name(spec.map_type)), str(spec.max_entries)))
             return MapText(plain, ("maps",))
@@ -79,7 +80,7 @@ class MapWriter:
         if spec.struct_ops:
             return self._struct_ops(spec, start, programs)
         if spec.map_type == MapType.ARENA:
-            return self._arena(spec, start)
+            return self._arena(spec, start, fact or 0)
         if spec.section:
             return self._data(spec, start)
         return self._elements(spec, start)
@@ -130,12 +131,12 @@ class MapWriter:
         )
         return MapText(Call("DataMap", arguments), ("data_maps",), has_variables=True)
 
-    def _arena(self, spec: MapSpec, start: tuple[str, ...]) -> MapText:
+    def _arena(self, spec: MapSpec, start: tuple[str, ...], fact: int) -> MapText:
         contents = spec.contents or b""
         arguments: tuple[Expression, ...] = (
             *start,
             str(spec.max_entries),
-            Keyword("fact", str(self.facts[FactKind.ARENA_ADDRESS, spec.name])),
+            Keyword("fact", str(fact)),
             Keyword("contents", bytes_expression(contents)),
             Keyword("offset", str(spec.data_offset)),
             Keyword("values", self._variables(spec, len(contents))),

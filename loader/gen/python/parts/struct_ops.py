@@ -36,8 +36,8 @@ class StructOpsMap(Map):
     """A map of section .struct_ops: `values` has its fields, which may be set before it is attached.
 
     `members` are offset, size and kind ("data", "pointer", "bits") of the object's struct by name, `programs` the
-    programs of pointers, `indices` where in the context the numbers of the programs' members go, `value_size` where
-    the size of the kernel's value goes (0 for nowhere).
+    programs of pointers, `indices` where in the context the numbers of the programs' members go, `value_size`
+    where the size of the kernel's value goes (0 for nowhere).
     """
 
     attaches_by_section = True

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from bpfas.diag import BpfasError
 from bpfas.elf.constants import HOST_ORDER
+from bpfas.loader import open_image
 from bpfas.loader.gen.c.data import constant
 from tests.loader.gen.c.support import COMPILERS, WARNINGS, bpftool_header, check_compiles, header_of, interface
 from tests.loader.gen.machine.corpus import SOURCES, object_of
@@ -192,6 +194,14 @@ SEC("freplace/*/ #error of a comment that has ended /* ö") int rep(struct __sk_
 @pytest.mark.peer
 def test_comments_do_not_end_early(compile_c: Callable[..., str], tmp_path: Path) -> None:
     check_compiles(header_of(compile_c(HOSTILE_TARGET, "-g")), "", tmp_path, "gcc as C11")
+
+
+def test_configuration_that_cannot_be_filled(compile_c: Callable[..., str]) -> None:
+    source = 'extern int CONFIG_HZ __kconfig; SEC("socket") int p(struct __sk_buff *skb) { return CONFIG_HZ; }'
+    image = open_image(compile_c(source, "-g"))
+    image.set_map(".kconfig", map_flags=0)
+    with pytest.raises(BpfasError, match="cannot be filled by a C header"):
+        header_of(image)
 
 
 def test_text_is_the_same_every_time(object_path: Callable[[str], str]) -> None:
