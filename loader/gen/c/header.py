@@ -113,7 +113,7 @@ def _struct(
             lines.append(f"\tvoid *{pointer};")
             continue
         lines += [f"\tstruct {_tag(skeleton, name)} {{", body, f"\t}} *{pointer};"]
-    lines += ["\tstruct {", "\t\tconst char *failure;"]
+    lines += ["\tstruct {", "\t\tconst char *failure;", "\t\tint is_loaded;"]
     lines += [part.state.rstrip() for part in parts]
     lines += ["\t} runner;", "};"]
     return "".join(f"{line}\n" for line in lines if line) + "\n"

@@ -112,6 +112,10 @@ ${X}__load_all(struct $X *skel)
 ${data}${instructions}	struct bpf_load_and_run_opts opts = {};
 ${declarations}	int err, attempts = ${attempts};
 
+	if (skel->runner.is_loaded) {
+		skel->runner.failure = "it is loaded already";
+		return -EALREADY;
+	}
 	skel->runner.failure = NULL;
 ${prepared}	opts.ctx = &skel->ctx;
 	opts.data_sz = ${data_size};
@@ -126,6 +130,7 @@ ${prepared}	opts.ctx = &skel->ctx;
 		skel->runner.failure = opts.errstr;
 		return err;
 	}
+	skel->runner.is_loaded = 1;
 ${loaded}	return 0;
 }
 

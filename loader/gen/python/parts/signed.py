@@ -86,7 +86,6 @@ class SignedLoader(Loader):
         if not self.is_hashed:
             digest = bytearray(SHA256_SIZE)
             info = bytearray(HASH_IN_MAP_INFO) + struct.pack("=QI4x", address_of(digest), len(digest))
-            info = bytearray(info)
             bpf(SIGNED_MAP_INFO, struct.pack("=IIQ", map_fd, len(info), address_of(info)))
 
     def load_program(self, attributes: bytes) -> int:

@@ -257,3 +257,20 @@ def test_signals_do_not_keep_it_from_loading(compile_c: Callable[..., str], tmp_
     }
     """
     assert run_program(executable(header, program, tmp_path, declarations=INTERRUPTED)) == ["1 3"]
+
+
+def test_loaded_once(compile_c: Callable[..., str], tmp_path: Path) -> None:
+    header = header_of(compile_c('SEC("socket") int prog(void *ctx) { return 0; }', "-g"))
+    program = """
+    int main(void) {
+        int first = free_fd();
+        struct app *skel = app__open_and_load();
+        int fd = skel->progs.prog.prog_fd;
+        SAY("%d %d", app__load(skel) == -EALREADY, skel->progs.prog.prog_fd == fd);
+        SAY("%s", app__failed_step(skel));
+        app__destroy(skel);
+        SAY("%d", free_fd() == first);
+        return 0;
+    }
+    """
+    assert run_program(executable(header, program, tmp_path)) == ["1 1", "it is loaded already", "1"]
