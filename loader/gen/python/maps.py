@@ -92,7 +92,10 @@ class MapWriter:
             path = f"{_PIN_ROOT}/{file_name(spec.name.rpartition(':')[2])}"
         if not path or not spec.autocreate:
             return ""
-        definition = (spec.map_type, spec.key_size, spec.value_size, spec.max_entries, spec.map_flags)
+        definition = (
+            *(spec.map_type, spec.key_size, spec.value_size, spec.max_entries),
+            *(spec.map_flags, spec.map_extra),
+        )
         return f"Pin({expression}, {entry}, {path!a}, {tuple(map(int, definition))})"
 
     def _variables(self, spec: MapSpec, size: int) -> str:

@@ -15,17 +15,18 @@ if TYPE_CHECKING:
     from bpfas.loader.gen.python.parts.maps import Map
 
 PIN_GET, PIN_INFO = 7, 15
+PIN_INFO_SIZE = 88  # of struct bpf_map_info with map_extra
 RING_BUFFERS, DEVICES = (27, 31), (14, 25)  # types of maps
-DEFINED_LIKE = ("type", "key size", "value size", "max entries", "flags")
+DEFINED_LIKE = ("type", "key size", "value size", "max entries", "flags", "map_extra")
 
 
 class Pin:
     """Where a map is pinned: what is there is used, and what is not is pinned once it is loaded.
 
-    `definition` is type, sizes of key and value, number of entries and flags, as in struct bpf_map_info.
+    `definition` is type, sizes of key and value, number of entries, flags, map_extra, as in struct bpf_map_info.
     """
 
-    def __init__(self, owner: Map, entry: int, path: str, definition: tuple[int, int, int, int, int]) -> None:
+    def __init__(self, owner: Map, entry: int, path: str, definition: tuple[int, int, int, int, int, int]) -> None:
         self.map = owner
         self.path = path
         self._entry = entry
@@ -56,17 +57,24 @@ class Pin:
         step = f"use the map at {self.path}"
         if os.readlink(f"/proc/self/fd/{self._fd}") != "anon_inode:bpf-map":
             raise LoadError(step, errno.EINVAL, "it is no map")
-        info = bytearray(80)
+        info = bytearray(PIN_INFO_SIZE)
         bpf(PIN_INFO, struct.pack("=IIQ", self._fd, len(info), address_of(info)))
         map_type, _, key_size, value_size, entries, flags = struct.unpack_from("=IIIIII", info)
-        found = (map_type, key_size, value_size, entries, flags)
+        found = (
+            map_type,
+            key_size,
+            value_size,
+            entries,
+            flags,
+            *struct.unpack_from("=Q", info, PIN_INFO_SIZE - 8),
+        )
         given = struct.unpack_from("=I", context, self._entry + 4)[0]
         size = given or self._definition[3]
         if map_type in RING_BUFFERS:
             size = max(mmap.PAGESIZE, 1 << (size - 1).bit_length())  # as they are made
-        wanted = (*self._definition[:3], size, self._definition[4])
+        wanted = (*self._definition[:3], size, *self._definition[4:])
         if map_type in DEVICES:  # the kernel gives maps of devices a flag of its own
-            found = (*found[:4], flags & ~(1 << 7) | wanted[4] & 1 << 7)
+            found = (*found[:4], flags & ~(1 << 7) | wanted[4] & 1 << 7, found[5])
         faults = [
             f"its {DEFINED_LIKE[index]} is {found[index]}, not {wanted[index]}"
             for index in range(len(wanted))

@@ -286,6 +286,26 @@ def test_pinned_ring_buffer_is_shared(
     assert interpret(write_module(image), use) == "1\n"
 
 
+def test_pinned_map_with_another_map_extra(
+    write_module: Callable[..., Path], compile_c: Callable[..., str], bpffs: Path
+) -> None:
+    source = """
+    struct { __uint(type, BPF_MAP_TYPE_BLOOM_FILTER); __uint(max_entries, 8); __type(value, int);
+        __uint(map_extra, HASHES); } bloom SEC(".maps");
+    SEC("socket") int prog(void *ctx) { int one = 1; return bpf_map_peek_elem(&bloom, &one); }
+    """
+    for hashes, found in (("3", "-\n"), ("3", "-\n"), ("4", "its map_extra is 3, not 4")):
+        image = open_image(compile_c(source.replace("HASHES", hashes), "-g"))
+        image.set_map("bloom", pin_path=str(bpffs / "bloom"))
+        use = """
+            try:
+                with app.open_and_load(): print("-")
+            except app.LoadError as error:
+                print(error.reason)
+        """
+        assert interpret(write_module(image), use).startswith(found)
+
+
 def test_no_pin_stays_of_a_failure(
     write_module: Callable[..., Path], compile_c: Callable[..., str], bpffs: Path
 ) -> None:
