@@ -54,7 +54,7 @@ static inline const __u32 *bpfas_skel_btf_type(const struct bpfas_skel_btf *btf,
 
 static inline const char *bpfas_skel_btf_name(const struct bpfas_skel_btf *btf, __u32 offset)
 {
-	while (offset < btf->first_string)
+	while (offset < btf->first_string && btf->base)
 		btf = btf->base;
 	offset -= btf->first_string;
 	return offset < btf->strings_size ? btf->strings + offset : "";

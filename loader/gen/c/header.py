@@ -81,7 +81,9 @@ def _paragraph(text: str) -> str:
 
 
 def _includes(skeleton: Skeleton, parts: list[Part]) -> str:
-    own = sorted({file for part in parts for file in part.includes} | {"errno.h", "fcntl.h", "stddef.h"})
+    own = sorted(
+        {file for part in parts for file in part.includes} | {"errno.h", "fcntl.h", "stddef.h", "string.h"}
+    )
     order = "LITTLE" if skeleton.program.byte_order is ByteOrder.LITTLE else "BIG"
     lines = ["#ifndef __KERNEL__", *(f"#include <{file}>" for file in own)]
     lines += ["#endif", "#include <bpf/skel_internal.h>", ""]

@@ -111,6 +111,8 @@ ${X}__load_all(struct $X *skel)
 {
 ${data}${instructions}	struct bpf_load_and_run_opts opts = {};
 ${declarations}	int err, attempts = ${attempts};
+	__u32 failed_step;
+	void *given;
 
 	if (skel->runner.is_loaded) {
 		skel->runner.failure = "it is loaded already";
@@ -122,10 +124,21 @@ ${prepared}	opts.ctx = &skel->ctx;
 	opts.data = &data;
 	opts.insns_sz = ${instructions_size};
 	opts.insns = &insns;
+	given = skel_alloc(skel->ctx.sz);
+	if (!given)
+		return -ENOMEM;
+	memcpy(given, skel, skel->ctx.sz);
 	do { /* again if a signal has come in between */
 		skel->loader.failed_step = 0;
 		err = ${run};
+		if (err < 0) {
+			/* what was said before loading stays said */
+			failed_step = skel->loader.failed_step;
+			memcpy(skel, given, skel->ctx.sz);
+			skel->loader.failed_step = failed_step;
+		}
 	} while (err == -EAGAIN && --attempts);
+	skel_free(given);
 	if (err < 0) {
 		skel->runner.failure = opts.errstr;
 		return err;
