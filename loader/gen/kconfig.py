@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bpfas.loader.kernel.described import DescribedKernel
-from bpfas.loader.kernel.kconfig import kconfig_contents
+from bpfas.loader.kernel.kconfig import check_text, is_option, kconfig_contents
 from bpfas.section_names import KCONFIG_SECTION
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ def undetermined(image: Image, options: GenOptions) -> list[str]:
 
     What a program that is to be signed does not know is 0, if it is weak.
     """
-    said = {line.partition("=")[0] for line in options.kconfig.splitlines()}
+    said = _said(options)
     weak_is_zero = options.scheme is not None
     return [
         variable.name
@@ -32,7 +32,13 @@ def fixed_kconfig(image: Image, options: GenOptions, diagnostics: Diagnostics) -
     """The value, None where the kernel that the program runs on is to be asked; errors go to `diagnostics`."""
     spec = next((spec for spec in image.maps.values() if spec.section == KCONFIG_SECTION), None)
     if spec is None or undetermined(image, options):
+        check_text(options.kconfig, diagnostics)
         return None
+    known = [variable for variable in image.kconfig if variable.name in _said(options)]
     return kconfig_contents(
-        image.kconfig, spec.value_size, DescribedKernel(), options.kconfig, diagnostics, order=image.byte_order
+        known, spec.value_size, DescribedKernel(), options.kconfig, diagnostics, order=image.byte_order
     )
+
+
+def _said(options: GenOptions) -> set[str]:
+    return {line.partition("=")[0] for line in options.kconfig.splitlines() if is_option(line)}

@@ -127,6 +127,17 @@ def _fill_virtual(variable: KconfigVariable, kernel: Kernel, contents: _Contents
     contents.known.add(name)
 
 
+def is_option(name: str) -> bool:
+    """Whether a variable is an option of the configuration, which text can set."""
+    return name.startswith(_OPTION_PREFIX)
+
+
+def check_text(text: str, diagnostics: Diagnostics) -> None:
+    """Tell `diagnostics` of lines that look as if they set an option, and do not."""
+    for _ in _assignments(text, _USER_TEXT, diagnostics):
+        pass
+
+
 def _assignments(
     text: str, source: str, diagnostics: Diagnostics, *, with_lines: bool = True
 ) -> Iterator[tuple[str, str, str]]:
