@@ -294,7 +294,8 @@ def test_pinned_map_with_another_map_extra(
         __uint(map_extra, HASHES); } bloom SEC(".maps");
     SEC("socket") int prog(void *ctx) { int one = 1; return bpf_map_peek_elem(&bloom, &one); }
     """
-    for hashes, found in (("3", "-\n"), ("3", "-\n"), ("4", "its map_extra is 3, not 4")):
+    # Python takes a module for the same whose file has the same size within a second.
+    for hashes, found in (("3", "-\n"), ("3", "-\n"), ("12", "its map_extra is 3, not 12")):
         image = open_image(compile_c(source.replace("HASHES", hashes), "-g"))
         image.set_map("bloom", pin_path=str(bpffs / "bloom"))
         use = """
