@@ -84,6 +84,7 @@ _OF_OBJECTS = {
 """Options that say what a loader program is to be, by where the parser puts them."""
 
 _BY_SUFFIX = {".py": "python", ".h": "c", ".o": "elf"}
+_NAME_OF_STANDARD_INPUT = "object"
 _TEXTS = frozenset({"python", "c"})
 """The formats that people can read."""
 
@@ -160,6 +161,10 @@ def _program(options: argparse.Namespace) -> LoaderProgram:
         refuse_changes(options, path, _OF_OBJECTS)
         program = read_file(path)
         return program._replace(name=options.name or program.name)
+    for other in (*options.objects, *options.libraries):
+        if begins_with(other, LOADER_PROGRAM_MAGIC):
+            message = "a loader program cannot be linked with anything"
+            raise BpfasError.of(message, other, ("give the objects that it was made of",))
     types = None
     if options.btf:
         from bpfas.loader.kernel.type_files import types_in_file
@@ -168,7 +173,8 @@ def _program(options: argparse.Namespace) -> LoaderProgram:
     kconfig = read_input(options.kconfig).decode(errors="replace") if options.kconfig else ""
     scheme = Scheme(options.scheme) if options.scheme else None
     # bpftool calls a skeleton so, too.
-    name = options.name or os.path.basename(path).removesuffix(".o")
+    of_path = _NAME_OF_STANDARD_INPUT if path == STANDARD_STREAM else os.path.basename(path).removesuffix(".o")
+    name = options.name or of_path
     program = generate(_image(options), GenOptions(kconfig, types, options.token, options.debug, scheme, name))
     warn(program.warnings, options)
     return program

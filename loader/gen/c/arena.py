@@ -23,11 +23,11 @@ static inline void *bpfas_skel_reserve(unsigned long long wanted, size_t size)
 	void *memory;
 
 	if (wanted) {
-		memory = mmap((void *)(long)wanted, size, PROT_NONE,
+		memory = mmap((void *)(unsigned long)wanted, size, PROT_NONE,
 				MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
 		if (memory == MAP_FAILED)
 			return NULL;
-		if (memory == (void *)(long)wanted)
+		if (memory == (void *)(unsigned long)wanted)
 			return memory;
 		munmap(memory, size);
 		errno = EEXIST;
@@ -40,9 +40,9 @@ static inline void *bpfas_skel_reserve(unsigned long long wanted, size_t size)
 	if (start >> 32 != (start + size - 1) >> 32)
 		start = ((start >> 32) + 1) << 32;
 	if (start > first)
-		munmap((void *)(long)first, start - first);
-	munmap((void *)(long)(start + size), first + size - start);
-	return (void *)(long)start;
+		munmap((void *)(unsigned long)first, start - first);
+	munmap((void *)(unsigned long)(start + size), first + size - start);
+	return (void *)(unsigned long)start;
 }
 #endif
 
@@ -70,7 +70,7 @@ _PREPARED = """\
 		}
 		skel->runner.arena_size = size;
 	}
-	skel->loader.${fact} = (__u64)(long)skel->runner.arena;
+	skel->loader.${fact} = (__u64)(unsigned long)skel->runner.arena;
 """
 
 _LOADED = """\

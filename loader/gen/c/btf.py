@@ -44,16 +44,17 @@ static inline __u32 bpfas_skel_btf_length(const __u32 *type)
 	return type[1] & 0xffff;
 }
 
+/* NULL for void (0), and for what is no type */
 static inline const __u32 *bpfas_skel_btf_type(const struct bpfas_skel_btf *btf, __u32 id)
 {
-	while (id < btf->first_id)
+	while (id < btf->first_id && btf->base)
 		btf = btf->base;
 	return id && id < btf->end_id ? btf->types[id - btf->first_id] : NULL;
 }
 
 static inline const char *bpfas_skel_btf_name(const struct bpfas_skel_btf *btf, __u32 offset)
 {
-	while (offset < btf->first_string)
+	while (offset < btf->first_string && btf->base)
 		btf = btf->base;
 	offset -= btf->first_string;
 	return offset < btf->strings_size ? btf->strings + offset : "";
@@ -174,7 +175,7 @@ static inline size_t bpfas_skel_btf_size(const struct bpfas_skel_btf *btf, __u32
 #endif
 
 """
-"""Behind READ_FILE of c_gzip."""
+"""Behind READ_FILE of `bpfas.loader.gen.c.files`."""
 
 FUNCTION_OF_PROGRAM = """\
 #ifndef BPFAS_SKEL_FUNCTION_OF_PROGRAM
@@ -193,7 +194,7 @@ static inline int bpfas_skel_function_of_program(int prog_fd, const char *functi
 	memset(&attr, 0, sizeof(attr));
 	attr.info.bpf_fd = prog_fd;
 	attr.info.info_len = sizeof(program);
-	attr.info.info = (__u64)(long)&program;
+	attr.info.info = (__u64)(unsigned long)&program;
 	if (skel_sys_bpf(BPF_OBJ_GET_INFO_BY_FD, &attr, offsetofend(union bpf_attr, info)) < 0)
 		return -errno;
 	if (!program.btf_id)
@@ -214,12 +215,12 @@ static inline int bpfas_skel_function_of_program(int prog_fd, const char *functi
 			bytes.room = bytes.size;
 		}
 		memset(&info, 0, sizeof(info));
-		info.btf = (__u64)(long)bytes.data;
+		info.btf = (__u64)(unsigned long)bytes.data;
 		info.btf_size = bytes.room;
 		memset(&attr, 0, sizeof(attr));
 		attr.info.bpf_fd = fd;
 		attr.info.info_len = sizeof(info);
-		attr.info.info = (__u64)(long)&info;
+		attr.info.info = (__u64)(unsigned long)&info;
 		if (skel_sys_bpf(BPF_OBJ_GET_INFO_BY_FD, &attr, offsetofend(union bpf_attr, info)) < 0) {
 			err = -errno;
 			goto out;

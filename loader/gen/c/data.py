@@ -169,6 +169,11 @@ def quoted(text: str | bytes) -> str:
     return '"' + "".join(_escaped(byte) for byte in data) + '"'
 
 
+def commented(text: str) -> str:
+    """What a comment may say of a text, whatever that has in it."""
+    return quoted(text)[1:-1].replace("*", "\\052")
+
+
 def _escaped(byte: int) -> str:
     char = chr(byte)
     # `?` because of trigraphs, quotes and backslashes because they end the string.

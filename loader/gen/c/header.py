@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from bpfas.elf.constants import ByteOrder
 from bpfas.loader.gen.c.attach import attach_all, attach_functions, link_member
 from bpfas.loader.gen.c.data import section_struct
-from bpfas.loader.gen.c.names import identifier
+from bpfas.loader.gen.c.names import skeleton_identifier
 from bpfas.loader.gen.c.parts import parts_of
 from bpfas.loader.gen.c.runtime import destroy_function, load_functions, open_function
 from bpfas.loader.gen.c.skeleton import ARENA_MEMBER, Skeleton, is_arena
@@ -42,7 +42,7 @@ _HEAD = """\
 
 def c_header(program: LoaderProgram, name: str | None = None) -> str:
     """The text of a header whose names begin with `name`, by default that of the program."""
-    skeleton = Skeleton(program, identifier(name or program.name))
+    skeleton = Skeleton(program, skeleton_identifier(name or program.name))
     types = TypeText(program.image.types, skeleton.words) if program.image.types is not None else None
     sections = {
         spec.name: section_struct(spec, types, skeleton.words, skeleton.pointers[spec.name])
@@ -81,7 +81,9 @@ def _paragraph(text: str) -> str:
 
 
 def _includes(skeleton: Skeleton, parts: list[Part]) -> str:
-    own = sorted({file for part in parts for file in part.includes} | {"errno.h", "fcntl.h", "stddef.h"})
+    own = sorted(
+        {file for part in parts for file in part.includes} | {"errno.h", "fcntl.h", "stddef.h", "string.h"}
+    )
     order = "LITTLE" if skeleton.program.byte_order is ByteOrder.LITTLE else "BIG"
     lines = ["#ifndef __KERNEL__", *(f"#include <{file}>" for file in own)]
     lines += ["#endif", "#include <bpf/skel_internal.h>", ""]
@@ -113,7 +115,7 @@ def _struct(
             lines.append(f"\tvoid *{pointer};")
             continue
         lines += [f"\tstruct {_tag(skeleton, name)} {{", body, f"\t}} *{pointer};"]
-    lines += ["\tstruct {", "\t\tconst char *failure;"]
+    lines += ["\tstruct {", "\t\tconst char *failure;", "\t\tint is_loaded;"]
     lines += [part.state.rstrip() for part in parts]
     lines += ["\t} runner;", "};"]
     return "".join(f"{line}\n" for line in lines if line) + "\n"

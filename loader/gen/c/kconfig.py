@@ -1,26 +1,32 @@
 """The map `.kconfig` in a C header: filled by open() with what the running kernel is, changeable before load().
 
 The rules are those of `bpfas.loader.kernel.kconfig`: what the text of options says comes first, then
-/boot/config-RELEASE, else /proc/config.gz.
+/boot/config-RELEASE, else /proc/config.gz. These are unpacked by zlib, which programs with such headers are linked
+with (-lz), if there are variables that are options.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from bpfas.diag import BpfasError
 from bpfas.loader.gen.c.data import quoted
-from bpfas.loader.gen.c.gzip import READ_FILE, READ_PACKED_FILE
+from bpfas.loader.gen.c.files import READ_FILE, READ_PACKED_FILE
 from bpfas.loader.gen.c.skeleton import Part
 from bpfas.loader.gen.script import Input, Need
 from bpfas.loader.spec import KconfigKind
 from bpfas.section_names import KCONFIG_SECTION
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from bpfas.loader.gen.c.skeleton import Skeleton
     from bpfas.loader.spec import KconfigVariable, MapSpec
 
 _VIRTUAL = {"LINUX_KERNEL_VERSION": 1, "LINUX_HAS_BPF_COOKIE": 2, "LINUX_HAS_SYSCALL_WRAPPER": 3}
 """What is no option, but known of the kernel; the numbers are those in the text below."""
+_UNKNOWN_FACT = 255
+_FOR_OPTIONS = ("unistd.h", "zlib.h")
 _KINDS = {
     KconfigKind.BOOL: 0,
     KconfigKind.CHAR: 1,
@@ -178,9 +184,9 @@ static inline unsigned int bpfas_skel_has_cookie(void)
 	code[1].code = 0x95;
 	memset(&attr, 0, sizeof(attr));
 	attr.prog_type = BPF_PROG_TYPE_TRACEPOINT;
-	attr.insns = (__u64)(long)code;
+	attr.insns = (__u64)(unsigned long)code;
 	attr.insn_cnt = 2;
-	attr.license = (__u64)(long)"GPL";
+	attr.license = (__u64)(unsigned long)"GPL";
 	fd = skel_sys_bpf(BPF_PROG_LOAD, &attr, offsetofend(union bpf_attr, prog_name));
 	skel_closenz(fd);
 	return fd >= 0;
@@ -209,15 +215,12 @@ static inline unsigned int bpfas_skel_has_syscall_wrapper(void)
 	return found;
 }
 
-/* fills the value of a map .kconfig; what stays unset is marked */
+/* sets variables to facts of the kernel, and to what lines NAME=VALUE say; the others are marked as unset */
 static inline void bpfas_skel_read_kconfig(const struct bpfas_skel_kconfig_variable *variables, size_t count,
 						unsigned char *unset, unsigned char *bad, unsigned char *value,
 						const char *options)
 {
-	struct bpfas_skel_bytes config = {};
-	size_t i, options_left = 0;
-	struct utsname name;
-	char path[128];
+	size_t i;
 
 	for (i = 0; i < count; i++) {
 		unsigned long long number = 0;
@@ -240,16 +243,14 @@ static inline void bpfas_skel_read_kconfig(const struct bpfas_skel_kconfig_varia
 			unset[i] = 0;
 	}
 	bpfas_skel_read_options(variables, count, unset, bad, value, options, strlen(options));
-	for (i = 0; i < count; i++)
-		options_left += unset[i] && !bad[i] && !variables[i].fact;
-	if (options_left && !uname(&name)) {
-		snprintf(path, sizeof(path), "/boot/config-%s", name.release);
-		if (bpfas_skel_read_packed_file(path, &config))
-			(void)bpfas_skel_read_packed_file("/proc/config.gz", &config);
-	}
-	if (config.data)
-		bpfas_skel_read_options(variables, count, unset, bad, value, (const char *)config.data, config.size);
-	free(config.data);
+}
+
+/* what is weak may stay zero */
+static inline void bpfas_skel_excuse_weak(const struct bpfas_skel_kconfig_variable *variables, size_t count,
+						unsigned char *unset, const unsigned char *bad)
+{
+	size_t i;
+
 	for (i = 0; i < count; i++)
 		unset[i] &= bad[i] || !variables[i].is_weak;
 }
@@ -272,6 +273,33 @@ static inline int bpfas_skel_unset_kconfig(const struct bpfas_skel_kconfig_varia
 
 """
 
+_SHARED_FOR_OPTIONS = """\
+#ifndef BPFAS_SKEL_KCONFIG_FILES
+#define BPFAS_SKEL_KCONFIG_FILES
+/* sets variables that are still unset to what the running kernel's configuration says */
+static inline void bpfas_skel_read_kconfig_files(const struct bpfas_skel_kconfig_variable *variables, size_t count,
+						unsigned char *unset, unsigned char *bad, unsigned char *value)
+{
+	struct bpfas_skel_bytes config = {};
+	size_t i, options_left = 0;
+	struct utsname name;
+	char path[128];
+
+	for (i = 0; i < count; i++)
+		options_left += unset[i] && !bad[i] && !variables[i].fact;
+	if (!options_left || uname(&name))
+		return;
+	snprintf(path, sizeof(path), "/boot/config-%s", name.release);
+	if (bpfas_skel_read_packed_file(path, &config) && bpfas_skel_read_packed_file("/proc/config.gz", &config))
+		return;
+	bpfas_skel_read_options(variables, count, unset, bad, value, (const char *)config.data, config.size);
+	free(config.data);
+}
+#endif
+
+"""
+"""For variables that are options: behind READ_PACKED_FILE."""
+
 _HELPERS = """\
 static const struct bpfas_skel_kconfig_variable ${X}__kconfig_variables[] = {
 ${rows}};
@@ -285,7 +313,13 @@ _OPENED = """\
 
 		bpfas_skel_read_kconfig(${X}__kconfig_variables, ${count}, skel->runner.kconfig_unset, bad,
 					(unsigned char *)skel->${pointer}, options);
+${files}		bpfas_skel_excuse_weak(${X}__kconfig_variables, ${count}, skel->runner.kconfig_unset, bad);
 	}
+"""
+
+_READ_FILES = """\
+		bpfas_skel_read_kconfig_files(${X}__kconfig_variables, ${count}, skel->runner.kconfig_unset, bad,
+						(unsigned char *)skel->${pointer});
 """
 
 _PREPARED = """\
@@ -309,14 +343,25 @@ def kconfig_part(skeleton: Skeleton) -> Part | None:
     spec = next((spec for spec in skeleton.specs() if spec.section == KCONFIG_SECTION), None)
     if spec is None or not is_resolved_at_run_time(skeleton, spec):
         return None
+    if spec.name not in skeleton.pointers:
+        raise BpfasError.of(
+            f"map {spec.name} cannot be filled by a C header: it is not made to be mapped (map_flags "
+            f"{int(spec.map_flags):#x})",
+            skeleton.program.name,
+            ("leave its map_flags as they are, or give all its options by --kconfig",),
+        )
     values = {"count": len(variables), "pointer": skeleton.pointers[spec.name]}
     rows = "".join(_row(variable) for variable in variables)
+    has_options = any(not _fact(variable) for variable in variables)
+    files = skeleton.fill(_READ_FILES, **values) if has_options else ""
     return Part(
-        includes=("fcntl.h", "stdio.h", "stdlib.h", "string.h", "sys/utsname.h", "unistd.h"),
-        shared=READ_FILE + READ_PACKED_FILE + _SHARED,
+        includes=("stdio.h", "stdlib.h", "string.h", "sys/utsname.h", *(_FOR_OPTIONS if has_options else ())),
+        shared=_SHARED + (READ_FILE + READ_PACKED_FILE + _SHARED_FOR_OPTIONS) * has_options,
         helpers=skeleton.fill(_HELPERS, rows=rows),
         state=skeleton.fill(_STATE, **values),
-        opened=skeleton.fill(_OPENED, options=_options(skeleton.program.kconfig), **values),
+        opened=skeleton.fill(
+            _OPENED, options=_options(skeleton.program.kconfig, variables), files=files, **values
+        ),
         prepared=skeleton.fill(_PREPARED, **values),
         needs="the kernel's configuration is read from files",
     )
@@ -329,9 +374,10 @@ def is_resolved_at_run_time(skeleton: Skeleton, spec: MapSpec) -> bool:
     return any(isinstance(step, Need) and step.given == given for step in skeleton.program.script.numbered_steps())
 
 
-def _options(text: str) -> str:
-    """The lines that set options, as one string constant in several lines."""
-    lines = [line for line in text.splitlines() if "=" in line and not line.startswith("#")]
+def _options(text: str, variables: Collection[KconfigVariable]) -> str:
+    """The lines that set options which are asked for, as one string constant in several lines."""
+    names = {variable.name for variable in variables}
+    lines = [line for line in text.splitlines() if "=" in line and line.partition("=")[0] in names]
     return "".join(f"\n\t\t\t{quoted(line + chr(10))}" for line in lines) or '""'
 
 
@@ -342,5 +388,9 @@ def _row(variable: KconfigVariable) -> str:
         "(/boot/config-RELEASE, /proc/config.gz), and it was not set before loading"
     )
     numbers = f"{variable.offset}, {variable.size}, {kind}, {int(variable.is_signed)}, {int(variable.is_weak)}"
-    fact = _VIRTUAL.get(variable.name, 255 if variable.name.startswith("LINUX_") else 0)
-    return f"\t{{ {quoted(variable.name)}, {quoted(failure)},\n\t  {numbers}, {fact} }},\n"
+    return f"\t{{ {quoted(variable.name)}, {quoted(failure)},\n\t  {numbers}, {_fact(variable)} }},\n"
+
+
+def _fact(variable: KconfigVariable) -> int:
+    """Which fact of the kernel the variable is, 0 for an option."""
+    return _VIRTUAL.get(variable.name, _UNKNOWN_FACT if variable.name.startswith("LINUX_") else 0)

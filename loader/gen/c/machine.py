@@ -6,8 +6,8 @@ import os
 from typing import TYPE_CHECKING
 
 from bpfas.loader.gen.c.btf import FUNCTION_OF_PROGRAM, READ_BTF
-from bpfas.loader.gen.c.data import quoted
-from bpfas.loader.gen.c.gzip import READ_FILE
+from bpfas.loader.gen.c.data import commented, quoted
+from bpfas.loader.gen.c.files import READ_FILE
 from bpfas.loader.gen.c.skeleton import Part
 from bpfas.loader.gen.loader_program import FactKind
 from bpfas.loader.kinds import MapType
@@ -99,7 +99,7 @@ static inline int bpfas_skel_open_pin(const struct bpfas_skel_pin *pin, __u32 ma
 	int fd, err;
 
 	memset(&attr, 0, sizeof(attr));
-	attr.pathname = (__u64)(long)pin->path;
+	attr.pathname = (__u64)(unsigned long)pin->path;
 	fd = skel_sys_bpf(BPF_OBJ_GET, &attr, offsetofend(union bpf_attr, file_flags));
 	if (fd < 0)
 		return errno == ENOENT ? 0 : -errno;
@@ -113,7 +113,7 @@ static inline int bpfas_skel_open_pin(const struct bpfas_skel_pin *pin, __u32 ma
 	memset(&attr, 0, sizeof(attr));
 	attr.info.bpf_fd = fd;
 	attr.info.info_len = sizeof(info);
-	attr.info.info = (__u64)(long)&info;
+	attr.info.info = (__u64)(unsigned long)&info;
 	if (skel_sys_bpf(BPF_OBJ_GET_INFO_BY_FD, &attr, offsetofend(union bpf_attr, info)) < 0) {
 		err = -errno;
 		close(fd);
@@ -172,7 +172,7 @@ static inline int bpfas_skel_make_pin(const char *path, int fd)
 			(void)mkdir(directory, 0700);
 		}
 	memset(&attr, 0, sizeof(attr));
-	attr.pathname = (__u64)(long)path;
+	attr.pathname = (__u64)(unsigned long)path;
 	attr.bpf_fd = fd;
 	return skel_sys_bpf(BPF_OBJ_PIN, &attr, offsetofend(union bpf_attr, file_flags)) < 0 ? -errno : 0;
 }
@@ -242,8 +242,8 @@ def targets_part(skeleton: Skeleton) -> Part | None:
         functions.append(
             skeleton.fill(
                 _SET_TARGET,
-                program=name,
-                shown=entry.spec.attach_target or "",
+                program=commented(name),
+                shown=commented(entry.spec.attach_target),
                 function=skeleton.program_functions[name],
                 target=quoted(entry.spec.attach_target),
                 fd_fact=facts[0],

@@ -45,6 +45,12 @@ def identifier(name: str) -> str:
     return f"_{text}" if not text or text[0].isdigit() else text
 
 
+def skeleton_identifier(name: str) -> str:
+    """What begins all names of a header, and is that of its struct: no word of C or C++."""
+    text = identifier(name)
+    return f"{text}_" if text in _C_WORDS | _CONDITIONAL_WORDS else text
+
+
 def is_identifier(name: str) -> bool:
     """Whether C takes `name` for the name of something."""
     return bool(_IDENTIFIER.fullmatch(name)) and name not in _C_WORDS

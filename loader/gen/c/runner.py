@@ -87,7 +87,7 @@ static inline int bpfas_skel_data_map(struct bpf_load_and_run_opts *opts, const 
 	create.value_size = opts->data_sz;
 	create.max_entries = 1;
 	memcpy(create.map_name, "__loader.map", sizeof("__loader.map"));
-	create.excl_prog_hash = (__u64)(long)right->hash;
+	create.excl_prog_hash = (__u64)(unsigned long)right->hash;
 	create.excl_prog_hash_size = right->hash ? 32 : 0;
 	if (right->token_fd > 0) {
 		create.map_flags = ${token_flag};
@@ -112,12 +112,12 @@ static inline int bpfas_skel_data_map(struct bpf_load_and_run_opts *opts, const 
 		return map_fd;
 	/* the program compares the hash that the kernel makes now */
 	opts->errstr = "failed to have loader map hashed";
-	info.hash = (__u64)(long)hash;
+	info.hash = (__u64)(unsigned long)hash;
 	info.hash_size = sizeof(hash);
 	memset(&attr, 0, sizeof(attr));
 	attr.info.bpf_fd = map_fd;
 	attr.info.info_len = sizeof(info);
-	attr.info.info = (__u64)(long)&info;
+	attr.info.info = (__u64)(unsigned long)&info;
 	if (skel_sys_bpf(BPF_OBJ_GET_INFO_BY_FD, &attr, offsetofend(union bpf_attr, info)) >= 0)
 		return map_fd;
 failed:
@@ -137,11 +137,11 @@ static inline int bpfas_skel_run(struct bpf_load_and_run_opts *opts, const struc
 	if (map_fd < 0)
 		return map_fd;
 	load.prog_type = BPF_PROG_TYPE_SYSCALL;
-	load.insns = (__u64)(long)opts->insns;
+	load.insns = (__u64)(unsigned long)opts->insns;
 	load.insn_cnt = opts->insns_sz / sizeof(struct bpf_insn);
-	load.license = (__u64)(long)"${license}";
+	load.license = (__u64)(unsigned long)"${license}";
 	memcpy(load.prog_name, "__loader.prog", sizeof("__loader.prog"));
-	load.fd_array = (__u64)(long)&map_fd;
+	load.fd_array = (__u64)(unsigned long)&map_fd;
 	load.log_level = opts->ctx->log_level;
 	load.log_size = opts->ctx->log_size;
 	load.log_buf = opts->ctx->log_buf;
@@ -151,7 +151,7 @@ static inline int bpfas_skel_run(struct bpf_load_and_run_opts *opts, const struc
 		load.prog_token_fd = right->token_fd;
 	}
 	if (right->signature) {
-		load.signature = (__u64)(long)right->signature;
+		load.signature = (__u64)(unsigned long)right->signature;
 		load.signature_size = right->signature_size;
 		load.keyring_id = right->keyring_id;
 		load.fd_array_cnt = right->data_is_signed;
@@ -165,7 +165,7 @@ static inline int bpfas_skel_run(struct bpf_load_and_run_opts *opts, const struc
 	opts->errstr = "failed to execute loader prog";
 	memset(&attr, 0, sizeof(attr));
 	attr.test.prog_fd = prog_fd;
-	attr.test.ctx_in = (__u64)(long)opts->ctx;
+	attr.test.ctx_in = (__u64)(unsigned long)opts->ctx;
 	attr.test.ctx_size_in = opts->ctx->sz;
 	if (skel_sys_bpf(BPF_PROG_RUN, &attr, offsetofend(union bpf_attr, test)) < 0)
 		err = -errno;

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from bpfas.loader.gen.c.skeleton import Part, Skeleton
     from bpfas.loader.spec import MapSpec
 
+_LOAD_ATTEMPTS = 5
+"""How often a loader program is run in all while the kernel says EAGAIN."""
+
 _DESTROY = """\
 static inline void
 ${X}__destroy(struct $X *skel)
@@ -75,7 +78,7 @@ ${definition}		skel->${pointer} = (__typeof__(skel->${pointer}))${X}__prepare(
 """
 
 _GIVEN_DATA = """\
-	skel->maps.${map}.initial_value = (__u64)(long)skel->${pointer};
+	skel->maps.${map}.initial_value = (__u64)(unsigned long)skel->${pointer};
 """
 
 _FINALIZE = """\
@@ -107,20 +110,40 @@ static inline int
 ${X}__load_all(struct $X *skel)
 {
 ${data}${instructions}	struct bpf_load_and_run_opts opts = {};
-${declarations}	int err;
+${declarations}	int err, attempts = ${attempts};
+	__u32 failed_step;
+	void *given;
 
-	skel->loader.failed_step = 0;
+	if (skel->runner.is_loaded) {
+		skel->runner.failure = "it is loaded already";
+		return -EALREADY;
+	}
 	skel->runner.failure = NULL;
 ${prepared}	opts.ctx = &skel->ctx;
 	opts.data_sz = ${data_size};
 	opts.data = &data;
 	opts.insns_sz = ${instructions_size};
 	opts.insns = &insns;
-	err = ${run};
+	given = skel_alloc(skel->ctx.sz);
+	if (!given)
+		return -ENOMEM;
+	memcpy(given, skel, skel->ctx.sz);
+	do { /* again if a signal has come in between */
+		skel->loader.failed_step = 0;
+		err = ${run};
+		if (err < 0) {
+			/* what was said before loading stays said */
+			failed_step = skel->loader.failed_step;
+			memcpy(skel, given, skel->ctx.sz);
+			skel->loader.failed_step = failed_step;
+		}
+	} while (err == -EAGAIN && --attempts);
+	skel_free(given);
 	if (err < 0) {
 		skel->runner.failure = opts.errstr;
 		return err;
 	}
+	skel->runner.is_loaded = 1;
 ${loaded}	return 0;
 }
 
@@ -194,6 +217,7 @@ def load_functions(skeleton: Skeleton, parts: list[Part]) -> str:
         instructions=constant("insns", program.instructions, program.byte_order, 1),
         data_size=len(program.data),
         instructions_size=len(program.instructions),
+        attempts=_LOAD_ATTEMPTS,
         declarations="\tvoid *mapped;\n" if finalized else "",
         prepared="".join(part.prepared for part in parts),
         loaded=finalized + "".join(part.loaded for part in parts),

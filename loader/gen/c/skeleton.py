@@ -75,7 +75,13 @@ class Skeleton:
         # In names of functions, where it is a part of a word, no word is reserved.
         taken = set()
         self.program_functions = {name: _unique(identifier(name), taken) for name in self.programs}
-        self.map_functions = {name: _unique(map_identifier(name), taken) for name in self.maps}
+        self.map_functions: dict[str, str] = {}
+        for spec in self.specs():
+            # Those of struct_ops are attached, as programs are.
+            others = set(self.program_functions.values()) if spec.struct_ops else set()
+            unique = _unique(map_identifier(spec.name), taken | others)
+            taken.add(unique)
+            self.map_functions[spec.name] = unique
         taken = {"failed_step", "reserved"}
         self.facts = {
             (fact.kind, fact.subject): self.words.member(_fact_name(fact.kind, fact.subject), taken)

@@ -13,7 +13,7 @@ from bpfas.btf.sizes import size_of
 from bpfas.loader.core.flavours import stem_of
 from bpfas.loader.gen.c.btf import READ_BTF
 from bpfas.loader.gen.c.data import constant, quoted
-from bpfas.loader.gen.c.gzip import READ_FILE
+from bpfas.loader.gen.c.files import READ_FILE
 from bpfas.loader.gen.c.skeleton import Part
 from bpfas.loader.gen.loader_program import FactKind
 from bpfas.loader.kinds import AttachType

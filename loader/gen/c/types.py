@@ -8,6 +8,7 @@ Source: the declarations that bpftool and libbpf's btf_dump write.
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from bpfas.btf.kinds import MODIFIERS, Kind
@@ -22,7 +23,20 @@ if TYPE_CHECKING:
 
 _QUALIFIERS = {Kind.CONST: "const", Kind.VOLATILE: "volatile", Kind.RESTRICT: "__restrict"}
 _KEYWORDS = {Kind.STRUCT: "struct", Kind.UNION: "union", Kind.ENUM: "enum", Kind.ENUM64: "enum"}
-_INTEGER_WORDS = frozenset({"signed", "unsigned", "char", "short", "int", "long", "__int128"})
+_INTEGER_SIZES = {
+    ("char",): 1,
+    ("int", "short"): 2,
+    ("short",): 2,
+    (): 4,
+    ("int",): 4,
+    ("int", "long"): 8,
+    ("long",): 8,
+    ("int", "long", "long"): 8,
+    ("long", "long"): 8,
+    ("__int128",): 16,
+}
+"""Sizes in bytes by the words in a type's name, sorted and without the sign."""
+_SIGNS = ("signed", "unsigned")
 _FLOATS = {4: "float", 8: "double", 16: "long double"}
 _ENUM_MODES = {1: "byte", 2: "HI"}
 _MAX_DEPTH = 24
@@ -40,6 +54,13 @@ class TypeText:
         self.btf = btf
         self.mentioned: set[str] = set()
         self.words = words
+        self._enumerators: Counter[str] = Counter()
+
+    def enumerator(self, name: str) -> str:
+        """A name for a constant of an enumeration without a name: all of them are in one scope, and so counted."""
+        self._enumerators[name] += 1
+        number = self._enumerators[name]
+        return self.words.member(name if number == 1 else f"{name}___{number}", set())
 
     def declare(self, type_id: int, name: str, indent: int, *, keeps_qualifiers: bool = False) -> str | None:
         """`name` declared as of the type, lines after the first indented by at least `indent` tabs.
@@ -137,9 +158,10 @@ class _Declaration:
         words = name.split()
         if words == ["_Bool"]:
             return self.types.words.boolean()
-        if words and _INTEGER_WORDS.issuperset(words):
-            return name
         size = self.btf.size_or_type(type_id)
+        unsigned = tuple(sorted(word for word in words if word not in _SIGNS))
+        if words and len(words) - len(unsigned) < 2 and _INTEGER_SIZES.get(unsigned) == size:
+            return " ".join(words)
         is_signed = self.btf.encoding(type_id).is_signed
         if size == 16:
             return "__int128" if is_signed else "unsigned __int128"
@@ -149,11 +171,10 @@ class _Declaration:
 
     def _enumeration(self, type_id: int) -> str:
         tabs = "\t" * self.indent
-        taken: set[str] = set()
         lines = []
         for enumerator in self.btf.enumerators(type_id):
             suffix = "" if -(1 << 31) <= enumerator.value < 1 << 32 else "LL" if enumerator.value < 0 else "ULL"
-            name = self.types.words.member(enumerator.name, taken)
+            name = self.types.enumerator(enumerator.name)
             lines.append(f"{tabs}\t{name} = {enumerator.value}{suffix},\n")
         if not lines:
             raise _Unwritable

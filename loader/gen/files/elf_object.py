@@ -33,7 +33,7 @@ def elf_object(program: LoaderProgram) -> bytes:
     """The bytes of an object with `program`.
 
     Raises BpfasError for one that was made to be signed: its map has to belong to it alone, and who loads objects
-    does not see to that.
+    does not see to that; and for instructions that are cut off.
     """
     if program.scheme is not None:
         raise BpfasError.of(
@@ -53,6 +53,8 @@ def elf_object(program: LoaderProgram) -> bytes:
         _symbol("_license", license_, len(license_.data), SymbolType.OBJECT),
     ]
     for index in code.starts():
+        if code.opcode(index) == LOAD_IMMEDIATE_64 and SLOT_SIZE * (index + 2) > len(program.instructions):
+            raise BpfasError.of("the instructions end within one of 16 bytes", program.name)
         if code.opcode(index) == LOAD_IMMEDIATE_64 and code.src(index) == LoadSource.VALUE_BY_INDEX:
             # The offset becomes the addend, in the first half.
             code.set_src(index, LoadSource.IMMEDIATE)

@@ -41,7 +41,7 @@ from bpfas.loader.gen.loader_program import (
     Scheme,
     Signature,
 )
-from bpfas.loader.gen.script import Script
+from bpfas.loader.gen.script import Call, Script
 from bpfas.loader.image.configure import kind_of
 from bpfas.loader.kinds import MapType
 from bpfas.loader.sections import SectionKind, section_kind, split_autoload
@@ -193,6 +193,7 @@ def _read(data: bytes) -> LoaderProgram:
         raise MalformedError(
             f"the context has {context.size} bytes in the description, {context_size} in the header"
         )
+    _check_script(found.script)
     return LoaderProgram(
         found.name,
         order,
@@ -269,6 +270,12 @@ def _context_of(
         record.facts,
         record.size,
     )
+
+
+def _check_script(script: Script) -> None:
+    for step in script.numbered_steps():
+        if isinstance(step, Call) and not isinstance(step.command, Command):
+            raise MalformedError(f"there is no command {step.command} of bpf()")
 
 
 def _check_image(image: Image, data_size: int) -> None:

@@ -142,7 +142,9 @@ class Coder:
         assert isinstance(hint, type)
         if hint is bytes:
             return _bytes
-        if hint in (bool, str):
+        if hint is str:
+            return _text
+        if hint is bool:
             return _plain(hint)
         if issubclass(hint, int):
             return _number(hint)
@@ -265,6 +267,15 @@ def _plain(cls: type) -> _Decoder:
         return _checked(data, cls)
 
     return decode
+
+
+def _text(data: Any, _: Sequence[bytes]) -> str:
+    text = _checked(data, str)
+    try:
+        text.encode(errors="surrogateescape")
+    except UnicodeEncodeError:
+        raise MalformedError(f"is {_shown(ascii(text))}, which is no text") from None
+    return text
 
 
 def _number(cls: type[int]) -> _Decoder:

@@ -70,12 +70,17 @@ class MapWriter:
     def map(self, spec: MapSpec, entry: int, programs: Mapping[str, str]) -> MapText:
         """A map at `entry` of the context; `programs` are the expressions of programs by their names."""
         start = (quoted(spec.name), str(entry))
+        fact = self.facts.get((FactKind.ARENA_ADDRESS, spec.name))
+        if not spec.autocreate or (spec.map_type == MapType.ARENA and fact is None):
+            # Nothing is found out for a map that is not there.
+            plain = Call("Map", (*start, quoted(map_type_name(spec.map_type)), str(spec.max_entries)))
+            return MapText(plain, ("maps",))
         if spec.section == KCONFIG_SECTION:
             return self._kconfig(spec, start)
         if spec.struct_ops:
             return self._struct_ops(spec, start, programs)
         if spec.map_type == MapType.ARENA:
-            return self._arena(spec, start)
+            return self._arena(spec, start, fact or 0)
         if spec.section:
             return self._data(spec, start)
         return self._elements(spec, start)
@@ -87,7 +92,10 @@ class MapWriter:
             path = f"{_PIN_ROOT}/{file_name(spec.name.rpartition(':')[2])}"
         if not path or not spec.autocreate:
             return ""
-        definition = (spec.map_type, spec.key_size, spec.value_size, spec.max_entries, spec.map_flags)
+        definition = (
+            *(spec.map_type, spec.key_size, spec.value_size, spec.max_entries),
+            *(spec.map_flags, spec.map_extra),
+        )
         return f"Pin({expression}, {entry}, {path!a}, {tuple(map(int, definition))})"
 
     def _variables(self, spec: MapSpec, size: int) -> str:
@@ -126,15 +134,16 @@ class MapWriter:
         )
         return MapText(Call("DataMap", arguments), ("data_maps",), has_variables=True)
 
-    def _arena(self, spec: MapSpec, start: tuple[str, ...]) -> MapText:
+    def _arena(self, spec: MapSpec, start: tuple[str, ...], fact: int) -> MapText:
         contents = spec.contents or b""
         arguments: tuple[Expression, ...] = (
             *start,
             str(spec.max_entries),
-            Keyword("fact", str(self.facts.get((FactKind.ARENA_ADDRESS, spec.name), 0))),
+            Keyword("fact", str(fact)),
             Keyword("contents", bytes_expression(contents)),
             Keyword("offset", str(spec.data_offset)),
             Keyword("values", self._variables(spec, len(contents))),
+            *((Keyword("wanted", f"{spec.map_extra:#x}"),) if spec.map_extra else ()),
         )
         return MapText(Call("ArenaMap", arguments), ("arenas",), has_variables=bool(contents))
 

@@ -170,11 +170,20 @@ def decode(data: bytes) -> SignedData:
 
 
 def _digest_among(attributes: Element) -> bytes:
+    """The digest among signed attributes, which must be there, as what they say is signed must be plain data."""
+    found: dict[bytes, Element] = {}
     for attribute in attributes.children():
         fields = _Fields(_expect(attribute, SEQUENCE))
-        if fields.take(OBJECT_IDENTIFIER).encoded == _MESSAGE_DIGEST:
-            return _expect(_only(fields.take(SET)), OCTET_STRING).content
-    raise DerError("signed attributes without a digest")
+        kind, values = fields.take(OBJECT_IDENTIFIER).encoded, fields.take(SET)
+        fields.end()
+        if kind in found:
+            raise DerError("the same signed attribute twice")
+        found[kind] = values
+    if _MESSAGE_DIGEST not in found or _CONTENT_TYPE not in found:
+        raise DerError("signed attributes without a digest, or without the type of what is signed")
+    if _only(found[_CONTENT_TYPE]).encoded != _DATA:
+        raise DerError("signed attributes of what is not plain data")
+    return _expect(_only(found[_MESSAGE_DIGEST]), OCTET_STRING).content
 
 
 def _algorithm_type(identifier: Element) -> bytes:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from bpfas.loader.gen.signing.cms import Algorithm
 
+_NEWEST_MODULE = "cryptography.hazmat.primitives.asymmetric.mldsa"
 _PEM = b"-----BEGIN "
 _SECONDS = 60
 _FORMS = "give a private key of the kinds RSA, ECDSA, Ed25519 or ML-DSA, in the form of PEM or DER"
@@ -49,13 +50,17 @@ class SigningTool(Protocol):
 
 
 def signing_tool() -> SigningTool:
-    """The package `cryptography` if it is installed, else openssl. Raises BpfasError if there is neither."""
-    if importlib.util.find_spec("cryptography"):
+    """The package `cryptography` if it is installed, else openssl. Raises BpfasError if there is neither.
+
+    A package that is too old to know all kinds of keys is as none.
+    """
+    if importlib.util.find_spec("cryptography") and importlib.util.find_spec(_NEWEST_MODULE):
         return CryptographyPackage()
     if shutil.which("openssl"):
         return OpensslCommand()
     raise BpfasError.of(
-        "signatures are made and verified by the package cryptography or the command openssl, and neither is here",
+        "signatures are made and verified by the package cryptography (a recent one) or the command openssl, and "
+        "neither is here",
         "signing",
         ("install one of them: pip install bpf-as[sign], or the package openssl of the distribution",),
     )

@@ -349,3 +349,18 @@ def test_the_help_has_examples(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["gen", "--help"])
     assert "examples:" in capsys.readouterr().out
+
+
+def test_loader_programs_are_not_linked(program: str, app: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in ([program, app], [app, program], [app, "--with", program]):
+        assert main(["gen", *arguments]) == 1
+        assert "a loader program cannot be linked with anything" in capsys.readouterr().err
+
+
+def test_object_on_standard_input_has_a_name(app: str) -> None:
+    code = "import sys; from bpfas.loader.cli import main; sys.exit(main(['gen', '-', '--format', 'c']))"
+    with open(app, "rb") as source:
+        done = subprocess.run(
+            [sys.executable, "-c", code], stdin=source, capture_output=True, check=True, text=True
+        )
+    assert "\nstruct object {" in done.stdout

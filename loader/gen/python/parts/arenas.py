@@ -18,15 +18,27 @@ if TYPE_CHECKING:
 
 MAP_NORESERVE = 0x4000
 MAP_FIXED = 0x10
+MAP_FIXED_NOREPLACE = 0x100000
 PROT_NONE = 0
 FOUR_GIB = 1 << 32
 
 
 class ArenaMap(Map):
-    """An arena; its global data is in `memory`, at `address` once it is loaded."""
+    """An arena; its global data is in `memory`, at `address` once it is loaded.
+
+    `wanted` is the address that the object asks for, 0 for any.
+    """
 
     def __init__(
-        self, name: str, entry: int, max_entries: int, fact: int, contents: bytes, offset: int, values: Any
+        self,
+        name: str,
+        entry: int,
+        max_entries: int,
+        fact: int,
+        contents: bytes,
+        offset: int,
+        values: Any,
+        wanted: int = 0,
     ) -> None:
         super().__init__(name, entry, "arena", max_entries)
         self.memory = Memory(bytearray(contents))
@@ -34,6 +46,7 @@ class ArenaMap(Map):
         self.address = 0
         self._fact = fact
         self._offset = offset
+        self._wanted = wanted
         self._reserved: tuple[int, int] | None = None
 
     @property
@@ -59,12 +72,20 @@ class ArenaMap(Map):
         if self._offset + len(self.memory.buffer) > self.size:
             reason = f"its {self.max_entries} pages have no room for {len(self.memory.buffer)} bytes of data"
             raise LoadError(f"create map {self.name}", errno.ENOSPC, reason)
+        self._reserve()
+        struct.pack_into("=Q", context, self._fact, self.address)
+
+    def _reserve(self) -> None:
+        flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | MAP_NORESERVE
+        if self._wanted:
+            self.address = map_memory(self._wanted, self.size, PROT_NONE, flags | MAP_FIXED_NOREPLACE, -1)
+            self._reserved = (self.address, self.size)
+            return
         # Twice the size has a piece that does not reach over a multiple of 4 GiB.
-        start = map_memory(0, 2 * self.size, PROT_NONE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | MAP_NORESERVE, -1)
+        start = map_memory(0, 2 * self.size, PROT_NONE, flags, -1)
         self._reserved = (start, 2 * self.size)
         border = -(-start // FOUR_GIB) * FOUR_GIB
         self.address = border if start < border < start + self.size else start
-        struct.pack_into("=Q", context, self._fact, self.address)
 
     def finish(self) -> None:
         """Have the arena at its address, and its data in it."""

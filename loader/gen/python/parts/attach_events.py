@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from bpfas.loader.gen.python.parts.cpus import online_cpus
 from bpfas.loader.gen.python.parts.kernel import AttachError, read_text
-from bpfas.loader.gen.python.parts.links import link_create
+from bpfas.loader.gen.python.parts.links import attach_error, link_create
 from bpfas.loader.gen.python.parts.perf_events import PerfEvent, enable_event
 from bpfas.loader.gen.python.parts.programs import Program
 
@@ -52,9 +52,12 @@ def link_to_event(
         raise AttachError(f"attach {words}", number, reasons.get(number, error.strerror or "")) from None
     try:
         link = link_create(words, fd, event_fd, ATTACH_PERF_EVENT, 0, struct.pack("=Q", cookie))
-        program.attached(link)
-        enable_event(event_fd)
-        return link
+        try:
+            enable_event(event_fd)
+        except OSError as error:
+            link.close()
+            raise attach_error(words, error) from None
+        return program.attached(link)
     finally:
         os.close(event_fd)
 
@@ -115,7 +118,11 @@ class KsyscallProgram(EventProgram):
         """
         name = self.place(syscall, "openat")
         wanted = [f"{prefix}_{name}" for prefix in SYSCALL_PREFIXES]
-        known = {line.split()[2] for line in read_text("/proc/kallsyms").splitlines() if line.endswith(name)}
+        try:
+            symbols = read_text("/proc/kallsyms").splitlines()
+        except OSError:
+            symbols = []  # the most usual name may do
+        known = {line.split()[2] for line in symbols if line.endswith(name)}
         function = next((each for each in wanted if each in known), wanted[0])
         returns = self.section.startswith("kret")
         words = f"{self.name} to system call {name}"

@@ -14,7 +14,7 @@ import zlib
 from typing import TYPE_CHECKING
 
 from bpfas.loader.gen.python.parts.data_maps import DataMap
-from bpfas.loader.gen.python.parts.kernel import LoadError, address_of, read_file, read_text
+from bpfas.loader.gen.python.parts.kernel import LoadError, address_of, bpf, read_file, read_text
 from bpfas.loader.gen.python.parts.values import Memory, packed_number
 
 if TYPE_CHECKING:
@@ -22,7 +22,16 @@ if TYPE_CHECKING:
     from typing import Any
 
 TRISTATE = {"n": 0, "y": 1, "m": 2}
-SYSCALL_WRAPPERS = ("__x64_sys_bpf", "__arm64_sys_bpf", "__s390x_sys_bpf", "__riscv_sys_bpf", "__powerpc_sys_bpf")
+SYSCALL_WRAPPERS = (
+    "__x64_sys_bpf",
+    "__ia32_sys_bpf",
+    "__arm64_sys_bpf",
+    "__s390x_sys_bpf",
+    "__riscv_sys_bpf",
+    "__powerpc_sys_bpf",
+)
+PROBE_LOAD, PROBE_TYPE, PROBE_LICENSE = 5, 5, b"GPL\0"  # BPF_PROG_LOAD of a program of type TRACEPOINT
+COOKIE_PROBE = struct.pack("=BBhiBBhi", 0x85, 0, 0, 174, 0x95, 0, 0, 0)  # call bpf_get_attach_cookie; exit
 
 
 class KconfigMemory(Memory):
@@ -135,11 +144,21 @@ def kernel_fact(name: str) -> int | None:
     if name == "LINUX_KERNEL_VERSION":
         return kernel_version()
     if name == "LINUX_HAS_BPF_COOKIE":
-        return int(kernel_version() >= 5 << 16 | 15 << 8)
+        return int(has_cookie())
     if name == "LINUX_HAS_SYSCALL_WRAPPER":
         symbols = read_text("/proc/kallsyms")
         return int(any(f" {symbol}\n" in symbols for symbol in SYSCALL_WRAPPERS))
     return None
+
+
+def has_cookie() -> bool:
+    """Whether programs may ask for their cookies: by a trial, else (without the right to) by the version."""
+    places = (address_of(COOKIE_PROBE), address_of(PROBE_LICENSE))
+    try:
+        os.close(bpf(PROBE_LOAD, struct.pack("=IIQQ40x", PROBE_TYPE, len(COOKIE_PROBE) // 8, *places)))
+    except OSError as error:
+        return error.errno == errno.EPERM and kernel_version() >= 5 << 16 | 15 << 8
+    return True
 
 
 def kernel_version() -> int:

@@ -28,6 +28,7 @@ PROGRAM_STEP = "BPF_PROG_LOAD"
 STEPS_WITH_LOG = (PROGRAM_STEP, "BPF_BTF_LOAD", "load the loader program")
 BTF_LOG = "magic: 0x"
 LAST_STANDARD_STREAM = 2
+LOAD_ATTEMPTS = 5  # in all, while the kernel says EAGAIN because of signals
 FIRST_LOG, LARGEST_LOG = 1 << 16, 1 << 28
 
 
@@ -96,6 +97,17 @@ class Loader:
             size *= 8
 
     def _run(self, context: bytearray, log: bytearray, log_level: int) -> None:
+        """Run it, again if a signal has come in between."""
+        attempts_left = LOAD_ATTEMPTS
+        while True:
+            attempts_left -= 1
+            try:
+                return self._run_once(context, log, log_level)
+            except LoadError as error:
+                if error.errno != errno.EAGAIN or not attempts_left:
+                    raise
+
+    def _run_once(self, context: bytearray, log: bytearray, log_level: int) -> None:
         """Make the map of the data and the program, run it once, close both."""
         started = bytearray(context)
         LOG_FIELDS.pack_into(started, 8, log_level, len(log), address_of(log))

@@ -3,33 +3,37 @@
 from __future__ import annotations
 
 import errno
+import mmap
 import os
 import struct
 from typing import TYPE_CHECKING
 
-from bpfas.loader.gen.python.parts.kernel import LoadError, address_of, bpf
+from bpfas.loader.gen.python.parts.kernel import BpfError, LoadError, address_of, bpf
 from bpfas.loader.gen.python.parts.links import pin
 
 if TYPE_CHECKING:
     from bpfas.loader.gen.python.parts.maps import Map
 
 PIN_GET, PIN_INFO = 7, 15
-DEFINED_LIKE = ("type", "key size", "value size", "max entries", "flags")
+PIN_INFO_SIZE = 88  # of struct bpf_map_info with map_extra
+RING_BUFFERS, DEVICES = (27, 31), (14, 25)  # types of maps
+DEFINED_LIKE = ("type", "key size", "value size", "max entries", "flags", "map_extra")
 
 
 class Pin:
     """Where a map is pinned: what is there is used, and what is not is pinned once it is loaded.
 
-    `definition` is type, sizes of key and value, number of entries and flags, as in struct bpf_map_info.
+    `definition` is type, sizes of key and value, number of entries, flags, map_extra, as in struct bpf_map_info.
     """
 
-    def __init__(self, owner: Map, entry: int, path: str, definition: tuple[int, int, int, int, int]) -> None:
+    def __init__(self, owner: Map, entry: int, path: str, definition: tuple[int, int, int, int, int, int]) -> None:
         self.map = owner
         self.path = path
         self._entry = entry
         self._definition = definition
         self._fd = -1
         self._is_new = False
+        self._is_made = False
 
     def prepare(self, context: bytearray) -> None:
         """Look for the map, and give it to the loader program. Raises LoadError."""
@@ -53,14 +57,24 @@ class Pin:
         step = f"use the map at {self.path}"
         if os.readlink(f"/proc/self/fd/{self._fd}") != "anon_inode:bpf-map":
             raise LoadError(step, errno.EINVAL, "it is no map")
-        info = bytearray(80)
+        info = bytearray(PIN_INFO_SIZE)
         bpf(PIN_INFO, struct.pack("=IIQ", self._fd, len(info), address_of(info)))
         map_type, _, key_size, value_size, entries, flags = struct.unpack_from("=IIIIII", info)
-        found = (map_type, key_size, value_size, entries, flags)
+        found = (
+            map_type,
+            key_size,
+            value_size,
+            entries,
+            flags,
+            *struct.unpack_from("=Q", info, PIN_INFO_SIZE - 8),
+        )
         given = struct.unpack_from("=I", context, self._entry + 4)[0]
-        wanted = (*self._definition[:3], given or self._definition[3], self._definition[4])
-        if map_type in (14, 25):  # the kernel gives maps of devices a flag of its own
-            found = (*found[:4], flags & ~(1 << 7) | wanted[4] & 1 << 7)
+        size = given or self._definition[3]
+        if map_type in RING_BUFFERS:
+            size = max(mmap.PAGESIZE, 1 << (size - 1).bit_length())  # as they are made
+        wanted = (*self._definition[:3], size, *self._definition[4:])
+        if map_type in DEVICES:  # the kernel gives maps of devices a flag of its own
+            found = (*found[:4], flags & ~(1 << 7) | wanted[4] & 1 << 7, found[5])
         faults = [
             f"its {DEFINED_LIKE[index]} is {found[index]}, not {wanted[index]}"
             for index in range(len(wanted))
@@ -74,12 +88,23 @@ class Pin:
         self._fd = -1
 
     def finish(self) -> None:
-        """Pin a new map."""
-        if self._is_new and self.map.fd >= 0:
-            directory = os.path.dirname(self.path)
-            if not os.path.isdir(directory):
-                os.mkdir(directory, 0o700)
+        """Pin a new map. Raises LoadError."""
+        if not self._is_new or self.map.fd < 0:
+            return
+        directory = os.path.dirname(self.path)
+        if not os.path.isdir(directory):
+            os.mkdir(directory, 0o700)
+        try:
             pin(self.map.fd, self.path, f"map {self.map.name}")
+        except BpfError as error:
+            raise LoadError(error.step, error.errno or 0, error.reason) from None
+        self._is_made = True
+
+    def undo(self) -> None:
+        """Take a new pin away, as something else has failed."""
+        if self._is_made:
+            os.unlink(self.path)
+            self._is_made = False
 
     def close(self) -> None:
         """Close what nobody has taken."""

@@ -20,7 +20,17 @@ if TYPE_CHECKING:
 SIGNED_MAP_CREATE, SIGNED_PROG_LOAD, SIGNED_MAP_INFO, MAP_FREEZE = 0, 5, 15, 22
 SHA256_SIZE = 32
 HASH_IN_MAP_INFO = 88  # where struct bpf_map_info has the address of the hash, and its size behind that
-KEYRINGS = {"builtin": 0, "secondary": 1, "platform": 2, "thread": -1, "process": -2, "session": -3, "user": -4}
+KEYRINGS = {
+    "builtin": 0,
+    "secondary": 1,
+    "platform": 2,
+    "thread": -1,
+    "process": -2,
+    "session": -3,
+    "user": -4,
+    "user-session": -5,
+    "bpf": -9,
+}
 
 
 class SignedLoader(Loader):
@@ -76,7 +86,6 @@ class SignedLoader(Loader):
         if not self.is_hashed:
             digest = bytearray(SHA256_SIZE)
             info = bytearray(HASH_IN_MAP_INFO) + struct.pack("=QI4x", address_of(digest), len(digest))
-            info = bytearray(info)
             bpf(SIGNED_MAP_INFO, struct.pack("=IIQ", map_fd, len(info), address_of(info)))
 
     def load_program(self, attributes: bytes) -> int:

@@ -99,6 +99,8 @@ class Skeleton:
                 part.finish()
         except BaseException as error:
             for part in reversed(self._parts):
+                if hasattr(part, "undo"):
+                    part.undo()
                 part.close()
             if isinstance(error, OSError) and not isinstance(error, BpfError):
                 raise LoadError(f"load {self.name}", error.errno or 0, error.strerror or str(error)) from None

@@ -36,7 +36,8 @@ class StructOpsMap(Map):
     """A map of section .struct_ops: `values` has its fields, which may be set before it is attached.
 
     `members` are offset, size and kind ("data", "pointer", "bits") of the object's struct by name, `programs` the
-    programs of pointers, `indices` where in the context the numbers of the programs' members go.
+    programs of pointers, `indices` where in the context the numbers of the programs' members go, `value_size`
+    where the size of the kernel's value goes (0 for nowhere).
     """
 
     attaches_by_section = True
@@ -82,7 +83,8 @@ class StructOpsMap(Map):
             raise LoadError("read the kernel's types", error.errno or 0, error.strerror or "") from None
         self._size = types.size(wrapper)
         self._match(types, operations, start)
-        struct.pack_into("=Q", context, self._value_size, self._size)
+        if self._value_size:
+            struct.pack_into("=Q", context, self._value_size, self._size)
         for program, at in self._indices.items():
             for member, owner in self._programs.items():
                 if owner.name == program and member in self._places:

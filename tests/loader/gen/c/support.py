@@ -67,8 +67,13 @@ def executable(header: str, program: str, folder: Path, *, declarations: str = "
     warnings = (*WARNINGS, "-Wno-unused-function", "-Wno-unused-const-variable")
     made = compiled(Peer.HOST_GCC, source, "-std=gnu11", "-O1", *warnings, name=name)
     path = folder / name
-    Peer.HOST_GCC.run(made, "-o", path)
+    Peer.HOST_GCC.run(made, "-o", path, *libraries(header))
     return path
+
+
+def libraries(header: str) -> list[str]:
+    """What a program with the header is linked with."""
+    return ["-lz"] if "#include <zlib.h>" in header else []
 
 
 def run_program(path: Path, *arguments: str) -> list[str]:

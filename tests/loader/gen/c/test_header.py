@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from bpfas.diag import BpfasError
 from bpfas.elf.constants import HOST_ORDER
+from bpfas.loader import open_image
 from bpfas.loader.gen.c.data import constant
 from tests.loader.gen.c.support import COMPILERS, WARNINGS, bpftool_header, check_compiles, header_of, interface
 from tests.loader.gen.machine.corpus import SOURCES, object_of
@@ -59,6 +61,8 @@ const char *const volatile strings[2];
 enum { SMALL, LARGE = 7 } plain;
 enum { NEGATIVE = -5 } signed_values;
 enum { HUGE = 0x1234567890 } wide;
+enum { CLOSED, OPEN } door, doors[2];
+struct { enum { UP, DOWN } way; } lift, other_lift;
 char alone;
 long aligned __attribute__((aligned(64)));
 __int128 wide_number;
@@ -69,6 +73,7 @@ SEC("socket") int reads(struct __sk_buff *skb) {
     shade = GREEN; aligned++; alone++; matrix[1][2].x = 3; points[1] = 0; truth = 1; packed.b++; plain = LARGE;
     nameless.a++; pointer = 0; callback = 0; with_struct = 0; nested = 0; either.l++; signed_values = NEGATIVE;
     wide = HUGE; wide_number++; tiny.c++; trailing++;
+    door = OPEN; doors[skb->len & 1] = OPEN; lift.way = DOWN; other_lift.way = DOWN;
     return strings[skb->len & 1] != 0;
 }
 """
@@ -172,6 +177,31 @@ def test_names_stay_where_the_language_allows(compile_c: Callable[..., str], tmp
     assert "struct bpf_prog_desc dot_ted;" in header
     assert "struct bpf_prog_desc dot_ted_2;" in header
     assert "struct bpf_map_desc data_2;" in header
+
+
+@pytest.mark.peer
+@pytest.mark.parametrize("compiler", COMPILERS)
+@pytest.mark.parametrize("name", ["int", "class", "linux", "a-b.c", "1st", "größe"])
+def test_skeletons_of_any_name(name: str, compiler: str, compile_c: Callable[..., str], tmp_path: Path) -> None:
+    check_compiles(header_of(compile_c(NO_PROGRAMS, "-g"), name), "", tmp_path, compiler)
+
+
+HOSTILE_TARGET = """
+SEC("freplace/*/ #error of a comment that has ended /* ö") int rep(struct __sk_buff *skb) { return 0; }
+"""
+
+
+@pytest.mark.peer
+def test_comments_do_not_end_early(compile_c: Callable[..., str], tmp_path: Path) -> None:
+    check_compiles(header_of(compile_c(HOSTILE_TARGET, "-g")), "", tmp_path, "gcc as C11")
+
+
+def test_configuration_that_cannot_be_filled(compile_c: Callable[..., str]) -> None:
+    source = 'extern int CONFIG_HZ __kconfig; SEC("socket") int p(struct __sk_buff *skb) { return CONFIG_HZ; }'
+    image = open_image(compile_c(source, "-g"))
+    image.set_map(".kconfig", map_flags=0)
+    with pytest.raises(BpfasError, match="cannot be filled by a C header"):
+        header_of(image)
 
 
 def test_text_is_the_same_every_time(object_path: Callable[[str], str]) -> None:

@@ -231,3 +231,76 @@ def test_what_is_not_made(compile_c: Callable[..., str], tmp_path: Path) -> None
     image = open_image(compile_c(source, "-g"))
     image.set_map(".data.spare", autocreate=False)
     assert run_program(executable(header_of(image), program, tmp_path)) == ["0 1", "0 1", "0 2"]
+
+
+INTERRUPTED = """
+#include <errno.h>
+#include <bpf/skel_internal.h>
+static int runs;
+static int interrupted_run(struct bpf_load_and_run_opts *opts)
+{
+    return ++runs < 3 ? -EAGAIN : bpf_load_and_run(opts);
+}
+#define bpf_load_and_run interrupted_run
+"""
+
+
+def test_signals_do_not_keep_it_from_loading(compile_c: Callable[..., str], tmp_path: Path) -> None:
+    """The kernel says EAGAIN where one comes while it verifies."""
+    header = header_of(compile_c('SEC("socket") int prog(void *ctx) { return 0; }', "-g"))
+    program = """
+    int main(void) {
+        struct app *skel = app__open_and_load();
+        SAY("%d %d", skel && skel->progs.prog.prog_fd > 0, runs);
+        app__destroy(skel);
+        return 0;
+    }
+    """
+    assert run_program(executable(header, program, tmp_path, declarations=INTERRUPTED)) == ["1 3"]
+
+
+def test_loaded_once(compile_c: Callable[..., str], tmp_path: Path) -> None:
+    header = header_of(compile_c('SEC("socket") int prog(void *ctx) { return 0; }', "-g"))
+    program = """
+    int main(void) {
+        int first = free_fd();
+        struct app *skel = app__open_and_load();
+        int fd = skel->progs.prog.prog_fd;
+        SAY("%d %d", app__load(skel) == -EALREADY, skel->progs.prog.prog_fd == fd);
+        SAY("%s", app__failed_step(skel));
+        app__destroy(skel);
+        SAY("%d", free_fd() == first);
+        return 0;
+    }
+    """
+    assert run_program(executable(header, program, tmp_path)) == ["1 1", "it is loaded already", "1"]
+
+
+REFUSED_ONCE = """
+struct { __uint(type, BPF_MAP_TYPE_HASH); __uint(max_entries, 4); __type(key, int); __type(value, int); }
+    table SEC(".maps"), other SEC(".maps");
+SEC("socket") int refused(struct __sk_buff *skb) { return *(volatile int *)((char *)skb + 4096); }
+SEC("socket") int prog(struct __sk_buff *skb) { int key = 1; return !bpf_map_lookup_elem(&table, &key); }
+"""
+
+
+def test_what_was_said_before_a_failure_counts_afterwards(compile_c: Callable[..., str], tmp_path: Path) -> None:
+    program = """
+    int main(void) {
+        int first = free_fd(), err;
+        struct app *skel = app__open();
+        skel->progs.refused.prog_fd = -1;
+        skel->maps.other.max_entries = -1;
+        err = app__load(skel);
+        SAY("%d %s", err < 0, app__failed_step(skel));
+        SAY("%d", free_fd() == first);
+        skel->maps.other.max_entries = 0;
+        err = app__load(skel);
+        SAY("%d %s", err, app__failed_step(skel));
+        SAY("%d", skel->progs.refused.prog_fd);
+        app__destroy(skel);
+        return 0;
+    }
+    """
+    lines = run_program(executable(header_of(compile_c(REFUSED_ONCE, "-g")), program, tmp_path))
+    assert lines == ["1 failed: create map other (BPF_MAP_CREATE)", "1", "0 ", "0"]

@@ -76,8 +76,30 @@ def test_configuration_of_the_running_kernel(compile_c: Callable[..., str], tmp_
 def test_configuration_that_was_given(compile_c: Callable[..., str], tmp_path: Path) -> None:
     options = GenOptions(kconfig="# a comment\nCONFIG_MINE=0x10\nCONFIG_MINE=5\nCONFIG_OTHER=y\n")
     header = header_of(compile_c(KCONFIG, "-g"), options=options)
+    assert "CONFIG_OTHER" not in header
     path = executable(header, KCONFIG_PROGRAM, tmp_path, declarations=KCONFIG_DECLARATIONS)
     assert run_program(path) == [f"{expected_kconfig()}16", "load 0 ", "mine 16"]
+
+
+FACTS_ALONE = """
+extern int LINUX_KERNEL_VERSION __kconfig;
+SEC("socket") int reads(struct __sk_buff *skb) { return LINUX_KERNEL_VERSION; }
+"""
+
+
+def test_configuration_without_options(compile_c: Callable[..., str], tmp_path: Path) -> None:
+    """Then no file is read, and no library is needed."""
+    header = header_of(compile_c(FACTS_ALONE, "-g"))
+    assert "zlib" not in header
+    program = """
+    int main(void) {
+        struct app *skel = app__open();
+        SAY("%d %d", app__load(skel), skel->kconfig->LINUX_KERNEL_VERSION);
+        app__destroy(skel);
+        return 0;
+    }
+    """
+    assert run_program(executable(header, program, tmp_path)) == [f"0 {running_version()}"]
 
 
 ALL_GIVEN = """
@@ -262,6 +284,29 @@ int main(void) {
     return 0;
 }
 """
+
+
+UNKNOWN_OPS = """
+struct no_such_ops { int (*start)(void *); };
+SEC("struct_ops/start") int start(unsigned long long *ctx) { return 0; }
+SEC(".struct_ops") struct no_such_ops mine = { .start = (void *)start };
+"""
+
+
+def test_struct_ops_that_the_kernel_does_not_have(compile_c: Callable[..., str], tmp_path: Path) -> None:
+    program = """
+    int main(void) {
+        struct app *skel = app__open();
+        SAY("load %d", app__load(skel));
+        SAY("%s", app__failed_step(skel));
+        app__destroy(skel);
+        return 0;
+    }
+    """
+    assert run_program(executable(header_of(compile_c(UNKNOWN_OPS, "-g")), program, tmp_path)) == [
+        "load -95",
+        "cannot create map mine: the kernel's types (/sys/kernel/btf) have no operations no_such_ops",
+    ]
 
 
 @needs(kernel_type("bpf_struct_ops_tcp_congestion_ops"), Need.STRUCT_OPS_LINK)

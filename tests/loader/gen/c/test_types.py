@@ -144,6 +144,15 @@ def test_integers_of_other_languages() -> None:
     assert declared(types, unsigned) == "__u16 x"
     assert declared(types, signed) == "__s64 x"
     assert declared(types, types.integer("unsigned long", 8, 0)) == "unsigned long x"
+    assert declared(types, types.integer("long long unsigned int", 8, 0)) == "long long unsigned int x"
+
+
+def test_integers_whose_names_say_another_size() -> None:
+    types = Types()
+    assert declared(types, types.integer("int", 8)) == "__s64 x"
+    assert declared(types, types.integer("int int", 4)) == "__s32 x"
+    assert declared(types, types.integer("signed unsigned", 4)) == "__s32 x"
+    assert declared(types, types.integer("unsigned\nint", 4, 0)) == "unsigned int x"
 
 
 def test_names_that_c_does_not_take() -> None:

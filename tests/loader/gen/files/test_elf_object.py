@@ -120,3 +120,10 @@ def test_what_is_to_be_signed_is_refused() -> None:
     for scheme in Scheme:
         with pytest.raises(BpfasError, match="cannot be an ELF object"):
             elf_object(generate(image, GenOptions(scheme=scheme)))
+
+
+def test_instructions_that_are_cut_off(compile_c: Callable[..., str]) -> None:
+    program = generate(open_image(compile_c('SEC("socket") int prog(void *ctx) { return 0; }')))
+    half = b"\x18" + bytes(7)
+    with pytest.raises(BpfasError, match="end within one of 16 bytes"):
+        elf_object(program._replace(instructions=program.instructions + half))

@@ -159,6 +159,13 @@ def with_description(small: LoaderProgram, change: Callable[[dict[str, Any]], ob
     return HEADER.pack(*fields) + body
 
 
+def first_call(steps: list[dict[str, Any]]) -> dict[str, Any]:
+    """The first step that is a call, within others."""
+    return next(
+        step if "command" in step else first_call(step["steps"]) for step in steps if step["class"] != "Find"
+    )
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -178,6 +185,8 @@ def with_description(small: LoaderProgram, change: Callable[[dict[str, Any]], ob
         (lambda told: told["programs"]["prog"].update(instructions=[0, 1, 1 << 40]), "lies outside of the file"),
         (lambda told: told["programs"]["prog"].update(instructions="zz"), "not hexadecimal"),
         (lambda told: told["programs"]["prog"].update(func_info="000000"), "no words"),
+        (lambda told: told.update(name="\ud800"), "is no text"),
+        (lambda told: first_call(told["script"]["steps"]).update(command=99), "there is no command 99"),
         (lambda told: told.update(scheme="rot13"), "there are hash_in_program"),
     ],
 )

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.loader.gen.c.support import libraries
 from tests.object_cache import FOLDER, state
 
 COMPILER = "/usr/bin/gcc"
@@ -46,7 +47,7 @@ def make(path: Path, source: str, header: str) -> None:
         folder = Path(work)
         (folder / "loader.h").write_text(header)
         (folder / "main.c").write_text(source)
-        command = [COMPILER, *OPTIONS, "main.c", "-o", "main"]
+        command = [COMPILER, *OPTIONS, "main.c", "-o", "main", *libraries(header)]
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
         if done.returncode:
             raise ValueError(f"the header does not compile:\n{done.stderr[:4000]}")

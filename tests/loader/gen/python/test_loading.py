@@ -253,6 +253,81 @@ def test_arena(write_module: Callable[..., Path]) -> None:
     assert printed.splitlines() == ["44 41", "True", "14"]
 
 
+@needs(map_type(MapType.ARENA))
+def test_arena_at_a_wanted_address(write_module: Callable[..., Path], compile_c: Callable[..., str]) -> None:
+    image = open_image(compile_c(ARENA, "-g", "-mcpu=v4"))
+    image.set_map("arena", map_extra=1 << 44)
+    use = "with app.open_and_load() as skel: print(hex(skel.maps.arena.address), skel.progs.sum.test_run().retval)"
+    assert interpret(write_module(image), use) == "0x100000000000 43\n"
+
+
+def test_arena_that_is_not_made(write_module: Callable[..., Path], compile_c: Callable[..., str]) -> None:
+    image = open_image(compile_c(ARENA, "-g", "-mcpu=v4"))
+    image.set_map("arena", autocreate=False)
+    image.set_program("sum", autoload=False)
+    assert interpret(write_module(image), "with app.open_and_load() as skel: print(skel.maps.arena.fd)") == "-1\n"
+
+
+def test_pinned_ring_buffer_is_shared(
+    write_module: Callable[..., Path], compile_c: Callable[..., str], bpffs: Path
+) -> None:
+    """Its size is rounded up when it is made."""
+    source = """
+    struct { __uint(type, BPF_MAP_TYPE_RINGBUF); __uint(max_entries, 1000); } ring SEC(".maps");
+    SEC("socket") int prog(void *ctx) { long one = 1; return bpf_ringbuf_output(&ring, &one, 8, 0); }
+    """
+    image = open_image(compile_c(source, "-g"))
+    image.set_map("ring", pin_path=str(bpffs / "ring"))
+    use = """
+        with app.open_and_load() as first, app.open_and_load() as second:
+            first.progs.prog.test_run(bytes(64))
+            print(len(second.maps.ring.read()))
+    """
+    assert interpret(write_module(image), use) == "1\n"
+
+
+def test_pinned_map_with_another_map_extra(
+    write_module: Callable[..., Path], compile_c: Callable[..., str], bpffs: Path
+) -> None:
+    source = """
+    struct { __uint(type, BPF_MAP_TYPE_BLOOM_FILTER); __uint(max_entries, 8); __type(value, int);
+        __uint(map_extra, HASHES); } bloom SEC(".maps");
+    SEC("socket") int prog(void *ctx) { int one = 1; return bpf_map_peek_elem(&bloom, &one); }
+    """
+    # Python takes a module for the same whose file has the same size within a second.
+    for hashes, found in (("3", "-\n"), ("3", "-\n"), ("12", "its map_extra is 3, not 12")):
+        image = open_image(compile_c(source.replace("HASHES", hashes), "-g"))
+        image.set_map("bloom", pin_path=str(bpffs / "bloom"))
+        use = """
+            try:
+                with app.open_and_load(): print("-")
+            except app.LoadError as error:
+                print(error.reason)
+        """
+        assert interpret(write_module(image), use).startswith(found)
+
+
+def test_no_pin_stays_of_a_failure(
+    write_module: Callable[..., Path], compile_c: Callable[..., str], bpffs: Path
+) -> None:
+    source = """
+    struct { __uint(type, BPF_MAP_TYPE_ARRAY); __uint(max_entries, 1); __type(key, int); __type(value, int); }
+        first SEC(".maps"), second SEC(".maps");
+    SEC("socket") int prog(void *ctx) { return (long)&first == (long)&second; }
+    """
+    image = open_image(compile_c(source, "-g"))
+    image.set_map("first", pin_path=str(bpffs / "first"))
+    image.set_map("second", pin_path="/proc/second")
+    use = """
+        try:
+            app.open_and_load()
+        except app.LoadError as error:
+            print(error.step)
+    """
+    assert interpret(write_module(image), use) == "pin map second at /proc/second\n"
+    assert not list(bpffs.iterdir())
+
+
 def test_pinned_maps_are_shared(
     write_module: Callable[..., Path], compile_c: Callable[..., str], bpffs: Path
 ) -> None:
@@ -345,3 +420,25 @@ def test_command_pins(write_module: Callable[..., Path], bpffs: Path) -> None:
     assert run.returncode == 1
     assert "EEXIST" in run.stderr
     assert len(list((bpffs / "new").iterdir())) == 5
+
+
+def test_signals_do_not_keep_it_from_loading(write_module: Callable[..., Path]) -> None:
+    """The kernel says EAGAIN where one comes while it verifies."""
+    use = """
+        times = app.LOADER.times = []
+        run_once = app.Loader._run_once
+        def interrupted(self, *arguments):
+            times.append(0)
+            if len(times) < limit:
+                raise app.LoadError("load program prog (BPF_PROG_LOAD)", app.errno.EAGAIN)
+            return run_once(self, *arguments)
+        app.Loader._run_once = interrupted
+        for limit in (3, 99):
+            try:
+                with app.open_and_load() as skel:
+                    print(skel.progs.prog.fd > 0, len(times))
+            except app.LoadError as error:
+                print(error.errno_name)
+    """
+    source = 'SEC("socket") int prog(void *ctx) { return 0; }'
+    assert interpret(write_module(source), use) == "True 3\nEAGAIN\n"

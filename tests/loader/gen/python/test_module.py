@@ -69,7 +69,7 @@ def test_has_only_the_parts_that_the_object_needs(write_module: Callable[..., Pa
     assert not [
         name for name in ("RingBuffer", "StructOpsMap", "PerCpu", "KprobeProgram", "DataMap") if name in text
     ]
-    assert len(text) < 40_000
+    assert len(text) < 42_000
 
 
 def test_another_byte_order_is_told(write_module: Callable[..., Path], compile_c: Callable[..., str]) -> None:

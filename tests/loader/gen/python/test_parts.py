@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import errno
 import os
 import struct
 
@@ -32,6 +33,7 @@ from bpfas.loader.gen.python.parts import (
     kernel,
     links,
     loader,
+    perf_events,
     pins,
     programs,
     queues,
@@ -76,6 +78,7 @@ COMMANDS = {
     (freplace, "PROG_GET_FD_BY_ID"): Command.PROG_GET_FD_BY_ID,
     (freplace, "GET_INFO"): Command.OBJ_GET_INFO_BY_FD,
     (freplace, "BTF_GET_FD_BY_ID"): Command.BTF_GET_FD_BY_ID,
+    (kconfig, "PROBE_LOAD"): Command.PROG_LOAD,
     (pins, "PIN_GET"): Command.OBJ_GET,
     (pins, "PIN_INFO"): Command.OBJ_GET_INFO_BY_FD,
     (struct_ops, "STRUCT_OPS_UPDATE"): Command.MAP_UPDATE_ELEM,
@@ -250,3 +253,24 @@ def test_functions_of_files_are_where_the_loader_finds_them() -> None:
 
 def test_running_version_is_what_the_loader_finds() -> None:
     assert kconfig.kernel_version() == running_version()
+
+
+def test_no_link_stays_where_its_event_is_not_switched_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[links.Link] = []
+
+    def linked(words: str, *_: object) -> links.Link:
+        made.append(links.Link(os.open(os.devnull, os.O_RDONLY), words))
+        return made[-1]
+
+    def refuse(_: int) -> None:
+        raise OSError(errno.EACCES, "not today")
+
+    monkeypatch.setattr(attach_events, "link_create", linked)
+    monkeypatch.setattr(attach_events, "enable_event", refuse)
+    monkeypatch.setattr(perf_events.PerfEvent, "open", lambda *_: os.open(os.devnull, os.O_RDONLY))
+    program = programs.Program("prog", 24, "kprobe/f")
+    program.fd = 0
+    with pytest.raises(kernel.AttachError, match="cannot attach prog to f: EACCES"):
+        attach_events.link_to_event(program, "prog to f", perf_events.PerfEvent(1, 0))
+    assert [link.is_open for link in made] == [False]
+    assert not program.links

@@ -86,7 +86,7 @@ def test_made_to_be_signed(scheme: Scheme, compile_c: Callable[..., str], tmp_pa
         """,
     )
     told = "its data is not that which was signed"
-    keyrings = "builtin, secondary, platform, thread, process, session, user"
+    keyrings = "builtin, secondary, platform, thread, process, session, user, user-session, bpf"
     reason = "EPERM: its size and its first contents are signed, and cannot be changed"
     assert printed.splitlines() == [
         "12",

@@ -14,7 +14,9 @@ from bpfas.diag import BpfasError
 from bpfas.elf.constants import ByteOrder
 from bpfas.loader.gen.emission.hash_check import hash_check
 from bpfas.loader.gen.loader_program import LoaderProgram, Scheme, Signature
+from bpfas.loader.gen.signing import cms
 from bpfas.loader.gen.signing.certificates import read_certificate
+from bpfas.loader.gen.signing.der import OCTET_STRING, SEQUENCE, DerError, encoded, encoded_oid, encoded_set
 from bpfas.loader.gen.signing.sign import sign, signed_bytes, verify
 from bpfas.loader.gen.signing.tools import CryptographyPackage, OpensslCommand, SigningTool, signing_tool
 from tests.loader.gen.signing.support import (
@@ -350,6 +352,41 @@ def test_a_program_that_is_too_large(tmp_path: Path) -> None:
     assert sign(program._replace(data=bytes(fits)), files.key, files.certificate).signature
     said = signing_error(program._replace(data=bytes(fits + 1)), files.key, files.certificate)
     assert "too large to be signed: 16777216 bytes" in said
+
+
+def test_package_that_is_too_old(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that does not have all kinds of keys is left alone."""
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name.endswith("mldsa") else name)
+    assert isinstance(signing_tool(), OpensslCommand)
+
+
+def attribute(kind: str, value: bytes) -> bytes:
+    return encoded(SEQUENCE, encoded_oid(kind), encoded_set(value))
+
+
+PLAIN_DATA = attribute("1.2.840.113549.1.9.3", encoded_oid("1.2.840.113549.1.7.1"))
+OTHER_DATA = attribute("1.2.840.113549.1.9.3", encoded_oid("1.2.840.113549.1.7.2"))
+DIGEST = attribute("1.2.840.113549.1.9.4", encoded(OCTET_STRING, bytes(64)))
+
+
+@pytest.mark.parametrize(
+    ("attributes", "reason"),
+    [
+        ((DIGEST,), "without a digest, or without the type"),
+        ((PLAIN_DATA,), "without a digest, or without the type"),
+        ((OTHER_DATA, DIGEST), "of what is not plain data"),
+        ((PLAIN_DATA, DIGEST, DIGEST), "the same signed attribute twice"),
+    ],
+)
+def test_signed_attributes_that_the_kernel_refuses(
+    attributes: tuple[bytes, ...], reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    algorithm = next(each for each in cms.ALGORITHMS if each.is_pure)
+    made = cms.encode(algorithm, b"key", b"", lambda _: b"signature")
+    assert cms.decode(made).attributes
+    monkeypatch.setattr(cms, "_attributes", lambda *_: encoded_set(*attributes))
+    with pytest.raises(DerError, match=reason):
+        cms.decode(cms.encode(algorithm, b"key", b"", lambda _: b"signature"))
 
 
 def test_without_any_tool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
