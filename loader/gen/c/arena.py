@@ -44,6 +44,20 @@ static inline void *bpfas_skel_reserve(unsigned long long wanted, size_t size)
 	munmap((void *)(unsigned long)(start + size), first + size - start);
 	return (void *)(unsigned long)start;
 }
+
+static inline unsigned long bpfas_skel_arena_address(int fd)
+{
+	struct bpf_map_info info;
+	union bpf_attr attr;
+
+	memset(&info, 0, sizeof(info));
+	memset(&attr, 0, sizeof(attr));
+	attr.info.bpf_fd = fd;
+	attr.info.info_len = sizeof(info);
+	attr.info.info = (__u64)(unsigned long)&info;
+	skel_sys_bpf(BPF_OBJ_GET_INFO_BY_FD, &attr, offsetofend(union bpf_attr, info));
+	return info.map_extra;
+}
 #endif
 
 """
@@ -74,21 +88,28 @@ _PREPARED = """\
 """
 
 _LOADED = """\
-	if (mmap(skel->runner.arena, skel->runner.arena_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
+	if (bpfas_skel_arena_address(skel->maps.${map}.map_fd) != (unsigned long)skel->runner.arena) {
+		munmap(skel->runner.arena, skel->runner.arena_size); /* one that was there before lies elsewhere */
+		skel->runner.arena = NULL;
+	}
+	if (skel->runner.arena && mmap(skel->runner.arena, skel->runner.arena_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
 			skel->maps.${map}.map_fd, 0) == MAP_FAILED) {
 		skel->runner.failure = "cannot map ${shown} into memory";
 		return ${X}__error(-ENOMEM);
 	}
-	skel->runner.arena_is_mapped = 1;
+	skel->runner.arena_is_mapped = !!skel->runner.arena;
 """
 
 _FILLED = """\
-	memcpy((char *)skel->runner.arena + ${offset}, (const void *)skel->${pointer}, ${size});
+	if (skel->runner.arena)
+		memcpy((char *)skel->runner.arena + ${offset}, (const void *)skel->${pointer}, ${size});
 	munmap((void *)skel->${pointer}, ${size});
 """
 
 _POINTED = """\
-	skel->${pointer} = (__typeof__(skel->${pointer}))((char *)skel->runner.arena + ${offset});
+	/* NULL of an arena that was there before: whoever made it says where it lies */
+	skel->${pointer} = skel->runner.arena ?
+		(__typeof__(skel->${pointer}))((char *)skel->runner.arena + ${offset}) : NULL;
 """
 
 _DESTROYED = """\

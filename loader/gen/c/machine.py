@@ -123,7 +123,7 @@ static inline int bpfas_skel_open_pin(const struct bpfas_skel_pin *pin, __u32 ma
 	flags = pin->type == ${devmap} || pin->type == ${devmap_hash} ? 0x80 : 0;
 	if (info.type == pin->type && info.key_size == pin->key_size && info.value_size == pin->value_size &&
 		info.max_entries == max_entries && (info.map_flags | flags) == (pin->map_flags | flags) &&
-		info.map_extra == pin->map_extra)
+		(info.map_extra == pin->map_extra || (pin->type == ${arena} && !pin->map_extra)))
 		return fd;
 	close(fd);
 	return -EINVAL;
@@ -269,7 +269,7 @@ def pins_part(skeleton: Skeleton) -> Part | None:
     ]
     if not rows:
         return None
-    kinds = (MapType.RINGBUF, MapType.USER_RINGBUF, MapType.DEVMAP, MapType.DEVMAP_HASH)
+    kinds = (MapType.RINGBUF, MapType.USER_RINGBUF, MapType.DEVMAP, MapType.DEVMAP_HASH, MapType.ARENA)
     return Part(
         includes=("string.h", "sys/stat.h", "unistd.h"),
         shared=skeleton.fill(_PINS, **{kind.name.lower(): int(kind) for kind in kinds}),

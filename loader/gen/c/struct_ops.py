@@ -320,7 +320,9 @@ def _of_map(skeleton: Skeleton, spec: MapSpec, operations: StructOps, types: Btf
 
 
 def _row(skeleton: Skeleton, spec: MapSpec, operations: StructOps, types: Btf, member: Member) -> str:
+    # An object that is at fault may name a program that it does not have.
     program = operations.programs.get(member.name)
+    program = program if program in skeleton.programs else None
     is_pointer = types.kind(types.without_qualifiers(member.type_id)) is Kind.PTR
     size = size_of(types, member.type_id) or 0
     failure = f"cannot fill map {spec.name}: member {member.name} is not what the kernel has"

@@ -24,7 +24,7 @@ FOUR_GIB = 1 << 32
 
 
 class ArenaMap(Map):
-    """An arena; its global data is in `memory`, at `address` once it is loaded.
+    """An arena; its global data is in `memory`, at `address` once it is loaded, unless it is shared by a pin.
 
     `wanted` is the address that the object asks for, 0 for any.
     """
@@ -88,7 +88,10 @@ class ArenaMap(Map):
         self.address = border if start < border < start + self.size else start
 
     def finish(self) -> None:
-        """Have the arena at its address, and its data in it."""
+        """Have a new arena at its address, and its data in it."""
+        if self.is_shared:
+            self._release()
+            return
         shared = mmap.MAP_SHARED | MAP_FIXED
         map_memory(self.address, self.size, mmap.PROT_READ | mmap.PROT_WRITE, shared, self.fd)
         data = bytes(self.memory.buffer)
@@ -101,9 +104,13 @@ class ArenaMap(Map):
         if self._reserved is not None:
             if self.fd >= 0 and not isinstance(self.memory.buffer, bytearray):
                 self.memory.buffer = None
-            ctypes.CDLL(None).munmap(ctypes.c_void_p(self._reserved[0]), ctypes.c_size_t(self._reserved[1]))
-            self._reserved, self.address = None, 0
+            self._release()
         super().close()
+
+    def _release(self) -> None:
+        assert self._reserved is not None
+        ctypes.CDLL(None).munmap(ctypes.c_void_p(self._reserved[0]), ctypes.c_size_t(self._reserved[1]))
+        self._reserved, self.address = None, 0
 
 
 def map_memory(address: int, size: int, protection: int, flags: int, fd: int) -> int:

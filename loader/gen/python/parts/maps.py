@@ -27,6 +27,7 @@ class Map:
         self.key = key
         self.value = value
         self.fd = -1
+        self.is_shared = False  # was there before, with what others have put into it
         self._entry = entry
         self._max_entries = max_entries
         self._is_resized = False

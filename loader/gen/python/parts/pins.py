@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 PIN_GET, PIN_INFO = 7, 15
 PIN_INFO_SIZE = 88  # of struct bpf_map_info with map_extra
-RING_BUFFERS, DEVICES = (27, 31), (14, 25)  # types of maps
+RING_BUFFERS, DEVICES, ARENA = (27, 31), (14, 25), 33  # types of maps
 DEFINED_LIKE = ("type", "key size", "value size", "max entries", "flags", "map_extra")
 
 
@@ -41,6 +41,7 @@ class Pin:
         self._is_new = self._fd < 0
         if self._fd >= 0:
             self._compare(context)
+            self.map.is_shared = True
             struct.pack_into("=i", context, self._entry, self._fd)
 
     def _open(self) -> int:
@@ -75,6 +76,8 @@ class Pin:
         wanted = (*self._definition[:3], size, *self._definition[4:])
         if map_type in DEVICES:  # the kernel gives maps of devices a flag of its own
             found = (*found[:4], flags & ~(1 << 7) | wanted[4] & 1 << 7, found[5])
+        if map_type == ARENA and not wanted[5]:
+            found = (*found[:5], 0)  # it lies where whoever made it wanted it to
         faults = [
             f"its {DEFINED_LIKE[index]} is {found[index]}, not {wanted[index]}"
             for index in range(len(wanted))

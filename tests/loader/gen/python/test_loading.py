@@ -254,6 +254,19 @@ def test_arena(write_module: Callable[..., Path]) -> None:
 
 
 @needs(map_type(MapType.ARENA))
+def test_pinned_arena_is_left_as_it_is(
+    write_module: Callable[..., Path], compile_c: Callable[..., str], bpffs: Path
+) -> None:
+    image = open_image(compile_c(ARENA, "-g", "-mcpu=v4"))
+    image.set_map("arena", pin_path=str(bpffs / "arena"))
+    use = """
+    with app.open_and_load() as first, app.open_and_load() as second:
+        print(second.progs.sum.test_run().retval, first.arena.first, second.maps.arena.address)
+    """
+    assert interpret(write_module(image), use) == "43 41 0\n"
+
+
+@needs(map_type(MapType.ARENA))
 def test_arena_at_a_wanted_address(write_module: Callable[..., Path], compile_c: Callable[..., str]) -> None:
     image = open_image(compile_c(ARENA, "-g", "-mcpu=v4"))
     image.set_map("arena", map_extra=1 << 44)
