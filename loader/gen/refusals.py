@@ -115,5 +115,5 @@ def _report_unsigned_kconfig(image: Image, options: GenOptions, diagnostics: Dia
     diagnostics.error(
         f"the values of {', '.join(names)} are not known, and a signed program takes none from whoever runs it",
         image.name,
-        ("give those that CONFIG_… has on the kernels it is for, --kconfig FILE",),
+        ("give those of the kernels that it is for, NAME=VALUE, in a file for --kconfig",),
     )
