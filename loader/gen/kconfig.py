@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bpfas.loader.kernel.described import DescribedKernel
-from bpfas.loader.kernel.kconfig import OPTION_PREFIX, kconfig_contents
+from bpfas.loader.kernel.kconfig import SETTABLE, kconfig_contents
 from bpfas.section_names import KCONFIG_SECTION
 
 if TYPE_CHECKING:
@@ -45,6 +45,6 @@ def fixed_kconfig(image: Image, options: GenOptions, diagnostics: Diagnostics) -
 
 
 def _said(options: GenOptions) -> set[str]:
-    """The names of the options that are set. What begins otherwise (LINUX_…) is no option, and cannot be said."""
+    """The names that are set."""
     lines = options.kconfig.split("\n")
-    return {line.partition("=")[0] for line in lines if line.startswith(OPTION_PREFIX)}
+    return {line.partition("=")[0] for line in lines if line.startswith(SETTABLE)}

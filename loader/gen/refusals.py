@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from bpfas.loader.gen.kconfig import undetermined
 from bpfas.loader.gen.lookups import find_extern
 from bpfas.loader.gen.script import Place
-from bpfas.loader.kernel.kconfig import OPTION_PREFIX
 from bpfas.loader.loading.attach_target import is_for_many, report_no_target, target_form
 from bpfas.section_names import KCONFIG_SECTION
 
@@ -106,13 +105,8 @@ def _check_program(program: ProgramSpec, image: Image, diagnostics: Diagnostics)
 
 def _report_unsigned_kconfig(image: Image, options: GenOptions, diagnostics: Diagnostics) -> None:
     names = undetermined(image, options)
-    remedies = []
-    if any(name.startswith(OPTION_PREFIX) for name in names):
-        remedies.append("give those that CONFIG_… has on the kernels it is for, --kconfig FILE")
-    if not all(name.startswith(OPTION_PREFIX) for name in names):
-        remedies.append("LINUX_… is known where the program runs alone; declare it weak, and it is 0")
     diagnostics.error(
         f"the values of {', '.join(names)} are not known, and a signed program takes none from whoever runs it",
         image.name,
-        tuple(remedies),
+        ("give those of the kernels that it is for, NAME=VALUE, in a file for --kconfig",),
     )

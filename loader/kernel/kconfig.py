@@ -34,6 +34,9 @@ _VIRTUAL: dict[str, Callable[[Kernel], int]] = {
 }
 """What is no option, but known of the kernel."""
 
+SETTABLE = (OPTION_PREFIX, *_VIRTUAL)
+"""How lines begin that set something."""
+
 
 class _ValueError(Exception):
     """A value that a variable cannot hold; the text says why."""
@@ -50,19 +53,21 @@ def kconfig_contents(
 ) -> bytes:
     """`size` bytes, the value of a map `.kconfig` with these variables.
 
-    `user_text` has lines as a configuration file has them, and need not be complete; lines in it that set nothing
-    are errors even where no variable asks for them. Weak variables of which nothing is known are 0. What is wrong
-    goes to `diagnostics`, and the result is then not to be used.
+    `user_text` has lines as a configuration file has them, and need not be complete; it may also set what is no
+    option (LINUX_KERNEL_VERSION). Lines in it that set nothing are errors even where no variable asks for them.
+    Weak variables of which nothing is known are 0. What is wrong goes to `diagnostics`, and the result is then not
+    to be used.
     """
     contents = _Contents(size, order, diagnostics)
     options: dict[str, KconfigVariable] = {}
-    for variable in variables:
-        if variable.name.startswith(_VIRTUAL_PREFIX):
-            _fill_virtual(variable, kernel, contents)
-        else:
-            options[variable.name] = variable
     if user_text is not None:
-        _fill_options(options, _assignments(user_text, _USER_TEXT, diagnostics), contents)
+        wanted_by_name = {variable.name: variable for variable in variables}
+        _fill_options(wanted_by_name, _assignments(user_text, _USER_TEXT, diagnostics), contents)
+    for variable in variables:
+        if not variable.name.startswith(_VIRTUAL_PREFIX):
+            options[variable.name] = variable
+        elif variable.name not in contents.known:
+            _fill_virtual(variable, kernel, contents)
     found = kernel.config() if options.keys() - contents.known else None
     if found is not None:
         text, source = found
@@ -113,6 +118,8 @@ def _fill_virtual(variable: KconfigVariable, kernel: Kernel, contents: _Contents
         return
     value = _VIRTUAL[name](kernel)
     if name == "LINUX_KERNEL_VERSION" and not value:
+        if variable.is_weak:
+            return
         message = "the kernel's version, which the program asks for (LINUX_KERNEL_VERSION), is not known"
         diagnostics.error(message, kernel.name, ("say which release the kernel is",))
         return
@@ -132,7 +139,7 @@ def _assignments(
 ) -> Iterator[tuple[str, str, str]]:
     """The place, the option and the value of each line that sets an option; the others are comments."""
     for number, line in enumerate(text.split("\n"), 1):
-        if not line.startswith(OPTION_PREFIX):
+        if not line.startswith(SETTABLE):
             continue
         place = f"{source}:{number}" if with_lines else source
         name, equals, value = line.partition("=")

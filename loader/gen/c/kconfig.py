@@ -136,7 +136,7 @@ static inline void bpfas_skel_read_options(const struct bpfas_skel_kconfig_varia
 		for (i = 0; equals && equals + 1 < line_end && i < count; i++) {
 			size_t length = equals - text;
 
-			if (!unset[i] || bad[i] || variables[i].fact || strlen(variables[i].name) != length ||
+			if (!unset[i] || bad[i] || strlen(variables[i].name) != length ||
 				memcmp(variables[i].name, text, length))
 				continue;
 			if (bpfas_skel_set_option(&variables[i], value, equals + 1, line_end - equals - 1))
@@ -222,10 +222,13 @@ static inline void bpfas_skel_read_kconfig(const struct bpfas_skel_kconfig_varia
 {
 	size_t i;
 
+	memset(unset, 1, count);
+	bpfas_skel_read_options(variables, count, unset, bad, value, options, strlen(options));
 	for (i = 0; i < count; i++) {
 		unsigned long long number = 0;
 
-		unset[i] = 1;
+		if (!unset[i] || bad[i])
+			continue;
 		if (variables[i].fact == 1)
 			number = bpfas_skel_kernel_version();
 		else if (variables[i].fact == 2)
@@ -242,7 +245,6 @@ static inline void bpfas_skel_read_kconfig(const struct bpfas_skel_kconfig_varia
 		else
 			unset[i] = 0;
 	}
-	bpfas_skel_read_options(variables, count, unset, bad, value, options, strlen(options));
 }
 
 /* what is weak may stay zero */

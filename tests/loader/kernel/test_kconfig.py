@@ -204,6 +204,26 @@ def test_a_version_that_is_not_known_is_an_error() -> None:
     assert report.startswith("a.btf: error: the kernel's version")
 
 
+def test_a_version_that_is_not_known_is_zero_if_weak() -> None:
+    wanted = variable(INTEGER, name="LINUX_KERNEL_VERSION", is_weak=True)
+    assert contents(wanted, None, DescribedKernel(name="a.btf")) == (bytes(4), "")
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "value", "expected"),
+    [
+        (INTEGER, "LINUX_KERNEL_VERSION", "0x60105", b"\5\1\6\0"),
+        (BOOL, "LINUX_HAS_BPF_COOKIE", "y", b"\1"),
+        (BOOL, "LINUX_HAS_BPF_COOKIE", "n", b"\0"),
+    ],
+)
+def test_what_is_no_option_may_be_said_as_options_are(
+    kind: KconfigKind, name: str, value: str, expected: bytes
+) -> None:
+    assert contents(variable(kind, name=name), f"{name}={value}\n") == (expected, "")
+    assert contents(variable(kind, name=name), f"{name}={value}\n", DescribedKernel()) == (expected, "")
+
+
 def test_other_things_that_loaders_might_know_are_zero_if_weak() -> None:
     assert contents(variable(INTEGER, name="LINUX_HAS_SPELL", is_weak=True), None) == (bytes(4), "")
     _, report = contents(variable(INTEGER, name="LINUX_HAS_BPF_COKIE"), None)

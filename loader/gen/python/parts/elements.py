@@ -23,8 +23,11 @@ class ElementMap(Map):
 
     def _call(self, command: int, key: bytes, value: bytes | bytearray, flags: int = 0) -> None:
         if self.fd < 0:
-            raise OSError(errno.EBADF, "it is not loaded, or closed")
+            raise OSError(errno.EBADF, "")
         bpf(command, struct.pack("=IxxxxQQQ", self.fd, address_of(key), address_of(value), flags))
+
+    def _error(self, words: str, error: OSError) -> BpfError:
+        return BpfError(words, error.errno or 0, "" if self.fd >= 0 else "it is not loaded: load() comes first")
 
     def _encoded_key(self, key: Any) -> bytes:
         try:
@@ -39,7 +42,7 @@ class ElementMap(Map):
         except OSError as error:
             if error.errno == errno.ENOENT:
                 return default
-            raise BpfError(f"{words} map {self.name}", error.errno or 0) from None
+            raise self._error(f"{words} map {self.name}", error) from None
         return decoded(self.value, bytes(value))
 
     def get(self, key: Any, default: Any = None) -> Any:
@@ -60,7 +63,7 @@ class ElementMap(Map):
         try:
             self._call(UPDATE, encoded_key, encoded_value, flags)
         except OSError as error:
-            raise BpfError(f"update map {self.name}", error.errno or 0) from None
+            raise self._error(f"update map {self.name}", error) from None
 
     def delete(self, key: Any) -> None:
         """Delete a key. Raises KeyError where it is not there, BpfError."""
@@ -69,7 +72,7 @@ class ElementMap(Map):
         except OSError as error:
             if error.errno == errno.ENOENT:
                 raise KeyError(key) from None
-            raise BpfError(f"delete an element of map {self.name}", error.errno or 0) from None
+            raise self._error(f"delete an element of map {self.name}", error) from None
 
     def __getitem__(self, key: Any) -> Any:
         missing = object()
@@ -94,7 +97,7 @@ class ElementMap(Map):
             except OSError as error:
                 if error.errno == errno.ENOENT:
                     return
-                raise BpfError(f"walk through map {self.name}", error.errno or 0) from None
+                raise self._error(f"walk through map {self.name}", error) from None
             key = bytes(following)
             yield decoded(self.key, key)
 

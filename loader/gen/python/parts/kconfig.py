@@ -98,7 +98,7 @@ class KconfigMap(DataMap):
         faults = []
         for name in names:
             kind, is_signed, is_weak = self._kinds[name]
-            fact = kernel_fact(name) if name in facts else None
+            fact = kernel_fact(name) if name in facts and name not in options else None
             value = options.get(name, "") if fact is None else str(fact)
             if fact in (0, 1) and kind == "bool":
                 value = "ny"[fact]

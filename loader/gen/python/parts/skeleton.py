@@ -135,7 +135,8 @@ class Skeleton:
 
         The directory is made if it is not there; dots in names become `_`. Raises BpfError.
         """
-        made = []
+        made: list[str] = []
+        is_new = not os.path.isdir(directory)
         try:
             os.makedirs(directory, exist_ok=True)
             for each in (*self.maps, *self.progs):
@@ -146,6 +147,8 @@ class Skeleton:
         except BaseException as error:
             for path in made:
                 os.unlink(path)
+            if is_new and os.path.isdir(directory):
+                os.rmdir(directory)
             if isinstance(error, OSError) and not isinstance(error, BpfError):
                 raise BpfError(f"pin {self.name} in {directory}", error.errno or 0) from None
             raise

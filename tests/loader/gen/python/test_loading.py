@@ -208,6 +208,12 @@ def test_kconfig_is_the_running_kernels_unless_set(write_module: Callable[..., P
     assert printed.splitlines() == ["12 0 abc", f"{os.uname().release.split('.')[0]} True", "500 -3 True"]
 
 
+def test_the_kernels_version_may_be_said_too(write_module: Callable[..., Path]) -> None:
+    module = write_module(KCONFIG, GenOptions(kconfig="LINUX_KERNEL_VERSION=0x40302\n"))
+    code = "with app.open_and_load() as skel: print(hex(skel.kconfig.LINUX_KERNEL_VERSION))"
+    assert interpret(module, code).strip() == "0x40302"
+
+
 def test_kconfig_that_the_kernel_does_not_say_is_told(write_module: Callable[..., Path]) -> None:
     module = write_module(KCONFIG.replace("CONFIG_NONESUCH __kconfig __weak", "CONFIG_NONESUCH __kconfig"))
     code = """
@@ -423,6 +429,27 @@ def test_buffers_of_perf_events(write_module: Callable[..., Path]) -> None:
         """,
     )
     assert printed.splitlines() == ["True {b'text'} 0", "True"]
+
+
+def test_a_directory_that_nothing_can_be_pinned_in_is_not_left_behind(
+    write_module: Callable[..., Path], tmp_path: Path
+) -> None:
+    run = command(write_module(SOURCE), "--pin", str(tmp_path / "new"))
+    assert run.returncode == 1
+    assert "not in a BPF file system" in run.stderr
+    assert not (tmp_path / "new").exists()
+
+
+def test_elements_are_not_there_before_loading(write_module: Callable[..., Path]) -> None:
+    code = """
+    with app.open() as skel:
+        for use in (skel.maps.counts.get, skel.maps.counts.delete, lambda _: list(skel.maps.counts)):
+            try:
+                use(0)
+            except app.BpfError as error:
+                print(error.reason)
+    """
+    assert interpret(write_module(SOURCE), code).splitlines() == ["it is not loaded: load() comes first"] * 3
 
 
 def test_command_pins(write_module: Callable[..., Path], bpffs: Path) -> None:
