@@ -137,6 +137,7 @@ SEC("xdp") int user(struct xdp_md *ctx)
 			++*found;
 	}
 	bpf_map_push_elem(&queue, &key, 0);
+	bpf_map_push_elem(&bloom_filter, &element, 0);
 	if (!bpf_map_peek_elem(&bloom_filter, &element))
 		bpf_map_push_elem(&bloom_filter, &element, 0);
 	bpf_ringbuf_output(&ringbuf_rounded, &element, sizeof(element), 0);
