@@ -15,6 +15,10 @@ _REMEDIES = (
     ("cannot call GPL-restricted function from non-GPL compatible program", _GPL_REMEDY),
     ("cannot call kernel function from non-GPL compatible program", _GPL_REMEDY),
     (
+        "slot poisoned by dead code elimination",
+        "Linux 7.3 misjudges what bpf_map_peek_elem() of a bloom filter reads: give it a global variable",
+    ),
+    (
         "calling kernel function",
         "programs may call only some of the kernel's functions (kfuncs), and each only from some types of program",
     ),

@@ -180,6 +180,7 @@ def test_a_long_way_is_cut_in_front() -> None:
         ("unknown opcode 8d", "compile with -O2"),
         ("expected prog array map for tail call", "BPF_MAP_TYPE_PROG_ARRAY"),
         ("infinite loop detected at insn 2\ncur state: R10=fp0\nold state: R10=fp0", "bpf_for()"),
+        ("reading from stack R2 off -16+0 size 8, slot poisoned by dead code elimination", "a global variable"),
         ("write into map forbidden, value_size=4 off=0 size=4", "read-only"),
     ],
 )
