@@ -37,6 +37,7 @@ class Peer(enum.Enum):
     HOST_GCC = "/usr/bin/gcc"
     HOST_GXX = "/usr/bin/g++"
     CLANGXX = "/usr/bin/clang++-22"
+    STRACE = "/usr/bin/strace"
 
     def require(self) -> str:
         """The tool's path; skips the running test when the tool is not installed."""

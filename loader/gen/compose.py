@@ -129,7 +129,7 @@ def _operations(maps: Iterable[MapSpec]) -> dict[str, str]:
 
 def _table(finds: Iterable[Find], maps: Iterable[MapSpec], programs: Iterable[ProgramSpec]) -> list[Cell]:
     """All descriptors: those that calls name by 16 bits first, behind one that no call can name."""
-    table = [BTF, *_owners(finds)]
+    table = [BTF, *(found.owner for found in finds)]
     for spec in maps:
         table.append(map_cell(spec.name))
         if spec.inner:
@@ -138,10 +138,6 @@ def _table(finds: Iterable[Find], maps: Iterable[MapSpec], programs: Iterable[Pr
         table.append(program_cell(program.name))
         table += [jump_table_cell(program.name, number) for number in range(len(program.jump_tables))]
     return table
-
-
-def _owners(finds: Iterable[Find]) -> list[Cell]:
-    return [found.owner for found in finds]
 
 
 def _load_btf(kernel_btf: bytes, inputs: Inputs) -> Call:
@@ -163,7 +159,7 @@ def _without_absent(
     diagnostics: Diagnostics,
 ) -> MapSpec:
     """A map without slots for what is not created or loaded, which is told."""
-    known = programs if spec.map_type == MapType.PROG_ARRAY else maps
+    known = programs if _holds_programs(spec) else maps
     for slot in spec.slots:
         if slot.name not in known:
             diagnostics.warning(

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from bpfas.loader.gen.kconfig import undetermined
 from bpfas.loader.gen.lookups import find_extern
 from bpfas.loader.gen.script import Place
-from bpfas.loader.kinds import ProgramType
-from bpfas.loader.loading.attach_target import is_for_many, target_form
+from bpfas.loader.kernel.kconfig import OPTION_PREFIX
+from bpfas.loader.loading.attach_target import is_for_many, report_no_target, target_form
 from bpfas.section_names import KCONFIG_SECTION
 
 if TYPE_CHECKING:
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 _MOST_FUNCTIONS = 0x7FFF
 """A call names the module of a function by an index of 16 bits, a signed one."""
-
-_LARGEST_SIZE = (1 << 31) - 1
 
 
 def refuse(
@@ -67,14 +65,18 @@ def _check_map(spec: MapSpec, image: Image, programs: set[str], diagnostics: Dia
         message = f"map '{spec.name}' is exclusive to program '{name}', which is not loaded"
         diagnostics.error(message, image.name, ("have it loaded (autoload), or the map not created (autocreate)",))
         return
-    looked_up = [
-        reference.name for reference in image.programs[name].externs if find_extern(image.externs[reference.name])
-    ]
+    program = image.programs[name]
+    looked_up = {each.name for each in program.externs if find_extern(image.externs[each.name])}
+    reasons = []
     if looked_up:
+        reasons.append(f"its instructions name {', '.join(sorted(looked_up))} of the kernel it is loaded into")
+    if program.core:
+        reasons.append(f"the kernel it is loaded into resolves its {len(program.core)} CO-RE relocations")
+    if reasons:
         diagnostics.error(
             f"map '{spec.name}' is exclusive to program '{name}', whose hash cannot be known before it is loaded",
             image.name,
-            (f"its instructions name {', '.join(sorted(set(looked_up)))} of the kernel it is loaded into",),
+            (*reasons, "load the object directly, or leave exclusive_program empty"),
         )
 
 
@@ -90,11 +92,7 @@ def _check_program(program: ProgramSpec, image: Image, diagnostics: Diagnostics)
                 ("a loader program finds a module by a name in its types only; load the object directly",),
             )
     elif form and not program.attach_target:
-        words = form.words
-        message = f"section '{program.section}' does not say which {words} '{program.name}' is attached to"
-        placeholder = words.rpartition(" ")[2].upper()
-        remedy = f"name the section {program.section}/{placeholder}, or set the program's target"
-        diagnostics.error(message, at, (remedy,))
+        report_no_target(program, form, at, diagnostics)
     if program.core and not program.func_info and not program.line_info:
         diagnostics.error(
             f"program '{program.name}' has {len(program.core)} CO-RE relocations, but no records of functions",
@@ -104,16 +102,17 @@ def _check_program(program: ProgramSpec, image: Image, diagnostics: Diagnostics)
                 "compile with -g, or load the object directly",
             ),
         )
-    if program.program_type == ProgramType.UNSPEC:
-        return  # which was told
-    if len(program.instructions) > _LARGEST_SIZE:
-        diagnostics.error(f"program '{program.name}' has {len(program.instructions)} bytes", at)
 
 
 def _report_unsigned_kconfig(image: Image, options: GenOptions, diagnostics: Diagnostics) -> None:
     names = undetermined(image, options)
+    remedies = []
+    if any(name.startswith(OPTION_PREFIX) for name in names):
+        remedies.append("give those that CONFIG_… has on the kernels it is for, --kconfig FILE")
+    if not all(name.startswith(OPTION_PREFIX) for name in names):
+        remedies.append("LINUX_… is known where the program runs alone; declare it weak, and it is 0")
     diagnostics.error(
         f"the values of {', '.join(names)} are not known, and a signed program takes none from whoever runs it",
         image.name,
-        ("give those that CONFIG_… has on the kernels it is for, --kconfig FILE",),
+        tuple(remedies),
     )

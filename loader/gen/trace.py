@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from bpfas.isa import SLOT_SIZE
 from bpfas.loader.gen.script import (
     Address,
     Call,
@@ -38,7 +39,6 @@ _NAME_WIDTH = 22
 _SHOWN_BYTES = 16
 _SHOWN_INSTRUCTIONS = 8
 """How many numbers of instructions a line of text has."""
-_SLOT_SIZE = 8
 
 
 def _named(prefix: str, members: type[enum.IntEnum]) -> Callable[[int], str]:
@@ -251,7 +251,7 @@ def _address_text(field: str, address: Address) -> str:
         return f"the address of {item.name}" if item else "the table of descriptors"
     size = len(item.data)
     if field == "insns":
-        return f"{size // _SLOT_SIZE} instructions ({item.name})"
+        return f"{size // SLOT_SIZE} instructions ({item.name})"
     shown = item.data[:_SHOWN_BYTES].hex(" ") + (" …" if size > _SHOWN_BYTES else "")
     return f"{size} {'byte' if size == 1 else 'bytes'} ({item.name}): {shown}"
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from bpfas.loader.spec import KconfigVariable
 
 _INT_SIZE = 4
-"""Bytes that the entries of `.ksyms` are said to have."""
+"""Bytes that the entries of `.ksyms`, and enumerations without values, are said to have."""
 
 _DUMMY = "dummy_ksym"
 
@@ -75,6 +75,9 @@ class _KernelForm:
         for declared in types.ids_of_kind(Kind.FWD):
             if types.size_or_type(declared):  # GCC 12 writes some
                 self.editor.record(declared)[2] = 0
+        for enumeration in types.ids_of_kind(Kind.ENUM):
+            if not types.size_or_type(enumeration):  # clang writes some that are only declared
+                self.editor.record(enumeration)[2] = _INT_SIZE
         for function in types.ids_of_kind(Kind.FUNC):
             self.settle_function(function, own_functions)
         result = self.editor.finish()

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from bpfas.loader.kernel.kernel import Kernel
     from bpfas.loader.spec import KconfigVariable
 
-_OPTION_PREFIX = "CONFIG_"
+OPTION_PREFIX = "CONFIG_"
 _VIRTUAL_PREFIX = "LINUX_"
 _USER_TEXT = "kconfig"  # how messages call what the user says
 _TRISTATE = {"n": 0, "y": 1, "m": 2}
@@ -132,7 +132,7 @@ def _assignments(
 ) -> Iterator[tuple[str, str, str]]:
     """The place, the option and the value of each line that sets an option; the others are comments."""
     for number, line in enumerate(text.split("\n"), 1):
-        if not line.startswith(_OPTION_PREFIX):
+        if not line.startswith(OPTION_PREFIX):
             continue
         place = f"{source}:{number}" if with_lines else source
         name, equals, value = line.partition("=")
@@ -223,9 +223,9 @@ def _report_unknown(name: str, kernel: Kernel, source: str | None, diagnostics: 
     remedies = [
         "declare it weak if the program can do without, or give its value, NAME=VALUE, in a file for --kconfig"
     ]
-    if not name.startswith(_OPTION_PREFIX):
+    if not name.startswith(OPTION_PREFIX):
         message = f"'{name}' is no option of a kernel"
-        remedies = [f"their names begin with {_OPTION_PREFIX}"]
+        remedies = [f"their names begin with {OPTION_PREFIX}"]
     elif source is not None:
         message = f"the kernel does not set '{name}'"
     else:

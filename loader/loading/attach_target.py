@@ -58,6 +58,7 @@ _FORMS = {
     AttachType.LSM_CGROUP: TargetForm(Kind.FUNC, "bpf_lsm_", "LSM hook"),
     AttachType.TRACE_ITER: TargetForm(Kind.FUNC, "bpf_iter_", "iterator"),
 }
+TARGET_PREFIXES = tuple(form.prefix for form in _FORMS.values() if form.prefix)
 _MANY = frozenset({AttachType.TRACE_FENTRY_MULTI, AttachType.TRACE_FEXIT_MULTI, AttachType.TRACE_FSESSION_MULTI})
 _TARGETED = frozenset({ProgramType.TRACING, ProgramType.LSM})
 
@@ -91,9 +92,17 @@ def find_attach_target(
     if is_for_many(program):
         return search.module_of_many()
     if not program.attach_target:
-        search.report_no_name()
+        report_no_target(program, form, at, diagnostics)
         return None
     return search.in_kernel()
+
+
+def report_no_target(program: ProgramSpec, form: TargetForm, at: str, diagnostics: Diagnostics) -> None:
+    """Say that nothing tells what `program` is attached to."""
+    message = f"section '{program.section}' does not say which {form.words} '{program.name}' is attached to"
+    placeholder = form.words.rpartition(" ")[2].upper()
+    remedy = f"name the section {program.section}/{placeholder}, or set the program's target"
+    diagnostics.error(message, at, (remedy,))
 
 
 class _Search:
@@ -107,14 +116,6 @@ class _Search:
         self.diagnostics = diagnostics
         self.at = at
         self.form = form
-
-    def report_no_name(self) -> None:
-        """Say that nothing tells what the program is attached to."""
-        program, words = self.program, self.form.words
-        message = f"section '{program.section}' does not say which {words} '{program.name}' is attached to"
-        placeholder = words.rpartition(" ")[2].upper()
-        remedy = f"name the section {program.section}/{placeholder}, or set the program's target"
-        self.diagnostics.error(message, self.at, (remedy,))
 
     def module_of_many(self) -> AttachTarget | None:
         """The module that a program for many functions names before a colon; None for functions of vmlinux."""

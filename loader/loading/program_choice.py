@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from bpfas.loader.kinds import ProgramType
+from bpfas.loader.nearest import did_you_mean
 from bpfas.loader.sections import similar_sections
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from bpfas.diag import Diagnostics
+    from bpfas.loader.loading.options import LoadOptions
     from bpfas.loader.spec import Image, ProgramSpec
 
 _IPROUTE2_SLOT = re.compile(r"[0-9]+/[0-9]+")
@@ -27,6 +30,14 @@ def programs_to_load(image: Image, operations: Collection[str]) -> list[ProgramS
         for program in image.programs.values()
         if (program.name in operations if program.name in of_struct_ops else program.autoload)
     ]
+
+
+def check_targets(image: Image, options: LoadOptions, diagnostics: Diagnostics) -> None:
+    """Whether there are the programs that targets are given for; what is wrong goes to `diagnostics`."""
+    for name in options.target if isinstance(options.target, Mapping) else ():
+        if name not in image.programs:
+            message = f"a target is given for program '{name}', which there is not"
+            diagnostics.error(message, image.name, did_you_mean(name, list(image.programs)))
 
 
 def check_program(

@@ -8,7 +8,6 @@ passes that many objects have nothing for are imported by those that have.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from bpfas.diag import Diagnostics
@@ -17,11 +16,12 @@ from bpfas.loader.loading.arg_ctx import has_tagged_contexts, with_context_types
 from bpfas.loader.loading.map_plans import plan_maps
 from bpfas.loader.loading.options import NO_OPTIONS
 from bpfas.loader.loading.plan import Plan
-from bpfas.loader.loading.program_choice import check_program, programs_to_load
+from bpfas.loader.loading.program_choice import check_program, check_targets, programs_to_load
 from bpfas.loader.loading.program_plans import ProgramPlanner
-from bpfas.loader.nearest import did_you_mean
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from bpfas.loader.core.resolver import CoreResolver
     from bpfas.loader.kernel.kernel import Kernel
     from bpfas.loader.loading.ksyms import KernelSymbol
@@ -40,10 +40,7 @@ def resolve(image: Image, kernel: Kernel, options: LoadOptions = NO_OPTIONS) -> 
         image = with_context_types(image)
     struct_ops, operations = resolve_struct_ops_maps(image, kernel, diagnostics)
     chosen = programs_to_load(image, {name for value in struct_ops.values() for name in value.programs})
-    for name in options.target if isinstance(options.target, Mapping) else ():
-        if name not in image.programs:
-            message = f"a target is given for program '{name}', which there is not"
-            diagnostics.error(message, image.name, did_you_mean(name, list(image.programs)))
+    check_targets(image, options, diagnostics)
     for program in chosen:
         check_program(
             program,

@@ -31,6 +31,10 @@ class _ById(ctypes.Structure):
     _fields_ = [("id", U32), ("next_id", U32), ("open_flags", U32), ("_pad", U32)]
 
 
+class _AnyInfo(ctypes.Structure):
+    _fields_ = [("first", U32)]
+
+
 class _Object(ctypes.Structure):
     _fields_ = [("pathname", U64), ("bpf_fd", U32), ("file_flags", U32), ("path_fd", S32)]
 
@@ -40,6 +44,15 @@ def get_info(fd: int, info: ctypes.Structure) -> ctypes.Structure:
     attributes = _GetInfo(bpf_fd=fd, info_len=ctypes.sizeof(info), info=ctypes.addressof(info))
     bpf(Command.OBJ_GET_INFO_BY_FD, attributes)
     return info
+
+
+def is_object(fd: int) -> bool:
+    """Whether a descriptor is of a map, program, link or BTF object."""
+    try:
+        get_info(fd, _AnyInfo())
+    except OSError:
+        return False
+    return True
 
 
 def obj_pin(path: str, fd: int) -> None:

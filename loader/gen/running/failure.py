@@ -13,6 +13,7 @@ from bpfas.loader.errors import LoadError, Step, VerifierError, explain
 from bpfas.loader.gen.running.invocation import SUBJECT
 from bpfas.loader.gen.script import Call, Fill, Find, Need, Require
 from bpfas.loader.gen.trace import step_words
+from bpfas.loader.loading.attach_target import TARGET_PREFIXES
 from bpfas.loader.loading.map_faults import explain_refusal
 from bpfas.loader.privilege import Explanation
 from bpfas.loader.syscall.bpf import Command
@@ -124,8 +125,10 @@ class Failure:
         try:
             resolve(self.plan.image, kernel, options)
         except BpfasError as error:
+            # Messages call an attach target as the section does.
+            names = {step.name, *(step.name.removeprefix(prefix) for prefix in TARGET_PREFIXES)}
             for found in error.diagnostics:
-                if f"'{step.name}'" in found.message or f"'{step.name.rpartition('_')[2]}'" in found.message:
+                if any(f"'{name}'" in found.message for name in names):
                     return Explanation(found.message, "; ".join(found.notes))
         return _NO_NAME if self.number == errno.ENOENT else explain(Step.FIND_NAME, self.number)
 

@@ -14,11 +14,10 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from bpfas.diag import BpfasError
+from bpfas.diag import BpfasError, Diagnostics
 from bpfas.loader.errors import KernelError, LoadError, Step
 from bpfas.loader.gen.loader_program import CONTENTS_OFFSET, ENTRIES_OFFSET, FactKind
 from bpfas.loader.gen.running.descriptors import check_distinct, check_map, check_program, close_all
-from bpfas.loader.gen.running.failure import Failure
 from bpfas.loader.gen.running.inputs import check_byte_order, inputs_of
 from bpfas.loader.gen.running.invocation import ContextMemory, invoke
 from bpfas.loader.kernel.running import RunningKernel
@@ -27,6 +26,7 @@ from bpfas.loader.loading.attach_target import open_target
 from bpfas.loader.loading.collection import Collection
 from bpfas.loader.loading.options import NO_OPTIONS
 from bpfas.loader.loading.pins import map_pin_path, pin_new_map, reuse_pinned_map
+from bpfas.loader.loading.program_choice import check_targets
 from bpfas.loader.loading.program_loading import FIRST_LOG_SIZE, LOAD_ATTEMPTS
 from bpfas.loader.loading.session import LARGEST_LOG_SIZE, Session, open_token
 from bpfas.loader.privilege import Explanation
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from bpfas.loader.gen.loader_program import LoaderProgram
+    from bpfas.loader.gen.running.failure import Failure
     from bpfas.loader.gen.running.inputs import Inputs
     from bpfas.loader.loading.options import LoadOptions
     from bpfas.loader.spec import MapSpec
@@ -158,10 +159,10 @@ class _Run:
             context, log = self._context_after_run(session)
             known = set(self.pinned)
             maps, programs = self._take_over(context, session)
-            new = {name: path for name, path in paths.items() if name not in known}
+            new = {name: map_ for name, map_ in maps.items() if name not in known}
             if not (
-                self._fill_arenas(maps, session)
-                and all(_pin(maps[name], path, undo) for name, path in new.items())
+                self._fill_arenas(new, session)
+                and all(_pin(map_, paths[name], undo) for name, map_ in new.items() if name in paths)
             ):
                 return None
             if log and programs:
@@ -183,6 +184,9 @@ class _Run:
             os.close(self.pinned.popitem()[1])
 
     def _open_targets(self, until_run: contextlib.ExitStack) -> None:
+        diagnostics = Diagnostics()
+        check_targets(self.plan.image, self.options, diagnostics)
+        diagnostics.raise_if_errors()
         subjects = {fact.subject for fact in self.program.context.facts if fact.kind is FactKind.TARGET}
         at = self.program.name
         for name, each in self.plan.programs.items():
@@ -195,7 +199,8 @@ class _Run:
                 continue
             if name not in subjects:
                 message = f"program '{name}' is not made to be loaded for a function of another program"
-                raise BpfasError.of(message, at, ("generate the loader program with a target for it",))
+                remedy = "load the object itself: of the programs of loader programs only freplace/FUNCTION can be"
+                raise BpfasError.of(message, at, (remedy,))
             opened = until_run.enter_context(open_target(target))
             self.facts[FactKind.TARGET, name] = opened.fd
             self.facts[FactKind.TARGET_TYPE, name] = opened.function(spec.attach_target, name)
@@ -205,7 +210,7 @@ class _Run:
         subjects = {fact.subject for fact in self.program.context.facts if fact.kind is FactKind.ARENA_ADDRESS}
         until_run.callback(self._release_arenas)
         for name, each in self.plan.maps.items():
-            if name in subjects and not each.spec.map_extra:
+            if name in subjects and name not in self.pinned and not each.spec.map_extra:
                 size = each.spec.max_entries * self.kernel.page_size
                 try:
                     self.arenas[name] = reserve(size, _FOUR_GIB), size
@@ -257,6 +262,8 @@ class _Run:
             result, context = invoke(self.program, self._context(), session, log, self.keyring)
             if result >= 0:
                 return context, log.text if log else ""
+            from bpfas.loader.gen.running.failure import Failure  # only for what fails
+
             failure = Failure(
                 self.program, self.inputs, -result, _number(context, self.program.context.failed_step)
             )

@@ -16,6 +16,7 @@ from bpfas.loader import load, load_plan, open_image, resolve
 from bpfas.loader.attach.link import KernelLink
 from bpfas.loader.attach.table import attach
 from bpfas.loader.errors import AttachError
+from bpfas.loader.gen import generate, run
 from bpfas.loader.runtime.maps import Map
 from bpfas.loader.runtime.programs import Program
 from tests.loader.attach_support import cgroup2_root, tracefs
@@ -127,6 +128,17 @@ def test_loading(name: str) -> None:
             pass
 
     assert run_with_failures(action) >= 5
+
+
+@pytest.mark.parametrize("name", ["rich", "instances", "assembled"])
+def test_loading_by_loader_programs(name: str) -> None:
+    program = generate(open_image(next(each.data for each in small_objects() if each.name == name)))
+
+    def action(_: None) -> None:
+        with run(program):
+            pass
+
+    assert run_with_failures(action) >= 4
 
 
 def test_loading_with_pins(app_object: bytes) -> None:

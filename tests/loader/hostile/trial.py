@@ -1,12 +1,14 @@
 """Loading what may be hostile: that gives what runs, or a typed error, and leaves nothing behind.
 
 Every object is opened, its variables read and written, resolved for a kernel of files and for the running one,
-loaded, run, and closed. What would take much of the machine's memory in the kernel is not loaded.
+loaded, run, and closed; and the same by a loader program, which is written in all formats. What would take much of
+the machine's memory in the kernel is not loaded.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import tempfile
 from itertools import islice
@@ -18,6 +20,10 @@ from bpfas.diag import BpfasError
 from bpfas.loader import load_plan, open_image, resolve
 from bpfas.loader.core.survey import survey
 from bpfas.loader.errors import KernelError
+from bpfas.loader.gen import generate, read_raw, run, trace_json, trace_text, write_raw
+from bpfas.loader.gen.c.header import c_header
+from bpfas.loader.gen.files.elf_object import elf_object
+from bpfas.loader.gen.python.module import python_module
 from bpfas.loader.kernel.described import DescribedKernel
 from bpfas.loader.kernel.running import RunningKernel
 from bpfas.loader.kernel.type_files import types_in_file
@@ -30,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
     from bpfas.loader import Image
+    from bpfas.loader.gen import LoaderProgram
     from bpfas.loader.loading.plan import Plan
     from bpfas.loader.spec import MapSpec
 
@@ -126,10 +133,14 @@ class Bench:
             plan = resolve(image, self.described, LoadOptions(kconfig=kconfig))
             plan_text(plan)
             plan_json(plan)
+        program = _generated(image)
         if self.running is None or _memory(image) > _MOST_MEMORY:
             return "resolved"
         with self.running as kernel, pin_root() as root:
             options = LoadOptions(kconfig=kconfig, pin_root=root)
+            if program:
+                with contextlib.suppress(BpfasError), run(program, options):
+                    pass
             return _load(resolve(image, kernel, options), kernel, options)
 
 
@@ -148,6 +159,20 @@ def _look_at(image: Image) -> None:
             part.line(part.instruction)
 
 
+def _generated(image: Image) -> LoaderProgram | None:
+    """The loader program, as it is read from a file; None where there can be none."""
+    with contextlib.suppress(BpfasError):
+        program = generate(image)
+        trace_text(program.script)
+        json.dumps(trace_json(program.script))
+        compile(python_module(program), "generated.py", "exec")
+        for write in (c_header, elf_object):
+            with contextlib.suppress(BpfasError):
+                write(program)
+        return read_raw(write_raw(program))
+    return None
+
+
 def _load(plan: Plan, kernel: RunningKernel, options: LoadOptions) -> str:
     with load_plan(plan, kernel, options) as app:
         for name in app.data:
@@ -156,13 +181,13 @@ def _load(plan: Plan, kernel: RunningKernel, options: LoadOptions) -> str:
         for each in app.maps.values():
             with contextlib.suppress(EncodingError, KernelError):
                 list(islice(each.items(), _MOST_ELEMENTS))
-        run = 0
+        runs = 0
         for program in app.programs.values():
             if program.spec.program_type in _RUN:
                 with contextlib.suppress(KernelError):
                     program.test_run(_PACKET)
-                    run += 1
-    return "run" if run else "loaded"
+                    runs += 1
+    return "run" if runs else "loaded"
 
 
 def _memory(image: Image) -> int:

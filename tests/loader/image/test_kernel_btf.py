@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from bpfas.btf.kinds import Kind, Linkage, info_word
 from bpfas.btf.reader import read_btf
 from bpfas.elf.constants import ByteOrder
+from bpfas.loader import load
 from bpfas.loader.image.kernel_btf import kernel_btf
 from bpfas.loader.spec import KconfigKind, KconfigVariable
 from tests.btf.builders import Types, listing
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
 
 def kernel_listing(
@@ -102,3 +105,20 @@ def test_declarations_of_structs_refer_to_nothing() -> None:
     given = read_btf(kernel_btf(types.read()), ByteOrder.LITTLE, "kernel")
     assert given.kind(1) is Kind.FWD
     assert given.size_or_type(1) == 0
+
+
+def test_enumerations_that_are_only_declared_have_a_size() -> None:
+    types = Types()
+    types.enum("later", [], size=0)
+    assert read_btf(kernel_btf(types.read()), ByteOrder.LITTLE, "kernel").size_or_type(1) == 4
+
+
+@pytest.mark.kernel
+@pytest.mark.peer
+def test_the_kernel_takes_what_is_only_declared(compile_c: Callable[..., str]) -> None:
+    declarations = "enum later; union other; struct third; enum later *a; union other *b; struct third *c;"
+    with load(
+        compile_c(f'{declarations} SEC("xdp") int pass(void *context) {{ return a || b || c; }}', "-g")
+    ) as app:
+        assert not app.warnings
+        assert app.programs["pass"].info().btf_id

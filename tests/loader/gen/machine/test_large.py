@@ -82,7 +82,7 @@ def test_a_context_that_is_out_of_reach() -> None:
 
 
 def test_a_program_that_is_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bpfas.loader.gen._MOST_INSTRUCTIONS", 10_000)
+    monkeypatch.setattr("bpfas.loader.gen.generator._MOST_INSTRUCTIONS", 10_000)
     make = Maker(ByteOrder.LITTLE)
     externs = [ExternSpec("runqueues", ExternSource.KERNEL_VARIABLE)]
     program = make.program("p", *[("load", "runqueues")] * 2_000)

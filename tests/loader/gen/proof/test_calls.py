@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,13 +15,14 @@ from tests.loader.gen.proof import ways
 from tests.loader.gen.proof.corpus import case
 from tests.loader.gen.proof.executables import executable
 from tests.loader.kernel_support import require
+from tests.peers import Peer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 pytestmark = [pytest.mark.kernel, pytest.mark.any_kernel, pytest.mark.peer]
 
-STRACE = "/usr/bin/strace"
 OBJECTS = ("plain", "many_maps", "many_programs", "data_sections", "kconfig_few", "maps_in_maps", "references")
 RUN = """
 import sys
@@ -35,10 +35,9 @@ run(generate(open_image(sys.argv[1]))).close()
 
 def bpf_calls(command: Sequence[str | Path], folder: Path) -> list[str]:
     """The commands of the bpf() calls that a process makes until it ends, in order."""
-    if not Path(STRACE).exists():
-        pytest.skip(f"{STRACE} is not installed")
+    strace = Peer.STRACE.require()
     trace = folder / "trace"
-    traced = [STRACE, "-f", "-e", "trace=bpf", "-o", trace, *command]
+    traced = [strace, "-f", "-e", "trace=bpf", "-o", trace, *command]
     done = subprocess.run(traced, input="\n\n", capture_output=True, text=True, check=True)
     assert "error" not in done.stdout
     return re.findall(r"\bbpf\((\w+),", trace.read_text())

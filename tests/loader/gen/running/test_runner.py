@@ -13,10 +13,11 @@ import pytest
 
 from bpfas.diag import BpfasError
 from bpfas.elf.constants import HOST_ORDER, ByteOrder
-from bpfas.loader import open_image
+from bpfas.loader import open_image, syscall
 from bpfas.loader.errors import LoadError, Step, VerifierError
 from bpfas.loader.gen import generate
 from bpfas.loader.gen.loader_program import Scheme
+from bpfas.loader.gen.running import descriptors
 from bpfas.loader.gen.running.runner import run
 from bpfas.loader.kinds import AttachType, MapType
 from bpfas.loader.loading.execute import load_image
@@ -108,6 +109,8 @@ def test_what_is_given_to_what_there_is_not_is_refused(app: str) -> None:
         run(program, max_entries={"counts": 0})
     with pytest.raises(BpfasError, match="other types cannot be given"):
         run(program, LoadOptions(btf="/sys/kernel/btf/vmlinux"))
+    with pytest.raises(BpfasError, match=r"(?s)program 'prgo', which there is not.*did you mean prog"):
+        run(program, LoadOptions(target={"prgo": 1}))
     with pytest.raises(BpfasError, match="not made to be run by the right of a token"):
         run(program, LoadOptions(token="/sys/fs/bpf"))  # noqa: S106
 
@@ -223,6 +226,22 @@ def test_a_map_that_is_too_large(app: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("section", "words"),
+    [
+        ("tp_btf/sched_swich", r"no tracepoint 'sched_swich'.*did you mean sched_switch"),
+        ("lsm/file_opem", r"no LSM hook 'file_opem'.*did you mean file_open"),
+        ("fentry/do_unlinkatt", r"no function 'do_unlinkatt'.*did you mean do_unlinkat"),
+    ],
+)
+@needs(kernel_type("task_struct"))
+def test_an_attach_target_that_the_kernel_lacks(compile_c: Callable[..., str], section: str, words: str) -> None:
+    """It is said as by direct loading."""
+    program = generate(open_image(compile_c(f'SEC("{section}") int prog(void *ctx) {{ return 0; }}')))
+    with pytest.raises(LoadError, match=f"(?s){words}"):
+        run(program)
+
+
+@pytest.mark.parametrize(
     ("declaration", "use", "words"),
     [
         ("extern int bpf_no_such_kfunc(int) __ksym;", "bpf_no_such_kfunc(1)", "bpf_no_such_kfunc"),
@@ -261,6 +280,27 @@ def test_maps_pinned_by_name_are_shared_and_new_ones_pinned(compile_c: Callable[
     other.set_map("shared", max_entries=5)
     with pytest.raises(LoadError, match="max entries is 1, not 5"):
         run(generate(other), options)
+
+
+@needs(map_type(MapType.ARENA))
+def test_an_arena_that_is_pinned_stays_as_it_is(compile_c: Callable[..., str], bpffs: Path) -> None:
+    path = compile_c(
+        "struct { __uint(type, 33); __uint(map_flags, BPF_F_MMAPABLE); __uint(max_entries, 10);"
+        " __uint(pinning, LIBBPF_PIN_BY_NAME); }"
+        ' arena SEC(".maps");'
+        "\n#define __arena __attribute__((address_space(1)))\n"
+        'int __arena number SEC(".addr_space.1") = 7;'
+        'SEC("syscall") int prog(void *ctx) { (void)&arena; return ++number; }',
+        "-g",
+        "-mcpu=v3",
+    )
+    program, options = generate(open_image(path)), LoadOptions(pin_root=bpffs)
+    with run(program, options) as first:
+        assert first.programs["prog"].test_run().retval == 8
+        with run(program, options) as second:
+            assert second.programs["prog"].test_run().retval == 9
+        with load_image(open_image(path), options) as direct:
+            assert direct.programs["prog"].test_run().retval == 10
 
 
 def test_a_pin_of_a_run_that_fails_is_taken_away(compile_c: Callable[..., str], bpffs: Path) -> None:
@@ -362,13 +402,37 @@ with open({str(report)!r}, "w") as file:
     assert report.read_text() == "True []"
 
 
-def test_a_description_that_does_not_fit_is_found_out(app: str) -> None:
+@pytest.mark.parametrize("proc", ["/proc/self/fdinfo", "/proc/self/none"], ids=["proc", "no proc"])
+def test_a_description_that_does_not_fit_is_found_out(
+    app: str, proc: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Sizes that are wrong would have the kernel write beyond a buffer."""
+    monkeypatch.setattr(descriptors, "_DESCRIPTORS", proc)
     program = generate(open_image(app))
+    run(program).close()
     spec = program.image.maps["counts"]._replace(value_size=4)
     program.image.maps["counts"] = spec
-    with pytest.raises(LoadError, match=r"gave back something else: .*value_size: 8.*; not .*value_size: 4"):
+    with pytest.raises(LoadError, match=r"gave back something else: .*value_size 8.*; not .*value_size 4"):
         run(program)
+
+
+def test_what_is_no_bpf_object_is_not_closed(tmp_path: Path) -> None:
+    fd = syscall.map_create("map", MapType.ARRAY, 4, 4, 1)
+    with (tmp_path / "file").open("w") as file:
+        descriptors.close_all([0, -1, file.fileno(), fd, 1 << 20])
+        file.write("still open")
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.close(fd)
+
+
+def test_maps_whose_entries_the_kernel_deals_out_to_cpus(compile_c: Callable[..., str]) -> None:
+    path = compile_c(
+        "struct { __uint(type, BPF_MAP_TYPE_LRU_HASH); __uint(max_entries, 1001); __type(key, int);"
+        ' __type(value, int); __uint(map_flags, BPF_F_NO_COMMON_LRU); } lru SEC(".maps");',
+        "-g",
+    )
+    with load_image(open_image(path)) as direct, run(generate(open_image(path))) as generated:
+        assert facts(generated) == facts(direct)
 
 
 def test_descriptors_in_other_places_are_found_out(app: str) -> None:
