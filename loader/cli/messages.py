@@ -126,5 +126,6 @@ def _kernel_data(error: KernelError) -> dict[str, Any]:
             "source": found.source._asdict() if found.source else None,
             "registers": dict(found.registers),
             "path": list(found.path),
+            "reason": found.reason,
         }
     return data

@@ -11,6 +11,7 @@ from bpfas.loader.kinds import NO_ATTACH_TYPE, AttachType
 from bpfas.loader.loading.attach_target import AttachTarget, find_attach_target
 from bpfas.loader.loading.plan import BtfField, MapPlan, ProgramPlan
 from bpfas.loader.sections import SectionFlag
+from bpfas.loader.spec import ReferenceKind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -69,7 +70,8 @@ class ProgramPlanner(NamedTuple):
             )
         references = [reference for reference in program.references if reference.map_name in self.maps]
         for reference in references:
-            if data_offset := self.maps[reference.map_name].spec.data_offset:
+            data_offset = self.maps[reference.map_name].spec.data_offset
+            if data_offset and reference.kind is ReferenceKind.MAP_VALUE:
                 code.set_imm(reference.instruction + 1, reference.offset + data_offset)
         _poison_absent_maps(program, code, self.image, self.maps)
         btf_fields, fd_array = _write_externs(program, code, self.extern_numbers, self.symbols)

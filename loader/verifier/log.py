@@ -2,8 +2,9 @@
 
 The text is for people and changes from kernel to kernel, so only what stands in every form known is looked for:
 lines that begin with an instruction's number, states of registers (`R1=ctx(off=0)`), branches (`from 5 to 10:`). A
-log in which no instruction is found is not understood, and says so. What it means for the program's source is
-`bpfas.loader.verifier.report`. Source: the kernel's logs from 4.9 to 6.18; verifier.rst of its documents.
+log in which no instruction is found is not understood, and says so. Since Linux 7.3 the kernel explains its
+verdict behind it, in sections. What it means for the program's source is `bpfas.loader.verifier.report`. Source:
+the kernel's logs from 4.9 to 7.3; verifier.rst of its documents.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -21,6 +22,9 @@ STATISTICS = ("processed ", "verification time ", "stack depth ", "insns process
 
 _BESIDES = (*STATISTICS, "cur state: ", "old state: ")
 """How lines begin that may follow a verdict, and are none."""
+
+_EXPLANATION = re.compile(r"(?m)^Verification failed: (?P<problem>.*)\n(?P<sections>(?:.*\n?)*)")
+_SECTION = re.compile(r"(?m)^(?P<title>[A-Z][\w ]*):\n(?P<text>(?: .*\n?)+)")
 
 _UNENDED = re.compile(r"(?<=\S)processed \d+ insns .*")
 """Statistics behind a verdict that the kernel has not ended its line after."""
@@ -46,6 +50,14 @@ class Step:
     before: dict[str, str] = field(default_factory=dict)
 
 
+class KernelExplanation(NamedTuple):
+    """What the kernel says of its verdict, each without line breaks; empty where it says nothing."""
+
+    problem: str = ""
+    reason: str = ""
+    suggestion: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class VerifierLog:
     """What a log says. `path` are the instructions on the way to the end, `words` the verdict's lines.
@@ -56,6 +68,7 @@ class VerifierLog:
     path: tuple[Step, ...]
     words: tuple[str, ...]
     branches: tuple[tuple[int, int], ...]
+    explanation: KernelExplanation
 
     @property
     def last(self) -> Step | None:
@@ -69,7 +82,9 @@ def read_log(log: str) -> VerifierLog:
     words: list[str] = []
     branches: list[tuple[int, int]] = []
     registers: dict[str, str] = {}
-    for line in filter(None, map(str.rstrip, log.splitlines())):
+    explained = _EXPLANATION.search(log)
+    walk = log[: explained.start()] if explained else log
+    for line in filter(None, map(str.rstrip, walk.splitlines())):
         if line.startswith(_BESIDES):
             continue
         if found := _INSTRUCTION.fullmatch(line):
@@ -87,7 +102,13 @@ def read_log(log: str) -> VerifierLog:
             words.append(_UNENDED.sub("", line.strip()))
             continue
         words.clear()
-    return VerifierLog(tuple(path), tuple(words), tuple(_on_path(branches, path)))
+    explanation = _explanation(explained["problem"], explained["sections"]) if explained else KernelExplanation()
+    return VerifierLog(tuple(path), tuple(words), tuple(_on_path(branches, path)), explanation)
+
+
+def _explanation(problem: str, sections: str) -> KernelExplanation:
+    texts = {found["title"]: " ".join(found["text"].split()) for found in _SECTION.finditer(sections)}
+    return KernelExplanation(problem.strip(), texts.get("Reason", ""), texts.get("Suggestion", ""))
 
 
 def _is_commentary(line: str) -> bool:

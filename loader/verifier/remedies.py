@@ -15,6 +15,10 @@ _REMEDIES = (
     ("cannot call GPL-restricted function from non-GPL compatible program", _GPL_REMEDY),
     ("cannot call kernel function from non-GPL compatible program", _GPL_REMEDY),
     (
+        "slot poisoned by dead code elimination",
+        "Linux 7.3 misjudges what bpf_map_peek_elem() of a bloom filter reads: give it a global variable",
+    ),
+    (
         "calling kernel function",
         "programs may call only some of the kernel's functions (kfuncs), and each only from some types of program",
     ),
@@ -137,8 +141,11 @@ def _helper_remedy(words: str, situation: Situation) -> str:
     )
 
 
-def remedy_for(verdict: str, words: str, situation: Situation) -> str:
-    """A sentence; `words` are all lines of what the verifier said in the end, `verdict` is the last of them."""
+def remedy_for(verdict: str, words: str, situation: Situation, suggestion: str = "") -> str:
+    """A sentence; `words` are all lines of what the verifier said in the end, `verdict` is the last of them.
+
+    `suggestion`, what the kernel itself advises, is taken where no remedy is known.
+    """
     for known, remedy in _REMEDIES:
         if known in words:
             return remedy
@@ -147,7 +154,9 @@ def remedy_for(verdict: str, words: str, situation: Situation) -> str:
     for pattern, remedy in _VERDICTS:
         if re.search(pattern, verdict):
             return remedy
-    remedy = "the log tells the path to the instruction at fault and the registers' contents there"
+    remedy = suggestion.rstrip(".") or (
+        "the log tells the path to the instruction at fault and the registers' contents there"
+    )
     if situation.lacks(Capability.CAP_PERFMON):
         return f"{remedy}; the process lacks CAP_PERFMON, with which the verifier permits more pointer arithmetic"
     return remedy

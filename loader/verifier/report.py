@@ -50,6 +50,7 @@ class VerifierReport:
 
     `instruction` counts slots from the program's start, None where the log does not tell. `registers` are those
     that the instruction there uses, `path` the lines of the source on the way, the last one being at fault.
+    `reason` is what the kernel itself explains, since Linux 7.3.
     """
 
     explanation: Explanation
@@ -59,6 +60,7 @@ class VerifierReport:
     source: SourceLine | None = None
     registers: Mapping[str, str] = field(default_factory=dict)
     path: tuple[str, ...] = ()
+    reason: str = ""
 
     def lines(self) -> list[str]:
         """The report as lines of text."""
@@ -70,6 +72,8 @@ class VerifierReport:
             lines.append(f"which is {self.source}")
         if self.registers:
             lines.append(f"where {', '.join(f'{name} is {value}' for name, value in self.registers.items())}")
+        if self.reason:
+            lines.append(f"the kernel's reason: {self.reason}")
         # Without lines of source, the way is what the log shows anyhow.
         if self.source and len(self.path) > 1:
             lines.append("the way there:\n" + "\n".join(f"  {step}" for step in self.path))
@@ -80,11 +84,11 @@ def report_on(log: str, program: ProgramPlan | None = None, plan: Plan | None = 
     """What `log` says of the program that was refused; without the program, what it says by itself."""
     read = read_log(log)
     # Of an unknown form the last line is still the best guess.
-    words = "; ".join(read.words) or _last_line(log)
+    words = "; ".join(read.words) or read.explanation.problem or _last_line(log)
     verdict = read.words[-1] if read.words else words
     last = read.last
     explanation = program and plan and _absent(verdict, last, program, plan)
-    explanation = explanation or _of_words(words, verdict)
+    explanation = explanation or _of_words(words, verdict, read.explanation.suggestion)
     if last is None:
         return VerifierReport(explanation)
     lines = _SourceLines(program.spec if program else None, plan.image.types if plan else None)
@@ -96,12 +100,13 @@ def report_on(log: str, program: ProgramPlan | None = None, plan: Plan | None = 
         lines.at(last.index),
         _used_registers(last),
         tuple(_way(read.path, frozenset(read.branches), lines)),
+        read.explanation.reason,
     )
 
 
-def _of_words(words: str, verdict: str) -> Explanation:
+def _of_words(words: str, verdict: str, suggestion: str) -> Explanation:
     said = f"the verifier says: {words}" if words else "the verifier refused it"
-    return Explanation(said, remedy_for(verdict, words, read_situation()))
+    return Explanation(said, remedy_for(verdict, words, read_situation(), suggestion))
 
 
 def _absent(words: str, last: Step | None, program: ProgramPlan, plan: Plan) -> Explanation | None:

@@ -20,23 +20,31 @@ from pathlib import Path
 
 BUSYBOX = Path("/usr/bin/busybox")
 
-# The kernels of Debian 12, each by the package that depends on the newest build.
-METAPACKAGES = {"6.1": "linux-image-cloud-amd64", "6.12": "linux-image-6.12-cloud-amd64"}
+NEWEST = "newest"
 
-# Newer ones, which come and go; asked for with lists of apt's own, so that the host's stay as they are.
-BACKPORTS = ("6.18", "7.3")
+# Kernels by the package that depends on the newest build: Debian 12's, and the newest that there is.
+METAPACKAGES = {
+    "6.1": "linux-image-cloud-amd64",
+    "6.12": "linux-image-6.12-cloud-amd64",
+    NEWEST: "linux-image-cloud-amd64",
+}
+
+# Those of a newer suite, where versions come and go; it is asked with other lists than the host's.
+BACKPORTS = ("6.18", "7.3", NEWEST)
 SUITE = "trixie-backports"
-SOURCE = (
-    f"deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian {SUITE} main\n"
-)
+KEYS = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
-VERSIONS = (*METAPACKAGES, *BACKPORTS)
+VERSIONS = tuple(dict.fromkeys((*METAPACKAGES, *BACKPORTS)))
 
 DOWNLOAD_ATTEMPTS = 5
 
 
 class SetupError(Exception):
     """A virtual machine cannot be set up: what is missing, and what to do about it."""
+
+
+class NotAvailableError(SetupError):
+    """A kernel's packages cannot be had at present, through no fault of the tests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +77,9 @@ def cache_folder() -> Path:
 
 
 def guest_kernel(version: str) -> GuestKernel:
-    """The kernel of that version ("6.12"), from the cache, or else fetched into it.
+    """The kernel of that version ("6.12", or NEWEST), from the cache, or else fetched into it.
 
-    Raises SetupError where the version is not one of VERSIONS or its package cannot be had.
+    Raises SetupError where the version is not one of VERSIONS, NotAvailableError where its package cannot be had.
     """
     if version not in VERSIONS:
         raise SetupError(f"no kernel {version}: the tests know {', '.join(VERSIONS)}")
@@ -92,7 +100,7 @@ def fetch(version: str, folder: Path) -> None:
         for package in download(version, Path(work)):
             run("dpkg-deb", "--extract", str(package), str(tree))
         release = in_places_of_debian_12(tree)
-        if not release.startswith(f"{version}."):
+        if version != NEWEST and not release.startswith(f"{version}."):
             given = METAPACKAGES.get(version, SUITE)
             raise SetupError(f"{given} gave kernel {release}, not {version}: is this Debian 12?")
         for module in (tree / "lib" / "modules").rglob("*.ko.xz"):
@@ -122,39 +130,51 @@ def in_places_of_debian_12(tree: Path) -> str:
 
 def download(version: str, folder: Path) -> list[Path]:
     """The package files of the newest build of that kernel. Where they cannot be had, apt's lists are renewed."""
-    options = apt_options(version)
     failure = ""
     for attempt in range(DOWNLOAD_ATTEMPTS):
         if attempt:
             time.sleep(5 * (attempt - 1))
-            subprocess.run(["/usr/bin/apt-get", *options, "update", "-qq"], check=False)
+            subprocess.run(["/usr/bin/apt-get", "update", "-qq"], check=False)
         try:
+            options = lists_of_suite(folder / "apt") if version in BACKPORTS else []
             packages = parts_of(newest_build(version, options), options)
             run("apt-get", *options, "download", "-qq", *packages, directory=folder)
             return [*folder.glob("*.deb")]
         except SetupError as error:
             failure = str(error)
             print(f"attempt {attempt + 1} to fetch kernel {version} failed: {failure}", file=sys.stderr)
-    raise SetupError(f"kernel {version} cannot be fetched with apt-get: {failure}")
+    raise NotAvailableError(f"kernel {version} cannot be fetched with apt-get: {failure}")
 
 
-def apt_options(version: str) -> list[str]:
-    """What makes apt look into the suite that has the kernel; nothing where that is the host's own."""
-    if version not in BACKPORTS:
-        return []
-    folder = cache_folder() / "apt"
-    (folder / "lists" / "partial").mkdir(parents=True, exist_ok=True)
-    (folder / "archives" / "partial").mkdir(parents=True, exist_ok=True)
-    sources = folder / "backports.list"
-    sources.write_text(SOURCE)
+def lists_of_suite(folder: Path) -> list[str]:
+    """Make lists of SUITE's packages in that folder; gives the options by which apt takes them for the host's."""
+    for needed in ("lists/partial", "archives/partial"):
+        (folder / needed).mkdir(parents=True, exist_ok=True)
+    sources = folder / "sources.list"
+    sources.write_text(f"deb [signed-by={KEYS}] {mirror()} {SUITE} main\n")
     settings = {
         "Dir::Etc::sourcelist": sources,
         "Dir::Etc::sourceparts": "-",
         "Dir::State::lists": folder / "lists",
         "Dir::Cache": folder,
         "Acquire::Languages": "none",
+        "APT::Sandbox::User": "root",  # nobody else can write into the folder
+        "APT::Update::Error-Mode": "any",
     }
-    return [word for name, value in settings.items() for word in ("-o", f"{name}={value}")]
+    configuration = folder / "apt.conf"
+    configuration.write_text("".join(f'{name} "{value}";\n' for name, value in settings.items()))
+    options = ["--config-file", str(configuration)]
+    run("apt-get", *options, "update", "-qq")
+    return options
+
+
+def mirror() -> str:
+    """Where the host's apt has Debian's packages from."""
+    packages_of_debian = ("Created-By: Packages", "Origin: Debian", "Label: Debian")
+    places = run("apt-get", "indextargets", "--format", "$(REPO_URI)", *packages_of_debian).split()
+    if not places:
+        raise SetupError("apt has no lists of Debian's packages; try: apt-get update")
+    return places[0]
 
 
 def newest_build(version: str, options: list[str]) -> str:

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 from tests.vm.initramfs import Job
-from tests.vm.kernels import VERSIONS, SetupError, guest_kernel
+from tests.vm.kernels import VERSIONS, NotAvailableError, SetupError, guest_kernel
 from tests.vm.machine import Machine, run_job
 
 TIMED_OUT, NOT_RUN = 124, 125
@@ -30,6 +30,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         kernel = guest_kernel(options.kernel)
         outcome = run_job(kernel, Job(options.command, Path.cwd(), environment(options.env)), machine)
+    except NotAvailableError as error:
+        print(f"tests.vm.run: {error}", file=sys.stderr)
+        return 0 if options.if_available else NOT_RUN
     except SetupError as error:
         print(f"tests.vm.run: {error}", file=sys.stderr)
         return NOT_RUN
@@ -66,6 +69,11 @@ def parser() -> argparse.ArgumentParser:
     )
     result.add_argument(
         "--env", action="append", default=[], metavar="NAME=VALUE", help="a variable for the command"
+    )
+    result.add_argument(
+        "--if-available",
+        action="store_true",
+        help="exit status 0 where the kernel's package cannot be had",
     )
     result.add_argument("--append", default="", metavar="WORDS", help="more words for the kernel's command line")
     result.add_argument("--kernel-log", type=Path, metavar="FILE", help="write what the kernel logged to a file")

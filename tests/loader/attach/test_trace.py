@@ -1,4 +1,7 @@
-"""fentry, fexit, fmod_ret, tp_btf, LSM, freplace: what is loaded for its target and then switched on."""
+"""fentry, fexit, fsession, fmod_ret, tp_btf, LSM, freplace: loaded for a target and then switched on.
+
+Also fentry and its like for many functions at once.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from bpfas.btf.kinds import Kind
 from bpfas.loader import load
 from bpfas.loader.attach.table import attach
 from bpfas.loader.errors import AttachError
+from bpfas.loader.kernel.running import RunningKernel
 from tests.loader.attach_support import HIT, cgroup2_root, read_hits, times_of_a_stat
 from tests.loader.kernel_support import Need, needs
 
@@ -30,6 +35,27 @@ MODIFIED = f"""
 SEC("fmod_ret/security_task_getpgid") int modified(unsigned long long *ctx)
 {{ if (!is_me({os.getpid()})) return 0; hit(ctx); return -1; }}
 """
+SESSION = f"""
+extern _Bool bpf_session_is_return(void *ctx) __ksym;
+extern unsigned long long *bpf_session_cookie(void *ctx) __ksym;
+static __always_inline int session(void *ctx)
+{{
+    if (!is_me({os.getpid()})) return 0;
+    unsigned long long *kept = bpf_session_cookie(ctx);
+    if (bpf_session_is_return(ctx)) return count(bpf_get_attach_cookie(ctx) + 1, *kept);
+    *kept = 23;
+    return count(bpf_get_attach_cookie(ctx), 5);
+}}
+"""
+ONE_SESSION = SESSION + 'SEC("fsession/vfs_statx") int around(void *ctx) { return session(ctx); }'
+MANY = f"""
+SEC("fentry.multi") int entries(void *ctx)
+{{ if (!is_me({os.getpid()})) return 0; return count(bpf_get_attach_cookie(ctx), 5); }}
+SEC("fexit.multi") int leaves(void *ctx)
+{{ if (!is_me({os.getpid()})) return 0; return count(bpf_get_attach_cookie(ctx), 5); }}
+"""
+MANY_SESSIONS = SESSION + 'SEC("fsession.multi") int around(void *ctx) { return session(ctx); }'
+FUNCTIONS = ("vfs_statx", "vfs_open")
 LSM = f"""
 SEC("lsm/file_open") int opened(void *ctx) {{ {FILTER} }}
 SEC("lsm.s/inode_unlink") int unlinked(void *ctx) {{ if (!is_me({os.getpid()})) return 0; hit(ctx); return -1; }}
@@ -53,6 +79,59 @@ def test_function(compile_c: Callable[..., str], name: str) -> None:
             assert read_hits(app).cookie == 17
             assert "vfs_statx" in link.target
         assert times_of_a_stat(app) == 0
+
+
+@needs(Need.TRAMPOLINES, Need.TRACING_SESSION)
+def test_a_program_at_entry_and_return_keeps_a_value(compile_c: Callable[..., str]) -> None:
+    with load(compile_c(HIT + ONE_SESSION, "-g")) as app:
+        for cookie in (0, 2):
+            with attach(app.programs["around"], cookie=cookie):
+                assert times_of_a_stat(app) == (1 if cookie == 0 else 0)
+            assert (read_hits(app, cookie), read_hits(app, cookie + 1)) == ((1, 5), (1, 23))
+        assert times_of_a_stat(app) == 0
+
+
+@pytest.fixture
+def function_ids() -> list[int]:
+    with RunningKernel() as kernel:
+        types = kernel.types
+        assert types
+        functions = {name: types.ids_named(name) for name in FUNCTIONS}
+        return [next(id_ for id_ in ids if types.btf.kind(id_) is Kind.FUNC) for ids in functions.values()]
+
+
+@needs(Need.TRAMPOLINES, Need.TRACING_MULTI)
+@pytest.mark.parametrize("name", ["entries", "leaves"])
+def test_many_functions_by_one_link(compile_c: Callable[..., str], function_ids: list[int], name: str) -> None:
+    with load(compile_c(HIT + MANY, "-g")) as app:
+        program = app.programs[name]
+        with attach(program, type_ids=function_ids, cookies=[1, 2]) as link:
+            assert "2 functions" in link.target
+            stat_and_open()
+            assert (read_hits(app, 1), read_hits(app, 2)) == ((1, 5), (1, 5))
+        with attach(program, type_ids=function_ids):
+            stat_and_open()
+            assert read_hits(app) == (2, 5)
+        with pytest.raises(AttachError, match="there are 1 cookies for 2 functions"):
+            attach(program, type_ids=function_ids, cookies=[1])
+        with pytest.raises(AttachError):
+            attach(program, type_ids=[1, 2])
+        stat_and_open()
+        assert [read_hits(app, key).times for key in range(3)] == [2, 1, 1]
+
+
+@needs(Need.TRAMPOLINES, Need.TRACING_MULTI)
+def test_sessions_of_many_functions(compile_c: Callable[..., str], function_ids: list[int]) -> None:
+    with load(compile_c(HIT + MANY_SESSIONS, "-g")) as app:
+        with attach(app.programs["around"], type_ids=function_ids, cookies=[0, 2]):
+            stat_and_open()
+        assert [read_hits(app, key) for key in range(4)] == [(1, 5), (1, 23)] * 2
+
+
+def stat_and_open() -> None:
+    """Call each of FUNCTIONS once."""
+    os.stat("/")
+    os.close(os.open("/proc", os.O_RDONLY))
 
 
 @needs(Need.TRAMPOLINES)

@@ -163,6 +163,11 @@ def test_the_values_of_all_cpus_and_of_one(app: Collection, capsys: pytest.Captu
     assert said(capsys).splitlines() == (
         ["1:", *(f"  {line}" for line in lines)] if len(lines) > 1 else [f"1: {lines[0]}"]
     )
+    last = str(possible_cpu_count() - 1)
+    if main(["maps", "update", of(app, "clicpus"), "1", "7", "--cpu", last]) == 0:
+        assert app.maps["clicpus"][1] == [*[5] * int(last), 7]
+    else:
+        assert "this kernel does not set the value of one CPU alone" in capsys.readouterr().err
     assert main(["maps", "update", of(app, "clistats"), "1", "5", "--all-cpus"]) == 1
     assert main(["maps", "update", of(app, "clicpus"), "1", "5", "--cpu", "100000"]) == 1
     assert "there is no CPU 100000" in capsys.readouterr().err

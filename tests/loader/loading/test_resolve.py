@@ -22,8 +22,10 @@ from bpfas.loader.spec import (
     ExternSource,
     ExternSpec,
     Image,
+    MapReference,
     MapSpec,
     ProgramSpec,
+    ReferenceKind,
     Slot,
 )
 from tests.btf.builders import Types
@@ -115,6 +117,19 @@ class TestRoom:
         errors = refusal(self.ARENA._replace(contents=bytes(2 * PAGE + 1)))
         assert "map 'arena' has 2 pages of 4096 bytes, but the data in it takes 3" in errors
         assert ">>> give it max_entries of 3 at least" in errors
+
+    def test_the_data_is_at_the_end_of_the_arena_where_the_kernel_takes_any_offset(self) -> None:
+        loads = insn("ld_pseudo", dst=1, src=2) + insn("ld_pseudo", dst=1, src=1)
+        references = (
+            MapReference(0, "arena", ReferenceKind.MAP_VALUE, 8),
+            MapReference(2, "arena", ReferenceKind.MAP_FD, 0),
+        )
+        spec = program("syscall")._replace(instructions=loads + PASS, references=references)
+        kernel = DescribedKernel(vmlinux(Types()), release="7.0")
+        plan = resolve(image(self.ARENA._replace(contents=bytes(16)), spec), kernel)
+        code = Code(plan.programs["prog"].instructions, ByteOrder.LITTLE)
+        assert plan.maps["arena"].spec.data_offset == PAGE
+        assert (code.imm(1), code.imm(3)) == (PAGE + 8, 0)
 
     @pytest.mark.parametrize("map_type", [MapType.PROG_ARRAY, MapType.ARRAY_OF_MAPS])
     def test_slots_of_arrays(self, map_type: MapType) -> None:

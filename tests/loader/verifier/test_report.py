@@ -27,6 +27,34 @@ invalid access to packet, off=3 size=1, R1(id=0,off=3,r=0)
 R1 offset is outside of the packet
 processed 9 insns (limit 1000000) max_states_per_insn 0 total_states 0 peak_states 0 mark_read 0
 """
+LINUX_7_3 = """\
+0: R1=ctx() R10=fp0
+0: (b7) r0 = 2                        ; R0=2
+1: (61) r0 = *(u32 *)(r5 +0)
+R5 !read_ok
+
+Verification failed: Register Type Safety: Unreadable register
+
+Reason:
+  R5 has never been initialized on this path, so the verifier
+  cannot use it as an input.
+
+At:
+  insn 1
+        | ^-- error: R5 is not readable
+  Instruction context:
+      0 | (b7) r0 = 2
+  >>> 1 | (61) r0 = *(u32 *)(r5 +0)
+      2 | (95) exit
+
+Causal path:
+  no retained diagnostic events on this path
+
+Suggestion:
+  Initialize R5 on every path before this instruction.
+
+processed 2 insns (limit 1000000) max_states_per_insn 0 total_states 0 peak_states 0 mark_read 0
+"""
 LINUX_5_4 = """\
 0: R1=ctx(id=0,off=0,imm=0) R10=fp0
 0: (b7) r2 = 0
@@ -74,6 +102,7 @@ def test_values_with_blanks_inside_parentheses_are_whole() -> None:
         (LINUX_6_18, 8, "R1 offset is outside of the packet"),
         (LINUX_5_4, 1, "R2 invalid mem access 'inv'"),
         (LINUX_4_9, 1, "invalid func 200"),
+        (LINUX_7_3, 1, "R5 !read_ok"),
     ],
 )
 def test_logs_of_many_kernels(log: str, instruction: int, words: str) -> None:
@@ -96,6 +125,22 @@ def test_remedies_are_for_what_the_verifier_says_in_the_end() -> None:
     assert "compile with clang -g" not in report_on(log).explanation.remedy
     log = "0: (85) call bpf_loop#181\nmissing btf func_info\nprocessed 1 insns\n"
     assert "compile with clang -g" in report_on(log).explanation.remedy
+
+
+def test_what_the_kernel_explains_is_kept_apart_from_its_verdict() -> None:
+    report = report_on(LINUX_7_3)
+    assert report.explanation.cause == "the verifier says: R5 !read_ok"
+    reason = "R5 has never been initialized on this path, so the verifier cannot use it as an input."
+    assert f"the kernel's reason: {reason}" in report.lines()
+
+
+def test_the_kernel_s_suggestion_stands_where_no_remedy_is_known() -> None:
+    assert "calls leave none" in report_on(LINUX_7_3).explanation.remedy
+    unknown = LINUX_7_3.replace("R5 !read_ok", "something new")
+    assert report_on(unknown).explanation.remedy == "Initialize R5 on every path before this instruction"
+    wordless = LINUX_7_3.replace("R5 !read_ok\n", "")
+    problem = "Register Type Safety: Unreadable register"
+    assert report_on(wordless).explanation.cause == f"the verifier says: {problem}"
 
 
 def test_of_an_unknown_log_the_last_line_is_told() -> None:
@@ -135,6 +180,7 @@ def test_a_long_way_is_cut_in_front() -> None:
         ("unknown opcode 8d", "compile with -O2"),
         ("expected prog array map for tail call", "BPF_MAP_TYPE_PROG_ARRAY"),
         ("infinite loop detected at insn 2\ncur state: R10=fp0\nold state: R10=fp0", "bpf_for()"),
+        ("reading from stack R2 off -16+0 size 8, slot poisoned by dead code elimination", "a global variable"),
         ("write into map forbidden, value_size=4 off=0 size=4", "read-only"),
     ],
 )

@@ -52,7 +52,9 @@ class Case:
     @property
     def path(self) -> Path:
         """The object's file."""
-        return assembled(FOLDER / f"{self.name}.s") if self.is_assembly else self.proof.object("-mcpu=v3")
+        if self.is_assembly:
+            return assembled(FOLDER / f"{self.name}.s")
+        return self.proof.object("-mcpu=v4" if self.name == "jump_tables" else "-mcpu=v3")
 
     def image(self) -> Image:
         """The object opened anew, without the programs that the running kernel must refuse, or may."""

@@ -75,6 +75,7 @@ NOT_BY_BPFTOOL = {
     "data_sections": ") .bss.zeros",
     "locked_data": "error -12",  # the header wants to map all data into memory
     "arena": "skipping unrecognized data section",
+    "jump_tables": "skipping unrecognized data section",
     "maps": "failed to load object 'maps'",  # it has maps of programs with contents
     "not_loaded": "failed to load object 'not_loaded'",  # the same
     "exceptions": "error -22",  # libbpf 1.1 does not know the tags that name callbacks

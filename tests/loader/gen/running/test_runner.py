@@ -230,7 +230,7 @@ def test_a_map_that_is_too_large(app: str) -> None:
     [
         ("tp_btf/sched_swich", r"no tracepoint 'sched_swich'.*did you mean sched_switch"),
         ("lsm/file_opem", r"no LSM hook 'file_opem'.*did you mean file_open"),
-        ("fentry/do_unlinkatt", r"no function 'do_unlinkatt'.*did you mean do_unlinkat"),
+        ("fentry/vfs_statxx", r"no function 'vfs_statxx'.*did you mean vfs_statx"),
     ],
 )
 @needs(kernel_type("task_struct"))
@@ -300,7 +300,9 @@ def test_an_arena_that_is_pinned_stays_as_it_is(compile_c: Callable[..., str], b
         with run(program, options) as second:
             assert second.programs["prog"].test_run().retval == 9
         with load_image(open_image(path), options) as direct:
-            assert direct.programs["prog"].test_run().retval == 10
+            # Loaded directly, the data is at the arena's end where the kernel lets it (Linux 7.0): zeros.
+            result = 1 if direct.maps["arena"].spec.data_offset else 10
+            assert direct.programs["prog"].test_run().retval == result
 
 
 def test_a_pin_of_a_run_that_fails_is_taken_away(compile_c: Callable[..., str], bpffs: Path) -> None:

@@ -124,12 +124,15 @@ SEC("xdp") int caller(struct xdp_md *ctx)
 	return XDP_ABORTED;
 }
 
+/* Not on the stack, of which Linux 7.3 thinks that bpf_map_peek_elem() only writes there: what it reads is dead. */
+__u64 element;
+
 SEC("xdp") int user(struct xdp_md *ctx)
 {
 	__u32 key = 1, zero = 0;
 	void *inner = bpf_map_lookup_elem(&outer_array, &key);
-	__u64 element = 5;
 
+	element = 5;
 	if (inner) {
 		__u32 *found = bpf_map_lookup_elem(inner, &zero);
 
