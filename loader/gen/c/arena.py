@@ -92,7 +92,8 @@ _LOADED = """\
 		munmap(skel->runner.arena, skel->runner.arena_size); /* one that was there before lies elsewhere */
 		skel->runner.arena = NULL;
 	}
-	if (skel->runner.arena && mmap(skel->runner.arena, skel->runner.arena_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
+	if (skel->runner.arena &&
+		mmap(skel->runner.arena, skel->runner.arena_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
 			skel->maps.${map}.map_fd, 0) == MAP_FAILED) {
 		skel->runner.failure = "cannot map ${shown} into memory";
 		return ${X}__error(-ENOMEM);

@@ -57,10 +57,11 @@ def test_what_a_signed_program_must_know(weak: str) -> None:
         generate(open_image(weak), GenOptions(scheme=Scheme.HASH_IN_PROGRAM))
 
 
-def test_what_is_no_option_is_the_running_kernels(compile_c: Callable[..., str]) -> None:
+def test_what_is_no_option_is_the_running_kernels_unless_it_is_said(compile_c: Callable[..., str]) -> None:
     path = compiled(compile_c, "extern int LINUX_HAS_BPF_COOKIE __kconfig;", "LINUX_HAS_BPF_COOKIE")
-    program = generate(open_image(path), GenOptions(kconfig="LINUX_HAS_BPF_COOKIE=1\n"))
-    assert any(isinstance(step, Need) for step in program.script.numbered_steps())
+    for text, is_needed in (("CONFIG_HZ=1\n", True), ("LINUX_HAS_BPF_COOKIE=1\n", False)):
+        program = generate(open_image(path), GenOptions(kconfig=text))
+        assert any(isinstance(step, Need) for step in program.script.numbered_steps()) is is_needed
 
 
 def test_a_wrong_value_of_an_option_is_told_where_others_are_not_known(compile_c: Callable[..., str]) -> None:
