@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from bpfas.btf.declaration import declaration
 from bpfas.btf.kinds import Kind
 from bpfas.btf.sizes import BPF_POINTER_SIZE, size_of
-from bpfas.loader.gen.python.names import class_name, unique
-from bpfas.loader.gen.python.text import Call, Table, assigned, quoted
+from bpfas.loader.gen.python.names import class_name, identifier, unique
+from bpfas.loader.gen.python.text import Call, Expression, Keyword, Table, assigned, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -149,5 +149,17 @@ class ValueTypes:
     def _define(self, name: str, words: str, size: int, fields: list[tuple[str, int, str]]) -> str:
         defined = unique(class_name(name), self._taken)
         items = Table(tuple((quoted(each), f"({offset}, {type_})") for each, offset, type_ in fields))
-        self.definitions.append(assigned(defined, Call("StructType", (quoted(words), str(size), items))))
+        arguments: tuple[Expression, ...] = (quoted(words), str(size), items)
+        if attributes := _attributes([each for each, _, _ in fields]):
+            names = Table(tuple((quoted(attribute), quoted(each)) for attribute, each in attributes.items()))
+            arguments = (*arguments, Keyword("attributes", names))
+        self.definitions.append(assigned(defined, Call("StructType", arguments)))
         return defined
+
+
+def _attributes(names: list[str]) -> dict[str, str]:
+    """The attributes of members that Python does not take by their own names."""
+    taken = set(names)
+    return {
+        unique(attribute, taken): name for name in dict.fromkeys(names) if (attribute := identifier(name)) != name
+    }

@@ -240,13 +240,21 @@ class ArrayView:
 class StructType:
     """A struct, a union or a section of global variables: `fields` are offset and type by name.
 
-    New values are made with `NAME(member=value)`, the other members zero; dictionaries are taken for them as well.
+    `attributes` are names of fields by what they are called where Python does not take the name itself. New values
+    are made with `NAME(member=value)`, the other members zero; dictionaries are taken for them as well.
     """
 
-    def __init__(self, name: str, size: int, fields: dict[str, tuple[int, Any]]) -> None:
+    def __init__(
+        self,
+        name: str,
+        size: int,
+        fields: dict[str, tuple[int, Any]],
+        attributes: Mapping[str, str] | None = None,
+    ) -> None:
         self.name = name
         self.size = size
         self.fields = fields
+        self.attributes = attributes or {}
 
     def __call__(self, **members: Any) -> StructView:
         """A new value."""
@@ -254,6 +262,13 @@ class StructType:
         for name in members:
             view[name] = members[name]
         return view
+
+    def field(self, name: str) -> tuple[int, Any]:
+        """Offset and type of a field, by its name or its attribute. Raises AttributeError."""
+        found = self.fields.get(name) or self.fields.get(self.attributes.get(name, ""))
+        if found is None:
+            raise AttributeError(f"{self.name} has no {name}, only {', '.join(self.fields) or 'nothing'}")
+        return found
 
     def read(self, memory: Memory, at: int) -> StructView:
         """The struct, where it is."""
@@ -276,7 +291,8 @@ class StructType:
 class StructView:
     """A struct in memory: members are attributes, or named in brackets.
 
-    Brackets are for names that Python does not take as attributes: `value["class"]`.
+    The attribute of a name that Python does not take is made as for maps and programs: `value.class_` is
+    `value["class"]`.
     """
 
     __slots__ = ("_view_at", "_view_memory", "_view_type")
@@ -290,17 +306,11 @@ class StructView:
         object.__setattr__(self, "_view_at", at)
 
     def __getitem__(self, name: str) -> Any:
-        fields = self._view_type.fields
-        if name not in fields:
-            raise AttributeError(f"{self._view_type.name} has no {name}, only {', '.join(fields) or 'nothing'}")
-        offset, type_ = fields[name]
+        offset, type_ = self._view_type.field(name)
         return type_.read(self._view_memory, self._view_at + offset)
 
     def __setitem__(self, name: str, value: Any) -> None:
-        fields = self._view_type.fields
-        if name not in fields:
-            raise AttributeError(f"{self._view_type.name} has no {name}, only {', '.join(fields) or 'nothing'}")
-        offset, type_ = fields[name]
+        offset, type_ = self._view_type.field(name)
         try:
             type_.write(self._view_memory, self._view_at + offset, value)
         except (ValueError, TypeError) as error:
@@ -313,7 +323,7 @@ class StructView:
         return iter(self._view_type.fields)
 
     def __dir__(self) -> list[str]:
-        return [*super().__dir__(), *self._view_type.fields]
+        return [*super().__dir__(), *self._view_type.fields, *self._view_type.attributes]
 
     def __bytes__(self) -> bytes:
         return self._view_memory.read(self._view_at, self._view_type.size)

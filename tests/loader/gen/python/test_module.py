@@ -209,6 +209,34 @@ def test_hostile_names(write_module: Callable[..., Path], compile_c: Callable[..
     ]
 
 
+def test_members_are_called_by_the_rule_for_maps_and_programs(write_module: Callable[..., Path]) -> None:
+    source = """
+    struct s { int class, from, from_, __private; struct { int with; }; } import = {1, 2, 3, 4, {5}}, def;
+    SEC("xdp") int yield(struct xdp_md *ctx) { static volatile int x = 6; return import.class + def.from + x; }
+    """
+    printed = interpret(
+        write_module(source),
+        """
+        skel = app.open()
+        value = skel.data.import_
+        print(value.class_, value.from_, value.from__2, value._private, value.with_, skel.data.yield_x)
+        value.class_ = 7
+        skel.bss.def_ = app.S(class_=8, with_=9)
+        skel.data.yield_x = 10
+        print(value["class"], skel.bss["def"], skel.data["yield.x"], "class_" in dir(value), list(value)[:-1])
+        try:
+            value.pass_
+        except AttributeError as error:
+            print(error)
+        """,
+    )
+    assert printed.splitlines() == [
+        "1 3 2 4 5 6",
+        "7 struct s(class=8, from=0, from_=0, __private=0, with=9) 10 True ['class', 'from', 'from_', '__private']",
+        "struct s has no pass_, only class, from, from_, __private, with",
+    ]
+
+
 def test_command_knows_names_with_dots(write_module: Callable[..., Path]) -> None:
     source = """
     struct { int x; } function = {1};
