@@ -84,7 +84,9 @@ class _Module:
         objects = [self._programs_class(), self._maps_class(), self._class(), self._functions()]
         parts = with_needs([*self.parts, "command_line"])
         head = f"{self._docstring()}\n\nfrom __future__ import annotations\n\n{head_text(parts)}"
-        pieces = [head, body_text(parts), *self.types.definitions, loader, *objects]
+        byte_order = f"BYTE_ORDER = {quoted(self.program.byte_order.name_for_int)}"
+        orders = [byte_order] if "values" in parts else []
+        pieces = [head, body_text(parts), *orders, *self.types.definitions, loader, *objects]
         return "\n\n\n".join(pieces) + "\n"
 
     def _docstring(self) -> str:

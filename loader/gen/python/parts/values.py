@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import Any
 
+BYTE_ORDER = sys.byteorder  # of values; a module is for machines of one byte order, and says which
+
 
 class Memory:
     """Bytes that values are in: `buffer`, which may be replaced; None once the object is closed."""
@@ -59,7 +61,7 @@ class Integer:
 
     def read(self, memory: Memory, at: int) -> Any:
         """The number."""
-        return int.from_bytes(memory.read(at, self.size), sys.byteorder, signed=self.is_signed)
+        return int.from_bytes(memory.read(at, self.size), BYTE_ORDER, signed=self.is_signed)
 
     def write(self, memory: Memory, at: int, value: Any) -> None:
         """Write a number. Raises ValueError for one that does not fit, TypeError for what is none."""
@@ -69,7 +71,7 @@ class Integer:
                 value = self.names[value]
             elif isinstance(value, str) and self.names:
                 raise ValueError(f"{value!r} is none of {', '.join(self.names)}")
-            data = packed_number(value, 8 * self.size, self.is_signed).to_bytes(self.size, sys.byteorder)
+            data = packed_number(value, 8 * self.size, self.is_signed).to_bytes(self.size, BYTE_ORDER)
         memory.write(at, data)
 
 
@@ -100,24 +102,24 @@ class Boolean(Integer):
 
 
 class Bits(Integer):
-    """A bit-field: `count` bits from the bit `start` on, as the machine counts them."""
+    """A bit-field: `count` bits from the bit `start` on, as machines of the byte order count them."""
 
     def __init__(self, start: int, count: int, is_signed: bool) -> None:
         super().__init__(-(-(start + count) // 8), is_signed)
         self.count = count
-        self.shift = start if sys.byteorder == "little" else 8 * self.size - start - count
+        self.shift = start if BYTE_ORDER == "little" else 8 * self.size - start - count
         self.mask = (1 << count) - 1
 
     def read(self, memory: Memory, at: int) -> int:
         """The number."""
-        number = int.from_bytes(memory.read(at, self.size), sys.byteorder) >> self.shift & self.mask
+        number = int.from_bytes(memory.read(at, self.size), BYTE_ORDER) >> self.shift & self.mask
         return number - (1 << self.count) if self.is_signed and number >> self.count - 1 else number
 
     def write(self, memory: Memory, at: int, value: Any) -> None:
         """Write a number, and leave the bits around it as they are."""
         number = packed_number(value, self.count, self.is_signed)
-        whole = int.from_bytes(memory.read(at, self.size), sys.byteorder) & ~(self.mask << self.shift)
-        memory.write(at, (whole | number << self.shift).to_bytes(self.size, sys.byteorder))
+        whole = int.from_bytes(memory.read(at, self.size), BYTE_ORDER) & ~(self.mask << self.shift)
+        memory.write(at, (whole | number << self.shift).to_bytes(self.size, BYTE_ORDER))
 
 
 class Floating:
@@ -125,7 +127,7 @@ class Floating:
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self._format = {2: "=e", 4: "=f", 8: "=d"}[size]
+        self._format = ("<" if BYTE_ORDER == "little" else ">") + {2: "e", 4: "f", 8: "d"}[size]
 
     def read(self, memory: Memory, at: int) -> Any:
         """The number."""
