@@ -144,14 +144,20 @@ def _generate(name: str, arguments: Sequence[str]) -> int:
         return 0
     if options.key:
         program = _signed(program, options)
-    write_output(output, _written(program, format_))
+    write_output(output, _written(program, format_, output))
     return 0
 
 
-def _written(program: LoaderProgram, format_: str) -> bytes:
+def _written(program: LoaderProgram, format_: str, path: str) -> bytes:
     module, _, function = _FORMATS[format_].rpartition(".")
-    contents: str | bytes = getattr(importlib.import_module(f"bpfas.loader.gen.{module}"), function)(program)
+    write = getattr(importlib.import_module(f"bpfas.loader.gen.{module}"), function)
+    is_imported = format_ == "python" and path != STANDARD_STREAM
+    contents: str | bytes = write(program, _stem(path)) if is_imported else write(program)
     return contents.encode() if isinstance(contents, str) else contents
+
+
+def _stem(path: str) -> str:
+    return os.path.splitext(os.path.basename(path))[0]
 
 
 def _program(options: argparse.Namespace) -> LoaderProgram:

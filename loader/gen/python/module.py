@@ -49,19 +49,21 @@ _SKELETON_NAMES = frozenset(
 )
 
 
-def python_module(program: LoaderProgram) -> str:
+def python_module(program: LoaderProgram, imported_as: str = "") -> str:
     """The text of a Python module that loads, attaches and closes the object of a loader program.
 
-    The same for the same program, on every machine.
+    `imported_as` is what its file is called, for the docstring, default the program's name. The same for the same
+    program, on every machine.
     """
-    return _Module(program).text()
+    return _Module(program, imported_as or program.name).text()
 
 
 class _Module:
     """A module as it is written."""
 
-    def __init__(self, program: LoaderProgram) -> None:
+    def __init__(self, program: LoaderProgram, imported_as: str) -> None:
         self.program = program
+        self.imported_as = imported_as
         self.facts = {(fact.kind, fact.subject): fact.offset for fact in program.context.facts}
         self.parts = ["kernel", "loader", "skeleton"]
         taken = {*dir(builtins), *_OBJECT_NAMES, *names_of(all_parts())}
@@ -90,15 +92,15 @@ class _Module:
         return "\n\n\n".join(pieces) + "\n"
 
     def _docstring(self) -> str:
-        name = _word(self.program.name)
+        name, module = _word(self.program.name), identifier(self.imported_as)
         title = (
             f"The BPF object {name}: its maps, programs and data, loaded by one run of a program in the kernel."
         )
         return f'''"""{title}
 
-    import {identifier(self.program.name)}
+    import {module}
 
-    with {identifier(self.program.name)}.open() as skel:  # nothing is loaded yet: set values and sizes here
+    with {module}.open() as skel:  # nothing is loaded yet: set values and sizes here
         skel.load()
         skel.attach()
 

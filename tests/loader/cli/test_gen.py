@@ -79,6 +79,17 @@ def test_the_name_says_the_format_unless_an_option_does(
     assert [*path.parent.iterdir()] == [path]
 
 
+def test_a_module_says_to_import_it_by_the_name_of_its_file(
+    app: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "my_loader.py"
+    assert main(["gen", app, "--name", "thing", "-o", str(path)]) == 0
+    assert "    import my_loader\n\n    with my_loader.open() as skel:" in path.read_text()
+    assert "class Thing(Skeleton):" in path.read_text()
+    assert main(["gen", app, "--name", "thing", "--format", "python"]) == 0
+    assert "    import thing\n" in capsys.readouterr().out
+
+
 def test_standard_output_and_input(app: str, tmp_path: Path) -> None:
     code = f"import sys; from bpfas.loader.cli import main; sys.exit(main({['gen', '-', '-o', '-']!r}))"
     with open(app, "rb") as source:
