@@ -105,7 +105,8 @@ def program_expression(entry: ProgramEntry, facts: Mapping[tuple[FactKind, str],
     if way is None:
         remedy = _BY_ATTACH_TYPE.get(AttachType(spec.expected_attach_type)) if _is_known(spec) else None
         remedy = remedy or _BY_TYPE.get(spec.program_type, _LOADER)
-        return Call("other_program", (*start, quoted(remedy), *not_loaded)), "attach_elsewhere"
+        only_run = ("is_attachable=False",) if spec.program_type == _P.SYSCALL else ()
+        return Call("other_program", (*start, quoted(remedy), *not_loaded, *only_run)), "attach_elsewhere"
     arguments = [*start, quoted(spec.attach_target), str(int(spec.expected_attach_type))]
     if way.name == "ReplacingProgram":
         kinds = (FactKind.TARGET, FactKind.TARGET_TYPE)

@@ -78,17 +78,28 @@ def wait(skeleton: Any) -> None:
 
     ends = {signal.SIGINT, signal.SIGTERM}
     signal.pthread_sigmask(signal.SIG_BLOCK, ends)
-    count = 0
-    for each in (*skeleton.progs, *skeleton.maps):
-        for link in getattr(each, "links", ()):
-            count += 1
-            print(f"attached {link.words}", flush=True)
-    for each in skeleton.progs:
-        if each.fd >= 0 and not each.links and getattr(each, "remedy", ""):
-            print(f"not attached {each.name}, which this module does not do: {each.remedy}", flush=True)
-    if not count:
-        print("loaded; nothing says by itself to what it is attached (--attach)", flush=True)
+    print("\n".join(attachment_lines(skeleton)), flush=True)
     signal.sigwait(ends)
+
+
+def attachment_lines(skeleton: Any) -> list[str]:
+    """What is attached, and what is to be attached otherwise."""
+    owners = (*skeleton.progs, *skeleton.maps)
+    lines = [f"attached {link.words}" for each in owners for link in getattr(each, "links", ())]
+    is_attached = bool(lines)
+    called = [
+        program
+        for each in skeleton.maps
+        if getattr(each, "links", ())
+        for program in getattr(each, "programs", {}).values()
+    ]
+    for each in skeleton.progs:
+        is_left = each.fd >= 0 and not each.links and getattr(each, "is_attachable", False)
+        if is_left and each not in called:
+            lines.append(f"not attached {each.name}, which this module does not do: {each.remedy}")
+    if not is_attached:
+        lines.append("loaded; nothing says by itself to what it is attached (--attach)")
+    return lines
 
 
 def parsed(text: str) -> Any:

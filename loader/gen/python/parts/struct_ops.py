@@ -61,7 +61,7 @@ class StructOpsMap(Map):
         self.links: list[Link] = []
         self._struct_name = struct_name
         self._members = members
-        self._programs = programs
+        self.programs = programs
         self._value_size = value_size
         self._indices = indices
         self._is_link = is_link
@@ -86,7 +86,7 @@ class StructOpsMap(Map):
         if self._value_size:
             struct.pack_into("=Q", context, self._value_size, self._size)
         for program, at in self._indices.items():
-            for member, owner in self._programs.items():
+            for member, owner in self.programs.items():
                 if owner.name == program and member in self._places:
                     struct.pack_into("=Q", context, at, self._places[member][1])
 
@@ -107,7 +107,7 @@ class StructOpsMap(Map):
                 )
                 if is_set:
                     fault = "is an address; only programs can be given to the kernel"
-                elif name in self._programs and not is_function:
+                elif name in self.programs and not is_function:
                     fault = "is a program, but no function in the kernel"
             elif kind == "bits" or found[1].bits:
                 fault = "is a bit-field, which cannot be given to the kernel"
@@ -127,8 +127,8 @@ class StructOpsMap(Map):
             offset, size, kind = self._members[name]
             if kind == "data":
                 value[place : place + size] = self.memory.read(offset, size)
-            elif name in self._programs and self._programs[name].fd >= 0:
-                struct.pack_into("=Q", value, place, self._programs[name].fd)
+            elif name in self.programs and self.programs[name].fd >= 0:
+                struct.pack_into("=Q", value, place, self.programs[name].fd)
         return bytes(value)
 
     def attach(self) -> Link:

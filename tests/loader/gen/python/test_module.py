@@ -319,3 +319,27 @@ def test_command_tells_what_it_does_not_take(
     run = command(write_module(SOURCE), *arguments, "--info")
     assert run.returncode == 1
     assert run.stderr.startswith(message)
+
+
+def test_command_tells_what_it_leaves_to_others(write_module: Callable[..., Path]) -> None:
+    source = """
+    struct tcp_congestion_ops { void (*init)(void *sk); char name[16]; };
+    SEC("struct_ops") int used(void *ctx) { return 0; }
+    SEC("struct_ops") int idle(void *ctx) { return 0; }
+    SEC(".struct_ops") struct tcp_congestion_ops first = { .init = (void *)used, .name = "first" };
+    SEC(".struct_ops") struct tcp_congestion_ops second = { .init = (void *)idle, .name = "second" };
+    SEC("syscall") int run(void *ctx) { return 0; }
+    SEC("socket") int filter(void *ctx) { return 0; }
+    """
+    printed = interpret(
+        write_module(source),
+        """
+        skel = app.open()
+        for each in skel.progs:
+            each.fd = os.open(os.devnull, os.O_RDONLY)
+        skel.maps.first.links.append(app.Link(-1, "struct_ops first"))
+        print(*(line.partition(",")[0] for line in app.attachment_lines(skel)), sep="\\n")
+        skel.close()
+        """,
+    )
+    assert printed.splitlines() == ["attached struct_ops first", "not attached idle", "not attached filter"]
