@@ -24,6 +24,8 @@ NETFILTER_HINTS = {
 class NetfilterProgram(Program):
     """A program of section netfilter."""
 
+    choices = {"hook": NETFILTER_HOOKS, "family": NETFILTER_FAMILIES}
+
     def attach(self, hook: str, family: str = "ipv4", priority: int = -128, defragment: bool = False) -> Link:
         """Attach it to a hook (prerouting, input, forward, output, postrouting) of this network namespace.
 

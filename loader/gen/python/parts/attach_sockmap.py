@@ -20,6 +20,8 @@ SOCKMAP_ROLES = {"stream_parser": 4, "stream_verdict": 5, "msg": 7, "verdict": 3
 class SockmapProgram(Program):
     """A program of section sk_msg or sk_skb."""
 
+    choices = {"role": SOCKMAP_ROLES}
+
     def attach(self, map: Any, role: str = "") -> Link:  # noqa: A002
         """Attach it to a map of sockets (or its descriptor).
 

@@ -27,6 +27,8 @@ TCX_HINTS = {
 class TcxProgram(Program):
     """A program of section tc, tcx or netkit."""
 
+    choices = {"direction": TCX_TYPES, "order": ("first", "last")}
+
     def attach(self, interface: str | int, direction: str = "", order: str = "") -> Link:
         """Attach it to an interface, by its name or number.
 

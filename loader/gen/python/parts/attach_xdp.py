@@ -24,6 +24,8 @@ XDP_HINTS = {
 class XdpProgram(Program):
     """A program of section xdp."""
 
+    choices = {"mode": XDP_MODES}
+
     def attach(self, interface: str | int, mode: str = "any") -> Link:
         """Attach it to an interface, by its name or number; `mode` is any, generic, native or offload.
 

@@ -31,7 +31,7 @@ def run_command(open_object: Callable[[], Any], words: str) -> int:
         action="append",
         default=[],
         metavar="PROGRAM[,NAME=VALUE...]",
-        help="attach a program, with what its attach() takes (interface=eth0); then nothing else is attached",
+        help="attach a program, with what its attach() takes (--info lists it); then nothing else is attached",
     )
     add("--target", action="append", default=[], metavar="PROGRAM=ID|PIN", help="what a freplace program is for")
     add("--token", default="", metavar="DIR", help="make a token of this BPF file system")
@@ -193,12 +193,38 @@ def attach_program(skeleton: Any, text: str) -> None:
     if name not in skeleton.progs:
         raise UsageError(f"--attach {text}: there is no program '{name}', only {skeleton.progs}")
     keywords = {key: parsed(value) for key, value in map(split_assignment, settings)}
+    program = skeleton.progs[name]
+    import inspect
+
+    try:
+        inspect.signature(program.attach).bind(**keywords)
+    except TypeError as error:
+        form = attach_form(program)
+        reason = f"say --attach {form}" if form else "it is not attached by this module"
+        raise UsageError(f"--attach {text}: {error}; {reason}") from None
     if keywords.get("map") in skeleton.maps:
         keywords["map"] = skeleton.maps[keywords["map"]]
     try:
-        skeleton.progs[name].attach(**keywords)
+        program.attach(**keywords)
     except (TypeError, ValueError) as error:
         raise UsageError(f"--attach {text}: {error}") from None
+
+
+def attach_form(program: Any) -> str:
+    """What --attach takes for a program; empty for one that this module does not attach."""
+    import inspect
+
+    if hasattr(program, "remedy"):
+        return ""
+    text = str(program.name)
+    for each in inspect.signature(program.attach).parameters.values():
+        if isinstance(each.default, tuple):
+            continue  # several values cannot be said between commas
+        is_needed = each.default is each.empty
+        words = "|".join(program.choices.get(each.name, ()))
+        words = words or str("..." if is_needed or not each.default else each.default)
+        text += f",{each.name}={words}" if is_needed else f"[,{each.name}={words}]"
+    return text
 
 
 def info_text(skeleton: Any) -> str:
@@ -210,6 +236,8 @@ def info_text(skeleton: Any) -> str:
         lines.append(f"map {each.name}: {each.type}, {sizes}max_entries {each.max_entries}")
     for each in skeleton.progs:
         lines.append(f"program {each.name}: section {each.section}")
+        form = attach_form(each)
+        lines += [f"  --attach {form}"] if form else []
     for name, section in skeleton.sections.items():
         lines += [f"variable {name}.{each} = {section[each]!r}" for each in section]
     return "\n".join(lines)

@@ -11,6 +11,8 @@ from bpfas.loader.gen.python.parts.kernel import ENOTSUPP, AttachError, BpfError
 from bpfas.loader.gen.python.parts.links import pin
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from bpfas.loader.gen.python.parts.links import Link
 
 PROG_TEST_RUN = 10
@@ -39,6 +41,7 @@ class Program:
 
     attach_type = 0
     attaches_by_section = False
+    choices: Mapping[str, Iterable[str]] = {}  # what attach() takes for parameters that are one of a few words
 
     def __init__(
         self,

@@ -69,7 +69,7 @@ def test_has_only_the_parts_that_the_object_needs(write_module: Callable[..., Pa
     assert not [
         name for name in ("RingBuffer", "StructOpsMap", "PerCpu", "KprobeProgram", "DataMap") if name in text
     ]
-    assert len(text) < 42_000
+    assert len(text) < 44_000
 
 
 def test_another_byte_order_is_told(write_module: Callable[..., Path], compile_c: Callable[..., str]) -> None:
@@ -343,3 +343,44 @@ def test_command_tells_what_it_leaves_to_others(write_module: Callable[..., Path
         """,
     )
     assert printed.splitlines() == ["attached struct_ops first", "not attached idle", "not attached filter"]
+
+
+ATTACHED = """
+SEC("xdp") int x(struct xdp_md *ctx) { return 2; }
+SEC("tc") int cls(struct __sk_buff *ctx) { return 0; }
+SEC("netfilter") int nf(void *ctx) { return 1; }
+SEC("sk_msg") int msg(struct sk_msg_md *ctx) { return 1; }
+SEC("kprobe.multi/vfs_*") int many(void *ctx) { return 0; }
+SEC("perf_event") int sample(void *ctx) { return 0; }
+SEC("socket") int filter(void *ctx) { return 0; }
+"""
+
+
+def test_command_lists_what_attaching_takes(write_module: Callable[..., Path]) -> None:
+    lines = command(write_module(ATTACHED), "--info").stdout.splitlines()
+    assert [line.partition("[,priority")[0] for line in lines if "--attach" in line] == [
+        "  --attach x,interface=...[,mode=any|generic|native|offload]",
+        "  --attach cls,interface=...[,direction=ingress|egress|netkit-primary|netkit-peer][,order=first|last]",
+        "  --attach nf,hook=prerouting|input|forward|output|postrouting[,family=ipv4|ipv6]",
+        "  --attach msg,map=...[,role=stream_parser|stream_verdict|msg|verdict]",
+        "  --attach many[,pattern=...]",
+        "  --attach sample[,frequency=99][,kind=1][,config=...][,cookie=...]",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("cls", "missing a required argument: 'interface'; say --attach cls,interface=...[,direction="),
+        ("x,interface=lo,mod=generic", "got an unexpected keyword argument 'mod'; say --attach x,interface=...[,"),
+        ("filter,fd=3", "got an unexpected keyword argument 'fd'; it is not attached by this module"),
+    ],
+)
+def test_command_tells_what_attaching_takes(write_module: Callable[..., Path], text: str, message: str) -> None:
+    code = f"""
+    try:
+        app.attach_program(app.open(), {text!r})
+    except app.UsageError as error:
+        print(error)
+    """
+    assert interpret(write_module(ATTACHED), code).startswith(f"--attach {text}: {message}")
