@@ -57,9 +57,10 @@ def _check_descriptor(subject: str, wanted: _Facts, fd: int, ask: Callable[[int]
         known = _facts_in_proc(fd) if os.path.exists(_DESCRIPTORS) else ask(fd)
     except OSError:
         known = {}
-    found = {name: known[name] for name in wanted if name in known}
-    if found != wanted:
-        cause = f"the loader program gave back something else: {_words(found)}; not {_words(wanted)}"
+    other = {name: number for name, number in wanted.items() if known.get(name) != number}
+    if other:
+        found = {name: known[name] for name in other if name in known}
+        cause = f"the loader program gave back something else: {_words(found)}; not {_words(other)}"
         raise LoadError(Step.RUN_PROGRAM, subject, errno.EBADF, Explanation(cause, _GENERATE_AGAIN))
 
 
