@@ -154,8 +154,9 @@ def set_map(skeleton: Any, text: str) -> None:
     name, value = split_assignment(text)
     map_name, _, field = name.rpartition(".")
     if map_name not in skeleton.maps or field != "max_entries":
-        known = ", ".join(f"{each.name}.max_entries" for each in skeleton.maps)
-        raise UsageError(f"--map {text}: it is to be one of {known}, = a number")
+        known = ", ".join(f"{each.name}.max_entries" for each in skeleton.maps if each.is_sized)
+        remedy = f"it is to be one of {known}, = a number" if known else "there is no map whose size can be set"
+        raise UsageError(f"--map {text}: {remedy}")
     try:
         skeleton.maps[map_name].max_entries = int(value, 0)
     except ValueError as error:

@@ -21,6 +21,8 @@ class DataMap(ElementMap):
     written with the whole value of the map, and what programs write at that moment may be lost.
     """
 
+    is_sized = False
+
     def __init__(
         self,
         name: str,

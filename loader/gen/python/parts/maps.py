@@ -19,6 +19,8 @@ class Map:
     `key` and `value` are the types of its elements (None for maps that have none).
     """
 
+    is_sized = True  # and has not the one value that it is for
+
     def __init__(
         self, name: str, entry: int, map_type: str, max_entries: int, key: Any = None, value: Any = None
     ) -> None:
@@ -44,6 +46,8 @@ class Map:
     def max_entries(self, number: int) -> None:
         if self.fd >= 0:
             raise ValueError(f"map {self.name} has its size already: it is to be set before load()")
+        if not self.is_sized:
+            raise ValueError(f"map {self.name} has one value, and no size to be set")
         if not 0 < number < 1 << 32:
             raise ValueError(f"map {self.name} cannot have {number} entries, only 1 to {(1 << 32) - 1}")
         self._max_entries, self._is_resized = number, True

@@ -41,6 +41,7 @@ class StructOpsMap(Map):
     """
 
     attaches_by_section = True
+    is_sized = False
 
     def __init__(
         self,

@@ -307,6 +307,7 @@ def test_command_tells_what_is_in_the_object(write_module: Callable[..., Path]) 
         (("--set", "threshold=many"), "app.py: --set threshold=many: threshold: 'many' is no whole number"),
         (("--set", "table.9=1"), "app.py: --set table.9=1: 9 is not an index of 4 elements"),
         (("--map", "points.size=1"), "app.py: --map points.size=1: it is to be one of counts.max_entries, "),
+        (("--map", ".bss.max_entries=2"), "app.py: --map .bss.max_entries=2: map .bss has one value, and no size"),
         (("--map", "points.max_entries=x"), "app.py: --map points.max_entries=x: "),
         (("--target", "prog=5"), "app.py: --target prog=5: there is no freplace program 'prog'"),
         (("--token", "/sys/fs/bpf"), "app.py: --token: the loader program is not made for tokens"),
@@ -384,3 +385,13 @@ def test_command_tells_what_attaching_takes(write_module: Callable[..., Path], t
         print(error)
     """
     assert interpret(write_module(ATTACHED), code).startswith(f"--attach {text}: {message}")
+
+
+def test_command_proposes_only_maps_whose_size_can_be_set(write_module: Callable[..., Path]) -> None:
+    declared = "int number; const volatile int limit = 1;"
+    source = declared + 'SEC("xdp") int prog(struct xdp_md *ctx) { return number + limit; }'
+    run = command(write_module(source), "--map", "x.max_entries=1", "--info")
+    assert run.stderr == "app.py: --map x.max_entries=1: there is no map whose size can be set\n"
+    run = command(write_module(SOURCE), "--map", "x.max_entries=1", "--info")
+    assert "points.max_entries, " in run.stderr
+    assert ".bss" not in run.stderr
