@@ -21,7 +21,7 @@ from bpfas.loader.cli.common import (
     split_action,
     warn,
 )
-from bpfas.loader.cli.loader_program import read_file, refuse_changes
+from bpfas.loader.cli.loader_program import called_by_path, read_file, refuse_changes
 from bpfas.loader.gen import GenOptions, generate
 from bpfas.loader.gen.files.raw_file import write_raw
 from bpfas.loader.gen.loader_program import Scheme
@@ -208,7 +208,9 @@ def _sign(name: str, arguments: Sequence[str]) -> int:
     options = parser.parse_args(arguments)
     if not (options.key and options.cert):
         parser.error("--key and --cert say with what to sign")
-    write_output(options.output or options.file, write_raw(_signed(read_file(options.file), options)))
+    program = read_file(options.file)
+    signed = _signed(called_by_path(program, options.file), options)
+    write_output(options.output or options.file, write_raw(signed._replace(name=program.name)))
     return 0
 
 
@@ -219,7 +221,7 @@ def _verify(name: str, arguments: Sequence[str]) -> int:
     options = parser.parse_args(arguments)
     from bpfas.loader.gen.signing.sign import verify
 
-    program = read_file(options.file)
+    program = called_by_path(read_file(options.file), options.file)
     verify(program, options.cert)
     assert program.signature is not None
     if options.json:

@@ -38,6 +38,11 @@ def read_file(path: str) -> LoaderProgram:
     return read_raw(read_input(path), "<stdin>" if path == STANDARD_STREAM else path)
 
 
+def called_by_path(program: LoaderProgram, path: str) -> LoaderProgram:
+    """The program under the name of its file, which messages begin with."""
+    return program._replace(name="<stdin>" if path == STANDARD_STREAM else path)
+
+
 def refuse_changes(options: argparse.Namespace, path: str, words: Mapping[str, str]) -> None:
     """Raise BpfasError for options of these that are given: what a loader program is, is settled."""
     if given := [word for name, word in words.items() if getattr(options, name)]:
@@ -47,7 +52,7 @@ def refuse_changes(options: argparse.Namespace, path: str, words: Mapping[str, s
 
 def run_file(options: argparse.Namespace) -> Collection:
     """What the loader program has loaded that the options name. Raises BpfasError."""
-    program = read_file(options.object)
+    program = called_by_path(read_file(options.object), options.object)
     refuse_changes(options, options.object, _OF_OBJECTS)
     max_entries: dict[str, int] = {}
     for assignment in options.map_changes:

@@ -284,7 +284,7 @@ def test_signing_and_verifying(
     # Signed later, where the key is.
     assert main(["gen", app, "-o", str(later), "--scheme", "newer"]) == 0
     assert main(["gen", "verify", str(later), "--cert", key[1]]) == 1
-    assert "is not signed" in capsys.readouterr().err
+    assert capsys.readouterr().err.startswith(f"{later}: error: the loader program is not signed")
     assert main(["gen", "sign", str(later), *with_key]) == 0
     assert later.read_bytes() == path.read_bytes()
     changed = read_raw(path.read_bytes())
@@ -294,7 +294,10 @@ def test_signing_and_verifying(
 
     path.write_bytes(write_raw(changed._replace(data=changed.data[:-1] + b"\xff")))
     assert main(["gen", "verify", str(path), "--cert", key[1]]) == 1
-    assert "not what was signed" in capsys.readouterr().err
+    assert capsys.readouterr().err.startswith(f"{path}: error: the ")
+    assert main(["gen", "verify", str(later), "--cert", key[1]]) == 0
+    assert main([str(later), "--set", "threshold=5"]) == 1
+    assert f"{later}: error: the loader program is made to be signed" in capsys.readouterr().err
 
 
 @kernel
