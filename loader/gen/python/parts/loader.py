@@ -28,6 +28,28 @@ PROGRAM_STEP = "BPF_PROG_LOAD"
 STEPS_WITH_LOG = (PROGRAM_STEP, "BPF_BTF_LOAD", "load the loader program")
 BTF_LOG = "magic: 0x"
 LAST_STANDARD_STREAM = 2
+NOT_FOUND = (
+    "the kernel has nothing of this name and kind: load the module that has it, use a kernel that has it, or "
+    "declare it weak (__weak)"
+)
+HIDDEN = "this process may not look up addresses in the kernel, or the kernel hides them (kernel.kptr_restrict)"
+STEP_REASONS = {  # by the command at the end of a step's words, or the verb they begin with
+    ("(BPF_MAP_CREATE)", errno.E2BIG): "the map is too large for the kernel: ask for fewer entries",
+    ("(BPF_MAP_CREATE)", errno.EINVAL): "the kernel does not know the map type, or does not take these sizes, "
+    "entries and flags with it",
+    (
+        "(BPF_MAP_UPDATE_ELEM)",
+        errno.EINVAL,
+    ): "the kernel does not take what is put there; a map in a map has to be like the one that is declared for it",
+    ("(BPF_PROG_LOAD)", errno.EACCES): "the verifier refuses it",
+    (
+        "(BPF_PROG_LOAD)",
+        errno.EINVAL,
+    ): "the verifier refuses it, or the kernel does not take its type, attach type and flags together",
+    ("(BPF_PROG_LOAD)", errno.E2BIG): "the program is too large for the kernel",
+    **{(verb, errno.ENOENT): NOT_FOUND for verb in ("look", "require")},
+    **{(verb, errno.EPERM): HIDDEN for verb in ("look", "require")},
+}
 LOAD_ATTEMPTS = 5  # in all, while the kernel says EAGAIN because of signals
 FIRST_LOG, LARGEST_LOG = 1 << 16, 1 << 28
 
@@ -123,7 +145,8 @@ class Loader:
                 os.close(fd)
         if result < 0:
             (number,) = struct.unpack_from("=I", started, self.failed_step)
-            raise LoadError(self.steps.get(number, f"load {self.name}"), -result)
+            step = self.steps.get(number, f"load {self.name}")
+            raise LoadError(step, -result, step_reason(step, -result))
         context[:] = started
 
     def _create_map(self, data: bytes, instructions: bytes) -> int:
@@ -203,6 +226,12 @@ def standard_streams() -> list[int]:
         opened.append(fd)
     os.close(fd)
     return opened
+
+
+def step_reason(step: str, number: int) -> str:
+    """Why a step usually fails with this errno; empty where nothing is known beyond the errno's own words."""
+    words = step.split(" ")
+    return STEP_REASONS.get((words[-1], number), "") or STEP_REASONS.get((words[0], number), "")
 
 
 def log_text(log: bytearray) -> str:

@@ -251,6 +251,25 @@ def test_functions_of_files_are_where_the_loader_finds_them() -> None:
             assert executables.function_offset(path, name) == functions.function_offset(binary, name)
 
 
+@pytest.mark.parametrize(
+    ("step", "number", "reason"),
+    [
+        ("create map m (BPF_MAP_CREATE)", errno.E2BIG, "the map is too large for the kernel"),
+        ("create map m (BPF_MAP_CREATE)", errno.EINVAL, "the kernel does not know the map type"),
+        ("fill map outer[0] (BPF_MAP_UPDATE_ELEM)", errno.EINVAL, "the kernel does not take what is put there"),
+        ("load program p (BPF_PROG_LOAD)", errno.EACCES, "the verifier refuses it"),
+        ("look no_such up in vmlinux", errno.ENOENT, "the kernel has nothing of this name"),
+        ("require kernel variable no_such of program p", errno.ENOENT, "the kernel has nothing of this name"),
+        ("require kernel function no_such", errno.EPERM, "this process may not look up addresses"),
+        ("create map look (BPF_MAP_CREATE)", errno.ENOMEM, ""),
+    ],
+)
+def test_why_steps_fail_is_said_in_words(step: str, number: int, reason: str) -> None:
+    found = loader.step_reason(step, number)
+    assert found.startswith(reason)
+    assert bool(found) == bool(reason)
+
+
 def test_running_version_is_what_the_loader_finds() -> None:
     assert kconfig.kernel_version() == running_version()
 
