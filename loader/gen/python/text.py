@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import binascii
-from typing import NamedTuple
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 WIDTH = 115
 _SHORT = 64
+_ZEROS = re.compile(rb"\0{32,}")
 _STEP = 4
 
 
@@ -82,12 +87,24 @@ def _escaped(char: str) -> str:
 
 
 def packed_text(data: bytes) -> str:
-    """A string in base64, what `unpacked` of parts/loader.py takes; compressed, it would differ by zlib."""
-    text = binascii.b2a_base64(data, newline=False).decode()
+    """A string that `unpacked` of parts/loader.py takes: base64, and `*N*` for N zeros.
+
+    Compressed, it would differ by the version of zlib.
+    """
+    text = "".join(_packed_pieces(data))
     if len(text) <= _SHORT:
         return f'"{text}"'
     lines = (text[start : start + WIDTH] for start in range(0, len(text), WIDTH))
     return '"""\\\n' + "\n".join(lines) + '\n"""'
+
+
+def _packed_pieces(data: bytes) -> Iterator[str]:
+    start = 0
+    for zeros in _ZEROS.finditer(data):
+        yield binascii.b2a_base64(data[start : zeros.start()], newline=False).decode()
+        yield f"*{len(zeros[0])}*"
+        start = zeros.end()
+    yield binascii.b2a_base64(data[start:], newline=False).decode()
 
 
 def bytes_expression(data: bytes) -> Expression:

@@ -143,7 +143,14 @@ def test_strings_mean_what_they_say(text: str) -> None:
     assert quoted(text).isascii()
 
 
-@given(st.binary(max_size=100))
+def test_zeros_take_no_room() -> None:
+    data = b"begin" + bytes(1 << 20) + b"end"
+    text = laid_out(bytes_expression(data), 0, 0)
+    assert len(text) < 100
+    assert eval(text, {"unpacked": loader.unpacked}) == data  # noqa: S307
+
+
+@given(st.lists(st.binary(max_size=100) | st.integers(0, 100).map(bytes), max_size=5).map(b"".join))
 def test_bytes_mean_what_they_say(data: bytes) -> None:
     text = laid_out(bytes_expression(data), 0, 0)
     assert eval(text, {"unpacked": loader.unpacked}) == data  # noqa: S307
