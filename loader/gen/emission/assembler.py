@@ -31,10 +31,6 @@ class Assembler:
         """Append an instruction, by the name of its row in `bpfas.isa`."""
         self._code += _encoded(name, dst, src, off, imm, self.order)
 
-    def put_bytes(self, code: bytes) -> None:
-        """Append instructions that are encoded already."""
-        self._code += code
-
     def load_wide(self, dst: int, low: int, high: int = 0, source: int = 0) -> None:
         """Append a 64-bit immediate load: what `source` says of its two immediates is the kernel's."""
         registers = dst | source << 4 if self.order.value == "<" else dst << 4 | source
