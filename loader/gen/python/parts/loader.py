@@ -56,7 +56,7 @@ FIRST_LOG, LARGEST_LOG = 1 << 16, 1 << 28
 
 def unpacked(text: str) -> bytes:
     """Bytes in base64, with `*N*` for N zeros."""
-    pieces = enumerate(text.split("*"))
+    pieces = enumerate(text.replace("\n", "").split("*"))
     return b"".join(bytes(int(piece)) if number % 2 else binascii.a2b_base64(piece) for number, piece in pieces)
 
 

@@ -143,6 +143,13 @@ def test_strings_mean_what_they_say(text: str) -> None:
     assert quoted(text).isascii()
 
 
+def test_numbers_of_zeros_may_be_cut_by_the_ends_of_lines() -> None:
+    for size in range(70, 90):
+        data = bytes(range(1, size)) + bytes(123_456) + bytes(range(1, 99))
+        text = laid_out(bytes_expression(data), 0, 0)
+        assert eval(text, {"unpacked": loader.unpacked}) == data  # noqa: S307
+
+
 def test_zeros_take_no_room() -> None:
     data = b"begin" + bytes(1 << 20) + b"end"
     text = laid_out(bytes_expression(data), 0, 0)
